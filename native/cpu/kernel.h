@@ -1,0 +1,70 @@
+// What a CPU kernel is: a function that every thread of a team calls with the same Call. Kernel files
+// (native/cpu/<family>.cc) are compiled once per instruction set with FJ_ISA set to baseline, avx2,
+// avx512 or neon, put everything in namespace forja::FJ_ISA and register in `register_<family>`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../abi/backend.h"
+#include "../abi/ops.gen.h"
+#include "team.h"
+
+namespace forja {
+
+struct Operand {
+  void* data;
+  const fj_value* value;  // dtype, rank, dims
+
+  template <class T>
+  FJ_INLINE_MEMBER T* as() const {
+    return static_cast<T*>(data);
+  }
+};
+
+// The first error a kernel met in its data (a label out of range). Set by any thread; the run stops
+// at the next barrier and, being before commit_index, changes no variable.
+struct Fault {
+  std::atomic<int> set{0};
+  fj_error error;
+
+  void raise(fj_status status, const char* format, ...) __attribute__((format(printf, 3, 4)));
+};
+
+struct Call {
+  const Operand* in;
+  const Operand* out;
+  int n_in, n_out;
+  const void* attr_data;  // the FJ_*_attrs struct of the opcode
+  uint32_t attr_bytes;
+  uint8_t* scratch;  // shared by the team, 64-byte aligned, as large as the kernel's `scratch` asked
+  Fault* fault;
+
+  template <class T>
+  FJ_INLINE_MEMBER const T& attrs() const {
+    return *static_cast<const T*>(attr_data);
+  }
+};
+
+struct Kernel {
+  uint16_t opcode;
+  uint16_t variant;  // FJ_<OP>_<VARIANT>, or 0 where the operation has but one kernel
+  const char* name;  // shown by explain(): "gemm avx512 14x32"
+  void (*run)(const Call&, Team&);
+  size_t (*scratch)(const Call&, int threads);  // bytes, or null for none; operands carry no data yet
+  bool (*supports)(const Call&);                // null: every call the core lets through
+};
+
+// Kernels of one instruction set. Where a program leaves the variant open, the first registered kernel
+// of the opcode that supports the call runs: register the fastest first.
+struct KernelTable {
+  static constexpr int kMaxKernels = 512;
+  Kernel kernels[kMaxKernels];
+  int count = 0;
+
+  void add(const Kernel& kernel);
+  const Kernel* find(uint16_t opcode, uint16_t variant, const Call& call) const;
+  bool has(uint16_t opcode, uint16_t variant) const;
+};
+
+}  // namespace forja
