@@ -252,7 +252,12 @@ function isSizes(value: unknown): value is number[] {
 
 /** A value of the header, cut short. */
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing'
+  let text: string
+  try {
+    text = JSON.stringify(value) ?? 'nothing'
+  } catch {
+    return 'something nested too deeply'
+  }
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
 
