@@ -32,16 +32,16 @@ const MAX_SAMPLES = 10_000_000
 /** How far a hand strays; lengths in pixels unless said otherwise. */
 const HAND = {
   /** Height and width of the glyph box. */
-  height: [16.5, 21.5],
-  width: [12, 21],
-  rotation: 0.2, // radians, standard deviation
-  slant: [-0.2, 0.45], // x per y
-  shift: 1.3, // standard deviation
-  point: 4.2, // hundredths of the box, standard deviation
+  height: [17.5, 21],
+  width: [12.5, 20],
+  rotation: 0.12, // radians, standard deviation
+  slant: [-0.15, 0.4], // x per y
+  shift: 0.65, // standard deviation
+  point: 3.3, // hundredths of the box, standard deviation
   waves: 3,
-  waveHeight: [0.3, 1.1],
+  waveHeight: [0.2, 0.9],
   waveLength: [14, 34],
-  penRadius: [0.75, 1.75],
+  penRadius: [0.8, 1.7],
   /** Radius varies along a stroke by this share. */
   pressure: 0.3,
   /** Width of the soft edge. */
