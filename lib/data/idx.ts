@@ -157,7 +157,8 @@ function gunzip(
 
 function readElements(bytes: Uint8Array, header: IdxHeader): TypedArray {
   const { dtype, bytes: size, read } = TYPES[header.type]!
-  if (dtype === 'uint8') return bytes.slice(header.headerBytes, header.totalBytes)
+  // Not slice(): that of a Buffer shares its memory.
+  if (dtype === 'uint8') return new Uint8Array(bytes.subarray(header.headerBytes, header.totalBytes))
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const data = allocate(dtype, header.elements)
   for (let i = 0; i < header.elements; i++) data[i] = read(view, header.headerBytes + i * size)

@@ -203,7 +203,8 @@ function readMetadata(entry: unknown, what: string): Record<string, string> {
 function readData(raw: Uint8Array, type: StoredType, name: string, at: number, what: string): TypedArray {
   const length = raw.length / type.bytes
   if (type.read === undefined) {
-    const data = viewAs(type.dtype, raw.slice().buffer, 0, length)
+    // A copy, also where raw is a Buffer, whose slice() shares memory.
+    const data = viewAs(type.dtype, new Uint8Array(raw).buffer, 0, length)
     const wrong = type.dtype === 'bool' ? data.findIndex((value) => value > 1) : -1
     if (wrong >= 0) throw format(what, `tensor '${name}': BOOL ${data[wrong]} at byte ${at + wrong}; expected 0 or 1`)
     return data
