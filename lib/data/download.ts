@@ -134,6 +134,7 @@ async function receive(
         idle = setTimeout(forward, timeoutMs)
         received += chunk.length
         if (received > request.bytes) {
+          await file.truncate(0)
           throw new MirrorFailure(`sends more than the ${request.bytes} bytes expected`)
         }
         await file.writeFile(chunk)
@@ -160,7 +161,9 @@ async function receive(
 /** A full disk or a folder that cannot be written is not the mirror's fault; sockets fail in other system calls. */
 function isFileFailure(error: unknown): error is NodeJS.ErrnoException {
   const { syscall } = error as NodeJS.ErrnoException
-  return syscall !== undefined && ['mkdir', 'open', 'write', 'fsync', 'close', 'rename', 'rm'].includes(syscall)
+  return (
+    syscall !== undefined && ['mkdir', 'open', 'write', 'fsync', 'close', 'ftruncate', 'rename', 'rm'].includes(syscall)
+  )
 }
 
 function unwritable(path: string, cause: Error): ForjaError {
