@@ -1,6 +1,8 @@
 /** forja: the public surface, nothing else. */
 export { type GradOptions, grad } from './autodiff/grad.js'
+export { type GradcheckOptions, gradcheck } from './autodiff/gradcheck.js'
 export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './create.js'
+export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
 export { relu } from './ops/activation.js'
