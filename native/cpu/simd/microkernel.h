@@ -32,7 +32,7 @@ constexpr int kTileRows = 6;
 #elif defined(FJ_ISA_neon)
 constexpr int kTileRows = 12;
 #else
-constexpr int kTileRows = 5;  // one register more than AVX2 goes to the unfused product
+constexpr int kTileRows = 4;  // the unfused product needs registers of its own: 5 x 2 spills
 #endif
 constexpr int kTileVectors = 2;
 constexpr int kTileCols = kTileVectors * kWidth;
@@ -86,23 +86,23 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, con
                             float*& packed_rows, int64_t kc, Mask tail) {
   constexpr int kRowGroups = (MR + 3) / 4;  // rows are reached as base, base+lda, +2lda, +3lda: few registers
   const float* rows[kRowGroups];
-  unroll<kRowGroups>([&](auto g) { rows[g] = a + g * 4 * lda; });
+  unroll<kRowGroups>([&](auto g) FJ_LAMBDA { rows[g] = a + g * 4 * lda; });
   const int64_t lda3 = 3 * lda;
   const float* b = b_rows;
   float* packed = packed_rows;
 #pragma GCC unroll 1
   for (int64_t k = 0; k < kc; k++) {
     Vec bv[NV];
-    unroll<NV>([&](auto j) {
+    unroll<NV>([&](auto j) FJ_LAMBDA {
       constexpr bool masked = B != BSource::kPacked && j == NV - 1;
       bv[j] = masked ? load_masked(tail, b + j * kWidth) : load(b + j * kWidth);
       if constexpr (B == BSource::kInPlacePacking) store(packed + j * kWidth, bv[j]);
     });
-    unroll<MR>([&](auto i) {
+    unroll<MR>([&](auto i) FJ_LAMBDA {
       constexpr int g = i / 4, r = i % 4;
       const float* p = A == ASource::kColumns ? a + i : r == 3 ? rows[g] + k + lda3 : rows[g] + k + r * lda;
       const Vec av = broadcast(*p);
-      unroll<NV>([&](auto j) { acc[i][j] = fma(av, bv[j], acc[i][j]); });
+      unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = fma(av, bv[j], acc[i][j]); });
     });
     if constexpr (A == ASource::kColumns) a += lda;
     if constexpr (B == BSource::kInPlacePacking) packed += NV * kWidth;
@@ -115,7 +115,7 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, con
 template <int MR, int NV, ASource A, BSource B>
 __attribute__((noinline)) void tile(const TileArgs& g) {
   Vec acc[MR][NV];
-  unroll<MR>([&](auto i) { unroll<NV>([&](auto j) { acc[i][j] = zero(); }); });
+  unroll<MR>([&](auto i) FJ_LAMBDA { unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = zero(); }); });
   const Mask tail = tail_mask(g.tail);
   const int64_t ldb = B == BSource::kPacked ? NV * kWidth : g.ldb;
   const float* a = g.a;
@@ -130,25 +130,27 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
 
   float* c = g.c;
   const int64_t ldc = g.ldc;
-  const auto load_column = [&](auto j, const float* p) {
+  const auto load_column = [&](auto j, const float* p) FJ_LAMBDA {
     return j == NV - 1 ? load_masked(tail, p + j * kWidth) : load(p + j * kWidth);
   };
-  const auto add_rows = [&](const float* p) {
-    unroll<MR>([&](auto i) { unroll<NV>([&](auto j) { acc[i][j] = acc[i][j] + load_column(j, p + i * ldc); }); });
+  const auto add_rows = [&](const float* p) FJ_LAMBDA {
+    unroll<MR>([&](auto i) FJ_LAMBDA {
+      unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = acc[i][j] + load_column(j, p + i * ldc); });
+    });
   };
   if (g.accumulate) add_rows(c);
   if (g.epilogue.bias) {
-    unroll<NV>([&](auto j) {
+    unroll<NV>([&](auto j) FJ_LAMBDA {
       const Vec bias = load_column(j, g.epilogue.bias);
-      unroll<MR>([&](auto i) { acc[i][j] = acc[i][j] + bias; });
+      unroll<MR>([&](auto i) FJ_LAMBDA { acc[i][j] = acc[i][j] + bias; });
     });
   }
   if (g.epilogue.residual) add_rows(g.epilogue.residual);
   if (g.epilogue.activation == kActivationRelu) {
-    unroll<MR>([&](auto i) { unroll<NV>([&](auto j) { acc[i][j] = max(zero(), acc[i][j]); }); });
+    unroll<MR>([&](auto i) FJ_LAMBDA { unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = max(zero(), acc[i][j]); }); });
   }
-  unroll<MR>([&](auto i) {
-    unroll<NV - 1>([&](auto j) { store(c + i * ldc + j * kWidth, acc[i][j]); });
+  unroll<MR>([&](auto i) FJ_LAMBDA {
+    unroll<NV - 1>([&](auto j) FJ_LAMBDA { store(c + i * ldc + j * kWidth, acc[i][j]); });
     if constexpr (kWidth == 16) {
       store_masked(c + i * ldc + (NV - 1) * kWidth, tail, acc[i][NV - 1]);
     } else if (g.tail == kWidth) {
@@ -173,13 +175,14 @@ FJ_INLINE void pack_transposed(int64_t rows, int64_t columns, const float* src, 
       float* d = dst + k * ldd + i0;
       Vec block[kWidth];
       if (width >= kWidth && height >= kWidth) {
-        unroll<kWidth>([&](auto i) { block[i] = load(s + i * lds); });
+        unroll<kWidth>([&](auto i) FJ_LAMBDA { block[i] = load(s + i * lds); });
         transpose(block);
-        unroll<kWidth>([&](auto q) { store(d + q * ldd, block[q]); });
+        unroll<kWidth>([&](auto q) FJ_LAMBDA { store(d + q * ldd, block[q]); });
       } else {
-        unroll<kWidth>([&](auto i) { block[i] = i < height ? load_masked(across, s + i * lds) : zero(); });
+        unroll<kWidth>([&](auto i)
+                           FJ_INLINE_MEMBER { block[i] = i < height ? load_masked(across, s + i * lds) : zero(); });
         transpose(block);
-        unroll<kWidth>([&](auto q) {
+        unroll<kWidth>([&](auto q) FJ_LAMBDA {
           if (q < width) store_masked(d + q * ldd, down, block[q]);
         });
       }

@@ -31,6 +31,10 @@
 #include "vec_portable.h"
 #endif
 
+// Between a lambda's parameters and its body: a lambda that is called instead of inlined would keep the
+// registers it captures in memory.
+#define FJ_LAMBDA __attribute__((always_inline))
+
 namespace forja::FJ_ISA {
 
 // A compile-time index that a lambda can take as an argument: unroll<3>(f) calls f(0), f(1), f(2), each index
