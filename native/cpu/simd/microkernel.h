@@ -37,6 +37,12 @@ constexpr int kTileRows = 4;  // the unfused product needs registers of its own:
 constexpr int kTileVectors = 2;
 constexpr int kTileCols = kTileVectors * kWidth;
 
+constexpr int kLineFloats = 16;  // a cache line: 64 bytes
+
+// B streams through the L1 cache from L2, faster than the hardware looks ahead: without this hint a tile of
+// 14 x 32 falls from 96 to 88 % of peak (Cascade Lake).
+constexpr int kPrefetchRows = 8;
+
 enum class ASource { kRows, kColumns };  // A[i][k] is a[i*lda + k], or a[k*lda + i]
 enum class BSource {
   kPacked,          // b[k * nv*kWidth + j]; every lane may be read
@@ -89,11 +95,13 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, con
   unroll<kRowGroups>([&](auto g) FJ_LAMBDA { rows[g] = a + g * 4 * lda; });
   const int64_t lda3 = 3 * lda;
   const float* b = b_rows;
+  const int64_t ahead = kPrefetchRows * ldb;
   float* packed = packed_rows;
 #pragma GCC unroll 1
   for (int64_t k = 0; k < kc; k++) {
     Vec bv[NV];
     unroll<NV>([&](auto j) FJ_LAMBDA {
+      if constexpr (j * kWidth % kLineFloats == 0) __builtin_prefetch(b + ahead + j * kWidth);
       constexpr bool masked = B != BSource::kPacked && j == NV - 1;
       bv[j] = masked ? load_masked(tail, b + j * kWidth) : load(b + j * kWidth);
       if constexpr (B == BSource::kInPlacePacking) store(packed + j * kWidth, bv[j]);
