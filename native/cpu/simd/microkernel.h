@@ -172,24 +172,29 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
 // --- packing ---------------------------------------------------------------------------------------------
 
 // dst[k*ldd + i] = src[i*lds + k] for i < rows, k < columns, in blocks of kWidth x kWidth held in registers.
+// kSpill, for rows <= kWidth only, stores whole vectors: what one store writes beyond its row the next one
+// replaces, so the last row needs kWidth floats of room. Three times as fast as masked stores.
+template <bool kSpill = false>
 FJ_INLINE void pack_transposed(int64_t rows, int64_t columns, const float* src, int64_t lds, float* dst, int64_t ldd) {
   for (int64_t i0 = 0; i0 < rows; i0 += kWidth) {
     const int64_t height = rows - i0;
+    const bool whole_stores = kSpill || height >= kWidth;
     const Mask down = tail_mask(height);
     for (int64_t k = 0; k < columns; k += kWidth) {
       const int64_t width = columns - k;
-      const Mask across = tail_mask(width);
       const float* s = src + i0 * lds + k;
       float* d = dst + k * ldd + i0;
       Vec block[kWidth];
-      if (width >= kWidth && height >= kWidth) {
-        unroll<kWidth>([&](auto i) FJ_LAMBDA { block[i] = load(s + i * lds); });
-        transpose(block);
+      if (width >= kWidth) {
+        unroll<kWidth>([&](auto i) FJ_LAMBDA { block[i] = i < height ? load(s + i * lds) : zero(); });
+      } else {
+        const Mask across = tail_mask(width);
+        unroll<kWidth>([&](auto i) FJ_LAMBDA { block[i] = i < height ? load_masked(across, s + i * lds) : zero(); });
+      }
+      transpose(block);
+      if (width >= kWidth && whole_stores) {
         unroll<kWidth>([&](auto q) FJ_LAMBDA { store(d + q * ldd, block[q]); });
       } else {
-        unroll<kWidth>([&](auto i)
-                           FJ_INLINE_MEMBER { block[i] = i < height ? load_masked(across, s + i * lds) : zero(); });
-        transpose(block);
         unroll<kWidth>([&](auto q) FJ_LAMBDA {
           if (q < width) store_masked(d + q * ldd, down, block[q]);
         });
