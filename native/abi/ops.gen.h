@@ -25,43 +25,32 @@ enum fj_opcode {
   FJ_OP_BROADCAST_TO = 81,
   FJ_OP_TRANSPOSE = 82,
   FJ_OP_MATMUL = 96,
+  FJ_OP_SGD_UPDATE = 224,
+  FJ_OP_ADAM_UPDATE = 225,
 };
 
-#define FJ_OP_LIMIT 97
+#define FJ_OP_LIMIT 226
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
   switch (opcode) {
-    case FJ_OP_FULL:
-      return "full";
-    case FJ_OP_FUSED:
-      return "fused";
-    case FJ_OP_COPY:
-      return "copy";
-    case FJ_OP_ADD:
-      return "add";
-    case FJ_OP_SUB:
-      return "sub";
-    case FJ_OP_MUL:
-      return "mul";
-    case FJ_OP_DIV:
-      return "div";
-    case FJ_OP_NEG:
-      return "neg";
-    case FJ_OP_RELU:
-      return "relu";
-    case FJ_OP_RELU_GRAD:
-      return "reluGrad";
-    case FJ_OP_SUM:
-      return "sum";
-    case FJ_OP_BROADCAST_TO:
-      return "broadcastTo";
-    case FJ_OP_TRANSPOSE:
-      return "transpose";
-    case FJ_OP_MATMUL:
-      return "matmul";
-    default:
-      return 0;
+    case FJ_OP_FULL: return "full";
+    case FJ_OP_FUSED: return "fused";
+    case FJ_OP_COPY: return "copy";
+    case FJ_OP_ADD: return "add";
+    case FJ_OP_SUB: return "sub";
+    case FJ_OP_MUL: return "mul";
+    case FJ_OP_DIV: return "div";
+    case FJ_OP_NEG: return "neg";
+    case FJ_OP_RELU: return "relu";
+    case FJ_OP_RELU_GRAD: return "reluGrad";
+    case FJ_OP_SUM: return "sum";
+    case FJ_OP_BROADCAST_TO: return "broadcastTo";
+    case FJ_OP_TRANSPOSE: return "transpose";
+    case FJ_OP_MATMUL: return "matmul";
+    case FJ_OP_SGD_UPDATE: return "sgdUpdate";
+    case FJ_OP_ADAM_UPDATE: return "adamUpdate";
+    default: return 0;
   }
 }
 
@@ -109,5 +98,22 @@ struct fj_matmul_attrs {
   int32_t activation;
 };
 FJ_ATTRS_SIZE(fj_matmul_attrs, 12);
+
+struct fj_sgd_update_attrs {
+  float momentum;
+  float dampening;
+  float weight_decay;
+  int32_t nesterov;
+};
+FJ_ATTRS_SIZE(fj_sgd_update_attrs, 16);
+
+struct fj_adam_update_attrs {
+  float rate1;
+  float rate2;
+  float eps;
+  float weight_decay;
+  int32_t decoupled;
+};
+FJ_ATTRS_SIZE(fj_adam_update_attrs, 20);
 
 #endif
