@@ -6,9 +6,8 @@
 //         for each tile of columns of B     one call of the register tile
 //
 // B is copied to panels of kTileCols columns, so that the tile reads it in one stream: by the first row tile
-// while it computes, or, where B is transposed, before. A is read where it lies: the tile wants single
-// numbers of it, in any order. Only where the rows of A fall on the same cache sets or pages run out,
-// it is copied too.
+// while it computes, or before, where B is transposed or C has many rows. A is read where it lies: the tile
+// wants single numbers of it, in any order. It is copied only where that fails the caches (pays_to_pack_a).
 //
 // Threads get a rectangle of C each and work without a barrier, each on its own copy of what it packs.
 #include "gemm.h"
