@@ -21,8 +21,8 @@ let seed = 0
 let eagerDraws = 0
 const states = new Map<Device, VariableState>()
 
-function stateFor(counter: number, domain: number): Int32Array {
-  return Int32Array.of(seed | 0, Math.floor(seed / 2 ** 32) | 0, counter | 0, domain)
+function stateFor(counter: number, domain: number, value = seed): Int32Array {
+  return Int32Array.of(value | 0, Math.floor(value / 2 ** 32) | 0, counter | 0, domain)
 }
 
 /**
@@ -54,12 +54,23 @@ export function nextRandom(): { state: Tensor; stream: number } {
 
 const leaves = new WeakMap<VariableState, Value>()
 
-function stateVariable(device: Device): Value {
+/** What compiled functions on `device` draw from next: read and written by checkpoints. */
+export function randomStateOf(device: Device): VariableState {
   let state = states.get(device)
   if (!state) {
     state = new VariableState('random state', TYPE, makeLeaf({ kind: 'constant', data: stateFor(0, COMPILED) }, TYPE))
     states.set(device, state)
   }
+  return state
+}
+
+/** Lets compiled functions on `device` begin anew, with a seed of their own. */
+export async function seedRandomState(device: Device, value: number): Promise<void> {
+  await randomStateOf(device).write(stateFor(0, COMPILED, value))
+}
+
+function stateVariable(device: Device): Value {
+  const state = randomStateOf(device)
   let leaf = leaves.get(state)
   if (!leaf) {
     leaf = makeLeaf(state, TYPE)
