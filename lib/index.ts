@@ -5,6 +5,9 @@ export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './cr
 export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
+export { load, type SaveOptions, save } from './io/model.js'
+export * as models from './models/index.js'
+export * as nn from './nn/index.js'
 export { relu } from './ops/activation.js'
 export {
   type Col2imOptions,

@@ -68,7 +68,8 @@ function checkTypes(
       throw new ForjaError('ERR_DTYPE', `${what}: '${name}' is ${value.dtype}, the model's ${variable.dtype}`)
     }
   }
-  if (shapes.length > 0) throw new ForjaError('ERR_SHAPE', `${what}: ${list(shapes)}`, hint === undefined ? {} : { hint })
+  if (shapes.length > 0)
+    throw new ForjaError('ERR_SHAPE', `${what}: ${list(shapes)}`, hint === undefined ? {} : { hint })
 }
 
 function list(items: readonly string[]): string {

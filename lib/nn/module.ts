@@ -29,7 +29,7 @@ export type StateDict = Record<string, Tensor>
 /** A module whatever it takes and gives. */
 export type AnyModule = Module<never[], unknown>
 
-export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Output = Tensor> {
+export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tensor> {
   /** Layers that behave differently in training (dropout, batch normalisation) look here; a compiled function keeps
    * the mode in which it was traced. */
   training = true
@@ -75,7 +75,8 @@ export abstract class Module<Inputs extends readonly unknown[] = Tensor[], Outpu
     const named = own.map(([field, v]): [string, Variable] => [v.isNamed ? v.name! : field, v])
     const names = new Set<string>()
     for (const [name] of named) {
-      if (names.has(name)) throw new ForjaError('ERR_ARGUMENT', `${this.constructor.name}: two variables called '${name}'`)
+      if (names.has(name))
+        throw new ForjaError('ERR_ARGUMENT', `${this.constructor.name}: two variables called '${name}'`)
       names.add(name)
     }
     return named
