@@ -3,6 +3,7 @@
 
 namespace forja::FJ_ISA {
 
+void register_ceilings(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_matmul(KernelTable&);
 void register_pool(KernelTable&);
@@ -10,6 +11,7 @@ void register_reduce(KernelTable&);
 void register_shape(KernelTable&);
 
 void register_kernels(KernelTable& table) {
+  register_ceilings(table);
   register_elementwise(table);
   register_matmul(table);
   register_pool(table);
