@@ -65,6 +65,12 @@ static inline const char* fj_op_name(uint32_t opcode) {
   }
 }
 
+/* Whether an instruction may write this output over this input, both in exactly one place. */
+static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input) {
+  if (opcode == FJ_OP_FUSED) return 1;
+  return 0;
+}
+
 /* Kernel variants; 0 lets the backend choose. */
 #define FJ_MATMUL_NAIVE 1
 #define FJ_MATMUL_BLOCKED 2
