@@ -1,6 +1,7 @@
 // Two-dimensional convolution of float32 maps, forward and both gradients, on NHWC memory:
 //
-//   y[n,p,q,k]  = bias[k] + sum over r,s,c  x[n, p*stride_h - pad_top + r*dilation_h, q*stride_w - pad_left + s*dilation_w, c]
+//   y[n,p,q,k]  = bias[k] + sum over r,s,c  x[n, p*stride_h - pad_top + r*dilation_h, q*stride_w - pad_left +
+//   s*dilation_w, c]
 //                                           * w[r,s,c,k]                         then ReLU if asked for
 //   dx[n,i,j,c] = sum over the r,s,p,q that read (i,j), and k, of  dy[n,p,q,k] * w[r,s,c,k]
 //   dw[r,s,c,k] = sum over n,p,q of                                x[n,i,j,c] * dy[n,p,q,k]
@@ -23,9 +24,9 @@
 namespace forja {
 
 struct ConvGeometry {
-  int64_t n, h, w, c;      // input maps
-  int64_t k, r, s;         // filters
-  int64_t oh, ow;          // output maps; they imply the bottom and right padding
+  int64_t n, h, w, c;  // input maps
+  int64_t k, r, s;     // filters
+  int64_t oh, ow;      // output maps; they imply the bottom and right padding
   int64_t stride_h, stride_w;
   int64_t pad_top, pad_left;
   int64_t dilation_h, dilation_w;

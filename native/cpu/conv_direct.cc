@@ -137,7 +137,7 @@ void copy_padded(const DirectConv& d, const float* image, int64_t i0, int64_t ro
 void run_rows(const Team& team, const DirectConv& d, const float* packed, float* mine) {
   const bool copy = columns_hang_over(d);
   const int64_t strip = copy ? strip_rows(d) : d.oh, width = copy ? padded_width(d) : d.w;
-  const int64_t piece = even_part(even_part(d.ow, kRowPixels), d.ow), pieces = ceil_div(d.ow, piece);
+  const int64_t piece = even_part(d.ow, kRowPixels), pieces = ceil_div(d.ow, piece);
   const int64_t tile_pixels = even_part(piece, kTileRows);
   const PanelBlocks blocks = panel_blocks(d, d.n * d.oh * pieces, team.count);
   const Range items = split(blocks.count * d.n * d.oh * pieces, team);
@@ -154,7 +154,7 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
     const int64_t i0 = p * d.stride_h - d.pad_top;
     if (copy) {
       if (n != copied_image || p < copied_begin || p >= copied_end) {
-        const int64_t last = smaller(d.oh, 1 + (items.end - 1 - item) / pieces + p);
+        const int64_t last = smaller(d.oh, p + 1 + (items.end - 1) / pieces - item / pieces);
         copied_image = n;
         copied_begin = p;
         copied_end = smaller(p + strip, last);
@@ -185,21 +185,21 @@ void pack_tap(const DirectConv& d, int64_t panel, int64_t tap, float* packed) {
       for (int64_t j = 0; j < ldb; j++) {
         const int64_t b = (column + j) / k, source = u - b * stride;
         const bool inside = j < columns && source >= 0 && source < s;
-        out[j] = inside ? d.w[t * d.w_r + source * d.w_s + c * d.w_c + (column + j) % k * d.w_k] : 0.0f;
+        out[j] = inside ? d.filter[t * d.f_r + source * d.f_s + c * d.f_c + (column + j) % k * d.f_k] : 0.0f;
       }
     }
     return;
   }
-  const float* w = d.w + group * d.w_group + t * d.w_r + u * d.w_s + column * d.w_k;
+  const float* w = d.filter + group * d.f_group + t * d.f_r + u * d.f_s + column * d.f_k;
   const int64_t whole = columns / kWidth * kWidth;
   const Mask rest = tail_mask(columns - whole);
-  if (d.w_k == 1) {
-    for (int64_t c = 0; c < d.c; c++, out += ldb, w += d.w_c) {
+  if (d.f_k == 1) {
+    for (int64_t c = 0; c < d.c; c++, out += ldb, w += d.f_c) {
       for (int64_t j = 0; j < whole; j += kWidth) store(out + j, load(w + j));
       if (whole < columns) store(out + whole, load_masked(rest, w + whole));
     }
   } else {
-    pack_transposed(columns, d.c, w, d.w_k, out, ldb);
+    pack_transposed(columns, d.c, w, d.f_k, out, ldb);
   }
 }
 
@@ -222,14 +222,9 @@ int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow) {
   return best;
 }
 
-void block_pixels(DirectConv& d, float* bias) {
+void block_pixels(DirectConv& d) {
   if (d.groups != 1 || d.dilation_w != 1 || d.y_pixel != d.k) return;
   const int64_t block = best_pixel_block(d.s, d.stride_w, d.k, d.ow);
-  if (block == 1) return;
-  if (d.epilogue.bias) {
-    for (int64_t b = 0; b < block; b++) memcpy(bias + b * d.k, d.epilogue.bias, d.k * sizeof(float));
-    d.epilogue.bias = bias;
-  }
   d.block = block;
   d.s += (block - 1) * d.stride_w;
   d.stride_w *= block;
@@ -238,20 +233,24 @@ void block_pixels(DirectConv& d, float* bias) {
   d.k *= block;
 }
 
-int64_t direct_filter_floats(const DirectConv& d) { return d.panels() * d.panel_floats(); }
+int64_t direct_filter_floats(const DirectConv& d) { return is_depthwise(d) ? 0 : d.panels() * d.panel_floats(); }
 
 int64_t direct_thread_floats(const DirectConv& d) {
-  if (batch_form(d) || !columns_hang_over(d)) return 0;
+  if (is_depthwise(d) || batch_form(d) || !columns_hang_over(d)) return 0;
   return strip_input_rows(d, strip_rows(d)) * padded_width(d) * d.x_pixel;
 }
 
 void direct_pack(const Team& team, const DirectConv& d, float* packed) {
+  if (is_depthwise(d)) return;
   const Range units = split(d.panels() * d.r * d.s, team);
-  for (int64_t unit = units.begin; unit < units.end; unit++) pack_tap(d, unit / (d.r * d.s), unit % (d.r * d.s), packed);
+  for (int64_t unit = units.begin; unit < units.end; unit++)
+    pack_tap(d, unit / (d.r * d.s), unit % (d.r * d.s), packed);
 }
 
 void direct_run(const Team& team, const DirectConv& d, const float* packed, float* mine) {
-  if (batch_form(d)) {
+  if (is_depthwise(d)) {
+    depthwise_run(team, d);
+  } else if (batch_form(d)) {
     run_batch(team, d, packed);
   } else {
     run_rows(team, d, packed, mine);
