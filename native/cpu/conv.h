@@ -37,8 +37,11 @@ namespace FJ_ISA {
 
 // Taps r of output row p whose input row lies inside the image: [begin, end). Also used for columns.
 FJ_INLINE Range valid_taps(int64_t taps, int64_t origin, int64_t dilation, int64_t extent) {
-  int64_t begin = origin < 0 ? (-origin + dilation - 1) / dilation : 0;
-  int64_t end = extent > origin ? (extent - origin + dilation - 1) / dilation : 0;
+  int64_t begin = origin < 0 ? -origin : 0, end = extent > origin ? extent - origin : 0;
+  if (dilation != 1) {  // a division costs as much as a small tile
+    begin = (begin + dilation - 1) / dilation;
+    end = (end + dilation - 1) / dilation;
+  }
   if (end > taps) end = taps;
   if (begin > end) begin = end;
   return {begin, end};

@@ -1,14 +1,10 @@
-// Direct convolution on N,H,W,C maps: see conv_direct.h. Two ways to cut the output into tiles of the
-// micro-kernel, both with accumulators that live over the whole sum, so every output is written once:
-//
-//   batch form (8 images or more): a tile is up to kTileRows images at one output position. All its rows have
-//     the same taps inside the image, so padding is skipped exactly and nothing is copied.
-//   row form: a tile is neighbouring pixels of one output row. Filter rows outside the image are skipped;
-//     where columns hang over, the rows needed are copied with zeros around them. A 1x1 convolution is the
-//     row form of one long row: a matrix product.
+// Direct convolution on N,H,W,C maps: see conv_direct.h. Accumulators live over the whole sum, so every output is
+// written once. Here is the row form: a tile of the micro-kernel is neighbouring pixels of one output row. Filter
+// rows outside the image are skipped; where columns hang over, the rows needed are copied with zeros around them.
+// A 1x1 convolution is one long row: a matrix product. (conv_batch.cc has the forms for many images at a time.)
 //
 // Filters are packed in panels of kTileCols output channels, (r, s, c) rows each. The work is cut into
-// (block of panels that fits in L2) x (image tile) x (output row), each thread taking a contiguous run.
+// (block of panels that fits in L2) x (image) x (piece of an output row), each thread taking a contiguous run.
 #include "conv_direct.h"
 
 #include <cstring>
@@ -20,8 +16,6 @@ namespace {
 constexpr int64_t kFilterFloats = 160 * 1024;  // packed filters of one block of panels: 640 KB of L2
 constexpr int64_t kRowPixels = 8 * kTileRows;  // a long row is cut into pieces of this size
 constexpr int64_t kStripFloats = 48 * 1024;    // padded rows copied at a time: 192 KB
-
-bool batch_form(const DirectConv& d) { return d.n >= 8 && d.r * d.s > 1; }
 
 bool columns_hang_over(const DirectConv& d) {
   return d.pad_left > 0 || (d.ow - 1) * d.stride_w - d.pad_left + (d.s - 1) * d.dilation_w >= d.w;
@@ -37,18 +31,6 @@ int64_t strip_rows(const DirectConv& d) {
 }
 int64_t strip_input_rows(const DirectConv& d, int64_t rows) {
   return (rows - 1) * d.stride_h + (d.r - 1) * d.dilation_h + 1;
-}
-
-struct PanelBlocks {
-  int64_t size, count;
-};
-
-// As many panels as fit in L2, fewer where there would be too little work to share.
-PanelBlocks panel_blocks(const DirectConv& d, int64_t tiles, int threads) {
-  int64_t size = larger(1, kFilterFloats / d.panel_floats());
-  while (size > 1 && ceil_div(d.panels(), size) * tiles < 4 * threads && threads > 1) size = (size + 1) / 2;
-  size = even_part(d.panels(), size);
-  return {size, ceil_div(d.panels(), size)};
 }
 
 // The taps of one tile, and what the kernel must be told about them.
@@ -75,11 +57,11 @@ void set_taps(const DirectConv& d, const TapWindow& taps, int64_t row_floats, Ti
 // One tile for every panel of a block. a0: the first tap of the first row; offset of y's first pixel.
 void run_panels(const DirectConv& d, const float* packed, Range panels, const TapWindow& taps, const float* a0,
                 int64_t y_offset, int rows, TileArgs& t) {
-  const int64_t per_group = d.panels_per_group();
   const bool one_run = t.images == 1 && d.dilation_w == 1 && d.x_pixel == d.c;
   const int64_t skipped = (d.s - (taps.s.end - taps.s.begin)) * d.c;
   for (int64_t panel = panels.begin; panel < panels.end; panel++) {
-    const int64_t group = panel / per_group, column = panel % per_group * kTileCols;
+    int64_t group, column;
+    d.locate(panel, group, column);
     const int64_t columns = smaller(kTileCols, d.k - column);
     const int nv = static_cast<int>(ceil_div(columns, kWidth));
     const int64_t ldb = nv * kWidth;
@@ -92,31 +74,6 @@ void run_panels(const DirectConv& d, const float* packed, Range panels, const Ta
     t.c = d.y + y_offset + channel;
     t.epilogue = d.epilogue.at(y_offset + channel, channel);
     tile_kernel(ASource::kRows, BSource::kPacked, rows, nv)(t);
-  }
-}
-
-void run_batch(const Team& team, const DirectConv& d, const float* packed) {
-  const int64_t images = even_part(d.n, kTileRows), image_tiles = ceil_div(d.n, images);
-  const int64_t x_row = d.w * d.x_pixel, x_image = d.h * x_row;
-  const PanelBlocks blocks = panel_blocks(d, image_tiles * d.oh, team.count);
-  const Range items = split(blocks.count * image_tiles * d.oh, team);
-  TileArgs t{};
-  t.lda = x_image;
-  t.ldc = d.y_image;
-  for (int64_t item = items.begin; item < items.end; item++) {
-    const int64_t block = item / (image_tiles * d.oh), n = item / d.oh % image_tiles * images, p = item % d.oh;
-    const Range panels{block * blocks.size, smaller(d.panels(), (block + 1) * blocks.size)};
-    const int rows = static_cast<int>(smaller(images, d.n - n));
-    const int64_t i0 = p * d.stride_h - d.pad_top;
-    TapWindow taps{valid_taps(d.r, i0, d.dilation_h, d.h), {0, 0}};
-    const float* x_first = d.x + n * x_image + (i0 + taps.r.begin * d.dilation_h) * x_row;
-    for (int64_t q = 0; q < d.ow; q++) {
-      const int64_t j0 = q * d.stride_w - d.pad_left;
-      taps.s = valid_taps(d.s, j0, d.dilation_w, d.w);
-      set_taps(d, taps, x_row, t);
-      run_panels(d, packed, panels, taps, x_first + (j0 + taps.s.begin * d.dilation_w) * d.x_pixel,
-                 n * d.y_image + p * d.y_row + q * d.y_pixel, rows, t);
-    }
   }
 }
 
@@ -205,6 +162,13 @@ void pack_tap(const DirectConv& d, int64_t panel, int64_t tap, float* packed) {
 
 }  // namespace
 
+PanelBlocks panel_blocks(const DirectConv& d, int64_t tiles, int threads) {
+  int64_t size = larger(1, kFilterFloats / d.panel_floats());
+  while (size > 1 && ceil_div(d.panels(), size) * tiles < 4 * threads && threads > 1) size = (size + 1) / 2;
+  size = even_part(d.panels(), size);
+  return {size, ceil_div(d.panels(), size)};
+}
+
 int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow) {
   if (k >= kWidth) return 1;
   int64_t best = 1;
@@ -222,7 +186,10 @@ int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow) {
   return best;
 }
 
-void block_pixels(DirectConv& d) {
+void choose_form(DirectConv& d) {
+  if (is_depthwise(d)) return;
+  d.form = best_form(d);
+  if (d.form == DirectForm::kLanes) return;
   if (d.groups != 1 || d.dilation_w != 1 || d.y_pixel != d.k) return;
   const int64_t block = best_pixel_block(d.s, d.stride_w, d.k, d.ow);
   d.block = block;
@@ -236,12 +203,15 @@ void block_pixels(DirectConv& d) {
 int64_t direct_filter_floats(const DirectConv& d) { return is_depthwise(d) ? 0 : d.panels() * d.panel_floats(); }
 
 int64_t direct_thread_floats(const DirectConv& d) {
-  if (is_depthwise(d) || batch_form(d) || !columns_hang_over(d)) return 0;
+  if (is_depthwise(d)) return 0;
+  if (d.form != DirectForm::kRows) return batch_thread_floats(d);
+  if (!columns_hang_over(d)) return 0;
   return strip_input_rows(d, strip_rows(d)) * padded_width(d) * d.x_pixel;
 }
 
 void direct_pack(const Team& team, const DirectConv& d, float* packed) {
   if (is_depthwise(d)) return;
+  if (d.form == DirectForm::kLanes) return batch_pack_lanes(team, d, packed);
   const Range units = split(d.panels() * d.r * d.s, team);
   for (int64_t unit = units.begin; unit < units.end; unit++)
     pack_tap(d, unit / (d.r * d.s), unit % (d.r * d.s), packed);
@@ -250,8 +220,8 @@ void direct_pack(const Team& team, const DirectConv& d, float* packed) {
 void direct_run(const Team& team, const DirectConv& d, const float* packed, float* mine) {
   if (is_depthwise(d)) {
     depthwise_run(team, d);
-  } else if (batch_form(d)) {
-    run_batch(team, d, packed);
+  } else if (d.form != DirectForm::kRows) {
+    batch_run(team, d, packed, mine);
   } else {
     run_rows(team, d, packed, mine);
   }

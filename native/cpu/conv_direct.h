@@ -12,6 +12,10 @@
 namespace forja {
 namespace FJ_ISA {
 
+// How the output is cut into tiles: neighbouring pixels of one row (conv_direct.cc), or one pixel of many images,
+// the images being rows or lanes of the tile (conv_batch.cc).
+enum class DirectForm { kRows, kImages, kLanes };
+
 struct DirectConv {
   const float* x;            // (n, h, w, x_pixel)
   int64_t n, h, w, x_pixel;  // x_pixel: floats from one pixel to the next, all groups
@@ -32,10 +36,16 @@ struct DirectConv {
   // channels fill a vector. s, stride_w, ow, y_pixel and k above are those of the blocked convolution.
   int64_t block;
   Epilogue epilogue;  // bias (groups * k)
+  DirectForm form;    // choose_form
 
   FJ_INLINE_MEMBER int64_t depth() const { return r * s * c; }
   FJ_INLINE_MEMBER int64_t panels_per_group() const { return ceil_div(k, kTileCols); }
   FJ_INLINE_MEMBER int64_t panels() const { return groups * panels_per_group(); }
+  // The group of a panel and the first of its channels within the group.
+  FJ_INLINE_MEMBER void locate(int64_t panel, int64_t& group, int64_t& column) const {
+    group = groups == 1 ? 0 : panel / panels_per_group();
+    column = (panel - group * panels_per_group()) * kTileCols;
+  }
   FJ_INLINE_MEMBER int64_t panel_floats() const { return depth() * kTileCols; }
 };
 
@@ -43,9 +53,8 @@ struct DirectConv {
 // output channels and the output columns: a divisor of ow, 1 where channels fill a vector.
 int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow);
 
-// Rewrites d for the block that suits it, where its output pixels are adjacent and its taps too. The caller
-// repeats the bias d.block times.
-void block_pixels(DirectConv& d);
+// Sets the form that suits d, and blocks its pixels where that helps; the caller then repeats the bias d.block times.
+void choose_form(DirectConv& d);
 
 // Floats of scratch: packed filters (shared) and the padded rows of one thread.
 int64_t direct_filter_floats(const DirectConv& d);
@@ -55,6 +64,18 @@ int64_t direct_thread_floats(const DirectConv& d);
 void direct_pack(const Team& team, const DirectConv& d, float* packed);
 // This thread's share of the output. `mine`: direct_thread_floats of its own.
 void direct_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
+
+// As many panels as fit in L2, fewer where there would be too little work for all threads.
+struct PanelBlocks {
+  int64_t size, count;
+};
+PanelBlocks panel_blocks(const DirectConv& d, int64_t tiles, int threads);
+
+// The batch forms. best_form: of a convolution whose pixels are not blocked yet.
+DirectForm best_form(const DirectConv& d);
+int64_t batch_thread_floats(const DirectConv& d);
+void batch_pack_lanes(const Team& team, const DirectConv& d, float* packed);  // (groups, r, s, c, k)
+void batch_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
 
 // Depthwise convolutions, one filter per channel, are vector loops over the channels and pack nothing.
 FJ_INLINE bool is_depthwise(const DirectConv& d) { return d.c == 1 && d.k == 1 && d.groups > 1; }

@@ -12,7 +12,7 @@ namespace forja {
 namespace FJ_ISA {
 namespace {
 
-constexpr int64_t kBiasFloats = 64;  // a bias repeated for a block of pixels (best_pixel_block)
+constexpr int64_t kBiasFloats = 64;  // a bias repeated for a block of pixels (choose_form)
 
 bool is_pointwise(const ConvGeometry& g) {
   return g.r == 1 && g.s == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_top == 0 && g.pad_left == 0 &&
@@ -116,7 +116,7 @@ ForwardPlan plan_forward(const ConvGeometry& geometry, int threads, const float*
   ForwardPlan plan{};
   plan.direct = forward_direct(flattened(geometry), x, w, epilogue, y);
   plan.bias = cursor.take(kBiasFloats);
-  block_pixels(plan.direct);
+  choose_form(plan.direct);
   plan.filter = cursor.take(direct_filter_floats(plan.direct));
   plan.row_floats = ceil_div(direct_thread_floats(plan.direct), 16) * 16;
   plan.rows = cursor.take(plan.row_floats * threads);
@@ -133,7 +133,7 @@ struct GradPlan {
 
 DirectConv grad_phase(const ConvGeometry& g, int64_t phase, const float* dy, const float* w, float* dx) {
   DirectConv d = phase_direct(g, phase, dy, w, dx);
-  block_pixels(d);
+  choose_form(d);
   return d;
 }
 
