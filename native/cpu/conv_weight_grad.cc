@@ -19,7 +19,7 @@ namespace forja {
 namespace FJ_ISA {
 namespace {
 
-constexpr int64_t kStripPixels = 512;
+constexpr int64_t kStripPixels = 256;
 constexpr int64_t kMergeBelow = 64;             // channels from which a tile stays within a tap
 constexpr int64_t kPartialFloats = 512 * 1024;  // all chunks' dw together: 2 MB
 
