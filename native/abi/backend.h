@@ -65,8 +65,8 @@ typedef struct fj_backend {
   /* 1 where the backend has a kernel for the opcode and variant (0: any). */
   int (*supports)(uint16_t opcode, uint16_t variant);
   /* The view was checked by the core; its bytes must outlive the program. Allocates all that runs need. */
-  fj_status (*program_create)(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers, fj_program** out,
-                              fj_error* error);
+  fj_status (*program_create)(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers,
+                              fj_program** out, fj_error* error);
   void (*program_free)(fj_program* program);
   /* inputs[i]: header->input_count pointers; outputs[i]: memory for the bytes of each output value.
    * *cancel is polled between instructions before commit_index. */
@@ -78,7 +78,8 @@ typedef struct fj_backend {
   fj_status (*program_profile)(fj_program* program, int enable, uint64_t* nanoseconds, uint32_t count, fj_error* error);
 
   /* What this machine can do at best, measured now: fused multiply-add GFLOP/s on `threads` threads, copy GB/s. */
-  fj_status (*device_ceilings)(fj_device* device, uint32_t threads, double* fma_gflops, double* copy_gbytes, fj_error* error);
+  fj_status (*device_ceilings)(fj_device* device, uint32_t threads, double* fma_gflops, double* copy_gbytes,
+                               fj_error* error);
 } fj_backend;
 
 typedef const fj_backend* (*fj_backend_get_fn)(uint32_t host_abi_version);

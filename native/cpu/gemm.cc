@@ -16,57 +16,69 @@
 namespace forja::FJ_ISA {
 namespace {
 
-#ifndef FJ_KC
-#define FJ_KC 512
-#endif
-#ifndef FJ_NC
-#define FJ_NC 288
-#endif
-int g_pack_a = -1, g_pack_b = -1, g_kc = FJ_KC, g_nc = FJ_NC;
+constexpr int64_t kDepth = 512;    // rows of a block of B
+constexpr int64_t kColumns = 288;  // its columns: 512 x 288 floats are 590 KB of a 1 MB L2 cache
+
+// Up to this many row tiles, B is packed by the first of them on the way. That tile runs at a third of its
+// speed when B is not in the cache, so with more of them a pass of its own, along B's rows, is cheaper by 2 %.
+constexpr int64_t kPackingTiles = 24;
 
 struct Plan {
   int grid_rows, grid_columns;  // threads along m and n
   int64_t column_grain;         // columns of C are cut at multiples of this
+  int64_t height, width;        // of the largest rectangle
   int64_t kc, nc;
   bool pack_a, pack_b;
+  bool pack_b_first;           // in a pass of its own
   int64_t a_floats, b_floats;  // of one thread's packed blocks
 };
-
-constexpr int64_t kLineFloats = 16;  // 64 bytes
 
 FJ_INLINE int64_t round_up(int64_t n, int64_t grain) { return ceil_div(n, grain) * grain; }
 
 // Which grid of threads has the least work in its largest rectangle. Work is counted in multiply-adds of a
 // full vector: a rectangle's own, and what reading or packing its share of B and A is worth.
-FJ_INLINE void choose_grid(const GemmArgs& g, int threads, Plan& plan) {
+void choose_grid(const GemmArgs& g, int threads, Plan& plan) {
   const int64_t b_rows = g.trans_b ? 8 : 2, a_columns = 2 * kWidth;
-  int64_t best = INT64_MAX;
+  int64_t least = INT64_MAX;
   for (int rows = 1; rows <= threads; rows++) {
     const int columns = threads / rows;
     const int64_t grain = g.n >= 4 * kTileCols * columns ? kTileCols : kWidth;
     const int64_t height = ceil_div(g.m, rows);
     const int64_t width = ceil_div(ceil_div(g.n, grain), columns) * grain;
     const int64_t work = (height + b_rows) * (width + a_columns);
-    if (work < best) {
-      best = work;
+    if (work < least) {
+      least = work;
       plan.grid_rows = rows;
       plan.grid_columns = columns;
       plan.column_grain = grain;
+      plan.height = height;
+      plan.width = width;
     }
   }
 }
 
+// Reading A in place costs nothing while its lines stay in the caches. They do not where its rows lie a
+// multiple of 4 KB apart (one set of the L1 cache), where A far exceeds L2, or where A is transposed and a tile
+// reads 14 numbers of a line and comes back for the rest much later. Copying pays from 8 panels of B on.
+FJ_INLINE bool pays_to_pack_a(const GemmArgs& g, int64_t height, int64_t width) {
+  if (width < 8 * kTileCols) return false;
+  const int64_t floats = height * g.k;
+  return g.trans_a ? floats >= 32 * 1024 : floats >= 2048 * 1024 || (g.lda % 1024 == 0 && height >= 4);
+}
+
 Plan make_plan(const GemmArgs& g, int threads) {
   Plan plan{};
-  choose_grid(g, threads, plan);
-  const int64_t height = ceil_div(g.m, plan.grid_rows);
-  const int64_t width = ceil_div(ceil_div(g.n, plan.column_grain), plan.grid_columns) * plan.column_grain;
-  plan.kc = even_part(larger(g.k, 1), g_kc);
-  plan.nc = smaller(round_up(width, kTileCols), g_nc);
-  plan.pack_b = g_pack_b >= 0 ? g.trans_b || g_pack_b : g.trans_b || height > kTileRows;
-  plan.pack_a = g_pack_a >= 0 ? g_pack_a : false;
+  plan.grid_rows = plan.grid_columns = 1;
+  plan.height = g.m;
+  plan.width = g.n;
+  if (threads > 1) choose_grid(g, threads, plan);
+  plan.kc = even_part(larger(g.k, 1), kDepth);
+  plan.nc = smaller(round_up(plan.width, kTileCols), kColumns);
+  plan.pack_b = g.trans_b || plan.height > kTileRows;
+  plan.pack_b_first = g.trans_b || (plan.pack_b && plan.height > kPackingTiles * kTileRows);
+  plan.pack_a = pays_to_pack_a(g, plan.height, plan.width);
   if (plan.pack_b) plan.b_floats = round_up(plan.kc * plan.nc, kLineFloats);
-  if (plan.pack_a) plan.a_floats = round_up(plan.kc * height, kLineFloats);
+  if (plan.pack_a) plan.a_floats = round_up(plan.kc * plan.height + kWidth, kLineFloats);  // room to spill
   return plan;
 }
 
@@ -77,16 +89,26 @@ FJ_INLINE void pack_a_block(const GemmArgs& g, int64_t k0, int64_t kc, int64_t r
     if (g.trans_a) {
       pack_rows(kc, mr, g.a + k0 * g.lda + i, g.lda, packed + i * kc, mr);
     } else {
-      pack_transposed(mr, kc, g.a + i * g.lda + k0, g.lda, packed + i * kc, mr);
+      pack_transposed<kTileRows <= kWidth>(mr, kc, g.a + i * g.lda + k0, g.lda, packed + i * kc, mr);
     }
   }
 }
 
-// Panels of B^T's block, each as wide as the tile that will read it.
+// Panels of B's block, each as wide as the tile that will read it.
 FJ_INLINE void pack_b_block(const GemmArgs& g, int64_t k0, int64_t kc, int64_t j0, int64_t columns, float* packed) {
-  for (int64_t j = 0; j < columns; j += kTileCols) {
-    const int64_t nr = smaller(kTileCols, columns - j);
-    pack_transposed(nr, kc, g.b + (j0 + j) * g.ldb + k0, g.ldb, packed + j * kc, round_up(nr, kWidth));
+  if (g.trans_b) {
+    for (int64_t j = 0; j < columns; j += kTileCols) {
+      const int64_t nr = smaller(kTileCols, columns - j);
+      pack_transposed(nr, kc, g.b + (j0 + j) * g.ldb + k0, g.ldb, packed + j * kc, round_up(nr, kWidth));
+    }
+    return;
+  }
+  for (int64_t k = 0; k < kc; k++) {  // whole rows of the block, which the hardware prefetches
+    const float* row = g.b + (k0 + k) * g.ldb + j0;
+    for (int64_t j = 0; j < columns; j += kTileCols) {
+      const int64_t nr = smaller(kTileCols, columns - j);
+      pack_rows(1, nr, row + j, 0, packed + j * kc + k * round_up(nr, kWidth), 0);
+    }
   }
 }
 
@@ -106,14 +128,14 @@ void multiply(const GemmArgs& g, const Plan& plan, float* scratch) {
     if (plan.pack_a) pack_a_block(g, k0, t.kc, rows_per_tile, a_packed);
     for (int64_t j0 = 0; j0 < g.n; j0 += plan.nc) {
       const int64_t columns = smaller(plan.nc, g.n - j0);
-      if (g.trans_b) pack_b_block(g, k0, t.kc, j0, columns, b_packed);
+      if (plan.pack_b_first) pack_b_block(g, k0, t.kc, j0, columns, b_packed);
       for (int64_t i = 0; i < g.m; i += rows_per_tile) {
         const int64_t mr = smaller(rows_per_tile, g.m - i);
         t.a = plan.pack_a ? a_packed + i * t.kc : g.trans_a ? g.a + k0 * g.lda + i : g.a + i * g.lda + k0;
         t.lda = plan.pack_a ? mr : g.lda;
-        const BSource b_source = !plan.pack_b ? BSource::kInPlace
-                                 : g.trans_b || i > 0 ? BSource::kPacked
-                                                      : BSource::kInPlacePacking;
+        const BSource b_source = !plan.pack_b                 ? BSource::kInPlace
+                                 : plan.pack_b_first || i > 0 ? BSource::kPacked
+                                                              : BSource::kInPlacePacking;
         for (int64_t j = 0; j < columns; j += kTileCols) {
           const int nr = static_cast<int>(smaller(kTileCols, columns - j));
           const int nv = (nr + kWidth - 1) / kWidth;
@@ -154,6 +176,7 @@ size_t gemm_scratch(const GemmArgs& args, int threads) {
 void gemm(const Team& team, const GemmArgs& args, uint8_t* scratch) {
   if (gemv_applies(args)) return gemv(team, args);
   const Plan plan = make_plan(args, team.count);
+  if (team.count == 1) return multiply(args, plan, reinterpret_cast<float*>(scratch));
   const int row = team.id / plan.grid_columns, column = team.id % plan.grid_columns;
   if (row >= plan.grid_rows) return;
   const Range rows = split(args.m, row, plan.grid_rows);

@@ -8,8 +8,8 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int kRowsAtOnce = 4;       // rows of B per pass over y, or dot products at once
-constexpr int64_t kStrip = 1024;     // floats of y: 4 KB
+constexpr int kRowsAtOnce = 4;            // rows of B per pass over y, or dot products at once
+constexpr int64_t kStrip = 1024;          // floats of y: 4 KB
 constexpr int64_t kThreadWork = 1 << 14;  // numbers of B that make another thread worth waking
 
 struct Gemv {

@@ -35,7 +35,7 @@ struct Call {
   const Operand* in;
   const Operand* out;
   int n_in, n_out;
-  const void* attr_data;  // the FJ_*_attrs struct of the opcode
+  const void* attr_data;  // the fj_*_attrs struct of the opcode, then its tail
   uint32_t attr_bytes;
   uint8_t* scratch;  // shared by the team, 64-byte aligned, as large as the kernel's `scratch` asked
   Fault* fault;
@@ -43,6 +43,10 @@ struct Call {
   template <class T>
   FJ_INLINE_MEMBER const T& attrs() const {
     return *static_cast<const T*>(attr_data);
+  }
+  // The int32 tail behind an attribute struct of `struct_bytes`.
+  FJ_INLINE_MEMBER const int32_t* tail(size_t struct_bytes) const {
+    return reinterpret_cast<const int32_t*>(static_cast<const uint8_t*>(attr_data) + struct_bytes);
   }
 };
 
@@ -61,6 +65,8 @@ struct KernelTable {
   static constexpr int kMaxKernels = 512;
   Kernel kernels[kMaxKernels];
   int count = 0;
+  // Opcodes that fused micro-programs may hold.
+  bool micro_op[FJ_OP_LIMIT] = {};
 
   void add(const Kernel& kernel);
   const Kernel* find(uint16_t opcode, uint16_t variant, const Call& call) const;

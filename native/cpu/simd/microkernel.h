@@ -37,6 +37,12 @@ constexpr int kTileRows = 4;  // the unfused product needs registers of its own:
 constexpr int kTileVectors = 2;
 constexpr int kTileCols = kTileVectors * kWidth;
 
+constexpr int kLineFloats = 16;  // a cache line: 64 bytes
+
+// B streams through the L1 cache from L2, faster than the hardware looks ahead: without this hint a tile of
+// 14 x 32 falls from 96 to 88 % of peak (Cascade Lake).
+constexpr int kPrefetchRows = 8;
+
 enum class ASource { kRows, kColumns };  // A[i][k] is a[i*lda + k], or a[k*lda + i]
 enum class BSource {
   kPacked,          // b[k * nv*kWidth + j]; every lane may be read
@@ -89,11 +95,13 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, con
   unroll<kRowGroups>([&](auto g) FJ_LAMBDA { rows[g] = a + g * 4 * lda; });
   const int64_t lda3 = 3 * lda;
   const float* b = b_rows;
+  const int64_t ahead = kPrefetchRows * ldb;
   float* packed = packed_rows;
 #pragma GCC unroll 1
   for (int64_t k = 0; k < kc; k++) {
     Vec bv[NV];
     unroll<NV>([&](auto j) FJ_LAMBDA {
+      if constexpr (j * kWidth % kLineFloats == 0) __builtin_prefetch(b + ahead + j * kWidth);
       constexpr bool masked = B != BSource::kPacked && j == NV - 1;
       bv[j] = masked ? load_masked(tail, b + j * kWidth) : load(b + j * kWidth);
       if constexpr (B == BSource::kInPlacePacking) store(packed + j * kWidth, bv[j]);
@@ -164,24 +172,29 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
 // --- packing ---------------------------------------------------------------------------------------------
 
 // dst[k*ldd + i] = src[i*lds + k] for i < rows, k < columns, in blocks of kWidth x kWidth held in registers.
+// kSpill, for rows <= kWidth only, stores whole vectors: what one store writes beyond its row the next one
+// replaces, so the last row needs kWidth floats of room. Three times as fast as masked stores.
+template <bool kSpill = false>
 FJ_INLINE void pack_transposed(int64_t rows, int64_t columns, const float* src, int64_t lds, float* dst, int64_t ldd) {
   for (int64_t i0 = 0; i0 < rows; i0 += kWidth) {
     const int64_t height = rows - i0;
+    const bool whole_stores = kSpill || height >= kWidth;
     const Mask down = tail_mask(height);
     for (int64_t k = 0; k < columns; k += kWidth) {
       const int64_t width = columns - k;
-      const Mask across = tail_mask(width);
       const float* s = src + i0 * lds + k;
       float* d = dst + k * ldd + i0;
       Vec block[kWidth];
-      if (width >= kWidth && height >= kWidth) {
-        unroll<kWidth>([&](auto i) FJ_LAMBDA { block[i] = load(s + i * lds); });
-        transpose(block);
+      if (width >= kWidth) {
+        unroll<kWidth>([&](auto i) FJ_LAMBDA { block[i] = i < height ? load(s + i * lds) : zero(); });
+      } else {
+        const Mask across = tail_mask(width);
+        unroll<kWidth>([&](auto i) FJ_LAMBDA { block[i] = i < height ? load_masked(across, s + i * lds) : zero(); });
+      }
+      transpose(block);
+      if (width >= kWidth && whole_stores) {
         unroll<kWidth>([&](auto q) FJ_LAMBDA { store(d + q * ldd, block[q]); });
       } else {
-        unroll<kWidth>([&](auto i)
-                           FJ_INLINE_MEMBER { block[i] = i < height ? load_masked(across, s + i * lds) : zero(); });
-        transpose(block);
         unroll<kWidth>([&](auto q) FJ_LAMBDA {
           if (q < width) store_masked(d + q * ldd, down, block[q]);
         });

@@ -60,6 +60,12 @@ FJ_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 FJ_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // Size of the parts when n is cut as evenly as possible into parts of at most `most`: 64 by 14 gives 13.
-FJ_INLINE int64_t even_part(int64_t n, int64_t most) { return n <= most ? n : ceil_div(n, ceil_div(n, most)); }
+// Sizes are below 2^31 here, and a 32-bit division takes a third of the time of a 64-bit one.
+FJ_INLINE int64_t even_part(int64_t n, int64_t most) {
+  if (n <= most) return n;
+  const uint32_t size = static_cast<uint32_t>(n), limit = static_cast<uint32_t>(most);
+  const uint32_t parts = (size + limit - 1) / limit;
+  return (size + parts - 1) / parts;
+}
 
 }  // namespace forja::FJ_ISA

@@ -1,0 +1,79 @@
+/**
+ * Analytic against numeric gradients, in float64 on the reference interpreter.
+ */
+
+import { fromData } from '../create.js'
+import { ForjaError } from '../errors.js'
+import { Graph, type InputSource } from '../graph/graph.js'
+import { makeLeaf } from '../ops/creation.js'
+import { mul } from '../ops/elementwise.js'
+import { sum } from '../ops/reduce.js'
+import { type RefArray, refArray, toRef } from '../reference/array.js'
+import { interpret } from '../reference/interpret.js'
+import { evaluate } from '../runtime/evaluate.js'
+import { formatShape } from '../shape.js'
+import { Tensor } from '../tensor.js'
+import { grad } from './grad.js'
+
+export interface GradcheckOptions {
+  /** Step of the central difference. Default 1e-5. */
+  epsilon?: number
+  /** Allowed |analytic - numeric| / max(1, |numeric|). Default 1e-5. */
+  tolerance?: number
+}
+
+/**
+ * Compares the gradients of `fn` with central differences at `inputs`, element by element; outputs of any shape are
+ * weighted with fixed numbers so that every element counts.
+ *
+ * @throws ERR_ARGUMENT naming the input, the index, the analytic and the numeric value where they part.
+ */
+export async function gradcheck(
+  fn: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  options: GradcheckOptions = {},
+): Promise<void> {
+  const { epsilon = 1e-5, tolerance = 1e-5 } = options
+  const data = await evaluate(inputs.map((t) => t.value))
+  const sources = inputs.map((_, i): InputSource => ({ kind: 'input', name: `input ${i}` }))
+  const leaves = inputs.map((t, i) => new Tensor(makeLeaf(sources[i]!, { shape: t.shape, dtype: t.dtype })))
+  const y = fn(...leaves)
+  const weights = Float32Array.from({ length: y.size }, (_, i) => Math.fround(Math.sin(i * 1.7 + 0.5) + 0.1))
+  const loss = sum(mul(y, fromData(weights, y.shape, 'float32')))
+  const differentiable = inputs.map((_, i) => i).filter((i) => inputs[i]!.dtype === 'float32')
+  const grads = grad(
+    loss,
+    differentiable.map((i) => leaves[i]!),
+  )
+  const arrays = inputs.map((t, i) => toRef(t.shape, t.dtype, data[i]!))
+  const forward = new Graph([loss.value])
+  const run = (graph: Graph): RefArray[] => {
+    const values = interpret(graph, (value) => {
+      const { source } = value.node
+      if (source?.kind === 'constant') return toRef(value.shape, value.dtype, source.data)
+      return arrays[sources.indexOf(source as InputSource)] ?? refArray(value.shape, value.dtype)
+    })
+    return graph.outputs.map((o) => values.get(o)!)
+  }
+  const analytic = run(new Graph(grads.map((g) => g.value)))
+  differentiable.forEach((input, k) => {
+    const x = arrays[input]!.data
+    for (let i = 0; i < x.length; i++) {
+      const kept = x[i]!
+      x[i] = kept + epsilon
+      const above = run(forward)[0]!.data[0]!
+      x[i] = kept - epsilon
+      const below = run(forward)[0]!.data[0]!
+      x[i] = kept
+      const numeric = (above - below) / (2 * epsilon)
+      const given = analytic[k]!.data[i]!
+      const error = Math.abs(given - numeric) / Math.max(1, Math.abs(numeric))
+      if (!(error <= tolerance)) {
+        throw new ForjaError(
+          'ERR_ARGUMENT',
+          `gradcheck: input ${input} ${formatShape(inputs[input]!.shape)}, element ${i}: analytic ${given}, numeric ${numeric}`,
+        )
+      }
+    }
+  })
+}

@@ -1,0 +1,111 @@
+/**
+ * Tensors from host data and from nothing: tensor, zeros, ones, full, arange, eye.
+ */
+import { allocate, checkDType, type DType, dtypeOfArray, type TypedArray } from './dtype.js'
+import { ForjaError } from './errors.js'
+import { filled } from './ops/apply.js'
+import { makeLeaf } from './ops/creation.js'
+import { checkShape, formatShape, type Shape, sizeOfShape } from './shape.js'
+import { type NestedArray, Tensor } from './tensor.js'
+
+export interface TensorOptions {
+  shape?: Shape
+  dtype?: DType
+  name?: string
+}
+
+/** @internal A tensor of elements that the graph may keep. */
+export function fromData(data: TypedArray, shape: Shape, dtype: DType, name?: string): Tensor {
+  return new Tensor(makeLeaf({ kind: 'constant', data }, { shape, dtype }), name)
+}
+
+/**
+ * A tensor with the elements of a number, nested arrays or a typed array (copied).
+ *
+ * @param values nested arrays of equal lengths; dtype float32 unless given. A typed array's dtype follows it
+ *   (Float64Array becomes float32 unless dtype says float64).
+ * @throws ERR_SHAPE for ragged arrays or a shape that does not fit; ERR_DTYPE for an unknown dtype.
+ */
+export function tensor(values: NestedArray | boolean | TypedArray, options: TensorOptions = {}): Tensor {
+  const isTyped = ArrayBuffer.isView(values)
+  const natural = isTyped ? dtypeOfArray(values) : 'float32'
+  const dtype = options.dtype ?? (natural === 'float64' ? 'float32' : natural)
+  checkDType(dtype, 'tensor')
+  const source: ArrayLike<number> = isTyped ? (values as TypedArray) : flatten(values as NestedArray)
+  const shape = options.shape ?? (isTyped ? [source.length] : shapeOf(values as NestedArray))
+  checkShape(shape, 'tensor')
+  if (sizeOfShape(shape) !== source.length) {
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `tensor: shape ${formatShape(shape)} needs ${sizeOfShape(shape)} elements, got ${source.length}`,
+    )
+  }
+  const data = allocate(dtype, source.length)
+  data.set(dtype === 'bool' ? Uint8Array.from(source, (x) => (x ? 1 : 0)) : (source as TypedArray))
+  return fromData(data, [...shape], dtype, options.name)
+}
+
+function shapeOf(values: NestedArray): number[] {
+  return Array.isArray(values) ? [values.length, ...(values.length > 0 ? shapeOf(values[0]!) : [])] : []
+}
+
+function flatten(values: NestedArray): number[] {
+  const shape = shapeOf(values)
+  const flat: number[] = []
+  const visit = (item: NestedArray, axis: number): void => {
+    if (!Array.isArray(item)) {
+      if (axis !== shape.length) throw ragged()
+      flat.push(Number(item))
+      return
+    }
+    if (axis >= shape.length || item.length !== shape[axis]) throw ragged()
+    for (const child of item) visit(child, axis + 1)
+  }
+  const ragged = () =>
+    new ForjaError(
+      'ERR_SHAPE',
+      `tensor: nested arrays must have equal lengths, expected ${formatShape(shape)} everywhere`,
+    )
+  visit(values, 0)
+  return flat
+}
+
+interface FillOptions {
+  dtype?: DType
+}
+
+/** A tensor of `value` everywhere. */
+export function full(shape: Shape, value: number, options: FillOptions = {}): Tensor {
+  checkShape(shape, 'full')
+  const dtype = options.dtype ?? 'float32'
+  checkDType(dtype, 'full')
+  return filled(shape, value, dtype)
+}
+
+export function zeros(shape: Shape, options: FillOptions = {}): Tensor {
+  return full(shape, 0, options)
+}
+
+export function ones(shape: Shape, options: FillOptions = {}): Tensor {
+  return full(shape, 1, options)
+}
+
+/** start, start + step, .. up to but without `stop`; arange(n) counts from 0. */
+export function arange(start: number, stop?: number, step = 1, options: FillOptions = {}): Tensor {
+  const [from, to] = stop === undefined ? [0, start] : [start, stop]
+  if (step === 0 || !Number.isFinite(to - from))
+    throw new ForjaError('ERR_ARGUMENT', `arange: step ${step} never reaches ${to} from ${from}`)
+  const count = Math.max(0, Math.ceil((to - from) / step))
+  return tensor(
+    Float64Array.from({ length: count }, (_, i) => from + i * step),
+    { dtype: options.dtype ?? 'float32' },
+  )
+}
+
+/** The identity matrix of size n. */
+export function eye(n: number, options: FillOptions = {}): Tensor {
+  checkShape([n, n], 'eye')
+  const data = new Float64Array(n * n)
+  for (let i = 0; i < n; i++) data[i * n + i] = 1
+  return tensor(data, { shape: [n, n], dtype: options.dtype ?? 'float32' })
+}

@@ -1,0 +1,141 @@
+/**
+ * Where a data set's files are looked for. One folder a data set (`mnist/train-images-idx3-ubyte.gz`, or unpacked,
+ * without `.gz`), in this order:
+ *
+ *   1. the folder a caller names (`dir`, on the command line --data-dir)
+ *   2. FORJA_DATA_DIR
+ *   3. the user's cache: $XDG_CACHE_HOME/forja, or ~/.cache/forja
+ *   4. the mirrors, into the cache; not with `offline` or FORJA_OFFLINE=1
+ *
+ * A file that is found is used as it is: a teacher may put another set of the same layout there. `verifyFile` compares
+ * with the published checksums.
+ */
+import { createHash } from 'node:crypto'
+import { access, constants, readFile, stat } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { isAbsolute, join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { ForjaError } from '../errors.js'
+import { type DownloadOptions, type DownloadProgress, download, sha256OfFile } from './download.js'
+import type { Source, SourceFile } from './sources.js'
+
+export interface LocateOptions extends Omit<DownloadOptions, 'onProgress'> {
+  /** A folder that holds one folder a data set; looked at first. */
+  dir?: string
+  /** Never fetch. Default: whether FORJA_OFFLINE is 1. */
+  offline?: boolean
+  onProgress?: (progress: DownloadProgress & { file: string }) => void
+  /** Default: process.env. */
+  env?: NodeJS.ProcessEnv
+}
+
+export interface DataFolder {
+  path: string
+  /** Why it is looked at: `dir`, `FORJA_DATA_DIR` or `cache`. */
+  origin: 'dir' | 'FORJA_DATA_DIR' | 'cache'
+}
+
+/** The user's cache folder; it need not exist. */
+export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
+  // The XDG specification tells programs to ignore a relative path.
+  const base = env.XDG_CACHE_HOME && isAbsolute(env.XDG_CACHE_HOME) ? env.XDG_CACHE_HOME : join(homedir(), '.cache')
+  return join(base, 'forja')
+}
+
+/** The folders that are searched, in order. */
+export function dataFolders(options: Pick<LocateOptions, 'dir' | 'env'> = {}): DataFolder[] {
+  const env = options.env ?? process.env
+  const folders: DataFolder[] = []
+  if (options.dir) folders.push({ path: options.dir, origin: 'dir' })
+  if (env.FORJA_DATA_DIR) folders.push({ path: env.FORJA_DATA_DIR, origin: 'FORJA_DATA_DIR' })
+  folders.push({ path: cacheFolder(env), origin: 'cache' })
+  return folders
+}
+
+/** The path of a file that is on this machine, packed or not; undefined where it is in none of the folders. */
+export async function findFile(
+  source: Source,
+  file: SourceFile,
+  options: Pick<LocateOptions, 'dir' | 'env'> = {},
+): Promise<string | undefined> {
+  for (const path of candidates(source, file, options)) {
+    if (await isReadable(path)) return path
+  }
+  return undefined
+}
+
+/** The path of a file, fetched if it must be and may be. */
+export async function locateFile(source: Source, file: SourceFile, options: LocateOptions = {}): Promise<string> {
+  const found = await findFile(source, file, options)
+  if (found !== undefined) return found
+  const env = options.env ?? process.env
+  const urls = source.mirrors.map((mirror) => mirror + file.name)
+  const to = join(cacheFolder(env), source.name, file.name)
+  if (options.offline ?? env.FORJA_OFFLINE === '1') throw missing(source, file, options, 'fetching is switched off')
+  const { signal, timeoutMs, onProgress } = options
+  try {
+    await download(
+      { urls, to, bytes: file.bytes, sha256: file.sha256 },
+      { signal, timeoutMs, onProgress: onProgress && ((progress) => onProgress({ ...progress, file: file.name })) },
+    )
+  } catch (error) {
+    if (error instanceof ForjaError && error.code === 'ERR_OFFLINE') throw missing(source, file, options, error.message)
+    throw error
+  }
+  return to
+}
+
+/** Throws ERR_CHECKSUM unless the file is the published one, as served or unpacked or packed anew. */
+export async function verifyFile(path: string, file: SourceFile): Promise<void> {
+  const found = await sha256OfFile(path)
+  if (found === file.sha256 || found === file.plainSha256) return
+  const plain = file.plainSha256 !== undefined && path.endsWith('.gz') ? await sha256Unpacked(path) : undefined
+  if (plain !== undefined && plain === file.plainSha256) return
+  const published = file.plainSha256 ? `${file.sha256} (or unpacked ${file.plainSha256})` : file.sha256
+  const unpacked = plain ? ` (unpacked ${plain})` : ''
+  throw new ForjaError('ERR_CHECKSUM', `${path}: SHA-256 expected ${published}, found ${found}${unpacked}`, {
+    hint: 'Delete the file; the next use fetches it again.',
+  })
+}
+
+async function sha256Unpacked(path: string): Promise<string> {
+  try {
+    const plain = gunzipSync(await readFile(path), { maxOutputLength: 2 ** 28 })
+    return createHash('sha256').update(plain).digest('hex')
+  } catch (cause) {
+    throw new ForjaError('ERR_FORMAT', `${path}: the gzip stream cannot be read: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+}
+
+function candidates(source: Source, file: SourceFile, options: Pick<LocateOptions, 'dir' | 'env'>): string[] {
+  const names = file.name.endsWith('.gz') ? [file.name, file.name.slice(0, -3)] : [file.name]
+  return dataFolders(options).flatMap(({ path }) => names.map((name) => join(path, source.name, name)))
+}
+
+function missing(source: Source, file: SourceFile, options: LocateOptions, reason: string): ForjaError {
+  const looked = candidates(source, file, options).map((path) => `  ${path}`)
+  const urls = source.mirrors.map((mirror) => `  ${mirror}${file.name}`)
+  const manual = join(cacheFolder(options.env), source.name, file.name)
+  return new ForjaError(
+    'ERR_OFFLINE',
+    [
+      `${source.title}: ${file.name} is not on this machine: ${reason}`,
+      'Looked at',
+      ...looked,
+      'Mirrors',
+      ...urls,
+    ].join('\n'),
+    { hint: `Put the file at ${manual}, or point FORJA_DATA_DIR at a folder that holds ${source.name}/${file.name}.` },
+  )
+}
+
+async function isReadable(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.R_OK)
+    return (await stat(path)).isFile()
+  } catch {
+    return false
+  }
+}

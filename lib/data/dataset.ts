@@ -1,0 +1,356 @@
+/**
+ * Data sets in memory.
+ *
+ * An {@link ArrayDataset} holds x as ONE typed array, samples one after another, in the type it was stored in: images
+ * stay uint8 [N, C, H, W]. What the network sees is `stored * scale[c] + offset[c]`, c being the first axis of a sample
+ * of rank >= 2 (the channel), or one pair for all. A trainer hands `x`, `y` and the normalisation to the device once
+ * and gathers batches there by index; `get` and `batches` do the same on the host for loops written by hand.
+ *
+ * y is int32 class labels [N], or float32 targets [N, ...].
+ *
+ * The order of an epoch is `permutation(length, seed, epoch)` of lib/random.ts: (seed, epoch) decides it everywhere.
+ */
+import { allocate, type DType, dtypeOfArray, isFloat, type TypedArray } from '../dtype.js'
+import { ForjaError } from '../errors.js'
+import { checkSeed, defaultSeed, permutation } from '../random.js'
+
+/** value = stored * scale + offset; one entry a channel, or one for all. */
+export interface Normalization {
+  readonly scale: readonly number[]
+  readonly offset: readonly number[]
+}
+
+export interface Field {
+  readonly name: 'x' | 'y'
+  /** Of one sample. */
+  readonly shape: readonly number[]
+  /** As stored; normalised values are float32. */
+  readonly dtype: DType
+  readonly normalization?: Normalization
+  /** Of labels: they lie in [0, classes). */
+  readonly classes?: number
+}
+
+export interface Sample {
+  x: TypedArray
+  /** A number where a target has no dimensions, as a label. */
+  y: number | TypedArray
+}
+
+export interface Batch {
+  x: TypedArray
+  xShape: number[]
+  y: TypedArray
+  yShape: number[]
+  /** Which samples these are. */
+  indices: Int32Array
+  length: number
+}
+
+export interface ReadOptions {
+  /** Values as stored, without normalisation. */
+  raw?: boolean
+}
+
+export interface OrderOptions {
+  shuffle?: boolean
+  /** Default: the seed of setSeed(). */
+  seed?: number
+  /** With the seed decides the order. Default 0. */
+  epoch?: number
+}
+
+export interface BatchOptions extends ReadOptions, OrderOptions {
+  /** Default 32. */
+  batchSize?: number
+  /** Leave out a last batch that is smaller than batchSize. */
+  dropLast?: boolean
+}
+
+export interface Dataset {
+  readonly length: number
+  readonly fields: readonly Field[]
+  get(index: number, options?: ReadOptions): Sample
+  batches(options?: BatchOptions): AsyncIterable<Batch>
+}
+
+export type Numbers = TypedArray | readonly number[] | readonly (readonly number[])[]
+
+export interface ArraysOptions {
+  /** All samples one after another, or an array of rows. Typed arrays are kept, not copied. */
+  x: Numbers
+  /** Labels, or targets one after another. */
+  y: Numbers
+  /** Of one sample of x, without the batch: [1, 28, 28]. Rows need none. */
+  shape?: readonly number[]
+  /** Given, or y an integer typed array: y are labels in [0, classes). */
+  classes?: number
+  /** What the classes are called, in order. */
+  classNames?: readonly string[]
+  /** Of one target; default [] where y is flat. */
+  targetShape?: readonly number[]
+  normalization?: Normalization
+}
+
+const DEFAULT_BATCH_SIZE = 32
+
+export class ArrayDataset implements Dataset {
+  readonly length: number
+  readonly fields: readonly [Field, Field]
+  /** [length, ...fields[0].shape] */
+  readonly x: TypedArray
+  /** [length, ...fields[1].shape] */
+  readonly y: TypedArray
+  readonly classNames: readonly string[] | undefined
+
+  /** Arrays that already agree; users call {@link fromArrays}, which checks. */
+  constructor(
+    x: TypedArray,
+    y: TypedArray,
+    fields: readonly [Field, Field],
+    length: number,
+    names?: readonly string[],
+  ) {
+    this.x = x
+    this.y = y
+    this.fields = fields
+    this.length = length
+    this.classNames = names
+  }
+
+  get classes(): number | undefined {
+    return this.fields[1].classes
+  }
+
+  get(index: number, options: ReadOptions = {}): Sample {
+    if (!Number.isInteger(index) || index < 0 || index >= this.length) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `dataset.get: index ${index}; expected an integer from 0 to ${this.length - 1}`,
+      )
+    }
+    const { x, y, yShape } = this.gather(Int32Array.of(index), options)
+    return { x, y: yShape.length === 1 ? y[0]! : y }
+  }
+
+  /** The samples of `indices`, in that order. */
+  gather(indices: Int32Array, options: ReadOptions = {}): Batch {
+    const [fieldX, fieldY] = this.fields
+    return {
+      x: gatherField(this.x, fieldX, indices, options.raw ?? false),
+      xShape: [indices.length, ...fieldX.shape],
+      y: gatherField(this.y, fieldY, indices, options.raw ?? false),
+      yShape: [indices.length, ...fieldY.shape],
+      indices,
+      length: indices.length,
+    }
+  }
+
+  /** The order in which an epoch visits the samples. */
+  order(options: OrderOptions = {}): Int32Array {
+    const { shuffle = false, seed = defaultSeed(), epoch = 0 } = options
+    checkSeed(seed, 'dataset.order')
+    if (!Number.isInteger(epoch) || epoch < 0) {
+      throw new ForjaError('ERR_ARGUMENT', `dataset.order: epoch ${epoch}; expected an integer from 0`)
+    }
+    if (shuffle) return permutation(this.length, seed, epoch)
+    return Int32Array.from({ length: this.length }, (_, i) => i)
+  }
+
+  batches(options: BatchOptions = {}): AsyncIterable<Batch> {
+    const { batchSize = DEFAULT_BATCH_SIZE, dropLast = false } = options
+    if (!Number.isInteger(batchSize) || batchSize < 1) {
+      throw new ForjaError('ERR_ARGUMENT', `dataset.batches: batchSize ${batchSize}; expected an integer from 1`)
+    }
+    const order = this.order(options)
+    const end = dropLast ? this.length - (this.length % batchSize) : this.length
+    const gather = (from: number) => this.gather(order.slice(from, Math.min(from + batchSize, end)), options)
+    return {
+      async *[Symbol.asyncIterator]() {
+        for (let from = 0; from < end; from += batchSize) yield gather(from)
+      },
+    }
+  }
+
+  /** Samples start .. end - 1, sharing this data set's memory. */
+  slice(start: number, end: number = this.length): ArrayDataset {
+    if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > this.length) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `dataset.slice: [${start}, ${end}); expected integers with 0 <= start <= end <= ${this.length}`,
+      )
+    }
+    const [sizeX, sizeY] = this.fields.map((field) => elements(field.shape)) as [number, number]
+    return new ArrayDataset(
+      this.x.subarray(start * sizeX, end * sizeX),
+      this.y.subarray(start * sizeY, end * sizeY),
+      this.fields,
+      end - start,
+      this.classNames,
+    )
+  }
+}
+
+/** A data set of arrays that are already in memory. */
+export function fromArrays(options: ArraysOptions): ArrayDataset {
+  const { normalization, classNames } = options
+  const x = flatten(options.x, 'x', options.shape)
+  const classes = options.classes ?? classNames?.length ?? inferClasses(options.y)
+  const y = flatten(options.y, 'y', classes === undefined ? options.targetShape : [])
+  const sampleSize = elements(x.shape)
+  const targetSize = elements(y.shape)
+  if (sampleSize < 1 || targetSize < 1) {
+    throw new ForjaError('ERR_SHAPE', `fromArrays: a sample of shape [${x.shape.join(', ')}] has no elements`)
+  }
+  const length = x.data.length / sampleSize
+  const targets = y.data.length / targetSize
+  if (!Number.isInteger(length) || !Number.isInteger(targets) || length !== targets) {
+    const whole = elements(x.shape) === x.data.length && x.shape[0] === targets && targets > 1
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `fromArrays: x has ${x.data.length} elements = ${length} samples of shape [${x.shape.join(', ')}], ` +
+        `y has ${y.data.length} = ${targets} of shape [${y.shape.join(', ')}]; expected as many of one as of the other`,
+      whole ? { hint: `shape is that of one sample, without the batch: [${x.shape.slice(1).join(', ')}].` } : {},
+    )
+  }
+  if (normalization) checkNormalization(normalization, x.shape)
+  const names = classNames && classes !== undefined ? checkNames(classNames, classes) : undefined
+  const labels = classes === undefined ? y.data : toLabels(y.data, classes)
+  const fieldX: Field = { name: 'x', shape: x.shape, dtype: dtypeOfArray(x.data)!, normalization }
+  const fieldY: Field = { name: 'y', shape: y.shape, dtype: dtypeOfArray(labels)!, classes }
+  return new ArrayDataset(x.data, labels, [fieldX, fieldY], length, names)
+}
+
+/** The normalisation that gives every channel of `x` mean 0 and standard deviation 1. */
+export function standardize(x: TypedArray, shape: readonly number[]): Normalization {
+  const channels = shape.length >= 2 ? shape[0]! : 1
+  const plane = elements(shape) / channels
+  const scale: number[] = []
+  const offset: number[] = []
+  for (let c = 0; c < channels; c++) {
+    let sum = 0
+    let squares = 0
+    let count = 0
+    for (let start = c * plane; start < x.length; start += channels * plane) {
+      for (let i = start; i < start + plane; i++) {
+        const value = x[i]!
+        sum += value
+        squares += value * value
+      }
+      count += plane
+    }
+    const mean = count > 0 ? sum / count : 0
+    const deviation = Math.sqrt(Math.max(squares / Math.max(count, 1) - mean * mean, 0)) || 1
+    scale.push(1 / deviation)
+    offset.push(-mean / deviation)
+  }
+  return { scale, offset }
+}
+
+function gatherField(data: TypedArray, field: Field, indices: Int32Array, raw: boolean): TypedArray {
+  const size = elements(field.shape)
+  if (raw || field.normalization === undefined) {
+    const out = allocate(field.dtype, indices.length * size)
+    for (let i = 0; i < indices.length; i++) {
+      out.set(data.subarray(indices[i]! * size, (indices[i]! + 1) * size), i * size)
+    }
+    return out
+  }
+  const { scale, offset } = field.normalization
+  const plane = size / scale.length
+  const out = new Float32Array(indices.length * size)
+  let at = 0
+  for (const index of indices) {
+    let from = index * size
+    for (let c = 0; c < scale.length; c++) {
+      const factor = scale[c]!
+      const shift = offset[c]!
+      for (let i = 0; i < plane; i++) out[at++] = data[from++]! * factor + shift
+    }
+  }
+  return out
+}
+
+function flatten(
+  values: Numbers,
+  name: string,
+  shape?: readonly number[],
+): { data: TypedArray; shape: readonly number[] } {
+  const dtype = dtypeOfArray(values)
+  if (dtype !== undefined) return { data: values as TypedArray, shape: checkShape(shape ?? [], name) }
+  if (!Array.isArray(values)) {
+    throw new ForjaError('ERR_ARGUMENT', `fromArrays: ${name}: expected a typed array, numbers or rows of numbers`)
+  }
+  if (!Array.isArray(values[0])) {
+    return { data: Float32Array.from(values as readonly number[]), shape: checkShape(shape ?? [], name) }
+  }
+  const rows = values as readonly (readonly number[])[]
+  const width = rows[0]!.length
+  const ragged = rows.findIndex((row) => row?.length !== width)
+  if (ragged >= 0) {
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `fromArrays: row ${ragged} of ${name} has ${rows[ragged]?.length ?? 'no'} numbers; row 0 has ${width}`,
+    )
+  }
+  return { data: Float32Array.from(rows.flat()), shape: checkShape(shape ?? [width], name) }
+}
+
+/** Integer typed arrays are labels; plain numbers are targets unless `classes` says otherwise. */
+function inferClasses(y: Numbers): number | undefined {
+  const dtype = dtypeOfArray(y)
+  if (dtype === undefined || isFloat(dtype)) return undefined
+  let largest = 0
+  for (const label of y as TypedArray) if (label > largest) largest = label
+  return largest + 1
+}
+
+function toLabels(y: TypedArray, classes: number): Int32Array {
+  if (!Number.isInteger(classes) || classes < 1) {
+    throw new ForjaError('ERR_ARGUMENT', `fromArrays: classes ${classes}; expected an integer from 1`)
+  }
+  for (let i = 0; i < y.length; i++) {
+    const label = y[i]!
+    if (!Number.isInteger(label) || label < 0 || label >= classes) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `fromArrays: label ${label} of sample ${i}; expected an integer from 0 to ${classes - 1} (${classes} classes)`,
+      )
+    }
+  }
+  return y instanceof Int32Array ? y : Int32Array.from(y)
+}
+
+function checkShape(shape: readonly number[], name: string): readonly number[] {
+  const bad = shape.find((size) => !Number.isSafeInteger(size) || size < 1)
+  if (bad !== undefined) {
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `fromArrays: the shape [${shape.join(', ')}] of one ${name} holds ${bad}; expected integers from 1`,
+    )
+  }
+  return [...shape]
+}
+
+function checkNormalization({ scale, offset }: Normalization, shape: readonly number[]): void {
+  const channels = shape.length >= 2 ? shape[0]! : 1
+  const fits = scale.length === offset.length && (scale.length === 1 || scale.length === channels)
+  if (!fits || ![...scale, ...offset].every(Number.isFinite)) {
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `fromArrays: normalization has scale [${scale.join(', ')}] and offset [${offset.join(', ')}]; ` +
+        `expected ${channels === 1 ? '1 finite number' : `1 or ${channels} finite numbers (one a channel)`} in each`,
+    )
+  }
+}
+
+function checkNames(names: readonly string[], classes: number): readonly string[] {
+  if (names.length !== classes) {
+    throw new ForjaError('ERR_ARGUMENT', `fromArrays: ${names.length} classNames for ${classes} classes`)
+  }
+  return names
+}
+
+function elements(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
+}

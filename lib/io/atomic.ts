@@ -1,0 +1,38 @@
+/**
+ * Files that are either the old or the new one, never half of one.
+ */
+import { randomBytes } from 'node:crypto'
+import { open, realpath, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { ForjaError } from '../errors.js'
+
+/**
+ * Writes under a temporary name in the same folder, forces the bytes to the disk and renames. A link is followed: the
+ * file it points to is replaced.
+ */
+export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+  const target = await realpath(path).catch(() => path)
+  const folder = dirname(target)
+  const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`)
+  try {
+    const file = await open(temporary, 'wx')
+    try {
+      await file.writeFile(bytes)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, target)
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined)
+    throw new ForjaError('ERR_ARGUMENT', `${path} cannot be written: ${(cause as Error).message}`, { cause })
+  }
+  await syncFolder(folder)
+}
+
+/** Makes the rename itself durable. Windows cannot open folders and needs none of it. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r').catch(() => undefined)
+  await handle?.sync().catch(() => undefined)
+  await handle?.close()
+}

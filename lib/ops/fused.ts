@@ -1,0 +1,49 @@
+/**
+ * Operations that only passes make: `fused`, a chain of elementwise operations as one micro-program, and `copy`.
+ *
+ * A micro-program works on registers that hold one block of elements each. Registers 0..n-1 are the inputs, loaded with
+ * broadcasting and converted to their lane (float32 for float dtypes, int32 for int32, uint8 and bool); each
+ * instruction is four words:
+ *
+ *     opcode | lane << 16       lane of the operands: 0 float32, 1 int32
+ *     dst | a << 8 | b << 16 | c << 24
+ *     first attribute of the operation, its bits
+ *     second attribute, its bits
+ *
+ * `full` sets a register to an immediate. Comparisons and `cast` may leave another lane in dst than their operands'.
+ */
+import { DTYPES, type DType, isFloat } from '../dtype.js'
+import { defineOp } from './registry.js'
+
+/** Most registers a micro-program may use, and most inputs: blocks of all registers must fit the first-level cache. */
+export const FUSED_MAX_REGISTERS = 24
+export const FUSED_MAX_INPUTS = 12
+export const FUSED_WORDS = 4
+
+export function laneOf(dtype: DType): 0 | 1 {
+  return isFloat(dtype) ? 0 : 1
+}
+
+export const fusedOp = defineOp({
+  name: 'fused',
+  code: 6,
+  inputs: ['x...'],
+  attrs: { dtype: 'i32', rank: 'i32', shape: 'i32x8', registers: 'i32', result: 'i32', code: 'i32[]' },
+  infer: (_inputs, attrs) => [{ shape: attrs.shape.slice(0, attrs.rank), dtype: DTYPES[attrs.dtype]! }],
+  grad: null,
+  traits: { internal: true },
+  flops: (_inputs, [y], attrs) => (attrs.code.length / FUSED_WORDS) * y!.size,
+  reference: null,
+})
+
+/** The same bytes in another place: how a computed value gets into a variable. */
+export const copyOp = defineOp({
+  name: 'copy',
+  code: 7,
+  inputs: ['x'],
+  attrs: {},
+  infer: ([x]) => [x!.type],
+  grad: null,
+  traits: { internal: true },
+  reference: null,
+})

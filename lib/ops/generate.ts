@@ -1,0 +1,105 @@
+/**
+ * Writes native/abi/ops.gen.h from the registry (`npm run gen`); with `--check` only compares, exit 1 if it is stale.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { ACTIVATIONS } from './activation.js'
+import './index.js'
+import { FUSED_MAX_INPUTS, FUSED_MAX_REGISTERS, FUSED_WORDS } from './fused.js'
+import { type AnyOp, allOps } from './registry.js'
+
+export const HEADER_PATH = fileURLToPath(new URL('../../native/abi/ops.gen.h', import.meta.url))
+
+export function generateHeader(): string {
+  const ops = allOps().filter((op) => !op.traits.leaf && !op.traits.view)
+  const structs = ops.filter((op) => Object.keys(op.attrs).length > 0 && !op.traits.elementwise)
+  return [
+    '/* Generated from lib/ops by `npm run gen`: do not edit. */',
+    '#ifndef FORJA_ABI_OPS_GEN_H',
+    '#define FORJA_ABI_OPS_GEN_H',
+    '',
+    '#include <stdint.h>',
+    '',
+    '#ifdef __cplusplus',
+    '#define FJ_ATTRS_SIZE(type, bytes) static_assert(sizeof(struct type) == (bytes), #type)',
+    '#else',
+    '#define FJ_ATTRS_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)',
+    '#endif',
+    '',
+    'enum fj_opcode {',
+    ...ops.map((op) => `  ${opConstant(op)} = ${op.code},`),
+    '};',
+    '',
+    `#define FJ_OP_LIMIT ${Math.max(...ops.map((op) => op.code)) + 1}`,
+    '',
+    '/* Name of an opcode, or a null pointer. */',
+    'static inline const char* fj_op_name(uint32_t opcode) {',
+    '  switch (opcode) {',
+    ...ops.map((op) => `    case ${opConstant(op)}: return "${op.name}";`),
+    '    default: return 0;',
+    '  }',
+    '}',
+    '',
+    '/* Kernel variants; 0 lets the backend choose. */',
+    ...ops.flatMap((op) =>
+      (op.variants ?? []).map((v, i) => `#define FJ_${constant(op.name)}_${constant(v)} ${i + 1}`),
+    ),
+    '',
+    '/* Values of the attribute `activation`. */',
+    ...ACTIVATIONS.map((name, i) => `#define FJ_ACTIVATION_${constant(name)} ${i}`),
+    '',
+    '/* Limits of a fused micro-program. */',
+    `#define FJ_FUSED_MAX_REGISTERS ${FUSED_MAX_REGISTERS}`,
+    `#define FJ_FUSED_MAX_INPUTS ${FUSED_MAX_INPUTS}`,
+    `#define FJ_FUSED_WORDS ${FUSED_WORDS}`,
+    '',
+    '/* Attribute structs. A tail (`i32[]`) follows its struct; its length comes from the instruction. */',
+    ...structs.flatMap(struct),
+    '#endif',
+    '',
+  ].join('\n')
+}
+
+/** conv2dGradInput → CONV2D_GRAD_INPUT. */
+function constant(name: string): string {
+  return name.replace(/([a-z0-9])([A-Z])/g, '$1_$2').toUpperCase()
+}
+
+function opConstant(op: AnyOp): string {
+  return `FJ_OP_${constant(op.name)}`
+}
+
+function struct(op: AnyOp): string[] {
+  const name = `fj_${constant(op.name).toLowerCase()}_attrs`
+  const fields = Object.entries(op.attrs as Record<string, string>).filter(([, field]) => field !== 'i32[]')
+  const tail = Object.entries(op.attrs as Record<string, string>).find(([, field]) => field === 'i32[]')
+  const bytes = fields.reduce((total, [, field]) => total + 4 * Number(field.split('x')[1] ?? 1), 0)
+  const note = tail ? [`/* then int32_t ${snake(tail[0])}[] */`] : []
+  if (fields.length === 0) return [...note.map((n) => `/* ${name}: only ${n.slice(3)}`), '']
+  return [
+    `struct ${name} {`,
+    ...fields.map(([field, type]) => {
+      const count = type.split('x')[1]
+      return `  ${type.startsWith('f32') ? 'float' : 'int32_t'} ${snake(field)}${count ? `[${count}]` : ''};`
+    }),
+    `}; ${note.join('')}`.trimEnd(),
+    `FJ_ATTRS_SIZE(${name}, ${bytes});`,
+    '',
+  ]
+}
+
+function snake(name: string): string {
+  return constant(name).toLowerCase()
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const wanted = generateHeader()
+  if (process.argv.includes('--check')) {
+    if (readFileSync(HEADER_PATH, 'utf8') !== wanted) {
+      process.stderr.write('native/abi/ops.gen.h is stale: run `npm run gen` and commit the result\n')
+      process.exitCode = 1
+    }
+  } else {
+    writeFileSync(HEADER_PATH, wanted)
+  }
+}

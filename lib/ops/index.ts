@@ -1,0 +1,9 @@
+/** Every operation family, so that importing this file fills the registry. */
+
+export * from './activation.js'
+export * from './creation.js'
+export * from './elementwise.js'
+export * from './fused.js'
+export * from './matmul.js'
+export * from './reduce.js'
+export * from './shape.js'

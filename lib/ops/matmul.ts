@@ -1,0 +1,115 @@
+/**
+ * Matrix multiplication: y[.., M, N] = op(a)[.., M, K] · op(b)[.., K, N] (+ bias[N]) (then activation), batched, with
+ * batch dimensions broadcast.
+ */
+import { ForjaError } from '../errors.js'
+import { broadcastOffset, forEachIndex, type RefArray, refArray } from '../reference/array.js'
+import { broadcastShapes, formatShape } from '../shape.js'
+import type { Tensor } from '../tensor.js'
+import { apply } from './apply.js'
+import { sumTo } from './reduce.js'
+import { defineOp } from './registry.js'
+import { reshape } from './shape.js'
+
+const matmulOp = defineOp({
+  name: 'matmul',
+  code: 96,
+  inputs: ['a', 'b', 'bias'],
+  attrs: { transposeA: 'i32', transposeB: 'i32', activation: 'i32' },
+  infer: ([a, b, bias], attrs, site) => {
+    if (a!.shape.length < 2 || b!.shape.length < 2) site.fail('ERR_SHAPE', 'operands need at least 2 dimensions')
+    for (const x of [a!, b!])
+      if (x.dtype !== 'float32' && x.dtype !== 'float64') site.fail('ERR_DTYPE', `float32 expected, got ${x.dtype}`)
+    const [m, k] = matrixDims(a!.shape, attrs.transposeA)
+    const [kb, n] = matrixDims(b!.shape, attrs.transposeB)
+    if (k !== kb) site.fail('ERR_SHAPE', `inner dimensions differ: ${k} ≠ ${kb}`)
+    const batch = broadcastShapes(a!.shape.slice(0, -2), b!.shape.slice(0, -2))
+    if (batch === null) {
+      return site.fail(
+        'ERR_SHAPE',
+        `batch dimensions ${formatShape(a!.shape.slice(0, -2))} and ${formatShape(b!.shape.slice(0, -2))} do not broadcast`,
+      )
+    }
+    if (bias && (bias.shape.length !== 1 || bias.shape[0] !== n)) site.fail('ERR_SHAPE', `bias must have shape (${n},)`)
+    return [{ shape: [...batch, m, n], dtype: a!.dtype }]
+  },
+  grad: ({ inputs: [a, b, bias], gradOutputs: [dy], attrs, needs }) => {
+    const { transposeA: ta, transposeB: tb } = attrs
+    // y = op(a) op(b): d op(a) = dy op(b)ᵀ, d op(b) = op(a)ᵀ dy; a transposed operand gets the transposed product.
+    const da = !needs[0]
+      ? null
+      : ta
+        ? matmul(b!, dy!, { transposeA: !!tb, transposeB: true })
+        : matmul(dy!, b!, { transposeB: !tb })
+    const db = !needs[1]
+      ? null
+      : tb
+        ? matmul(dy!, a!, { transposeA: true, transposeB: !!ta })
+        : matmul(a!, dy!, { transposeA: !ta })
+    const grads = [da && sumTo(da, a!.shape), db && sumTo(db, b!.shape)]
+    return bias ? [...grads, sumTo(dy!, bias.shape)] : grads
+  },
+  traits: { epilogue: true },
+  variants: ['naive', 'blocked', 'simd'],
+  flops: ([a], [y], attrs) => 2 * y!.size * matrixDims(a!.shape, attrs.transposeA)[1],
+  reference: ([a, b, bias], attrs, [type]) => {
+    const out = refArray(type!.shape, type!.dtype)
+    const k = matrixDims(a!.shape, attrs.transposeA)[1]
+    forEachIndex(type!.shape, (index, flat) => {
+      const batch = index.slice(0, -2)
+      const [i, j] = index.slice(-2) as [number, number]
+      let total = bias ? bias.data[j]! : 0
+      for (let p = 0; p < k; p++) {
+        total += at(a!, batch, attrs.transposeA ? [p, i] : [i, p]) * at(b!, batch, attrs.transposeB ? [j, p] : [p, j])
+      }
+      out.data[flat] = attrs.activation === 1 ? Math.max(total, 0) : total
+    })
+    return [out]
+  },
+})
+
+function matrixDims(shape: readonly number[], transposed: number): [number, number] {
+  const [rows, cols] = shape.slice(-2) as [number, number]
+  return transposed ? [cols, rows] : [rows, cols]
+}
+
+function at(x: RefArray, batch: readonly number[], index: readonly number[]): number {
+  return x.data[broadcastOffset(x.shape, [...batch, ...index])]!
+}
+
+export interface MatmulOptions {
+  /** Use aᵀ (last two axes). */
+  transposeA?: boolean
+  /** Use bᵀ (last two axes). */
+  transposeB?: boolean
+}
+
+/**
+ * Matrix product over the last two axes, batch axes broadcast. Vectors as in NumPy: a (K,) acts as (1, K), b (K,) as
+ * (K, 1), and the added axis is dropped from the result.
+ *
+ * @throws ERR_SHAPE where inner dimensions differ or batch axes do not broadcast; ERR_DTYPE unless float32.
+ */
+export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  if (a.rank === 0 || b.rank === 0)
+    throw new ForjaError('ERR_SHAPE', 'matmul: operands need at least 1 dimension; use mul() for scalars')
+  const left = a.rank === 1 ? reshape(a, options.transposeA ? [a.size, 1] : [1, a.size]) : a
+  const right = b.rank === 1 ? reshape(b, options.transposeB ? [1, b.size] : [b.size, 1]) : b
+  const y = apply(matmulOp, [left, right], {
+    transposeA: options.transposeA ? 1 : 0,
+    transposeB: options.transposeB ? 1 : 0,
+    activation: 0,
+  })
+  const shape = y.shape.filter(
+    (_, axis) => !(a.rank === 1 && axis === y.rank - 2) && !(b.rank === 1 && axis === y.rank - 1),
+  )
+  return reshape(y, shape)
+}
+
+/** x[.., in] · weight[out, in]ᵀ + bias[out]: a fully connected layer. */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
+  const rows = x.rank === 2 ? x : reshape(x, [-1, x.shape[x.rank - 1] ?? 1])
+  const inputs = bias ? [rows, weight, bias] : [rows, weight]
+  const y = apply(matmulOp, inputs, { transposeA: 0, transposeB: 1, activation: 0 })
+  return x.rank === 2 ? y : reshape(y, [...x.shape.slice(0, -1), weight.shape[0]!])
+}

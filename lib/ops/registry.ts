@@ -1,0 +1,154 @@
+/**
+ * The one list of operations. Each entry holds everything that is known about an operation: its attributes (and so the
+ * C struct), shape rule, gradient, traits, FLOPs, reference implementation. From it come native/abi/ops.gen.h, the
+ * printer, the verifier, fusion eligibility and the cases that tests walk.
+ *
+ * To add an operation: an entry in lib/ops/<family>.ts, a check in native/core/check_<family>.cc, kernels in
+ * native/cpu/<family>.cc (and native/cuda/<family>.cu), cases in test/ops/<family>.test.ts, then `npm run gen`.
+ */
+import { ForjaError, type ForjaErrorCode } from '../errors.js'
+import { Node, type TensorType, type Value } from '../graph/graph.js'
+import type { RefArray } from '../reference/array.js'
+import { formatShape } from '../shape.js'
+import type { Tensor } from '../tensor.js'
+
+/** Fields of an attribute struct. `i32[]` is a tail of any length and must come last. */
+export type AttrField = 'i32' | 'f32' | 'i32x2' | 'i32x4' | 'i32x8' | 'i32[]'
+export type AttrLayout = { readonly [name: string]: AttrField }
+type AttrValue<F extends AttrField> = F extends 'i32' | 'f32' ? number : readonly number[]
+export type Attrs<L extends AttrLayout> = { readonly [K in keyof L]: AttrValue<L[K]> }
+export type AttrRecord = { readonly [name: string]: number | readonly number[] }
+
+export interface Traits {
+  /** Has no inputs and no kernel: input, constant, variable, hostScalar. */
+  readonly leaf?: boolean
+  /** Output i,j,.. depends on elements i,j,.. of the (broadcast) inputs only; one output; fuses with its like. */
+  readonly elementwise?: boolean
+  /** The output is the first input's memory under another shape. */
+  readonly view?: boolean
+  /** [output, input]: the kernel may write this output over this input's memory. */
+  readonly inplace?: readonly (readonly [number, number])[]
+  /** Attribute `activation` (ACTIVATIONS of lib/ops/activation.ts) can absorb an activation of its first output. */
+  readonly epilogue?: boolean
+  /** The code in ACTIVATIONS of the activation that this operation is. */
+  readonly activation?: number
+  /** [input, value]: where that input is `value` everywhere, the result is the other input. */
+  readonly identity?: readonly (readonly [number, number])[]
+  /** Reduces the axes that attribute `mask` marks (`keepDims` as in lib/ops/reduce.ts); of one element it is that element. */
+  readonly reduction?: boolean
+  /** Made by passes only; not for users, so needs no gradient. */
+  readonly internal?: boolean
+}
+
+/** What a shape rule may use to complain: names the operation, the layer and every operand. */
+export interface Site {
+  fail(code: ForjaErrorCode, message: string, hint?: string): never
+}
+
+export interface GradContext<L extends AttrLayout = AttrLayout> {
+  readonly inputs: readonly Tensor[]
+  readonly outputs: readonly Tensor[]
+  /** Gradients with respect to the outputs; null where an output does not reach the loss. */
+  readonly gradOutputs: readonly (Tensor | null)[]
+  readonly attrs: Attrs<L>
+  /** Which inputs' gradients are wanted; others may be null in the answer. */
+  readonly needs: readonly boolean[]
+}
+
+export interface OpSpec<L extends AttrLayout> {
+  readonly name: string
+  /** Append-only: programs and the generated header carry it. */
+  readonly code: number
+  /** Names of the inputs, for messages; the last may end in `...`. */
+  readonly inputs: readonly string[]
+  readonly attrs: L
+  readonly infer: (inputs: readonly Value[], attrs: Attrs<L>, site: Site) => readonly TensorType[]
+  /** Gradients of the inputs, in order; null: not differentiable, said on purpose. */
+  readonly grad: null | ((context: GradContext<L>) => readonly (Tensor | null)[])
+  readonly traits?: Traits
+  /** Kernel variants that `algorithms` can force, in the order of their codes 1, 2, ... */
+  readonly variants?: readonly string[]
+  /** Floating-point operations of one call. Default: none counted. */
+  readonly flops?: (inputs: readonly Value[], outputs: readonly Value[], attrs: Attrs<L>) => number
+  /** Slow, obvious, float64. Null only for leaves and internal operations that expand themselves. */
+  readonly reference:
+    | null
+    | ((inputs: readonly RefArray[], attrs: Attrs<L>, outputs: readonly TensorType[]) => RefArray[])
+}
+
+export interface Op<L extends AttrLayout> extends OpSpec<L> {
+  readonly traits: Traits
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the registry holds operations of every attribute layout
+export type AnyOp = Op<any>
+
+const byName = new Map<string, AnyOp>()
+const byCode = new Map<number, AnyOp>()
+
+export function defineOp<const L extends AttrLayout>(spec: OpSpec<L>): Op<L> {
+  if (byName.has(spec.name) || byCode.has(spec.code)) {
+    throw new ForjaError('ERR_INTERNAL', `operation ${spec.name} (code ${spec.code}) is defined twice`)
+  }
+  const op: Op<L> = { ...spec, traits: spec.traits ?? {} }
+  byName.set(op.name, op)
+  byCode.set(op.code, op)
+  return op
+}
+
+/** All operations, by code. */
+export function allOps(): AnyOp[] {
+  return [...byCode.values()].sort((a, b) => a.code - b.code)
+}
+
+export function opNamed(name: string): AnyOp | undefined {
+  return byName.get(name)
+}
+
+/** The layer whose forward() is running, for names and messages: `features.conv1`. */
+const scopes: string[] = []
+
+export function withScope<T>(name: string, body: () => T): T {
+  scopes.push(name)
+  try {
+    return body()
+  } finally {
+    scopes.pop()
+  }
+}
+
+export function currentScope(): string | undefined {
+  return scopes.length > 0 ? scopes.join('.') : undefined
+}
+
+/** A node of `op`, its output types inferred; throws ERR_SHAPE or ERR_DTYPE naming the operands. */
+export function makeNode<L extends AttrLayout>(op: Op<L>, inputs: readonly Value[], attrs: Attrs<L>): Node {
+  const layer = currentScope()
+  const site: Site = {
+    fail(code, message, hint) {
+      const where = layer ? `${op.name} (${layer})` : op.name
+      const rows = inputs.map((value, i) => [inputName(op, i), formatShape(value.shape), value.dtype, describe(value)])
+      const widths = [0, 1, 2].map((c) => Math.max(0, ...rows.map((r) => r[c]!.length)))
+      const table = rows.map((r) =>
+        `\n  ${[0, 1, 2].map((c) => r[c]!.padEnd(widths[c]!)).join('  ')}  ${r[3]}`.trimEnd(),
+      )
+      throw new ForjaError(code, `${where}: ${message}${table.join('')}`, hint === undefined ? {} : { hint })
+    },
+  }
+  const types = op.infer(inputs, attrs, site)
+  return new Node(op, inputs, attrs as unknown as AttrRecord, types, layer)
+}
+
+function inputName(op: AnyOp, index: number): string {
+  const last = op.inputs[op.inputs.length - 1]
+  if (last?.endsWith('...') && index >= op.inputs.length - 1)
+    return `${last.slice(0, -3)}[${index - op.inputs.length + 1}]`
+  return op.inputs[index] ?? `input ${index}`
+}
+
+function describe(value: Value): string {
+  const { node } = value
+  if (node.source && 'name' in node.source && node.source.name) return `← ${node.source.kind} '${node.source.name}'`
+  if (node.op.traits.leaf) return ''
+  return node.name ? `← ${node.op.name} of ${node.name}` : `← ${node.op.name}`
+}

@@ -1,0 +1,104 @@
+/**
+ * Operations that move elements without computing: reshape (a view, free), broadcastTo, transpose.
+ */
+import { ForjaError } from '../errors.js'
+import { broadcastOffset, forEachIndex, refArray } from '../reference/array.js'
+import {
+  broadcastShapes,
+  formatShape,
+  inversePermutation,
+  type Shape,
+  sameShape,
+  sizeOfShape,
+  stridesOf,
+} from '../shape.js'
+import type { Tensor } from '../tensor.js'
+import { apply } from './apply.js'
+import { sumTo } from './reduce.js'
+import { defineOp } from './registry.js'
+
+export const reshapeOp = defineOp({
+  name: 'reshape',
+  code: 80,
+  inputs: ['x'],
+  attrs: { shape: 'i32[]' },
+  infer: ([x], attrs, site) => {
+    if (sizeOfShape(attrs.shape) !== x!.size) {
+      site.fail('ERR_SHAPE', `cannot reshape ${x!.size} elements to ${formatShape(attrs.shape)}`)
+    }
+    return [{ shape: attrs.shape, dtype: x!.dtype }]
+  },
+  grad: ({ inputs: [x], gradOutputs: [dy] }) => [reshape(dy!, x!.shape)],
+  traits: { view: true },
+  reference: ([x], _attrs, [type]) => [refArray(type!.shape, type!.dtype, x!.data)],
+})
+
+/** The same elements under another shape; one entry may be -1 and is inferred. */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  const unknown = shape.filter((dim) => dim === -1).length
+  if (unknown > 1) throw new ForjaError('ERR_SHAPE', `reshape: only one dimension may be -1, got ${formatShape(shape)}`)
+  const known = sizeOfShape(shape.filter((dim) => dim !== -1))
+  const full = shape.map((dim) => (dim === -1 ? x.size / known : dim))
+  if (!full.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `reshape: cannot reshape ${x.size} elements of ${formatShape(x.shape)} to ${formatShape(shape)}`,
+    )
+  }
+  return sameShape(full, x.shape) ? x : apply(reshapeOp, [x], { shape: full })
+}
+
+export const broadcastToOp = defineOp({
+  name: 'broadcastTo',
+  code: 81,
+  inputs: ['x'],
+  attrs: { shape: 'i32[]' },
+  infer: ([x], attrs, site) => {
+    const shape = broadcastShapes(x!.shape, attrs.shape)
+    if (shape === null || !sameShape(shape, attrs.shape)) {
+      site.fail('ERR_SHAPE', `${formatShape(x!.shape)} does not broadcast to ${formatShape(attrs.shape)}`)
+    }
+    return [{ shape: attrs.shape, dtype: x!.dtype }]
+  },
+  grad: ({ inputs: [x], gradOutputs: [dy] }) => [sumTo(dy!, x!.shape)],
+  traits: { elementwise: true },
+  reference: ([x], _attrs, [type]) => {
+    const out = refArray(type!.shape, type!.dtype)
+    forEachIndex(type!.shape, (index, flat) => {
+      out.data[flat] = x!.data[broadcastOffset(x!.shape, index)]!
+    })
+    return [out]
+  },
+})
+
+/** x repeated along the axes where it has size 1, to `shape`. */
+export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape: [...shape] })
+}
+
+export const transposeOp = defineOp({
+  name: 'transpose',
+  code: 82,
+  inputs: ['x'],
+  attrs: { perm: 'i32[]' },
+  infer: ([x], attrs) => [{ shape: attrs.perm.map((axis) => x!.shape[axis]!), dtype: x!.dtype }],
+  grad: ({ gradOutputs: [dy], attrs }) => [transpose(dy!, inversePermutation(attrs.perm))],
+  reference: ([x], attrs, [type]) => {
+    const out = refArray(type!.shape, type!.dtype)
+    const strides = stridesOf(x!.shape)
+    forEachIndex(type!.shape, (index, flat) => {
+      out.data[flat] = x!.data[index.reduce((offset, i, axis) => offset + i * strides[attrs.perm[axis]!]!, 0)]!
+    })
+    return [out]
+  },
+})
+
+/** Axes reordered: result axis i is source axis axes[i]. Default: reversed. */
+export function transpose(x: Tensor, axes?: readonly number[]): Tensor {
+  const perm = axes ?? x.shape.map((_, axis) => x.rank - 1 - axis)
+  const valid = perm.length === x.rank && [...perm].sort((a, b) => a - b).every((axis, i) => axis === i)
+  if (!valid) {
+    throw new ForjaError('ERR_ARGUMENT', `transpose: axes [${perm.join(', ')}] are not a permutation of ${x.rank} axes`)
+  }
+  return perm.every((axis, i) => axis === i) ? x : apply(transposeOp, [x], { perm: [...perm] })
+}

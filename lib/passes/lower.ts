@@ -1,0 +1,43 @@
+/**
+ * The pass pipeline from a graph as the user wrote it to a native program. Each pass is Graph → Graph, has a printer
+ * (`NODE_DEBUG=forja-passes`) and is followed by the verifier.
+ */
+import { debuglog } from 'node:util'
+import type { Graph } from '../graph/graph.js'
+import { printGraph } from '../graph/print.js'
+import { verifyGraph } from '../graph/verify.js'
+import { cse } from './cse.js'
+import { dce } from './dce.js'
+import { emit, type Program } from './emit.js'
+import { epilogue } from './epilogue.js'
+import { fold } from './fold.js'
+import { fuse } from './fuse.js'
+import { layout } from './layout.js'
+
+const debug = debuglog('forja-passes')
+
+export interface LowerOptions {
+  /** Kernel variants forced by operation name: { matmul: 'naive' }. */
+  algorithms?: Readonly<Record<string, string>>
+}
+
+const PASSES: readonly { name: string; run: (graph: Graph) => Graph }[] = [
+  { name: 'fold', run: fold },
+  { name: 'layout', run: layout },
+  { name: 'cse', run: cse },
+  { name: 'dce', run: dce },
+  { name: 'epilogue', run: epilogue },
+  { name: 'fuse', run: fuse },
+]
+
+export function lower(graph: Graph, options: LowerOptions = {}): Program {
+  verifyGraph(graph, 'trace')
+  let current = graph
+  if (debug.enabled) debug('trace\n%s', printGraph(current))
+  for (const pass of PASSES) {
+    current = pass.run(current)
+    if (debug.enabled) debug('%s\n%s', pass.name, printGraph(current))
+    verifyGraph(current, pass.name)
+  }
+  return emit(current, options)
+}

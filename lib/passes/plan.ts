@@ -1,0 +1,115 @@
+/**
+ * The memory plan: an offset in ONE arena for every value that a program computes. Largest first, each at the lowest
+ * offset where it overlaps no value that lives at the same time. A step may write its output over an input of the same
+ * size that dies there, where its operation allows it: both then are one block.
+ */
+import { sizeOf } from '../dtype.js'
+import type { Value } from '../graph/graph.js'
+import { sizeOfShape } from '../shape.js'
+import { type Schedule, type Step, storageOf } from './schedule.js'
+
+/** Bytes; FJ_ALIGNMENT of native/abi/program.h. */
+export const ALIGNMENT = 64
+
+/** A piece of memory in use from step `first` to step `last`, both included. */
+export interface Block {
+  readonly bytes: number
+  first: number
+  last: number
+}
+
+export interface Plan {
+  readonly offsets: ReadonlyMap<Value, number>
+  readonly arenaBytes: number
+  /** What the arena would be without any reuse. */
+  readonly naiveBytes: number
+  /** Values that took over the memory of an input. */
+  readonly inPlace: number
+}
+
+export function byteSize(value: Value): number {
+  return sizeOfShape(value.shape) * sizeOf(value.dtype)
+}
+
+export function plan(schedule: Schedule): Plan {
+  const { steps } = schedule
+  const blocks = new Map<Value, Block>()
+  const lastUse = lastUses(schedule)
+  let inPlace = 0
+  steps.forEach((step, index) => {
+    for (const output of step.outputs) {
+      if (!('node' in output)) continue
+      const last = lastUse.get(output) ?? index
+      const donor = findDonor(step, index, output, blocks)
+      if (donor) {
+        donor.last = last
+        blocks.set(output, donor)
+        inPlace++
+      } else {
+        blocks.set(output, { bytes: align(byteSize(output)), first: index, last })
+      }
+    }
+  })
+  const unique = [...new Set(blocks.values())]
+  const placed = placeBlocks(unique)
+  const offsets = new Map([...blocks].map(([value, block]) => [value, placed.offsets.get(block)!]))
+  const naiveBytes = [...blocks.keys()].reduce((total, value) => total + align(byteSize(value)), 0)
+  return { offsets, arenaBytes: placed.bytes, naiveBytes, inPlace }
+}
+
+/** The last step that reads each stored value; values returned to the caller live to the end. */
+function lastUses({ steps, outputs }: Schedule): Map<Value, number> {
+  const last = new Map<Value, number>()
+  steps.forEach((step, index) => {
+    for (const input of step.inputs) last.set(storageOf(input), index)
+  })
+  for (const output of outputs) last.set(storageOf(output), steps.length)
+  return last
+}
+
+/** The block of an input that dies at this step and that the output may overwrite. */
+function findDonor(step: Step, index: number, output: Value, blocks: ReadonlyMap<Value, Block>): Block | undefined {
+  const { traits } = step.node.op
+  const position = step.node.outputs.indexOf(output)
+  const candidates =
+    traits.inplace?.filter(([out]) => out === position).map(([, input]) => step.inputs[input]!) ??
+    (step.node.op.name === 'fused' ? step.inputs.filter((input) => input.size === output.size) : [])
+  for (const input of candidates) {
+    const block = blocks.get(storageOf(input))
+    if (
+      block &&
+      block.last === index &&
+      byteSize(input) === byteSize(output) &&
+      block.bytes === align(byteSize(output))
+    )
+      return block
+  }
+  return undefined
+}
+
+/** Offsets for blocks so that no two that live at the same time overlap. Greedy by size. */
+export function placeBlocks(blocks: readonly Block[]): { offsets: Map<Block, number>; bytes: number } {
+  const offsets = new Map<Block, number>()
+  const placed: Block[] = []
+  let total = 0
+  const bySize = [...blocks].sort((a, b) => b.bytes - a.bytes || a.first - b.first)
+  for (const block of bySize) {
+    const neighbours = placed
+      .filter((other) => other.first <= block.last && block.first <= other.last)
+      .map((other) => ({ begin: offsets.get(other)!, end: offsets.get(other)! + other.bytes }))
+      .sort((a, b) => a.begin - b.begin)
+    let offset = 0
+    for (const { begin, end } of neighbours) {
+      if (begin - offset >= block.bytes) break
+      offset = Math.max(offset, end)
+    }
+    offsets.set(block, offset)
+    placed.push(block)
+    total = Math.max(total, offset + block.bytes)
+  }
+  return { offsets, bytes: total }
+}
+
+function align(bytes: number): number {
+  return Math.ceil(Math.max(bytes, 1) / ALIGNMENT) * ALIGNMENT
+}

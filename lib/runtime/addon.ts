@@ -1,0 +1,115 @@
+/**
+ * Finds and loads the native addon, and describes it: the only place that knows its shape.
+ *
+ * Order: FORJA_NATIVE_PATH, then the local build. What failed and the command that mends it are in the error.
+ */
+import { createRequire } from 'node:module'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { TypedArray } from '../dtype.js'
+import { AbortError, ForjaError, type ForjaErrorCode } from '../errors.js'
+
+export interface NativeBuffer {
+  /** Writes at byte `offset`; the array's bytes are copied before it returns. */
+  write(offset: number, data: TypedArray): Promise<void>
+  read(offset: number, bytes: number): Promise<ArrayBuffer>
+  dispose(): void
+}
+
+export interface NativeProgram {
+  /** One typed array per input; resolves with the outputs' bytes. */
+  run(inputs: readonly TypedArray[], token?: NativeCancelToken): Promise<ArrayBuffer[]>
+  /** One line per instruction: the kernel that runs it. */
+  describe(): string
+  /** Nanoseconds per instruction of the last run; from then on measured if `enable`. */
+  profile(enable: boolean): Promise<Float64Array>
+  dispose(): void
+}
+
+export interface NativeDevice {
+  createBuffer(bytes: number): NativeBuffer
+  createProgram(bytes: Uint8Array, buffers: readonly NativeBuffer[]): Promise<NativeProgram>
+  /** 0 for the default. */
+  setThreads(threads: number): Promise<void>
+  /** The machine's own limits, measured now: GFLOP/s of fused multiply-adds, GB/s of a copy (bytes read + written). */
+  ceilings(threads: number): Promise<{ fmaGflops: number; copyGbytes: number }>
+  dispose(): void
+}
+
+export interface NativeCancelToken {
+  cancel(): void
+}
+
+export interface NativeDeviceInfo {
+  kind: string
+  name: string
+  isa: string
+  threads: number
+  memoryBytes: number
+}
+
+export interface Addon {
+  Device: new (index: number) => NativeDevice
+  Buffer: new () => NativeBuffer
+  Program: new () => NativeProgram
+  CancelToken: new () => NativeCancelToken
+  devices(): NativeDeviceInfo[]
+  /** Whether the CPU has a kernel; variant 0 means any. */
+  supports(opcode: number, variant: number): boolean
+  /** Throws what the decoder has against these bytes. */
+  checkProgram(bytes: Uint8Array): void
+  setErrorFactory(factory: (code: string, message: string, instruction: number) => Error): void
+  abiVersion: number
+}
+
+const ABI_VERSION = 1
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
+let loaded: { addon: Addon; path: string } | undefined
+
+/** The addon; ERR_BACKEND_UNAVAILABLE with everything that was tried where it cannot be loaded. */
+export function loadAddon(): Addon {
+  return load().addon
+}
+
+/** The file that was loaded. */
+export function addonPath(): string {
+  return load().path
+}
+
+function load(): { addon: Addon; path: string } {
+  if (loaded) return loaded
+  const require = createRequire(import.meta.url)
+  const given = process.env.FORJA_NATIVE_PATH
+  const tried: string[] = []
+  const attempt = (what: string, open: () => { addon: Addon; path: string }) => {
+    try {
+      const found = open()
+      if (found.addon.abiVersion !== ABI_VERSION) {
+        tried.push(`${what}: ABI version ${found.addon.abiVersion}, expected ${ABI_VERSION} (an old build?)`)
+        return undefined
+      }
+      return found
+    } catch (error) {
+      tried.push(`${what}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`)
+      return undefined
+    }
+  }
+  loaded = given
+    ? attempt(`FORJA_NATIVE_PATH=${given}`, () => ({ addon: require(resolve(given)) as Addon, path: resolve(given) }))
+    : attempt(`local build under ${root}/build`, () => {
+        const bindings = require('bindings') as (options: object) => Addon & { path: string }
+        const path = bindings({ bindings: 'forja.node', module_root: root, path: true }) as unknown as string
+        return { addon: require(path) as Addon, path }
+      })
+  if (!loaded) {
+    throw new ForjaError(
+      'ERR_BACKEND_UNAVAILABLE',
+      `the native addon could not be loaded on ${process.platform}-${process.arch}, Node ${process.version}\n${tried.map((t) => `  tried ${t}`).join('\n')}`,
+      { hint: 'build it with `npm run build:native` (needs a C++17 compiler with OpenMP, and CMake 3.20 or newer)' },
+    )
+  }
+  loaded.addon.setErrorFactory((code, message) =>
+    code === 'ABORT_ERR' ? new AbortError(message) : new ForjaError(code as ForjaErrorCode, message),
+  )
+  return loaded
+}

@@ -1,0 +1,202 @@
+/**
+ * `compile`: a TypeScript function traced once per shape and dtype of its arguments, then run as one native program.
+ */
+import type { TypedArray } from '../dtype.js'
+import { ForjaError } from '../errors.js'
+import { type Assignment, Graph, type InputSource, type Value } from '../graph/graph.js'
+import { makeLeaf } from '../ops/creation.js'
+import { Tensor } from '../tensor.js'
+import { type Device, type Executable, resolveDevice } from './device.js'
+import { evaluate, scalar } from './evaluate.js'
+import { advanceRandomState } from './random_state.js'
+import type { VariableState } from './state.js'
+
+export interface CompileFunctionOptions {
+  /** Default 'auto'. */
+  device?: string
+  /** Kernel variants by operation: { conv2d: 'im2col', matmul: 'naive' }. */
+  algorithms?: Readonly<Record<string, string>>
+  precision?: 'float32' | 'tf32' | 'bfloat16'
+}
+
+/** What a traced function may return: tensors in objects and arrays. */
+export type Result = Tensor | undefined | null | { [key: string]: Result } | Result[]
+
+/** A last argument of a compiled function. */
+export interface CallOptions {
+  signal?: AbortSignal
+}
+
+export interface CompiledFunction<A extends readonly Tensor[], R> {
+  (...args: [...A, options?: CallOptions]): Promise<R>
+  /** The graph, what was fused, the memory plan and the kernel of each step, for every traced signature. */
+  explain(): string
+  dispose(): void
+}
+
+interface Trace {
+  readonly device: Device
+  readonly assignments: Map<VariableState, Value>
+  /** Random operations so far: each draws from a stream of its own. */
+  randomStreams: number
+}
+
+let currentTrace: Trace | null = null
+
+/** The trace of the function being compiled, if one is. */
+export function activeTrace(): Trace | null {
+  return currentTrace
+}
+
+/** Compiles `fn`, which must be synchronous, for a device. */
+export function compile<A extends readonly Tensor[], R extends Result>(
+  fn: (...args: A) => R,
+  options: CompileFunctionOptions = {},
+): CompiledFunction<A, R> {
+  if (typeof fn !== 'function')
+    throw new ForjaError('ERR_ARGUMENT', `compile: a function was expected, got ${typeof fn}`)
+  if (options.precision !== undefined && options.precision !== 'float32') {
+    throw new ForjaError('ERR_ARGUMENT', `compile: precision '${options.precision}' is not available on this device`, {
+      hint: "use 'float32'",
+    })
+  }
+  const device = resolveDevice(options.device)
+  const traces = new Map<string, Promise<Traced>>()
+  const finished: Traced[] = []
+  let disposed = false
+
+  const call = async (...args: unknown[]): Promise<R> => {
+    if (disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
+    const { tensors, signal } = splitArguments(args)
+    signal?.throwIfAborted()
+    const key = tensors.map((t) => `${t.dtype}[${t.shape}]`).join(';')
+    let pending = traces.get(key)
+    if (!pending) {
+      pending = Traced.create(trace(fn as unknown as (...args: Tensor[]) => Result, tensors, device), device, options)
+      traces.set(key, pending)
+      pending.then(
+        (traced) => finished.push(traced),
+        () => traces.delete(key),
+      )
+    }
+    return (await (await pending).run(tensors, signal)) as R
+  }
+  return Object.assign(call, {
+    explain: () =>
+      finished.length > 0 ? finished.map((t) => t.explain()).join('\n\n') : 'not traced yet: call the function once',
+    dispose: () => {
+      disposed = true
+      for (const pending of traces.values())
+        pending.then(
+          (traced) => traced.dispose(),
+          () => {},
+        )
+      traces.clear()
+    },
+  }) as unknown as CompiledFunction<A, R>
+}
+
+function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal?: AbortSignal } {
+  const last = args[args.length - 1]
+  const hasOptions =
+    last !== undefined && !(last instanceof Tensor) && (last as CallOptions).signal instanceof AbortSignal
+  const tensors = hasOptions ? args.slice(0, -1) : args
+  tensors.forEach((t, i) => {
+    if (!(t instanceof Tensor)) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `argument ${i} of a compiled function must be a tensor, got ${t === null ? 'null' : typeof t}`,
+      )
+    }
+  })
+  const { signal } = hasOptions ? (last as CallOptions) : {}
+  return signal ? { tensors: tensors as Tensor[], signal } : { tensors: tensors as Tensor[] }
+}
+
+interface TraceResult {
+  readonly graph: Graph
+  readonly inputs: readonly InputSource[]
+  /** The function's answer, its tensors in the order of the graph's outputs. */
+  readonly result: Result
+}
+
+function trace(fn: (...args: Tensor[]) => Result, args: readonly Tensor[], device: Device): TraceResult {
+  if (currentTrace)
+    throw new ForjaError('ERR_ARGUMENT', 'compiled functions cannot be called while another one is being traced')
+  const inputs = args.map((_, i): InputSource => ({ kind: 'input', name: `argument ${i}` }))
+  const placeholders = args.map((arg, i) => new Tensor(makeLeaf(inputs[i]!, { shape: arg.shape, dtype: arg.dtype })))
+  const current: Trace = { device, assignments: new Map(), randomStreams: 0 }
+  currentTrace = current
+  try {
+    const result = fn(...placeholders)
+    if (result instanceof Promise) {
+      throw new ForjaError('ERR_ARGUMENT', 'compile: the function returned a promise; it must be synchronous', {
+        hint: 'read results outside: the compiled function returns them',
+      })
+    }
+    if (current.randomStreams > 0) advanceRandomState(current)
+    const outputs: Value[] = []
+    mapResult(result, (tensor) => outputs.push(tensor.value))
+    const assignments = [...current.assignments].map(([variable, value]): Assignment => ({ variable, value }))
+    return { graph: new Graph(outputs, assignments), inputs, result }
+  } finally {
+    currentTrace = null
+  }
+}
+
+/** The same structure with every tensor replaced. */
+function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknown {
+  if (result === undefined || result === null) return result
+  if (result instanceof Tensor) return replace(result)
+  if (Array.isArray(result)) return result.map((item) => mapResult(item, replace))
+  if (typeof result === 'object') {
+    return Object.fromEntries(Object.entries(result).map(([key, item]) => [key, mapResult(item, replace)]))
+  }
+  throw new ForjaError(
+    'ERR_ARGUMENT',
+    `compile: the function returned ${typeof result}; tensors in objects and arrays were expected`,
+  )
+}
+
+/** One traced signature: its graph and its executable, which is made anew where a variable was moved meanwhile. */
+class Traced {
+  private constructor(
+    private readonly traced: TraceResult,
+    private readonly device: Device,
+    private readonly options: CompileFunctionOptions,
+    private executable: Executable,
+  ) {}
+
+  static async create(traced: TraceResult, device: Device, options: CompileFunctionOptions): Promise<Traced> {
+    return new Traced(traced, device, options, await device.compile(traced.graph, options))
+  }
+
+  async run(args: readonly Tensor[], signal?: AbortSignal): Promise<unknown> {
+    const missing = args.map((t) => t.value)
+    const data = missing.every((value) => value.resident)
+      ? missing.map((value) => value.resident!)
+      : await evaluate(missing, this.device)
+    if (!this.executable.isBound()) {
+      this.executable.dispose()
+      this.executable = await this.device.compile(this.traced.graph, this.options)
+    }
+    const feeds = new Map<unknown, TypedArray>(this.traced.inputs.map((source, i) => [source, data[i]!]))
+    const inputs = this.executable.inputs.map(({ source }) =>
+      source.kind === 'hostScalar' ? scalar(source.read()) : feeds.get(source)!,
+    )
+    const outputs = await this.executable.run(inputs, signal)
+    let next = 0
+    return mapResult(this.traced.result, (tensor) => {
+      const elements = outputs[next++]!
+      return new Tensor(makeLeaf({ kind: 'constant', data: elements }, { shape: tensor.shape, dtype: tensor.dtype }))
+    })
+  }
+
+  explain(): string {
+    return this.executable.explain()
+  }
+
+  dispose(): void {
+    this.executable.dispose()
+  }
+}

@@ -1,0 +1,45 @@
+/** A compiled program as text: every step with its kernel, shapes and place, then the memory plan. */
+import type { Value } from '../graph/graph.js'
+import { printAttrs } from '../graph/print.js'
+import type { Program } from '../passes/emit.js'
+import { byteSize } from '../passes/plan.js'
+import { storageOf } from '../passes/schedule.js'
+
+export function explainProgram(program: Program, kernels: readonly string[]): string {
+  const { steps, commitIndex } = program.schedule
+  const rows = steps.map((step, i) => {
+    const { node } = step
+    const result = node.outputs.map((o) => `${o.dtype}[${o.shape.join(',')}]`).join(' ')
+    const places = step.outputs
+      .map((output) => ('node' in output ? place(program, output) : `'${output.name}'`))
+      .join(' ')
+    const attrs = node.op.name === 'fused' ? '' : printAttrs(node.attrs)
+    return [`${i}`, node.op.name + attrs, result, kernels[i] ?? '', places, node.name ?? '']
+  })
+  const header = ['#', 'operation', 'result', 'kernel', 'memory', 'layer']
+  const widths = header.map((title, c) => Math.max(title.length, ...rows.map((row) => row[c]!.length)))
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, c) => cell.padEnd(widths[c]!))
+      .join('  ')
+      .trimEnd()
+  const { plan } = program
+  return [
+    line(header),
+    ...rows.flatMap((row, i) =>
+      i === commitIndex && i > 0 ? ['-- commit: variables are written from here --', line(row)] : [line(row)],
+    ),
+    '',
+    `${steps.length} steps, ${commitIndex} before the commit · program ${program.bytes.length} bytes`,
+    `memory: arena ${megabytes(plan.arenaBytes)}, sum of all values ${megabytes(plan.naiveBytes)}, ${plan.inPlace} in place`,
+  ].join('\n')
+}
+
+function place(program: Program, value: Value): string {
+  const offset = program.plan.offsets.get(storageOf(value))
+  return offset === undefined ? '' : `${offset}+${byteSize(value)}`
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(2)} MB`
+}

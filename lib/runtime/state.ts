@@ -1,0 +1,90 @@
+/**
+ * Variables' state: a value that outlives programs, on one device at a time. It begins as a lazy initial value, is
+ * placed on the first device that needs it, and moves when another device does.
+ */
+import type { TypedArray } from '../dtype.js'
+import { ForjaError } from '../errors.js'
+import type { TensorType, Value, VariableSource } from '../graph/graph.js'
+import { makeLeaf } from '../ops/creation.js'
+import type { Device, DeviceBuffer } from './device.js'
+import { evaluate } from './evaluate.js'
+
+let nextId = 0
+
+export class VariableState implements VariableSource {
+  readonly kind = 'variable'
+  readonly id = nextId++
+  #initial: Value | null
+  #buffer: DeviceBuffer | null = null
+  #placing: Promise<DeviceBuffer> | null = null
+  #disposed = false
+
+  constructor(
+    public name: string,
+    readonly type: TensorType,
+    initial: Value,
+  ) {
+    this.#initial = initial
+  }
+
+  /** The value that has not been placed yet; null once it is on a device. */
+  get initial(): Value | null {
+    return this.#initial
+  }
+
+  get placed(): DeviceBuffer | null {
+    return this.#buffer
+  }
+
+  /** The buffer on `device`, moved there if need be. Calls for one device share the work. */
+  async on(device: Device): Promise<DeviceBuffer> {
+    this.#check()
+    if (this.#buffer?.device === device) return this.#buffer
+    const busy = this.#placing
+    this.#placing = (async () => {
+      if (busy) await busy
+      return this.#buffer?.device === device ? this.#buffer : await this.#place(device)
+    })()
+    return await this.#placing
+  }
+
+  async #place(device: Device): Promise<DeviceBuffer> {
+    const data = await this.read()
+    const buffer = device.createBuffer(this.type)
+    await buffer.write(data)
+    this.#check()
+    this.#buffer?.dispose()
+    this.#buffer = buffer
+    this.#initial = null
+    return buffer
+  }
+
+  /** The current elements, in storage order. */
+  async read(): Promise<TypedArray> {
+    this.#check()
+    if (this.#buffer) return await this.#buffer.read()
+    return (await evaluate([this.#initial!]))[0]!
+  }
+
+  /** Replaces the value; `data` in storage order. */
+  async write(data: TypedArray): Promise<void> {
+    this.#check()
+    if (this.#placing) await this.#placing
+    if (this.#buffer) {
+      await this.#buffer.write(data)
+      return
+    }
+    this.#initial = makeLeaf({ kind: 'constant', data }, this.type)
+  }
+
+  dispose(): void {
+    this.#disposed = true
+    this.#buffer?.dispose()
+    this.#buffer = null
+    this.#initial = null
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', `the variable '${this.name}' was disposed`)
+  }
+}

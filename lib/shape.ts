@@ -1,0 +1,91 @@
+/**
+ * Shape arithmetic: sizes, strides, broadcasting, axes. Shapes are arrays of non-negative integers, row-major.
+ */
+import { ForjaError } from './errors.js'
+
+export type Shape = readonly number[]
+
+/** Most dimensions a tensor may have (FJ_MAX_RANK of native/abi/program.h). */
+export const MAX_RANK = 8
+
+export function sizeOfShape(shape: Shape): number {
+  let size = 1
+  for (const dim of shape) size *= dim
+  return size
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((dim, i) => dim === b[i])
+}
+
+export function formatShape(shape: Shape): string {
+  return shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`
+}
+
+/** Row-major strides in elements. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length)
+  let stride = 1
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride
+    stride *= shape[i]!
+  }
+  return strides
+}
+
+/** The NumPy broadcast of two shapes, or null where they do not broadcast. */
+export function broadcastShapes(a: Shape, b: Shape): number[] | null {
+  const rank = Math.max(a.length, b.length)
+  const result = new Array<number>(rank)
+  for (let i = 1; i <= rank; i++) {
+    const x = a[a.length - i] ?? 1
+    const y = b[b.length - i] ?? 1
+    if (x !== y && x !== 1 && y !== 1) return null
+    result[rank - i] = x === 1 ? y : x
+  }
+  return result
+}
+
+/** Throws ERR_ARGUMENT unless `shape` is an array of at most MAX_RANK non-negative integers. */
+export function checkShape(shape: unknown, what: string): asserts shape is Shape {
+  const valid = Array.isArray(shape) && shape.every((d) => Number.isSafeInteger(d) && d >= 0)
+  if (!valid) {
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `${what}: shape must be an array of non-negative integers, got ${String(shape)}`,
+    )
+  }
+  if (shape.length > MAX_RANK) {
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `${what}: at most ${MAX_RANK} dimensions, got ${shape.length} in ${formatShape(shape)}`,
+    )
+  }
+}
+
+/** An axis in [-rank, rank) as one in [0, rank); ERR_ARGUMENT otherwise. */
+export function normalizeAxis(axis: number, rank: number, what: string): number {
+  if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
+    throw new ForjaError('ERR_ARGUMENT', `${what}: axis ${axis} is out of range for ${rank} dimensions`)
+  }
+  return axis < 0 ? axis + rank : axis
+}
+
+/** Axes sorted, each in [0, rank); undefined means all; duplicates are ERR_ARGUMENT. */
+export function normalizeAxes(axes: number | readonly number[] | undefined, rank: number, what: string): number[] {
+  if (axes === undefined) return Array.from({ length: rank }, (_, i) => i)
+  const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(axis, rank, what))
+  if (new Set(list).size !== list.length) {
+    throw new ForjaError('ERR_ARGUMENT', `${what}: axes ${JSON.stringify(axes)} name a dimension twice`)
+  }
+  return list.sort((a, b) => a - b)
+}
+
+/** perm[i] is the source axis of result axis i; the inverse undoes it. */
+export function inversePermutation(perm: readonly number[]): number[] {
+  const inverse = new Array<number>(perm.length)
+  perm.forEach((source, i) => {
+    inverse[source] = i
+  })
+  return inverse
+}

@@ -1,0 +1,86 @@
+/**
+ * `Variable`: a tensor whose value persists on a device and can be assigned.
+ *
+ * Its memory may hold the elements in another order of axes than its shape shows (`storageAxes`): convolution weights
+ * are (K, C, R, S) to the user and lie as (R, S, C, K), so that no program has to transpose them.
+ */
+import { ForjaError } from './errors.js'
+import type { Value } from './graph/graph.js'
+import { makeLeaf } from './ops/creation.js'
+import { transpose } from './ops/shape.js'
+import { activeTrace } from './runtime/compile.js'
+import { evaluate } from './runtime/evaluate.js'
+import { VariableState } from './runtime/state.js'
+import { formatShape, inversePermutation, sameShape } from './shape.js'
+import { Tensor } from './tensor.js'
+
+export interface VariableOptions {
+  /** For messages and state dictionaries. */
+  name?: string
+  /** Storage axis i is axis storageAxes[i] of the shape. Default: as it is. */
+  storageAxes?: readonly number[]
+}
+
+let unnamed = 0
+
+export class Variable extends Tensor {
+  readonly state: VariableState
+  /** The value as it lies in memory. */
+  readonly storage: Tensor
+  readonly #axes: readonly number[]
+
+  constructor(initial: Tensor, options: VariableOptions = {}) {
+    const axes = options.storageAxes ?? initial.shape.map((_, i) => i)
+    const stored = transpose(initial, axes)
+    const name = options.name ?? `variable ${unnamed++}`
+    const state = new VariableState(name, { shape: stored.shape, dtype: stored.dtype }, stored.value)
+    const storage = new Tensor(makeLeaf(state, state.type), name)
+    super(transpose(storage, inversePermutation(axes)).value, name)
+    this.state = state
+    this.storage = storage
+    this.#axes = axes
+  }
+
+  /**
+   * Gives the variable a new value of the same shape and dtype. Inside a compiled function the assignment takes effect
+   * when the call succeeds; outside, when the returned promise resolves.
+   */
+  async assign(value: Tensor): Promise<void> {
+    this.#check(value)
+    const stored = transpose(value, this.#axes)
+    if (!this.#record(stored.value)) await this.state.write((await evaluate([stored.value]))[0]!)
+  }
+
+  /** @internal As assign, of a value in storage order; only while tracing. */
+  assignStorage(value: Tensor): void {
+    if (!this.#record(value.value)) throw new ForjaError('ERR_INTERNAL', 'assignStorage outside a compiled function')
+  }
+
+  #record(value: Value): boolean {
+    const trace = activeTrace()
+    trace?.assignments.set(this.state, value)
+    return trace !== null
+  }
+
+  #check(value: Tensor): void {
+    if (!sameShape(value.shape, this.shape)) {
+      throw new ForjaError(
+        'ERR_SHAPE',
+        `assign: variable '${this.name}' has shape ${formatShape(this.shape)}, the value ${formatShape(value.shape)}`,
+      )
+    }
+    if (value.dtype !== this.dtype) {
+      throw new ForjaError('ERR_DTYPE', `assign: variable '${this.name}' is ${this.dtype}, the value ${value.dtype}`)
+    }
+  }
+
+  override dispose(): void {
+    if (!this.isDisposed) this.state.dispose()
+    super.dispose()
+  }
+}
+
+/** A persistent variable with this initial value. */
+export function variable(initial: Tensor, options: VariableOptions = {}): Variable {
+  return new Variable(initial, options)
+}

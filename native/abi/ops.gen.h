@@ -1,0 +1,113 @@
+/* Generated from lib/ops by `npm run gen`: do not edit. */
+#ifndef FORJA_ABI_OPS_GEN_H
+#define FORJA_ABI_OPS_GEN_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+#define FJ_ATTRS_SIZE(type, bytes) static_assert(sizeof(struct type) == (bytes), #type)
+#else
+#define FJ_ATTRS_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)
+#endif
+
+enum fj_opcode {
+  FJ_OP_FULL = 5,
+  FJ_OP_FUSED = 6,
+  FJ_OP_COPY = 7,
+  FJ_OP_ADD = 16,
+  FJ_OP_SUB = 17,
+  FJ_OP_MUL = 18,
+  FJ_OP_DIV = 19,
+  FJ_OP_NEG = 20,
+  FJ_OP_RELU = 48,
+  FJ_OP_RELU_GRAD = 49,
+  FJ_OP_SUM = 64,
+  FJ_OP_BROADCAST_TO = 81,
+  FJ_OP_TRANSPOSE = 82,
+  FJ_OP_MATMUL = 96,
+};
+
+#define FJ_OP_LIMIT 97
+
+/* Name of an opcode, or a null pointer. */
+static inline const char* fj_op_name(uint32_t opcode) {
+  switch (opcode) {
+    case FJ_OP_FULL:
+      return "full";
+    case FJ_OP_FUSED:
+      return "fused";
+    case FJ_OP_COPY:
+      return "copy";
+    case FJ_OP_ADD:
+      return "add";
+    case FJ_OP_SUB:
+      return "sub";
+    case FJ_OP_MUL:
+      return "mul";
+    case FJ_OP_DIV:
+      return "div";
+    case FJ_OP_NEG:
+      return "neg";
+    case FJ_OP_RELU:
+      return "relu";
+    case FJ_OP_RELU_GRAD:
+      return "reluGrad";
+    case FJ_OP_SUM:
+      return "sum";
+    case FJ_OP_BROADCAST_TO:
+      return "broadcastTo";
+    case FJ_OP_TRANSPOSE:
+      return "transpose";
+    case FJ_OP_MATMUL:
+      return "matmul";
+    default:
+      return 0;
+  }
+}
+
+/* Kernel variants; 0 lets the backend choose. */
+#define FJ_MATMUL_NAIVE 1
+#define FJ_MATMUL_BLOCKED 2
+#define FJ_MATMUL_SIMD 3
+
+/* Values of the attribute `activation`. */
+#define FJ_ACTIVATION_NONE 0
+#define FJ_ACTIVATION_RELU 1
+
+/* Limits of a fused micro-program. */
+#define FJ_FUSED_MAX_REGISTERS 24
+#define FJ_FUSED_MAX_INPUTS 12
+#define FJ_FUSED_WORDS 4
+
+/* Attribute structs. A tail (`i32[]`) follows its struct; its length comes from the instruction. */
+struct fj_full_attrs {
+  float value;
+  int32_t dtype;
+}; /* then int32_t shape[] */
+FJ_ATTRS_SIZE(fj_full_attrs, 8);
+
+struct fj_fused_attrs {
+  int32_t dtype;
+  int32_t rank;
+  int32_t shape[8];
+  int32_t registers;
+  int32_t result;
+}; /* then int32_t code[] */
+FJ_ATTRS_SIZE(fj_fused_attrs, 48);
+
+struct fj_sum_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_sum_attrs, 36);
+
+/* fj_transpose_attrs: only then int32_t perm[] */
+
+struct fj_matmul_attrs {
+  int32_t transpose_a;
+  int32_t transpose_b;
+  int32_t activation;
+};
+FJ_ATTRS_SIZE(fj_matmul_attrs, 12);
+
+#endif

@@ -1,0 +1,55 @@
+// The helpers of check.h and the list of families.
+#include "check.h"
+
+namespace forja {
+
+CheckFamily checks_elementwise();
+CheckFamily checks_matmul();
+CheckFamily checks_reduce();
+CheckFamily checks_shape();
+
+CheckFn find_check(uint16_t opcode) {
+  static const CheckFamily kFamilies[] = {checks_elementwise(), checks_matmul(), checks_reduce(), checks_shape()};
+  for (const CheckFamily& family : kFamilies) {
+    for (size_t i = 0; i < family.count; i++) {
+      if (family.entries[i].opcode == opcode) return family.entries[i].check;
+    }
+  }
+  return nullptr;
+}
+
+size_t dtype_size(uint8_t dtype) {
+  static const uint8_t kSizes[FJ_DTYPE_COUNT] = {4, 4, 1, 1, 2, 2, 8};
+  return dtype < FJ_DTYPE_COUNT ? kSizes[dtype] : 0;
+}
+
+int64_t element_count(const fj_value& value) {
+  int64_t count = 1;
+  for (int axis = 0; axis < value.rank; axis++) count *= value.dims[axis];
+  return count;
+}
+
+bool Check::expect(bool condition, const char* message) {
+  if (!condition && message_ == nullptr) message_ = message;
+  return condition;
+}
+
+bool Check::arity(int inputs_min, int inputs_max, int outputs) {
+  return expect(inputs_min <= instr_.n_in && instr_.n_in <= inputs_max, "wrong number of inputs") &&
+         expect(instr_.n_out == outputs, "wrong number of outputs");
+}
+
+bool Check::same_shape(const fj_value& a, const fj_value& b) {
+  bool same = a.rank == b.rank;
+  for (int axis = 0; same && axis < a.rank; axis++) same = a.dims[axis] == b.dims[axis];
+  return expect(same, "operands differ in shape");
+}
+
+bool Check::broadcasts_to(const fj_value& a, const fj_value& b) {
+  bool fits = a.rank <= b.rank;
+  const int lead = b.rank - a.rank;
+  for (int axis = 0; fits && axis < a.rank; axis++) fits = a.dims[axis] == 1 || a.dims[axis] == b.dims[lead + axis];
+  return expect(fits, "an operand does not broadcast to the output");
+}
+
+}  // namespace forja

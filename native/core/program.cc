@@ -1,0 +1,157 @@
+// decode_program of program.h.
+#include "program.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+#include "check.h"
+
+namespace forja {
+namespace {
+
+// Larger programs than any real one; keeps every product below within 64 bits.
+constexpr uint64_t kMaxBytes = 1ull << 46;
+
+class Decoder {
+ public:
+  Decoder(const uint8_t* bytes, size_t size, fj_error* error) : bytes_(bytes), size_(size), error_(error) {}
+
+  bool decode(fj_program_view* view) {
+    return sections(view) && values(*view) && outputs(*view) && instructions(*view);
+  }
+
+ private:
+  bool fail(uint32_t instruction, const char* message) {
+    set_error(error_, FJ_ERR_INVALID_PROGRAM, instruction, "%s", message);
+    return false;
+  }
+  bool fail(const char* message) { return fail(FJ_NO_INSTRUCTION, message); }
+
+  // A section of `count` items at the current position, 8-byte aligned.
+  template <class T>
+  bool take(uint32_t count, const T** out) {
+    const uint64_t begin = (at_ + 7) & ~7ull;
+    const uint64_t bytes = static_cast<uint64_t>(count) * sizeof(T);
+    if (begin + bytes > size_) return false;
+    *out = reinterpret_cast<const T*>(bytes_ + begin);
+    at_ = begin + bytes;
+    return true;
+  }
+
+  bool sections(fj_program_view* view) {
+    const fj_program_header* h = nullptr;
+    if (reinterpret_cast<uintptr_t>(bytes_) % 8 != 0) return fail("program bytes are not 8-byte aligned");
+    if (!take(1, &h)) return fail("program is shorter than its header");
+    if (h->magic != FJ_PROGRAM_MAGIC) return fail("not a forja program (wrong magic number)");
+    if (h->version != FJ_PROGRAM_VERSION) return fail("program was written for another version of the native core");
+    if (h->total_bytes != size_) return fail("program is cut off or has bytes left over");
+    if (h->arena_bytes > kMaxBytes) return fail("arena is larger than any machine");
+    if (h->commit_index > h->instr_count) return fail("commit index lies behind the last instruction");
+    view->header = h;
+    if (!take(h->value_count, &view->values) || !take(h->instr_count, &view->instrs) ||
+        !take(h->operand_count, &view->operands) || !take(h->output_count, &view->outputs) ||
+        !take(h->input_count, &view->input_bytes) || !take(h->buffer_count, &view->buffer_bytes) ||
+        !take(h->attr_bytes, &view->attrs)) {
+      return fail("a section reaches past the end of the program");
+    }
+    return true;
+  }
+
+  bool values(const fj_program_view& view) {
+    const fj_program_header& h = *view.header;
+    for (uint32_t i = 0; i < h.input_count; i++) {
+      if (view.input_bytes[i] > kMaxBytes) return fail("an input is larger than any machine");
+    }
+    for (uint32_t i = 0; i < h.buffer_count; i++) {
+      if (view.buffer_bytes[i] > kMaxBytes) return fail("a buffer is larger than any machine");
+    }
+    for (uint32_t i = 0; i < h.value_count; i++) {
+      const fj_value& v = view.values[i];
+      if (v.dtype >= FJ_DTYPE_COUNT || v.rank > FJ_MAX_RANK || v.storage >= FJ_STORAGE_COUNT) {
+        return fail("a value has an unknown dtype, rank or storage");
+      }
+      uint64_t bytes = dtype_size(v.dtype);
+      for (int axis = 0; axis < v.rank; axis++) {
+        bytes *= v.dims[axis];
+        if (bytes > kMaxBytes) return fail("a value is larger than any machine");
+      }
+      if (bytes != v.bytes) return fail("a value's size does not match its shape");
+      if (v.offset % dtype_size(v.dtype) != 0) return fail("a value is misaligned");
+      uint64_t limit = h.arena_bytes;
+      if (v.storage == FJ_INPUT) {
+        if (v.index >= h.input_count) return fail("a value lies in an input that does not exist");
+        limit = view.input_bytes[v.index];
+      } else if (v.storage == FJ_BUFFER) {
+        if (v.index >= h.buffer_count) return fail("a value lies in a buffer that does not exist");
+        limit = view.buffer_bytes[v.index];
+      }
+      if (v.offset > limit || v.bytes > limit - v.offset) return fail("a value reaches past its storage");
+    }
+    return true;
+  }
+
+  bool outputs(const fj_program_view& view) {
+    for (uint32_t i = 0; i < view.header->output_count; i++) {
+      if (view.outputs[i] >= view.header->value_count) return fail("an output is no value");
+    }
+    return true;
+  }
+
+  bool instructions(const fj_program_view& view) {
+    const fj_program_header& h = *view.header;
+    for (uint32_t i = 0; i < h.instr_count; i++) {
+      const fj_instr& instr = view.instrs[i];
+      const uint64_t operands = static_cast<uint64_t>(instr.n_in) + instr.n_out;
+      if (instr.operands > h.operand_count || operands > h.operand_count - instr.operands) {
+        return fail(i, "operands reach past their table");
+      }
+      if (instr.attrs % 4 != 0 || instr.attrs > h.attr_bytes || instr.attr_bytes > h.attr_bytes - instr.attrs) {
+        return fail(i, "attributes reach past their section");
+      }
+      const uint32_t* ids = view.operands + instr.operands;
+      for (uint64_t k = 0; k < operands; k++) {
+        if (ids[k] >= h.value_count) return fail(i, "an operand is no value");
+        if (k < instr.n_in) continue;
+        const fj_value& target = view.values[ids[k]];
+        if (target.storage == FJ_INPUT) return fail(i, "an instruction writes an input");
+        if (target.storage == FJ_BUFFER && i < h.commit_index) return fail(i, "state is written before the commit");
+      }
+      const CheckFn check = find_check(instr.opcode);
+      if (check == nullptr) {
+        set_error(error_, FJ_ERR_UNSUPPORTED_OP, i, "unknown operation code %u", instr.opcode);
+        return false;
+      }
+      Check checker(instr, view.values, ids, view.attrs + instr.attrs);
+      if (!check(checker)) {
+        set_error(error_, FJ_ERR_INVALID_PROGRAM, i, "%s: %s", fj_op_name(instr.opcode),
+                  checker.message() ? checker.message() : "refused");
+        return false;
+      }
+    }
+    return true;
+  }
+
+  const uint8_t* bytes_;
+  uint64_t size_;
+  fj_error* error_;
+  uint64_t at_ = 0;
+};
+
+}  // namespace
+
+void set_error(fj_error* error, fj_status status, uint32_t instruction, const char* format, ...) {
+  error->status = status;
+  error->instruction = instruction;
+  va_list args;
+  va_start(args, format);
+  vsnprintf(error->message, sizeof(error->message), format, args);
+  va_end(args);
+}
+
+bool decode_program(const uint8_t* bytes, size_t size, fj_program_view* view, fj_error* error) {
+  Decoder decoder(bytes, size, error);
+  return decoder.decode(view);
+}
+
+}  // namespace forja

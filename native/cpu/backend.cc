@@ -1,0 +1,329 @@
+// The CPU backend: buffers are host memory, a program is a list of kernel calls that a team of threads walks together
+// inside one parallel region.
+#include <omp.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <thread>
+#include <vector>
+
+#include "../core/backend_loader.h"
+#include "../core/program.h"
+#include "isa.h"
+#include "kernel.h"
+#include "memory.h"
+
+using forja::Call;
+using forja::Fault;
+using forja::Kernel;
+using forja::KernelTable;
+using forja::Memory;
+using forja::Operand;
+using forja::set_error;
+using forja::Team;
+
+struct fj_device {
+  int threads;
+};
+
+struct fj_buffer {
+  Memory memory;
+};
+
+struct fj_program {
+  struct InputPatch {
+    uint32_t operand;
+    uint32_t input;
+    uint64_t offset;
+  };
+  fj_device* device = nullptr;
+  fj_program_view view{};
+  std::vector<const Kernel*> kernels;
+  std::vector<Call> calls;
+  std::vector<Operand> operands;
+  std::vector<InputPatch> patches;  // operands that lie in the arguments of a run
+  std::vector<void*> output_data;   // null where an output lies in an input
+  Memory arena;
+  Memory scratch;
+  int scratch_threads = 0;  // the team size scratch was sized for
+  forja::TeamState team;
+  Fault fault;
+  bool profile = false;
+  std::vector<uint64_t> nanoseconds;
+};
+
+namespace {
+
+const KernelTable& table() {
+  static const KernelTable* kTable = [] {
+    auto* t = new KernelTable();
+    forja::active_isa(nullptr).register_kernels(*t);
+    return t;
+  }();
+  return *kTable;
+}
+
+int default_threads() {
+  const char* wanted = getenv("FORJA_NUM_THREADS");
+  if (wanted != nullptr && atoi(wanted) > 0) return atoi(wanted);
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+#endif
+  const int count = static_cast<int>(std::thread::hardware_concurrency());
+  return count > 0 ? count : 1;
+}
+
+uint32_t device_count(fj_error*) { return 1; }
+
+void read_cpu_name(char* name, size_t size) {
+  snprintf(name, size, "CPU");
+  FILE* file = fopen("/proc/cpuinfo", "r");
+  if (file == nullptr) return;
+  char line[256];
+  while (fgets(line, sizeof(line), file) != nullptr) {
+    const char* colon = strchr(line, ':');
+    if (strncmp(line, "model name", 10) != 0 || colon == nullptr) continue;
+    snprintf(name, size, "%s", colon + 2);
+    name[strcspn(name, "\n")] = '\0';
+    break;
+  }
+  fclose(file);
+}
+
+fj_status device_describe(uint32_t index, fj_device_info* out, fj_error* error) {
+  if (index != 0) {
+    set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION, "there is one CPU device, number 0; number %u was asked for",
+              index);
+    return error->status;
+  }
+  read_cpu_name(out->name, sizeof(out->name));
+  snprintf(out->isa, sizeof(out->isa), "%s", forja::active_isa(nullptr).name);
+  out->threads = static_cast<uint32_t>(default_threads());
+  out->memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+  return FJ_OK;
+}
+
+fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
+  fj_device_info info;
+  if (device_describe(index, &info, error) != FJ_OK) return error->status;
+  const char* problem = nullptr;
+  forja::active_isa(&problem);
+  if (problem != nullptr) {
+    set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION, "%s: '%s'", problem, getenv("FORJA_ISA"));
+    return error->status;
+  }
+  *out = new fj_device{default_threads()};
+  return FJ_OK;
+}
+
+void device_close(fj_device* device) { delete device; }
+
+void device_set_threads(fj_device* device, uint32_t threads) {
+  device->threads = threads > 0 ? static_cast<int>(threads) : default_threads();
+}
+
+fj_status no_memory(fj_error* error, const char* what, uint64_t bytes) {
+  set_error(error, FJ_ERR_OUT_OF_MEMORY, FJ_NO_INSTRUCTION, "no memory for %s of %llu bytes", what,
+            static_cast<unsigned long long>(bytes));
+  return error->status;
+}
+
+fj_status buffer_create(fj_device*, uint64_t bytes, fj_buffer** out, fj_error* error) {
+  auto* buffer = new fj_buffer();
+  if (!buffer->memory.allocate(bytes)) {
+    delete buffer;
+    return no_memory(error, "a buffer", bytes);
+  }
+  memset(buffer->memory.data(), 0, bytes);
+  *out = buffer;
+  return FJ_OK;
+}
+
+void buffer_free(fj_buffer* buffer) { delete buffer; }
+
+fj_status buffer_write(fj_buffer* buffer, uint64_t offset, const void* data, uint64_t bytes, fj_error*) {
+  if (bytes > 0) memcpy(buffer->memory.data() + offset, data, bytes);
+  return FJ_OK;
+}
+
+fj_status buffer_read(fj_buffer* buffer, uint64_t offset, void* data, uint64_t bytes, fj_error*) {
+  if (bytes > 0) memcpy(data, buffer->memory.data() + offset, bytes);
+  return FJ_OK;
+}
+
+int supports(uint16_t opcode, uint16_t variant) { return table().has(opcode, variant) ? 1 : 0; }
+
+bool size_scratch(fj_program* program, int threads) {
+  if (program->scratch_threads == threads) return true;
+  size_t bytes = 0;
+  for (size_t i = 0; i < program->calls.size(); i++) {
+    const auto scratch = program->kernels[i]->scratch;
+    if (scratch == nullptr) continue;
+    const size_t wanted = scratch(program->calls[i], threads);
+    if (wanted > bytes) bytes = wanted;
+  }
+  if (bytes > program->scratch.bytes() && !program->scratch.allocate(bytes)) return false;
+  for (Call& call : program->calls) call.scratch = program->scratch.data();
+  program->scratch_threads = threads;
+  return true;
+}
+
+uint8_t* storage_base(const fj_program& program, fj_buffer* const* buffers, const fj_value& value) {
+  switch (value.storage) {
+    case FJ_ARENA:
+      return program.arena.data();
+    case FJ_BUFFER:
+      return buffers[value.index]->memory.data();
+    default:
+      return nullptr;
+  }
+}
+
+void program_free(fj_program* program) { delete program; }
+
+fj_status program_create(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers, fj_program** out,
+                         fj_error* error) {
+  auto* program = new fj_program();
+  const fj_program_header& header = *view->header;
+  program->device = device;
+  program->view = *view;
+  const auto fail = [&](fj_status status) {
+    program_free(program);
+    return status;
+  };
+  if (!program->arena.allocate(header.arena_bytes)) return fail(no_memory(error, "an arena", header.arena_bytes));
+  program->operands.resize(header.operand_count);
+  for (uint32_t i = 0; i < header.operand_count; i++) {
+    // Operands outside any instruction are not checked by the decoder and not used.
+    if (view->operands[i] >= header.value_count) continue;
+    const fj_value& value = view->values[view->operands[i]];
+    uint8_t* base = storage_base(*program, buffers, value);
+    program->operands[i] = Operand{base == nullptr ? nullptr : base + value.offset, &value};
+    if (value.storage == FJ_INPUT) program->patches.push_back({i, value.index, value.offset});
+  }
+  for (uint32_t i = 0; i < header.instr_count; i++) {
+    const fj_instr& instr = view->instrs[i];
+    const Operand* in = program->operands.data() + instr.operands;
+    Call call{in,      in + instr.n_in, instr.n_in, instr.n_out, view->attrs + instr.attrs, instr.attr_bytes,
+              nullptr, &program->fault};
+    const Kernel* kernel = table().find(instr.opcode, instr.variant, call);
+    if (kernel == nullptr) {
+      set_error(error, FJ_ERR_UNSUPPORTED_OP, i, "%s: the CPU has no kernel for variant %u with these operands",
+                fj_op_name(instr.opcode), instr.variant);
+      return fail(error->status);
+    }
+    program->calls.push_back(call);
+    program->kernels.push_back(kernel);
+  }
+  for (uint32_t i = 0; i < header.output_count; i++) {
+    const fj_value& value = view->values[view->outputs[i]];
+    uint8_t* base = storage_base(*program, buffers, value);
+    program->output_data.push_back(base == nullptr ? nullptr : base + value.offset);
+  }
+  program->nanoseconds.resize(header.instr_count);
+  if (!size_scratch(program, device->threads)) return fail(no_memory(error, "scratch", 0));
+  *out = program;
+  return FJ_OK;
+}
+
+uint64_t now_ns() {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
+}
+
+// Executes the instruction list on one thread of the team. Thread 0 decides when to stop and names the instruction
+// after whose barrier all leave, so that a slow thread cannot take the decision for an earlier barrier.
+void walk(fj_program* program, Team& team, const int32_t* cancel, std::atomic<uint32_t>& stop_after) {
+  const uint32_t count = program->view.header->instr_count, commit = program->view.header->commit_index;
+  const bool lead = team.id == 0;
+  uint64_t begin = lead && program->profile ? now_ns() : 0;
+  for (uint32_t i = 0; i < count; i++) {
+    program->kernels[i]->run(program->calls[i], team);
+    const bool pure = i + 1 < commit;
+    if (lead && pure && (*reinterpret_cast<const volatile int32_t*>(cancel) || program->fault.set)) stop_after = i;
+    team.barrier();
+    if (i + 1 == commit) {  // every fault of the pure part is known only now
+      if (lead && (*reinterpret_cast<const volatile int32_t*>(cancel) || program->fault.set)) stop_after = i;
+      team.barrier();
+    }
+    if (lead && program->profile) {
+      const uint64_t end = now_ns();
+      program->nanoseconds[i] = end - begin;
+      begin = end;
+    }
+    if (stop_after == i) return;
+  }
+}
+
+fj_status program_run(fj_program* program, const void* const* inputs, void* const* outputs, const int32_t* cancel,
+                      fj_error* error) {
+  const int threads = program->device->threads;
+  if (!size_scratch(program, threads)) return no_memory(error, "scratch", 0);
+  for (const auto& patch : program->patches) {
+    program->operands[patch.operand].data =
+        const_cast<uint8_t*>(static_cast<const uint8_t*>(inputs[patch.input]) + patch.offset);
+  }
+  program->fault.set = 0;
+  std::atomic<uint32_t> stop_after{FJ_NO_INSTRUCTION};
+#pragma omp parallel num_threads(threads)
+  {
+    Team team{omp_get_thread_num(), omp_get_num_threads(), &program->team};
+    walk(program, team, cancel, stop_after);
+  }
+  if (program->fault.set) {
+    *error = program->fault.error;
+    error->instruction = stop_after;
+    return error->status;
+  }
+  if (stop_after != FJ_NO_INSTRUCTION) {
+    set_error(error, FJ_ERR_ABORTED, stop_after, "the run was cancelled");
+    return error->status;
+  }
+  const fj_program_view& view = program->view;
+  for (uint32_t i = 0; i < view.header->output_count; i++) {
+    const fj_value& value = view.values[view.outputs[i]];
+    const void* data = program->output_data[i];
+    if (data == nullptr) data = static_cast<const uint8_t*>(inputs[value.index]) + value.offset;
+    if (value.bytes > 0) memcpy(outputs[i], data, value.bytes);
+  }
+  return FJ_OK;
+}
+
+size_t program_describe(const fj_program* program, char* text, size_t size) {
+  size_t length = 0;
+  for (size_t i = 0; i < program->kernels.size(); i++) {
+    const size_t room = length < size ? size - length : 0;
+    length += static_cast<size_t>(snprintf(room ? text + length : nullptr, room, "%s\n", program->kernels[i]->name));
+  }
+  return length;
+}
+
+fj_status program_profile(fj_program* program, int enable, uint64_t* nanoseconds, uint32_t count, fj_error*) {
+  for (uint32_t i = 0; i < count && i < program->nanoseconds.size(); i++) nanoseconds[i] = program->nanoseconds[i];
+  program->profile = enable != 0;
+  return FJ_OK;
+}
+
+fj_status device_ceilings(fj_device*, uint32_t, double*, double*, fj_error* error) {
+  set_error(error, FJ_ERR_UNSUPPORTED_OP, FJ_NO_INSTRUCTION, "not measured on this device");
+  return error->status;
+}
+
+const fj_backend kBackend = {
+    FJ_ABI_VERSION,     "cpu",         device_count, device_describe,  device_open,     device_close,
+    device_set_threads, buffer_create, buffer_free,  buffer_write,     buffer_read,     supports,
+    program_create,     program_free,  program_run,  program_describe, program_profile, device_ceilings,
+};
+
+}  // namespace
+
+extern "C" const fj_backend* forja_cpu_backend(uint32_t host_abi_version) {
+  return host_abi_version == FJ_ABI_VERSION ? &kBackend : nullptr;
+}

@@ -1,0 +1,18 @@
+// The kernels of one instruction set.
+#include "kernel.h"
+
+namespace forja::FJ_ISA {
+
+void register_elementwise(KernelTable&);
+void register_matmul(KernelTable&);
+void register_reduce(KernelTable&);
+void register_shape(KernelTable&);
+
+void register_kernels(KernelTable& table) {
+  register_elementwise(table);
+  register_matmul(table);
+  register_reduce(table);
+  register_shape(table);
+}
+
+}  // namespace forja::FJ_ISA

@@ -1,0 +1,130 @@
+// The addon's entry point: what lib/runtime/addon.ts sees.
+#include <napi.h>
+
+#include "../core/backend_loader.h"
+#include "../core/program.h"
+#include "addon_data.h"
+#include "device.h"
+#include "errors.h"
+
+namespace forja {
+namespace {
+
+// One message per finished task, on the environment's thread; env is null while the environment goes down.
+void deliver(napi_env raw_env, napi_value, void*, void* payload) {
+  auto* task = static_cast<std::shared_ptr<Task>*>(payload);
+  if (raw_env != nullptr) {
+    Napi::Env env(raw_env);
+    Napi::HandleScope scope(env);
+    AddonData& data = AddonData::of(env);
+    if (--data.in_flight == 0) napi_unref_threadsafe_function(raw_env, data.answer);
+    static_cast<PromiseTask*>(task->get())->settle(env);
+  }
+  delete task;
+}
+
+void cleanup(void* payload) {
+  auto* data = static_cast<AddonData*>(payload);
+  const auto devices = *data->devices;
+  for (DeviceState* device : devices) device->stop();
+}
+
+Napi::Value devices(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const fj_backend* backend = forja_cpu_backend(FJ_ABI_VERSION);
+  fj_error error{};
+  const uint32_t count = backend->device_count(&error);
+  Napi::Array list = Napi::Array::New(env);
+  for (uint32_t i = 0; i < count; i++) {
+    fj_device_info description{};
+    if (backend->device_describe(i, &description, &error) != FJ_OK) continue;
+    Napi::Object entry = Napi::Object::New(env);
+    entry.Set("kind", backend->name);
+    entry.Set("name", description.name);
+    entry.Set("isa", description.isa);
+    entry.Set("threads", description.threads);
+    entry.Set("memoryBytes", static_cast<double>(description.memory_bytes));
+    list.Set(i, entry);
+  }
+  return list;
+}
+
+// (opcode, variant) => boolean
+Napi::Value supports(const Napi::CallbackInfo& info) {
+  const auto opcode = static_cast<uint16_t>(info[0].ToNumber().Uint32Value());
+  const auto variant = static_cast<uint16_t>(info[1].ToNumber().Uint32Value());
+  return Napi::Boolean::New(info.Env(), forja_cpu_backend(FJ_ABI_VERSION)->supports(opcode, variant) != 0);
+}
+
+// (bytes) => void; throws what decoding says
+Napi::Value check_program(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (!info[0].IsTypedArray()) {
+    throw_error(env, "ERR_ARGUMENT", "checkProgram: a typed array was expected");
+    return env.Undefined();
+  }
+  const auto array = info[0].As<Napi::Uint8Array>();
+  std::vector<uint64_t> aligned((array.ByteLength() + 7) / 8);
+  if (array.ByteLength() > 0) memcpy(aligned.data(), array.Data(), array.ByteLength());
+  fj_program_view view{};
+  fj_error error{};
+  if (!decode_program(reinterpret_cast<const uint8_t*>(aligned.data()), array.ByteLength(), &view, &error)) {
+    napi_throw(env, make_error(env, error));
+  }
+  return env.Undefined();
+}
+
+Napi::Value set_error_factory(const Napi::CallbackInfo& info) {
+  AddonData::of(info.Env()).make_error = Napi::Persistent(info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* data = new AddonData();
+  env.SetInstanceData(data);
+  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "forja"), 0, 1, nullptr, nullptr,
+                                  nullptr, deliver, &data->answer);
+  napi_unref_threadsafe_function(env, data->answer);
+  napi_add_env_cleanup_hook(env, cleanup, data);
+
+  const auto add_class = [&](const char* name, Napi::FunctionReference& slot, Napi::Function constructor) {
+    slot = Napi::Persistent(constructor);
+    exports.Set(name, constructor);
+  };
+  add_class("Device", data->device_class, Device::define(env));
+  add_class("Buffer", data->buffer_class, Buffer::define(env));
+  add_class("Program", data->program_class, Program::define(env));
+  add_class("CancelToken", data->token_class, CancelToken::define(env));
+  exports.Set("devices", Napi::Function::New(env, devices, "devices"));
+  exports.Set("supports", Napi::Function::New(env, supports, "supports"));
+  exports.Set("checkProgram", Napi::Function::New(env, check_program, "checkProgram"));
+  exports.Set("setErrorFactory", Napi::Function::New(env, set_error_factory, "setErrorFactory"));
+  exports.Set("abiVersion", Napi::Number::New(env, FJ_ABI_VERSION));
+  return exports;
+}
+
+}  // namespace
+
+Napi::Value submit(Napi::Env env, DeviceState& device, const std::shared_ptr<PromiseTask>& task) {
+  Napi::Promise promise = task->promise();
+  AddonData& data = AddonData::of(env);
+  if (!device.executor.submit(task)) {
+    auto deferred = Napi::Promise::Deferred::New(env);
+    deferred.Reject(make_error(env, "ERR_DISPOSED", "the device was closed"));
+    return deferred.Promise();
+  }
+  if (data.in_flight++ == 0) napi_ref_threadsafe_function(env, data.answer);
+  return promise;
+}
+
+void answer_from_executor(void* context, std::shared_ptr<Task> task) {
+  auto* payload = new std::shared_ptr<Task>(std::move(task));
+  const auto answer = static_cast<napi_threadsafe_function>(context);
+  // Refused only while the environment goes down: the task's references must not be touched here, so it is left.
+  napi_call_threadsafe_function(answer, payload, napi_tsfn_nonblocking);
+}
+
+}  // namespace forja
+
+static Napi::Object init_addon(Napi::Env env, Napi::Object exports) { return forja::init(env, exports); }
+NODE_API_MODULE(forja, init_addon)

@@ -1,0 +1,101 @@
+// Device, Buffer and Program as JavaScript classes. The states are shared: a task in flight keeps what it uses alive
+// after the JavaScript object was disposed or collected.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <vector>
+
+#include "../abi/backend.h"
+#include "../core/executor.h"
+#include "addon_data.h"
+
+namespace forja {
+
+struct DeviceState {
+  DeviceState(const fj_backend* backend, fj_device* device, AddonData& data);
+  ~DeviceState();
+  void stop();  // executor first, then the device
+
+  const fj_backend* backend;
+  fj_device* device;
+  std::shared_ptr<DeviceSet> siblings;
+  Executor executor;
+};
+
+struct BufferState {
+  std::shared_ptr<DeviceState> device;
+  fj_buffer* buffer = nullptr;
+  uint64_t bytes = 0;
+  ~BufferState();
+};
+
+struct ProgramState {
+  std::shared_ptr<DeviceState> device;
+  std::vector<uint64_t> storage;  // the program's bytes, 8-byte aligned
+  fj_program_view view{};
+  std::vector<std::shared_ptr<BufferState>> buffers;
+  fj_program* program = nullptr;
+  ~ProgramState();
+};
+
+class Device : public Napi::ObjectWrap<Device> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  // new Device(index)
+  explicit Device(const Napi::CallbackInfo& info);
+  ~Device() override;
+
+ private:
+  Napi::Value create_buffer(const Napi::CallbackInfo& info);   // (bytes) => Buffer
+  Napi::Value create_program(const Napi::CallbackInfo& info);  // (bytes, buffers) => Promise<Program>
+  Napi::Value set_threads(const Napi::CallbackInfo& info);     // (threads) => Promise<void>
+  Napi::Value ceilings(const Napi::CallbackInfo& info);        // (threads) => Promise<{ fmaGflops, copyGbytes }>
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<DeviceState> state_;
+};
+
+class Buffer : public Napi::ObjectWrap<Buffer> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit Buffer(const Napi::CallbackInfo& info);
+  ~Buffer() override;
+  std::shared_ptr<BufferState> state;
+
+ private:
+  Napi::Value write(const Napi::CallbackInfo& info);  // (offset, typed array) => Promise<void>
+  Napi::Value read(const Napi::CallbackInfo& info);   // (offset, bytes) => Promise<ArrayBuffer>
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+  void release(Napi::Env env);
+};
+
+class Program : public Napi::ObjectWrap<Program> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit Program(const Napi::CallbackInfo& info);
+  ~Program() override;
+  std::shared_ptr<ProgramState> state;
+  void adopt(Napi::Env env, std::shared_ptr<ProgramState> created);
+
+ private:
+  Napi::Value run(const Napi::CallbackInfo& info);       // (typed arrays, token?) => Promise<ArrayBuffer[]>
+  Napi::Value describe(const Napi::CallbackInfo& info);  // () => string
+  Napi::Value profile(const Napi::CallbackInfo& info);   // (enable) => Promise<Float64Array> of the last run, ns
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+  void release(Napi::Env env);
+};
+
+// new CancelToken(); token.cancel() asks the run that was given it to stop.
+class CancelToken : public Napi::ObjectWrap<CancelToken> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit CancelToken(const Napi::CallbackInfo& info);
+  std::weak_ptr<Task> task;
+
+ private:
+  Napi::Value cancel(const Napi::CallbackInfo& info);
+};
+
+}  // namespace forja

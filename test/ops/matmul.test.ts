@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+import { checkGolden, compareWithReference, goldenCases, randomTensor } from '../helpers/compare.js'
+
+describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+  it.each(goldenCases('matmul'))('$name', (test) =>
+    checkGolden(test, ({ a, b }, attrs) => fj.matmul(a!, b!, attrs), device),
+  )
+  it.each(goldenCases('linear'))('$name', (test) =>
+    checkGolden(test, ({ x, weight, bias }) => fj.linear(x!, weight!, bias), device),
+  )
+})
+
+const SIZES = [
+  [1, 1, 1],
+  [7, 31, 33],
+  [127, 1, 7],
+  [1, 127, 31],
+  [64, 70, 10],
+] as const
+
+describe.each(['naive', 'blocked', 'simd'])('variant %s', (matmul) => {
+  it.each(SIZES)('(%i x %i) x (.. x %i), all transposes', async (m, k, n) => {
+    for (const transposeA of [false, true]) {
+      for (const transposeB of [false, true]) {
+        const a = randomTensor(transposeA ? [k, m] : [m, k], 1)
+        const b = randomTensor(transposeB ? [n, k] : [k, n], 2)
+        await compareWithReference((x, y) => fj.matmul(x!, y!, { transposeA, transposeB }), [a, b], {
+          algorithms: { matmul },
+        })
+      }
+    }
+  })
+})
+
+it('has correct gradients', async () => {
+  await fj.gradcheck((a, b) => fj.matmul(a!, b!), [randomTensor([2, 3, 4], 3), randomTensor([4, 5], 4)])
+  await fj.gradcheck(
+    (x, w, b) => fj.linear(x!, w!, b!),
+    [randomTensor([3, 4], 3), randomTensor([5, 4], 4), randomTensor([5], 5)],
+  )
+})
+
+it('names operands and shapes of bad input', () => {
+  expect(() => fj.matmul(fj.zeros([2, 3]), fj.zeros([4, 5]))).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
+  expect(() => fj.matmul(fj.zeros([2, 3]), fj.zeros([3, 5], { dtype: 'int32' }))).toThrow(
+    expect.objectContaining({ code: 'ERR_DTYPE' }),
+  )
+})

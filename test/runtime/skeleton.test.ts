@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+
+describe.each(['cpu', 'reference'])('device %s', (device) => {
+  it('computes a compiled function with gradients and assignments', async () => {
+    const w = fj.variable(
+      fj.tensor([
+        [1, 2],
+        [3, 4],
+        [5, 6],
+      ]),
+      { name: 'w', storageAxes: [1, 0] },
+    )
+    const step = fj.compile(
+      (x: fj.Tensor, y: fj.Tensor) => {
+        const error = fj.sub(fj.relu(fj.matmul(x, w)), y)
+        const loss = fj.sum(fj.mul(error, error))
+        const [dw] = fj.grad(loss, [w])
+        w.assign(fj.sub(w, fj.mul(dw!, 0.1)))
+        return { loss, dw: dw! }
+      },
+      { device },
+    )
+    const x = fj.tensor([
+      [1, 0, -1],
+      [0.5, 1, 2],
+    ])
+    const y = fj.tensor([
+      [1, 1],
+      [2, 3],
+    ])
+    const { loss, dw } = await step(x, y)
+    // relu(x w) = [[0, 0], [13.5, 17]]; error [[-1, -1], [11.5, 14]]
+    expect(await loss.item()).toBeCloseTo(1 + 1 + 11.5 ** 2 + 14 ** 2, 3)
+    expect(await dw.array()).toEqual([
+      [11.5, 14],
+      [23, 28],
+      [46, 56],
+    ])
+    const after = (await w.array()) as number[][]
+    expect(after[0]![0]).toBeCloseTo(1 - 1.15, 5)
+    expect(after[2]![1]).toBeCloseTo(6 - 5.6, 5)
+    expect(step.explain()).toContain('matmul')
+    step.dispose()
+  })
+
+  it('reads lazy tensors', async () => {
+    fj.setDefaultDevice(device)
+    const a = fj.tensor([
+      [1, 2],
+      [3, 4],
+    ])
+    const b = fj.add(fj.mul(a, 2), fj.tensor([10, 20]))
+    expect(await b.array()).toEqual([
+      [12, 24],
+      [16, 28],
+    ])
+    expect(await fj.sum(b, { axes: 0 }).array()).toEqual([28, 52])
+    fj.setDefaultDevice('cpu')
+  })
+})
+
+it('names the operands of a shape error', () => {
+  expect(() => fj.matmul(fj.zeros([32, 128]), fj.zeros([64, 10]))).toThrow(
+    /matmul: inner dimensions differ: 128 ≠ 64\n {2}a {2}\(32, 128\)/,
+  )
+})
