@@ -11,8 +11,7 @@
 
 #include "conv_direct.h"
 
-namespace forja {
-namespace FJ_ISA {
+namespace forja::FJ_ISA {
 namespace {
 
 constexpr int64_t kStripFloats = 96 * 1024;       // transposed rows held at a time: 384 KB
@@ -264,5 +263,4 @@ void batch_pack_lanes(const Team& team, const DirectConv& d, float* packed) {
   }
 }
 
-}  // namespace FJ_ISA
-}  // namespace forja
+}  // namespace forja::FJ_ISA

@@ -4,8 +4,7 @@
 //   weight gradient           kTaps taps of one filter row x kVectors vectors of channels in registers
 #include "conv_direct.h"
 
-namespace forja {
-namespace FJ_ISA {
+namespace forja::FJ_ISA {
 namespace {
 
 constexpr int kPixels = 4;
@@ -152,5 +151,4 @@ void depthwise_grad_weight(Team& team, const ConvGeometry& g, const float* x, co
   sum_chunks(team, partial, chunks, floats, dw);
 }
 
-}  // namespace FJ_ISA
-}  // namespace forja
+}  // namespace forja::FJ_ISA

@@ -9,8 +9,7 @@
 
 #include <cstring>
 
-namespace forja {
-namespace FJ_ISA {
+namespace forja::FJ_ISA {
 namespace {
 
 constexpr int64_t kFilterFloats = 160 * 1024;  // packed filters of one block of panels: 640 KB of L2
@@ -227,5 +226,4 @@ void direct_run(const Team& team, const DirectConv& d, const float* packed, floa
   }
 }
 
-}  // namespace FJ_ISA
-}  // namespace forja
+}  // namespace forja::FJ_ISA

@@ -9,8 +9,7 @@
 #include "conv.h"
 #include "simd/microkernel.h"
 
-namespace forja {
-namespace FJ_ISA {
+namespace forja::FJ_ISA {
 
 // How the output is cut into tiles: neighbouring pixels of one row (conv_direct.cc), or one pixel of many images,
 // the images being rows or lanes of the tile (conv_batch.cc).
@@ -94,5 +93,4 @@ int64_t depthwise_grad_weight_floats(const ConvGeometry& g);
 void depthwise_grad_weight(Team& team, const ConvGeometry& g, const float* x, const float* dy, float* dw,
                            float* partial);
 
-}  // namespace FJ_ISA
-}  // namespace forja
+}  // namespace forja::FJ_ISA

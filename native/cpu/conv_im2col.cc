@@ -9,8 +9,7 @@
 #include "conv.h"
 #include "gemm.h"
 
-namespace forja {
-namespace FJ_ISA {
+namespace forja::FJ_ISA {
 namespace {
 
 constexpr int64_t kColumnFloats = 1024 * 1024;  // columns held at a time, 4 MB; one image at least
@@ -202,5 +201,4 @@ void conv_grad_weight_im2col(Team& team, const ConvGeometry& g, const float* x, 
   });
 }
 
-}  // namespace FJ_ISA
-}  // namespace forja
+}  // namespace forja::FJ_ISA

@@ -8,8 +8,7 @@
 
 #include "conv_direct.h"
 
-namespace forja {
-namespace FJ_ISA {
+namespace forja::FJ_ISA {
 namespace {
 
 constexpr int64_t kBiasFloats = 64;  // a bias repeated for a block of pixels (choose_form)
@@ -206,5 +205,4 @@ void conv_grad_input_implicit(Team& team, const ConvGeometry& geometry, const fl
   }
 }
 
-}  // namespace FJ_ISA
-}  // namespace forja
+}  // namespace forja::FJ_ISA

@@ -2,8 +2,7 @@
 // tested against the border. Slow on purpose; the other variants are compared with it.
 #include "conv.h"
 
-namespace forja {
-namespace FJ_ISA {
+namespace forja::FJ_ISA {
 
 void conv_forward_naive(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias, bool relu,
                         float* y, uint8_t* scratch) {
@@ -80,5 +79,4 @@ void conv_grad_weight_naive(Team& team, const ConvGeometry& g, const float* x, c
   }
 }
 
-}  // namespace FJ_ISA
-}  // namespace forja
+}  // namespace forja::FJ_ISA

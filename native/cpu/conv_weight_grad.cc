@@ -15,8 +15,7 @@
 
 #include "conv_direct.h"
 
-namespace forja {
-namespace FJ_ISA {
+namespace forja::FJ_ISA {
 namespace {
 
 constexpr int64_t kStripPixels = 256;
@@ -280,5 +279,4 @@ void conv_grad_weight_implicit(Team& team, const ConvGeometry& g, const float* x
   }
 }
 
-}  // namespace FJ_ISA
-}  // namespace forja
+}  // namespace forja::FJ_ISA
