@@ -6,6 +6,18 @@ export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
 export { relu } from './ops/activation.js'
+export {
+  type Col2imOptions,
+  type Conv1dOptions,
+  type Conv2dOptions,
+  type ConvTranspose2dOptions,
+  col2im,
+  conv1d,
+  conv2d,
+  convTranspose2d,
+  type Im2colOptions,
+  im2col,
+} from './ops/conv_api.js'
 export { add, div, mul, neg, sub } from './ops/elementwise.js'
 export { linear, matmul } from './ops/matmul.js'
 export { sum } from './ops/reduce.js'
