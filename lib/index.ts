@@ -20,6 +20,16 @@ export {
 } from './ops/conv_api.js'
 export { add, div, mul, neg, sub } from './ops/elementwise.js'
 export { linear, matmul } from './ops/matmul.js'
+export {
+  type AdaptivePool2dOptions,
+  type AvgPool2dOptions,
+  adaptiveAvgPool2d,
+  adaptiveMaxPool2d,
+  avgPool2d,
+  globalAvgPool2d,
+  type MaxPool2dOptions,
+  maxPool2d,
+} from './ops/pool_api.js'
 export { sum } from './ops/reduce.js'
 export { broadcastTo, reshape, transpose } from './ops/shape.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'

@@ -30,9 +30,14 @@ enum fj_opcode {
   FJ_OP_CONV2D_GRAD_WEIGHT = 106,
   FJ_OP_IM2COL = 107,
   FJ_OP_COL2IM = 108,
+  FJ_OP_MAX_POOL2D = 112,
+  FJ_OP_MAX_POOL2D_GRAD = 113,
+  FJ_OP_MAX_POOL2D_GATHER = 114,
+  FJ_OP_AVG_POOL2D = 115,
+  FJ_OP_AVG_POOL2D_GRAD = 116,
 };
 
-#define FJ_OP_LIMIT 109
+#define FJ_OP_LIMIT 117
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -56,6 +61,11 @@ static inline const char* fj_op_name(uint32_t opcode) {
     case FJ_OP_CONV2D_GRAD_WEIGHT: return "conv2dGradWeight";
     case FJ_OP_IM2COL: return "im2col";
     case FJ_OP_COL2IM: return "col2im";
+    case FJ_OP_MAX_POOL2D: return "maxPool2d";
+    case FJ_OP_MAX_POOL2D_GRAD: return "maxPool2dGrad";
+    case FJ_OP_MAX_POOL2D_GATHER: return "maxPool2dGather";
+    case FJ_OP_AVG_POOL2D: return "avgPool2d";
+    case FJ_OP_AVG_POOL2D_GRAD: return "avgPool2dGrad";
     default: return 0;
   }
 }
@@ -163,5 +173,54 @@ struct fj_col2im_attrs {
   int32_t size[2];
 };
 FJ_ATTRS_SIZE(fj_col2im_attrs, 48);
+
+struct fj_max_pool2d_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+};
+FJ_ATTRS_SIZE(fj_max_pool2d_attrs, 44);
+
+struct fj_max_pool2d_grad_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_max_pool2d_grad_attrs, 52);
+
+struct fj_max_pool2d_gather_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+};
+FJ_ATTRS_SIZE(fj_max_pool2d_gather_attrs, 44);
+
+struct fj_avg_pool2d_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+  int32_t count_padding;
+};
+FJ_ATTRS_SIZE(fj_avg_pool2d_attrs, 48);
+
+struct fj_avg_pool2d_grad_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+  int32_t count_padding;
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_avg_pool2d_grad_attrs, 56);
 
 #endif
