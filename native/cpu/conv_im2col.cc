@@ -119,7 +119,7 @@ Im2colPlan plan_im2col(Direction direction, const ConvGeometry& g, int threads, 
   plan.images = larger(1, smaller(g.n, kColumnFloats / larger(1, per_image)));
   ScratchCursor cursor(scratch);
   plan.columns = cursor.take(plan.images * per_image);
-  plan.gemm = scratch + cursor.used();
+  plan.gemm = reinterpret_cast<uint8_t*>(cursor.take(0));
   plan.bytes =
       cursor.used() +
       gemm_scratch(product(direction, g, 0, 0, plan.images, nullptr, nullptr, nullptr, nullptr, Epilogue{}), threads);

@@ -81,12 +81,12 @@ DirectConv phase_direct(const ConvGeometry& g, int64_t phase, const float* dy, c
   d.pad_top = v.pad, d.pad_left = u.pad;
   d.dilation_h = v.dilation, d.dilation_w = u.dilation;
   d.oh = v.size, d.ow = u.size;
-  d.y = dx + (phase_h * g.w + phase_w) * g.c;
+  d.y = dx ? dx + (phase_h * g.w + phase_w) * g.c : nullptr;  // null where only sizes matter
   d.y_pixel = g.stride_w * g.c, d.y_row = g.stride_h * g.w * g.c, d.y_image = g.h * g.w * g.c;
   d.k = g.c / g.groups;
   d.groups = g.groups;
   const int64_t w_s = d.k * g.k, w_r = g.s * w_s;
-  d.filter = w + (v.first + v.step * (v.taps - 1)) * w_r + (u.first + u.step * (u.taps - 1)) * w_s;
+  if (w) d.filter = w + (v.first + v.step * (v.taps - 1)) * w_r + (u.first + u.step * (u.taps - 1)) * w_s;
   d.f_group = d.c, d.f_k = g.k, d.f_c = 1, d.f_s = -u.step * w_s, d.f_r = -v.step * w_r;
   d.block = 1;
   return d;
