@@ -42,32 +42,63 @@ enum fj_opcode {
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
   switch (opcode) {
-    case FJ_OP_FULL: return "full";
-    case FJ_OP_FUSED: return "fused";
-    case FJ_OP_COPY: return "copy";
-    case FJ_OP_ADD: return "add";
-    case FJ_OP_SUB: return "sub";
-    case FJ_OP_MUL: return "mul";
-    case FJ_OP_DIV: return "div";
-    case FJ_OP_NEG: return "neg";
-    case FJ_OP_RELU: return "relu";
-    case FJ_OP_RELU_GRAD: return "reluGrad";
-    case FJ_OP_SUM: return "sum";
-    case FJ_OP_BROADCAST_TO: return "broadcastTo";
-    case FJ_OP_TRANSPOSE: return "transpose";
-    case FJ_OP_MATMUL: return "matmul";
-    case FJ_OP_CONV2D: return "conv2d";
-    case FJ_OP_CONV2D_GRAD_INPUT: return "conv2dGradInput";
-    case FJ_OP_CONV2D_GRAD_WEIGHT: return "conv2dGradWeight";
-    case FJ_OP_IM2COL: return "im2col";
-    case FJ_OP_COL2IM: return "col2im";
-    case FJ_OP_MAX_POOL2D: return "maxPool2d";
-    case FJ_OP_MAX_POOL2D_GRAD: return "maxPool2dGrad";
-    case FJ_OP_MAX_POOL2D_GATHER: return "maxPool2dGather";
-    case FJ_OP_AVG_POOL2D: return "avgPool2d";
-    case FJ_OP_AVG_POOL2D_GRAD: return "avgPool2dGrad";
-    default: return 0;
+    case FJ_OP_FULL:
+      return "full";
+    case FJ_OP_FUSED:
+      return "fused";
+    case FJ_OP_COPY:
+      return "copy";
+    case FJ_OP_ADD:
+      return "add";
+    case FJ_OP_SUB:
+      return "sub";
+    case FJ_OP_MUL:
+      return "mul";
+    case FJ_OP_DIV:
+      return "div";
+    case FJ_OP_NEG:
+      return "neg";
+    case FJ_OP_RELU:
+      return "relu";
+    case FJ_OP_RELU_GRAD:
+      return "reluGrad";
+    case FJ_OP_SUM:
+      return "sum";
+    case FJ_OP_BROADCAST_TO:
+      return "broadcastTo";
+    case FJ_OP_TRANSPOSE:
+      return "transpose";
+    case FJ_OP_MATMUL:
+      return "matmul";
+    case FJ_OP_CONV2D:
+      return "conv2d";
+    case FJ_OP_CONV2D_GRAD_INPUT:
+      return "conv2dGradInput";
+    case FJ_OP_CONV2D_GRAD_WEIGHT:
+      return "conv2dGradWeight";
+    case FJ_OP_IM2COL:
+      return "im2col";
+    case FJ_OP_COL2IM:
+      return "col2im";
+    case FJ_OP_MAX_POOL2D:
+      return "maxPool2d";
+    case FJ_OP_MAX_POOL2D_GRAD:
+      return "maxPool2dGrad";
+    case FJ_OP_MAX_POOL2D_GATHER:
+      return "maxPool2dGather";
+    case FJ_OP_AVG_POOL2D:
+      return "avgPool2d";
+    case FJ_OP_AVG_POOL2D_GRAD:
+      return "avgPool2dGrad";
+    default:
+      return 0;
   }
+}
+
+/* Whether an instruction may write this output over this input, both in exactly one place. */
+static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input) {
+  if (opcode == FJ_OP_FUSED) return 1;
+  return 0;
 }
 
 /* Kernel variants; 0 lets the backend choose. */
