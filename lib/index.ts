@@ -5,6 +5,7 @@ export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './cr
 export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
+export { type Checkpoint, loadCheckpoint, type SaveCheckpointOptions, saveCheckpoint } from './io/checkpoint.js'
 export { load, type SaveOptions, save } from './io/model.js'
 export * as models from './models/index.js'
 export * as nn from './nn/index.js'
@@ -41,4 +42,22 @@ export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
 export { setSeed } from './runtime/random_state.js'
 export { Tensor } from './tensor.js'
+export {
+  type BatchLogs,
+  type Callback,
+  callbacks,
+  type EpochLogs,
+  type EvaluateOptions,
+  evaluateModel,
+  type FitOptions,
+  fit,
+  History,
+  type LossFunction,
+  type LossName,
+  type Metric,
+  type PredictOptions,
+  predict,
+  type Scores,
+  type TrainingContext,
+} from './train/index.js'
 export { Variable, type VariableOptions, variable } from './variable.js'

@@ -30,9 +30,10 @@ export function addData(program: Command): void {
     'forja data ls',
     'forja data ls --json',
   ]).action((options: Options) => list(options))
-  verb('get', '<name>', 'fetch a data set into the cache', ['forja data get mnist', 'forja data get fashion-mnist']).action(
-    (source: Source, options: Options) => get(source, options),
-  )
+  verb('get', '<name>', 'fetch a data set into the cache', [
+    'forja data get mnist',
+    'forja data get fashion-mnist',
+  ]).action((source: Source, options: Options) => get(source, options))
   verb('verify', '<name>', 'compare the files with their published checksums', [
     'forja data verify mnist',
     'forja data verify mnist --data-dir /srv/data',

@@ -11,7 +11,7 @@ import { resolveDevice } from '../runtime/device.js'
 import { setThreads } from '../runtime/devices.js'
 import { setSeed } from '../runtime/random_state.js'
 import { formatShape, sameShape } from '../shape.js'
-import { evaluateModel, type EpochLogs, fit } from '../train/index.js'
+import { type EpochLogs, evaluateModel, fit } from '../train/index.js'
 import { DATASETS } from './datasets.js'
 import { examples, Interrupted, Output } from './output.js'
 import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
@@ -36,7 +36,13 @@ export function addTrain(program: Command): void {
   program
     .command('train')
     .description('train a network and measure it on test data')
-    .argument('<model>', `one of ${models.list().map((model) => model.name).join(', ')}`)
+    .argument(
+      '<model>',
+      `one of ${models
+        .list()
+        .map((model) => model.name)
+        .join(', ')}`,
+    )
     .addOption(
       new Option('--data <name>', 'data set; by default MNIST, or drawn digits where it cannot be had').choices(
         Object.keys(DATASETS),
@@ -50,7 +56,9 @@ export function addTrain(program: Command): void {
     .option('--device <name>', 'auto, cpu, cuda, cuda:<n> or reference', 'auto')
     .option('--threads <n>', 'CPU threads', integer(1))
     .addOption(
-      new Option('--precision <name>', 'of matrix products').choices(['float32', 'tf32', 'bfloat16']).default('float32'),
+      new Option('--precision <name>', 'of matrix products')
+        .choices(['float32', 'tf32', 'bfloat16'])
+        .default('float32'),
     )
     .option('--seed <n>', 'decides weights, order and dropout', integer(0), 1)
     .option('--save <file>', 'write network and training state after every epoch (.safetensors)')
@@ -103,7 +111,13 @@ async function train(name: string, options: Options): Promise<void> {
     trained = { samples: trained.samples + splits.train.length, seconds: trained.seconds + logs.seconds }
     output.event('epoch', epochEvent(logs, epochs))
     if (options.save === undefined) return
-    await saveCheckpoint(options.save, { model, optimizer, device, epoch: logs.epoch, metadata: { 'forja.model': name } })
+    await saveCheckpoint(options.save, {
+      model,
+      optimizer,
+      device,
+      epoch: logs.epoch,
+      metadata: { 'forja.model': name },
+    })
     saved = logs.epoch
   }
   try {
@@ -240,7 +254,8 @@ function interruptible(): { signal: AbortSignal; dispose(): void } {
 function integer(low: number) {
   return (text: string): number => {
     const value = Number(text)
-    if (!Number.isSafeInteger(value) || value < low) throw new InvalidArgumentError(`an integer from ${low} was expected.`)
+    if (!Number.isSafeInteger(value) || value < low)
+      throw new InvalidArgumentError(`an integer from ${low} was expected.`)
     return value
   }
 }

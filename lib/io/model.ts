@@ -28,7 +28,9 @@ export interface SaveOptions {
  */
 export async function save(model: AnyModule, path: string, options: SaveOptions = {}): Promise<void> {
   const tensors = new Map<string, StoredTensor>()
-  const state = Object.entries(options.optimizer ?? {}).map(([name, tensor]) => [OPTIMIZER_PREFIX + name, tensor] as const)
+  const state = Object.entries(options.optimizer ?? {}).map(
+    ([name, tensor]) => [OPTIMIZER_PREFIX + name, tensor] as const,
+  )
   for (const [name, tensor] of [...Object.entries(await model.stateDict()), ...state]) {
     tensors.set(name, { dtype: tensor.dtype, shape: tensor.shape, data: await tensor.data() })
   }

@@ -5,14 +5,14 @@ import { fromData } from '../create.js'
 import type { Dataset } from '../data/dataset.js'
 import { allocate, sizeOf } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { type CompileFunctionOptions, type CompiledFunction, compile } from '../runtime/compile.js'
+import { type CompiledFunction, type CompileFunctionOptions, compile } from '../runtime/compile.js'
 import { resolveDevice } from '../runtime/device.js'
 import { evaluate } from '../runtime/evaluate.js'
 import { sizeOfShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { type Feed, feedOf } from './feed.js'
 import { inMode, type Trainable } from './model.js'
-import { type Objective, type ObjectiveOptions, objectiveOf, type Scores, ScoreSum } from './objective.js'
+import { type Objective, type ObjectiveOptions, objectiveOf, ScoreSum, type Scores } from './objective.js'
 import { runBatches, type StepResult } from './pipeline.js'
 
 export interface EvaluateOptions extends ObjectiveOptions, Pick<CompileFunctionOptions, 'device' | 'precision'> {
@@ -26,7 +26,11 @@ export interface EvaluateOptions extends ObjectiveOptions, Pick<CompileFunctionO
  *
  * @throws AbortError, or the signal's reason, when cancelled.
  */
-export async function evaluateModel(model: Trainable, dataset: Dataset, options: EvaluateOptions = {}): Promise<Scores> {
+export async function evaluateModel(
+  model: Trainable,
+  dataset: Dataset,
+  options: EvaluateOptions = {},
+): Promise<Scores> {
   const evaluator = new Evaluator(model, dataset, objectiveOf(options, 'evaluateModel'), options, 'evaluateModel')
   try {
     return await evaluator.run(options.signal)
@@ -48,7 +52,12 @@ export class Evaluator {
     this.#step = compile(
       (...args: Tensor[]) => {
         const { x, y } = this.#feed.read(args)
-        return { ...objective.score(inMode(model, false, () => model.forward(x)), y) }
+        return {
+          ...objective.score(
+            inMode(model, false, () => model.forward(x)),
+            y,
+          ),
+        }
       },
       { device, precision },
     )

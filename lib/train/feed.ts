@@ -69,7 +69,7 @@ class DeviceFeed implements Feed {
   }
 
   read([indices]: readonly Tensor[]): { x: Tensor; y: Tensor } {
-    const [fieldX, fieldY] = this.dataset.fields
+    const [fieldX] = this.dataset.fields
     return {
       x: normalized(gather(this.#x, indices!, { axis: 0 }), fieldX),
       y: gather(this.#y, indices!, { axis: 0 }),
@@ -83,7 +83,10 @@ class DeviceFeed implements Feed {
 }
 
 function upload(data: TypedArray, length: number, field: Field): Variable {
-  return new Variable(fromData(data, [length, ...field.shape], field.dtype), { name: `data.${field.name}`, buffer: true })
+  return new Variable(fromData(data, [length, ...field.shape], field.dtype), {
+    name: `data.${field.name}`,
+    buffer: true,
+  })
 }
 
 /** float32, stored · scale + offset; channels are axis 1 of the batch. */

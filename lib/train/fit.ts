@@ -22,7 +22,9 @@ export interface Steppable {
   step(metric?: number): void
 }
 
-export interface FitOptions extends ObjectiveOptions, Pick<CompileFunctionOptions, 'device' | 'precision' | 'algorithms'> {
+export interface FitOptions
+  extends ObjectiveOptions,
+    Pick<CompileFunctionOptions, 'device' | 'precision' | 'algorithms'> {
   optimizer: Optimizer
   /** Times that every sample is seen. Default 1. */
   epochs?: number
@@ -94,10 +96,11 @@ class Training {
     this.#batchSize = batchSize
     const objective = objectiveOf(options, 'fit')
     this.#feed = feedOf(dataset, 'fit: the data set')
-    this.#step = compile(
-      (...args: Tensor[]): { [key: string]: Tensor } & StepResult => this.#trace(args, objective),
-      { device, precision, algorithms },
-    )
+    this.#step = compile((...args: Tensor[]): { [key: string]: Tensor } & StepResult => this.#trace(args, objective), {
+      device,
+      precision,
+      algorithms,
+    })
     this.#evaluator =
       validation &&
       new Evaluator(model, validation, objective, { device, precision, batchSize: Math.max(batchSize, 256) }, 'fit')
@@ -111,7 +114,10 @@ class Training {
 
   #trace(args: readonly Tensor[], objective: Objective) {
     const { x, y } = this.#feed.read(args)
-    const scores = objective.score(inMode(this.model, true, () => this.model.forward(x)), y)
+    const scores = objective.score(
+      inMode(this.model, true, () => this.model.forward(x)),
+      y,
+    )
     this.options.optimizer.minimize(scores.loss)
     return { ...scores }
   }

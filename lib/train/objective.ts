@@ -2,10 +2,10 @@
  * What a step computes besides the update: the loss and the number of samples that were classified correctly.
  */
 import { ForjaError } from '../errors.js'
+import { argMax } from '../ops/axis.js'
 import { cast } from '../ops/cast.js'
 import { equal } from '../ops/compare.js'
 import * as losses from '../ops/loss.js'
-import { argMax } from '../ops/axis.js'
 import { sum } from '../ops/reduce.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -51,7 +51,10 @@ export function objectiveOf(options: ObjectiveOptions, who: string): Objective {
   const lossOf: LossFunction | undefined = typeof loss === 'function' ? loss : NAMED[loss]
   if (lossOf === undefined) {
     const known = Object.keys(NAMED).join(', ')
-    throw new ForjaError('ERR_ARGUMENT', `${who}: unknown loss '${String(loss)}'; expected a function or one of ${known}`)
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `${who}: unknown loss '${String(loss)}'; expected a function or one of ${known}`,
+    )
   }
   const unknown = metrics.find((metric) => metric !== 'accuracy')
   if (unknown !== undefined) {
