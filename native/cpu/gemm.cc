@@ -1,0 +1,191 @@
+// The fast matrix product, on the register tile of simd/microkernel.h.
+//
+//   for each block of kc rows of B          (512: C is read and written once per block)
+//     for each block of nc columns of B     (kc x nc floats stay in the L2 cache)
+//       for each tile of rows of A          (rows x kc floats stay in the L1 cache)
+//         for each tile of columns of B     one call of the register tile
+//
+// B is copied to panels of kTileCols columns, so that the tile reads it in one stream: by the first row tile
+// while it computes, or, where B is transposed, before. A is read where it lies: the tile wants single
+// numbers of it, in any order. Only where the rows of A fall on the same cache sets or pages run out,
+// it is copied too.
+//
+// Threads get a rectangle of C each and work without a barrier, each on its own copy of what it packs.
+#include "gemm.h"
+
+namespace forja::FJ_ISA {
+namespace {
+
+constexpr int64_t kDepth = 512;    // rows of a block of B
+constexpr int64_t kColumns = 288;  // its columns: 512 x 288 floats are 590 KB of a 1 MB L2 cache
+
+// Up to this many row tiles, B is packed by the first of them on the way. That tile runs at a third of its
+// speed when B is not in the cache, so with more of them a pass of its own, along B's rows, is cheaper by 2 %.
+constexpr int64_t kPackingTiles = 24;
+
+struct Plan {
+  int grid_rows, grid_columns;  // threads along m and n
+  int64_t column_grain;         // columns of C are cut at multiples of this
+  int64_t height, width;        // of the largest rectangle
+  int64_t kc, nc;
+  bool pack_a, pack_b;
+  bool pack_b_first;           // in a pass of its own
+  int64_t a_floats, b_floats;  // of one thread's packed blocks
+};
+
+FJ_INLINE int64_t round_up(int64_t n, int64_t grain) { return ceil_div(n, grain) * grain; }
+
+// Which grid of threads has the least work in its largest rectangle. Work is counted in multiply-adds of a
+// full vector: a rectangle's own, and what reading or packing its share of B and A is worth.
+void choose_grid(const GemmArgs& g, int threads, Plan& plan) {
+  const int64_t b_rows = g.trans_b ? 8 : 2, a_columns = 2 * kWidth;
+  int64_t least = INT64_MAX;
+  for (int rows = 1; rows <= threads; rows++) {
+    const int columns = threads / rows;
+    const int64_t grain = g.n >= 4 * kTileCols * columns ? kTileCols : kWidth;
+    const int64_t height = ceil_div(g.m, rows);
+    const int64_t width = ceil_div(ceil_div(g.n, grain), columns) * grain;
+    const int64_t work = (height + b_rows) * (width + a_columns);
+    if (work < least) {
+      least = work;
+      plan.grid_rows = rows;
+      plan.grid_columns = columns;
+      plan.column_grain = grain;
+      plan.height = height;
+      plan.width = width;
+    }
+  }
+}
+
+// Reading A in place costs nothing while its lines stay in the caches. They do not where its rows lie a
+// multiple of 4 KB apart (one set of the L1 cache), where A far exceeds L2, or where A is transposed and a tile
+// reads 14 numbers of a line and comes back for the rest much later. Copying pays from 8 panels of B on.
+FJ_INLINE bool pays_to_pack_a(const GemmArgs& g, int64_t height, int64_t width) {
+  if (width < 8 * kTileCols) return false;
+  const int64_t floats = height * g.k;
+  return g.trans_a ? floats >= 32 * 1024 : floats >= 2048 * 1024 || (g.lda % 1024 == 0 && height >= 4);
+}
+
+Plan make_plan(const GemmArgs& g, int threads) {
+  Plan plan{};
+  plan.grid_rows = plan.grid_columns = 1;
+  plan.height = g.m;
+  plan.width = g.n;
+  if (threads > 1) choose_grid(g, threads, plan);
+  plan.kc = even_part(larger(g.k, 1), kDepth);
+  plan.nc = smaller(round_up(plan.width, kTileCols), kColumns);
+  plan.pack_b = g.trans_b || plan.height > kTileRows;
+  plan.pack_b_first = g.trans_b || (plan.pack_b && plan.height > kPackingTiles * kTileRows);
+  plan.pack_a = pays_to_pack_a(g, plan.height, plan.width);
+  if (plan.pack_b) plan.b_floats = round_up(plan.kc * plan.nc, kLineFloats);
+  if (plan.pack_a) plan.a_floats = round_up(plan.kc * plan.height + kWidth, kLineFloats);  // room to spill
+  return plan;
+}
+
+// Panels of `rows_per_tile` rows, column-major inside: the tile reads them as kColumns with lda = its height.
+FJ_INLINE void pack_a_block(const GemmArgs& g, int64_t k0, int64_t kc, int64_t rows_per_tile, float* packed) {
+  for (int64_t i = 0; i < g.m; i += rows_per_tile) {
+    const int64_t mr = smaller(rows_per_tile, g.m - i);
+    if (g.trans_a) {
+      pack_rows(kc, mr, g.a + k0 * g.lda + i, g.lda, packed + i * kc, mr);
+    } else {
+      pack_transposed<kTileRows <= kWidth>(mr, kc, g.a + i * g.lda + k0, g.lda, packed + i * kc, mr);
+    }
+  }
+}
+
+// Panels of B's block, each as wide as the tile that will read it.
+FJ_INLINE void pack_b_block(const GemmArgs& g, int64_t k0, int64_t kc, int64_t j0, int64_t columns, float* packed) {
+  if (g.trans_b) {
+    for (int64_t j = 0; j < columns; j += kTileCols) {
+      const int64_t nr = smaller(kTileCols, columns - j);
+      pack_transposed(nr, kc, g.b + (j0 + j) * g.ldb + k0, g.ldb, packed + j * kc, round_up(nr, kWidth));
+    }
+    return;
+  }
+  for (int64_t k = 0; k < kc; k++) {  // whole rows of the block, which the hardware prefetches
+    const float* row = g.b + (k0 + k) * g.ldb + j0;
+    for (int64_t j = 0; j < columns; j += kTileCols) {
+      const int64_t nr = smaller(kTileCols, columns - j);
+      pack_rows(1, nr, row + j, 0, packed + j * kc + k * round_up(nr, kWidth), 0);
+    }
+  }
+}
+
+// One thread's rectangle, described by its own GemmArgs.
+void multiply(const GemmArgs& g, const Plan& plan, float* scratch) {
+  float* const a_packed = scratch;
+  float* const b_packed = scratch + plan.a_floats;
+  const int64_t rows_per_tile = even_part(g.m, kTileRows);
+  const ASource a_source = plan.pack_a || g.trans_a ? ASource::kColumns : ASource::kRows;
+  TileArgs t;
+  t.ldb = g.ldb;
+  t.ldc = g.ldc;
+  for (int64_t k0 = 0; k0 == 0 || k0 < g.k; k0 += plan.kc) {
+    t.kc = smaller(plan.kc, g.k - k0);
+    t.accumulate = g.accumulate || k0 > 0;
+    const bool last_block = k0 + plan.kc >= g.k;
+    if (plan.pack_a) pack_a_block(g, k0, t.kc, rows_per_tile, a_packed);
+    for (int64_t j0 = 0; j0 < g.n; j0 += plan.nc) {
+      const int64_t columns = smaller(plan.nc, g.n - j0);
+      if (plan.pack_b_first) pack_b_block(g, k0, t.kc, j0, columns, b_packed);
+      for (int64_t i = 0; i < g.m; i += rows_per_tile) {
+        const int64_t mr = smaller(rows_per_tile, g.m - i);
+        t.a = plan.pack_a ? a_packed + i * t.kc : g.trans_a ? g.a + k0 * g.lda + i : g.a + i * g.lda + k0;
+        t.lda = plan.pack_a ? mr : g.lda;
+        const BSource b_source = !plan.pack_b                 ? BSource::kInPlace
+                                 : plan.pack_b_first || i > 0 ? BSource::kPacked
+                                                              : BSource::kInPlacePacking;
+        for (int64_t j = 0; j < columns; j += kTileCols) {
+          const int nr = static_cast<int>(smaller(kTileCols, columns - j));
+          const int nv = (nr + kWidth - 1) / kWidth;
+          const int64_t offset = i * g.ldc + j0 + j;
+          t.tail = nr - (nv - 1) * kWidth;
+          t.b_packed = b_packed + j * t.kc;
+          t.b = b_source == BSource::kPacked ? t.b_packed : g.b + k0 * g.ldb + j0 + j;
+          t.c = g.c + offset;
+          t.epilogue = last_block ? g.epilogue.at(offset, j0 + j) : Epilogue{};
+          tile_kernel(a_source, b_source, static_cast<int>(mr), nv)(t);
+        }
+      }
+    }
+  }
+}
+
+// The part of the product that gives C[rows, columns].
+FJ_INLINE GemmArgs rectangle(const GemmArgs& g, Range rows, Range columns) {
+  GemmArgs part = g;
+  part.m = rows.end - rows.begin;
+  part.n = columns.end - columns.begin;
+  part.a += rows.begin * (g.trans_a ? 1 : g.lda);
+  part.b += columns.begin * (g.trans_b ? g.ldb : 1);
+  const int64_t offset = rows.begin * g.ldc + columns.begin;
+  part.c += offset;
+  part.epilogue = g.epilogue.at(offset, columns.begin);
+  return part;
+}
+
+}  // namespace
+
+size_t gemm_scratch(const GemmArgs& args, int threads) {
+  if (gemv_applies(args)) return 0;
+  const Plan plan = make_plan(args, threads);
+  return static_cast<size_t>(plan.a_floats + plan.b_floats) * sizeof(float) * threads;
+}
+
+void gemm(const Team& team, const GemmArgs& args, uint8_t* scratch) {
+  if (gemv_applies(args)) return gemv(team, args);
+  const Plan plan = make_plan(args, team.count);
+  if (team.count == 1) return multiply(args, plan, reinterpret_cast<float*>(scratch));
+  const int row = team.id / plan.grid_columns, column = team.id % plan.grid_columns;
+  if (row >= plan.grid_rows) return;
+  const Range rows = split(args.m, row, plan.grid_rows);
+  const Range columns = split(args.n, column, plan.grid_columns, plan.column_grain);
+  if (rows.begin == rows.end || columns.begin == columns.end) return;
+  float* own = reinterpret_cast<float*>(scratch) + team.id * (plan.a_floats + plan.b_floats);
+  multiply(rectangle(args, rows, columns), plan, own);
+}
+
+void gemm_serial(const GemmArgs& args, uint8_t* scratch) { gemm(Team{0, 1, nullptr}, args, scratch); }
+
+}  // namespace forja::FJ_ISA

@@ -1,0 +1,41 @@
+// Matrix product, row-major float32:  C (m, n) = epilogue([C +] op(A) (m, k) * op(B) (k, n)).
+//
+// op(A) is A (m, k) with rows lda apart, or with trans_a the transpose of A (k, m); B alike. C must not
+// overlap an operand. Three forms: `gemm` is the fast one, `gemm_naive` and `gemm_blocked` (gemm_plain.cc)
+// are the steps of a lesson that lead to it and do the same arithmetic in another order.
+//
+// All threads of the team call together. None of the functions ends with a barrier: C is complete after
+// the next one. Nothing is allocated; `scratch` is shared by the team and needs gemm_scratch() bytes.
+#pragma once
+
+#include "simd/microkernel.h"
+
+namespace forja::FJ_ISA {
+
+struct GemmArgs {
+  int64_t m, n, k;
+  const float* a;  // (m, lda), or (k, lda) if trans_a
+  int64_t lda;
+  bool trans_a;
+  const float* b;  // (k, ldb), or (n, ldb) if trans_b
+  int64_t ldb;
+  bool trans_b;
+  float* c;  // (m, ldc)
+  int64_t ldc;
+  bool accumulate;
+  Epilogue epilogue;
+};
+
+size_t gemm_scratch(const GemmArgs& args, int threads);  // reads no pointer but through the sizes: data may be null
+void gemm(const Team& team, const GemmArgs& args, uint8_t* scratch);
+// One thread's own product, inside a kernel that splits its work otherwise; scratch as for one thread.
+void gemm_serial(const GemmArgs& args, uint8_t* scratch);
+
+void gemm_naive(const Team& team, const GemmArgs& args);
+void gemm_blocked(const Team& team, const GemmArgs& args);
+
+// Products with one row or one column (gemv.cc): no tile can be filled, memory speed decides.
+bool gemv_applies(const GemmArgs& args);
+void gemv(const Team& team, const GemmArgs& args);
+
+}  // namespace forja::FJ_ISA

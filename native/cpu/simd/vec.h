@@ -1,0 +1,71 @@
+// One vector of the instruction set this file is compiled for, and the operations kernels are written in.
+// FJ_ISA picks the implementation: avx512 (16 lanes, mask registers), avx2 (8 lanes, masks are vectors),
+// neon and baseline (4 lanes, GCC vector extensions). All of it lives in namespace forja::FJ_ISA and is
+// forced inline, because objects for several instruction sets are linked together.
+//
+//   Vec   kWidth floats          VecI  kWidth int32          Mask  kWidth booleans
+//
+//   zero() broadcast(x) load(p) store(p, v)      load_masked(m, p): lanes outside m are 0 and are not read
+//   store_masked(p, m, v)  tail_mask(n): the first n lanes, n <= 0 none, n >= kWidth all
+//   + - * / unary -  fma(a, b, c) = a*b + c      fnma(a, b, c) = c - a*b   (rounded once, but twice on baseline)
+//   min(a, b) max(a, b): b where one of the two is NaN; so max(zero(), x) hands a NaN in x on
+//   sqrt abs floor round (to nearest even)       < <= > >= == != give a Mask;  & | ~ on masks;  any(m) all(m)
+//   select(m, a, b): a where m, else b           reduce_add reduce_max reduce_min: over the lanes
+//   VecI: broadcast_int lane_index load_int store_int load_int_masked store_int_masked  + - * & | ^
+//         shift_left<n> shift_right<n> (zeros enter) shift_right_signed<n>  == >  select
+//   round_to_int truncate_to_int to_float        as_int as_float: the same bits
+//   transpose(Vec (&rows)[kWidth])
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "../team.h"
+
+#if defined(FJ_ISA_avx512)
+#include "vec_avx512.h"
+#elif defined(FJ_ISA_avx2)
+#include "vec_avx2.h"
+#else
+#include "vec_portable.h"
+#endif
+
+// Between a lambda's parameters and its body: a lambda that is called instead of inlined would keep the
+// registers it captures in memory.
+#define FJ_LAMBDA __attribute__((always_inline))
+
+namespace forja::FJ_ISA {
+
+// A compile-time index that a lambda can take as an argument: unroll<3>(f) calls f(0), f(1), f(2), each index
+// usable as a constant inside f. Loops over registers must be written so: an array indexed at run time
+// lives in memory.
+template <int I>
+struct Index {
+  FJ_INLINE_MEMBER constexpr operator int() const { return I; }
+};
+
+template <class F, int... I>
+FJ_INLINE void unroll_sequence(const F& f, std::integer_sequence<int, I...>) {
+  (f(Index<I>{}), ...);
+}
+
+template <int N, class F>
+FJ_INLINE void unroll(const F& f) {
+  unroll_sequence(f, std::make_integer_sequence<int, N>{});
+}
+
+FJ_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+FJ_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+FJ_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Size of the parts when n is cut as evenly as possible into parts of at most `most`: 64 by 14 gives 13.
+// Sizes are below 2^31 here, and a 32-bit division takes a third of the time of a 64-bit one.
+FJ_INLINE int64_t even_part(int64_t n, int64_t most) {
+  if (n <= most) return n;
+  const uint32_t size = static_cast<uint32_t>(n), limit = static_cast<uint32_t>(most);
+  const uint32_t parts = (size + limit - 1) / limit;
+  return (size + parts - 1) / parts;
+}
+
+}  // namespace forja::FJ_ISA
