@@ -15,6 +15,7 @@ const reluOp = defineElementwise({
   inputs: ['x'],
   attrs: {},
   scalar: ([x]) => Math.max(x!, 0),
+  traits: { activation: 1 },
   grad: ({ outputs: [y] }, dy) => [apply(reluGradOp, [dy, y!], {})],
 })
 

@@ -9,7 +9,7 @@ import { broadcastShapes, formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, asTensor, type TensorLike } from './apply.js'
 import { sumTo } from './reduce.js'
-import { type AttrLayout, type Attrs, defineOp, type GradContext, type Op, type Site } from './registry.js'
+import { type AttrLayout, type Attrs, defineOp, type GradContext, type Op, type Site, type Traits } from './registry.js'
 
 /** The broadcast shape of all inputs; ERR_SHAPE where they do not broadcast. */
 export function inferBroadcast(inputs: readonly Value[], site: Site): number[] {
@@ -50,6 +50,7 @@ interface ElementwiseSpec<L extends AttrLayout> {
   /** Gradients before they are summed back to broadcast inputs' shapes. */
   grad: null | ((context: GradContext<L>, dy: Tensor) => readonly (Tensor | null)[])
   flops?: number
+  traits?: Pick<Traits, 'identity' | 'activation'>
 }
 
 /** An elementwise operation; gradients of broadcast inputs are summed to their shapes here, once for all. */
@@ -68,7 +69,7 @@ export function defineElementwise<const L extends AttrLayout>(spec: ElementwiseS
       grad === null
         ? null
         : (context) => grad(context, context.gradOutputs[0]!).map((g, i) => g && sumTo(g, context.inputs[i]!.shape)),
-    traits: { elementwise: true },
+    traits: { ...spec.traits, elementwise: true },
     flops: (_inputs, outputs) => outputs[0]!.size * (spec.flops ?? 1),
     reference: (inputs, attrs, [type]) => {
       const out = refArray(type!.shape, type!.dtype)
@@ -95,6 +96,12 @@ const addOp = defineElementwise({
   inputs: ['a', 'b'],
   attrs: {},
   scalar: ([a, b]) => a! + b!,
+  traits: {
+    identity: [
+      [0, 0],
+      [1, 0],
+    ],
+  },
   grad: (_context, dy) => [dy, dy],
 })
 
@@ -109,6 +116,7 @@ const subOp = defineElementwise({
   inputs: ['a', 'b'],
   attrs: {},
   scalar: ([a, b]) => a! - b!,
+  traits: { identity: [[1, 0]] },
   grad: (_context, dy) => [dy, neg(dy)],
 })
 
@@ -123,6 +131,12 @@ const mulOp = defineElementwise({
   inputs: ['a', 'b'],
   attrs: {},
   scalar: ([a, b]) => a! * b!,
+  traits: {
+    identity: [
+      [0, 1],
+      [1, 1],
+    ],
+  },
   grad: ({ inputs: [a, b] }, dy) => [mul(dy, b!), mul(dy, a!)],
 })
 
@@ -137,6 +151,7 @@ const divOp = defineElementwise({
   inputs: ['a', 'b'],
   attrs: {},
   scalar: ([a, b]) => a! / b!,
+  traits: { identity: [[1, 1]] },
   grad: ({ inputs: [, b], outputs: [y] }, dy) => {
     const da = div(dy, b!)
     return [da, neg(mul(da, y!))]

@@ -31,6 +31,7 @@ const sumOp = defineOp({
   grad: ({ inputs: [x], gradOutputs: [dy], attrs }) => [
     broadcastTo(reshape(dy!, reducedShape(x!.shape, attrs.mask, true)), x!.shape),
   ],
+  traits: { reduction: true },
   flops: ([x]) => x!.size,
   reference: ([x], attrs, [type]) => {
     const out = refArray(type!.shape, type!.dtype)

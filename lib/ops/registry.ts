@@ -28,8 +28,14 @@ export interface Traits {
   readonly view?: boolean
   /** [output, input]: the kernel may write this output over this input's memory. */
   readonly inplace?: readonly (readonly [number, number])[]
-  /** Attribute `activation` (ACTIVATIONS of lib/ops/activation.ts) can absorb a following activation. */
+  /** Attribute `activation` (ACTIVATIONS of lib/ops/activation.ts) can absorb an activation of its first output. */
   readonly epilogue?: boolean
+  /** The code in ACTIVATIONS of the activation that this operation is. */
+  readonly activation?: number
+  /** [input, value]: where that input is `value` everywhere, the result is the other input. */
+  readonly identity?: readonly (readonly [number, number])[]
+  /** Reduces the axes that attribute `mask` marks (`keepDims` as in lib/ops/reduce.ts); of one element it is that element. */
+  readonly reduction?: boolean
   /** Made by passes only; not for users, so needs no gradient. */
   readonly internal?: boolean
 }

@@ -6,8 +6,13 @@ import { debuglog } from 'node:util'
 import type { Graph } from '../graph/graph.js'
 import { printGraph } from '../graph/print.js'
 import { verifyGraph } from '../graph/verify.js'
+import { cse } from './cse.js'
+import { dce } from './dce.js'
 import { emit, type Program } from './emit.js'
+import { epilogue } from './epilogue.js'
+import { fold } from './fold.js'
 import { fuse } from './fuse.js'
+import { layout } from './layout.js'
 
 const debug = debuglog('forja-passes')
 
@@ -16,7 +21,14 @@ export interface LowerOptions {
   algorithms?: Readonly<Record<string, string>>
 }
 
-const PASSES: readonly { name: string; run: (graph: Graph) => Graph }[] = [{ name: 'fuse', run: fuse }]
+const PASSES: readonly { name: string; run: (graph: Graph) => Graph }[] = [
+  { name: 'fold', run: fold },
+  { name: 'layout', run: layout },
+  { name: 'cse', run: cse },
+  { name: 'dce', run: dce },
+  { name: 'epilogue', run: epilogue },
+  { name: 'fuse', run: fuse },
+]
 
 export function lower(graph: Graph, options: LowerOptions = {}): Program {
   verifyGraph(graph, 'trace')

@@ -3,12 +3,14 @@
 
 namespace forja::FJ_ISA {
 
+void register_ceilings(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_matmul(KernelTable&);
 void register_reduce(KernelTable&);
 void register_shape(KernelTable&);
 
 void register_kernels(KernelTable& table) {
+  register_ceilings(table);
   register_elementwise(table);
   register_matmul(table);
   register_reduce(table);
