@@ -18,6 +18,7 @@ export {
   softplus,
   tanh,
 } from './ops/activation.js'
+export type { TensorLike } from './ops/apply.js'
 export { cast } from './ops/cast.js'
 export {
   equal,

@@ -37,7 +37,7 @@ function castNumber(x: number, dtype: DType): number {
   if (isFloat(dtype)) return x
   if (Number.isNaN(x)) return 0
   const [low, high] = dtype === 'uint8' ? [0, 255] : [-(2 ** 31), 2 ** 31 - 1]
-  return Math.min(Math.max(Math.trunc(x), low), high)
+  return Math.min(Math.max(Math.trunc(x), low), high) + 0 // integers have no -0
 }
 
 /** x as `dtype`; x itself if it has it. Floats become integers by truncation, kept in range; bool is x ≠ 0. */
