@@ -38,3 +38,7 @@ export class LeNet5 extends Module<[x: Tensor]> {
     return this.fc3.forward(h)
   }
 }
+
+export function lenet5(options: LeNet5Options = {}): LeNet5 {
+  return new LeNet5(options)
+}

@@ -12,6 +12,12 @@ describe.each([
   { name: 'mlp', options: { hidden: [800] }, parameters: 636_010, macs: 635_200 },
   { name: 'lenet5', options: {}, parameters: 61_706, macs: 416_520 },
   { name: 'resnet18Cifar', options: {}, parameters: 11_173_962, macs: 555_422_720 },
+  { name: 'alexnet', options: {}, parameters: 61_100_840, macs: 714_188_480 },
+  { name: 'vgg11', options: {}, parameters: 132_863_336, macs: 7_609_090_048 },
+  { name: 'vgg13', options: {}, parameters: 133_047_848, macs: 11_308_466_176 },
+  { name: 'vgg16', options: {}, parameters: 138_357_544, macs: 15_470_264_320 },
+  { name: 'vgg19', options: {}, parameters: 143_667_240, macs: 19_632_062_464 },
+  { name: 'googlenet', options: {}, parameters: 6_624_904, macs: 1_498_376_192 },
   { name: 'resnet18', options: {}, parameters: 11_689_512, macs: 1_814_073_344 },
   { name: 'resnet34', options: {}, parameters: 21_797_672, macs: 3_663_761_408 },
   { name: 'resnet50', options: {}, parameters: 25_557_032, macs: 4_089_184_256 },
@@ -94,6 +100,28 @@ describe('state names are PyTorch’s', () => {
     expect(names).toContain('layer3.5.conv3.weight')
     expect(names).not.toContain('layer3.1.downsample.0.weight')
   })
+})
+
+it.each([
+  ['alexnet', ['features.0.weight', 'features.10.bias', 'classifier.1.weight', 'classifier.6.bias']],
+  ['vgg16', ['features.0.weight', 'features.28.bias', 'classifier.0.weight', 'classifier.6.bias']],
+  [
+    'googlenet',
+    [
+      'conv1.conv.weight',
+      'conv3.bn.bias',
+      'inception4e.branch4.1.conv.weight',
+      'inception5b.branch3.0.bn.running_var',
+      'fc.bias',
+    ],
+  ],
+])('%s has names of PyTorch’s', (name, expected) => {
+  expect(
+    fj.models
+      .create(name)
+      .namedVariables()
+      .map(([key]) => key),
+  ).toEqual(expect.arrayContaining(expected))
 })
 
 it.each(['softmaxRegression', 'mlp', 'lenet5'])(
