@@ -8,7 +8,21 @@ export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
 export { load, type SaveOptions, save } from './io/model.js'
 export * as models from './models/index.js'
 export * as nn from './nn/index.js'
-export { relu } from './ops/activation.js'
+export { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './ops/activation.js'
+export type { TensorLike } from './ops/apply.js'
+export { cast } from './ops/cast.js'
+export {
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  notEqual,
+  where,
+} from './ops/compare.js'
 export {
   type Col2imOptions,
   type Conv1dOptions,
@@ -21,7 +35,24 @@ export {
   type Im2colOptions,
   im2col,
 } from './ops/conv_api.js'
-export { add, div, mul, neg, sub } from './ops/elementwise.js'
+export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
+export {
+  abs,
+  type ClampOptions,
+  clamp,
+  cos,
+  erf,
+  exp,
+  expm1,
+  log,
+  log1p,
+  reciprocal,
+  rsqrt,
+  sign,
+  sin,
+  sqrt,
+  square,
+} from './ops/math.js'
 export { linear, matmul } from './ops/matmul.js'
 export {
   type AdaptivePool2dOptions,
