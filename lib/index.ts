@@ -5,7 +5,32 @@ export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './cr
 export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
-export { relu } from './ops/activation.js'
+export {
+  elu,
+  gelu,
+  hardswish,
+  leakyRelu,
+  relu,
+  relu6,
+  selu,
+  sigmoid,
+  silu,
+  softplus,
+  tanh,
+} from './ops/activation.js'
+export { cast } from './ops/cast.js'
+export {
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  notEqual,
+  where,
+} from './ops/compare.js'
 export {
   type Col2imOptions,
   type Conv1dOptions,
@@ -18,8 +43,35 @@ export {
   type Im2colOptions,
   im2col,
 } from './ops/conv_api.js'
-export { add, div, mul, neg, sub } from './ops/elementwise.js'
+export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
+export {
+  abs,
+  type ClampOptions,
+  clamp,
+  cos,
+  erf,
+  exp,
+  expm1,
+  log,
+  log1p,
+  reciprocal,
+  rsqrt,
+  sign,
+  sin,
+  sqrt,
+  square,
+} from './ops/math.js'
 export { linear, matmul } from './ops/matmul.js'
+export {
+  type BatchNormOptions,
+  batchNorm,
+  type GroupNormOptions,
+  groupNorm,
+  type LayerNormOptions,
+  type LocalResponseNormOptions,
+  layerNorm,
+  localResponseNorm,
+} from './ops/norm_api.js'
 export {
   type AdaptivePool2dOptions,
   type AvgPool2dOptions,

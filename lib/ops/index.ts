@@ -1,12 +1,17 @@
 /** Every operation family, so that importing this file fills the registry. */
 
 export * from './activation.js'
+export * from './cast.js'
+export * from './compare.js'
 export * from './conv.js'
 export * from './creation.js'
+export * from './define_elementwise.js'
 export * from './elementwise.js'
 export * from './fused.js'
+export * from './math.js'
 export * from './matmul.js'
 export * from './norm.js'
+export * from './operands.js'
 export * from './pool.js'
 export * from './reduce.js'
 export * from './shape.js'

@@ -138,7 +138,8 @@ function checkChannels(x: Value, vectors: readonly Value[], site: Site): number 
   const c = x.shape[x.shape.length - 1]
   if (c === undefined || c < 1 || x.size < 1) site.fail('ERR_SHAPE', 'x has no elements or no channels')
   for (const value of [x, ...vectors])
-    if (value.dtype !== 'float32' && value.dtype !== 'float64') site.fail('ERR_DTYPE', `float32 expected, got ${value.dtype}`)
+    if (value.dtype !== 'float32' && value.dtype !== 'float64')
+      site.fail('ERR_DTYPE', `float32 expected, got ${value.dtype}`)
   for (const v of vectors) if (v.shape.length !== 1 || v.shape[0] !== c) site.fail('ERR_SHAPE', `(${c},) expected`)
   return c
 }

@@ -19,8 +19,45 @@ enum fj_opcode {
   FJ_OP_MUL = 18,
   FJ_OP_DIV = 19,
   FJ_OP_NEG = 20,
+  FJ_OP_POW = 21,
+  FJ_OP_MAXIMUM = 22,
+  FJ_OP_MINIMUM = 23,
+  FJ_OP_ABS = 24,
+  FJ_OP_SIGN = 25,
+  FJ_OP_SQUARE = 26,
+  FJ_OP_SQRT = 27,
+  FJ_OP_RSQRT = 28,
+  FJ_OP_RECIPROCAL = 29,
+  FJ_OP_EXP = 30,
+  FJ_OP_EXPM1 = 31,
+  FJ_OP_LOG = 32,
+  FJ_OP_LOG1P = 33,
+  FJ_OP_SIN = 34,
+  FJ_OP_COS = 35,
+  FJ_OP_ERF = 36,
+  FJ_OP_CLAMP = 37,
+  FJ_OP_WHERE = 38,
+  FJ_OP_CAST = 39,
+  FJ_OP_EQUAL = 40,
+  FJ_OP_NOT_EQUAL = 41,
+  FJ_OP_LESS = 42,
+  FJ_OP_LESS_EQUAL = 43,
+  FJ_OP_GREATER = 44,
+  FJ_OP_GREATER_EQUAL = 45,
+  FJ_OP_LOGICAL_AND = 46,
+  FJ_OP_LOGICAL_OR = 47,
   FJ_OP_RELU = 48,
   FJ_OP_RELU_GRAD = 49,
+  FJ_OP_LOGICAL_NOT = 50,
+  FJ_OP_SIGMOID = 51,
+  FJ_OP_TANH = 52,
+  FJ_OP_SILU = 53,
+  FJ_OP_GELU = 54,
+  FJ_OP_SOFTPLUS = 55,
+  FJ_OP_HARDSWISH = 56,
+  FJ_OP_RELU6 = 57,
+  FJ_OP_LEAKY_RELU = 58,
+  FJ_OP_ELU = 59,
   FJ_OP_SUM = 64,
   FJ_OP_BROADCAST_TO = 81,
   FJ_OP_TRANSPOSE = 82,
@@ -35,9 +72,11 @@ enum fj_opcode {
   FJ_OP_MAX_POOL2D_GATHER = 114,
   FJ_OP_AVG_POOL2D = 115,
   FJ_OP_AVG_POOL2D_GRAD = 116,
+  FJ_OP_BATCH_NORM = 120,
+  FJ_OP_BATCH_NORM_GRAD = 121,
 };
 
-#define FJ_OP_LIMIT 117
+#define FJ_OP_LIMIT 122
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -50,8 +89,45 @@ static inline const char* fj_op_name(uint32_t opcode) {
     case FJ_OP_MUL: return "mul";
     case FJ_OP_DIV: return "div";
     case FJ_OP_NEG: return "neg";
+    case FJ_OP_POW: return "pow";
+    case FJ_OP_MAXIMUM: return "maximum";
+    case FJ_OP_MINIMUM: return "minimum";
+    case FJ_OP_ABS: return "abs";
+    case FJ_OP_SIGN: return "sign";
+    case FJ_OP_SQUARE: return "square";
+    case FJ_OP_SQRT: return "sqrt";
+    case FJ_OP_RSQRT: return "rsqrt";
+    case FJ_OP_RECIPROCAL: return "reciprocal";
+    case FJ_OP_EXP: return "exp";
+    case FJ_OP_EXPM1: return "expm1";
+    case FJ_OP_LOG: return "log";
+    case FJ_OP_LOG1P: return "log1p";
+    case FJ_OP_SIN: return "sin";
+    case FJ_OP_COS: return "cos";
+    case FJ_OP_ERF: return "erf";
+    case FJ_OP_CLAMP: return "clamp";
+    case FJ_OP_WHERE: return "where";
+    case FJ_OP_CAST: return "cast";
+    case FJ_OP_EQUAL: return "equal";
+    case FJ_OP_NOT_EQUAL: return "notEqual";
+    case FJ_OP_LESS: return "less";
+    case FJ_OP_LESS_EQUAL: return "lessEqual";
+    case FJ_OP_GREATER: return "greater";
+    case FJ_OP_GREATER_EQUAL: return "greaterEqual";
+    case FJ_OP_LOGICAL_AND: return "logicalAnd";
+    case FJ_OP_LOGICAL_OR: return "logicalOr";
     case FJ_OP_RELU: return "relu";
     case FJ_OP_RELU_GRAD: return "reluGrad";
+    case FJ_OP_LOGICAL_NOT: return "logicalNot";
+    case FJ_OP_SIGMOID: return "sigmoid";
+    case FJ_OP_TANH: return "tanh";
+    case FJ_OP_SILU: return "silu";
+    case FJ_OP_GELU: return "gelu";
+    case FJ_OP_SOFTPLUS: return "softplus";
+    case FJ_OP_HARDSWISH: return "hardswish";
+    case FJ_OP_RELU6: return "relu6";
+    case FJ_OP_LEAKY_RELU: return "leakyRelu";
+    case FJ_OP_ELU: return "elu";
     case FJ_OP_SUM: return "sum";
     case FJ_OP_BROADCAST_TO: return "broadcastTo";
     case FJ_OP_TRANSPOSE: return "transpose";
@@ -66,6 +142,8 @@ static inline const char* fj_op_name(uint32_t opcode) {
     case FJ_OP_MAX_POOL2D_GATHER: return "maxPool2dGather";
     case FJ_OP_AVG_POOL2D: return "avgPool2d";
     case FJ_OP_AVG_POOL2D_GRAD: return "avgPool2dGrad";
+    case FJ_OP_BATCH_NORM: return "batchNorm";
+    case FJ_OP_BATCH_NORM_GRAD: return "batchNormGrad";
     default: return 0;
   }
 }
@@ -93,12 +171,65 @@ static inline const char* fj_op_name(uint32_t opcode) {
 #define FJ_FUSED_MAX_INPUTS 12
 #define FJ_FUSED_WORDS 4
 
+/* How many registers an operation of a micro-program reads; -1 where it cannot be in one. */
+static inline int fj_micro_arity(uint32_t opcode) {
+  switch (opcode) {
+    case FJ_OP_FULL: return 0;
+    case FJ_OP_ADD: return 2;
+    case FJ_OP_SUB: return 2;
+    case FJ_OP_MUL: return 2;
+    case FJ_OP_DIV: return 2;
+    case FJ_OP_NEG: return 1;
+    case FJ_OP_POW: return 2;
+    case FJ_OP_MAXIMUM: return 2;
+    case FJ_OP_MINIMUM: return 2;
+    case FJ_OP_ABS: return 1;
+    case FJ_OP_SIGN: return 1;
+    case FJ_OP_SQUARE: return 1;
+    case FJ_OP_SQRT: return 1;
+    case FJ_OP_RSQRT: return 1;
+    case FJ_OP_RECIPROCAL: return 1;
+    case FJ_OP_EXP: return 1;
+    case FJ_OP_EXPM1: return 1;
+    case FJ_OP_LOG: return 1;
+    case FJ_OP_LOG1P: return 1;
+    case FJ_OP_SIN: return 1;
+    case FJ_OP_COS: return 1;
+    case FJ_OP_ERF: return 1;
+    case FJ_OP_CLAMP: return 1;
+    case FJ_OP_WHERE: return 3;
+    case FJ_OP_CAST: return 1;
+    case FJ_OP_EQUAL: return 2;
+    case FJ_OP_NOT_EQUAL: return 2;
+    case FJ_OP_LESS: return 2;
+    case FJ_OP_LESS_EQUAL: return 2;
+    case FJ_OP_GREATER: return 2;
+    case FJ_OP_GREATER_EQUAL: return 2;
+    case FJ_OP_LOGICAL_AND: return 2;
+    case FJ_OP_LOGICAL_OR: return 2;
+    case FJ_OP_RELU: return 1;
+    case FJ_OP_RELU_GRAD: return 2;
+    case FJ_OP_LOGICAL_NOT: return 1;
+    case FJ_OP_SIGMOID: return 1;
+    case FJ_OP_TANH: return 1;
+    case FJ_OP_SILU: return 1;
+    case FJ_OP_GELU: return 1;
+    case FJ_OP_SOFTPLUS: return 1;
+    case FJ_OP_HARDSWISH: return 1;
+    case FJ_OP_RELU6: return 1;
+    case FJ_OP_LEAKY_RELU: return 1;
+    case FJ_OP_ELU: return 1;
+    default: return -1;
+  }
+}
+
 /* Attribute structs. A tail (`i32[]`) follows its struct; its length comes from the instruction. */
 struct fj_full_attrs {
   float value;
+  int32_t integer;
   int32_t dtype;
 }; /* then int32_t shape[] */
-FJ_ATTRS_SIZE(fj_full_attrs, 8);
+FJ_ATTRS_SIZE(fj_full_attrs, 12);
 
 struct fj_fused_attrs {
   int32_t dtype;
@@ -216,5 +347,16 @@ struct fj_avg_pool2d_grad_attrs {
   int32_t size[2];
 };
 FJ_ATTRS_SIZE(fj_avg_pool2d_grad_attrs, 56);
+
+struct fj_batch_norm_attrs {
+  float eps;
+  int32_t activation;
+};
+FJ_ATTRS_SIZE(fj_batch_norm_attrs, 8);
+
+struct fj_batch_norm_grad_attrs {
+  float eps;
+};
+FJ_ATTRS_SIZE(fj_batch_norm_grad_attrs, 4);
 
 #endif
