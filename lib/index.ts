@@ -55,6 +55,16 @@ export {
 } from './ops/math.js'
 export { linear, matmul } from './ops/matmul.js'
 export {
+  type BatchNormOptions,
+  batchNorm,
+  type GroupNormOptions,
+  groupNorm,
+  type LayerNormOptions,
+  type LocalResponseNormOptions,
+  layerNorm,
+  localResponseNorm,
+} from './ops/norm_api.js'
+export {
   type AdaptivePool2dOptions,
   type AvgPool2dOptions,
   adaptiveAvgPool2d,

@@ -72,9 +72,11 @@ enum fj_opcode {
   FJ_OP_MAX_POOL2D_GATHER = 114,
   FJ_OP_AVG_POOL2D = 115,
   FJ_OP_AVG_POOL2D_GRAD = 116,
+  FJ_OP_BATCH_NORM = 120,
+  FJ_OP_BATCH_NORM_GRAD = 121,
 };
 
-#define FJ_OP_LIMIT 117
+#define FJ_OP_LIMIT 122
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -140,6 +142,8 @@ static inline const char* fj_op_name(uint32_t opcode) {
     case FJ_OP_MAX_POOL2D_GATHER: return "maxPool2dGather";
     case FJ_OP_AVG_POOL2D: return "avgPool2d";
     case FJ_OP_AVG_POOL2D_GRAD: return "avgPool2dGrad";
+    case FJ_OP_BATCH_NORM: return "batchNorm";
+    case FJ_OP_BATCH_NORM_GRAD: return "batchNormGrad";
     default: return 0;
   }
 }
@@ -343,5 +347,16 @@ struct fj_avg_pool2d_grad_attrs {
   int32_t size[2];
 };
 FJ_ATTRS_SIZE(fj_avg_pool2d_grad_attrs, 56);
+
+struct fj_batch_norm_attrs {
+  float eps;
+  int32_t activation;
+};
+FJ_ATTRS_SIZE(fj_batch_norm_attrs, 8);
+
+struct fj_batch_norm_grad_attrs {
+  float eps;
+};
+FJ_ATTRS_SIZE(fj_batch_norm_grad_attrs, 4);
 
 #endif
