@@ -36,6 +36,10 @@ export {
   softplus,
   tanh,
 } from './ops/activation.js'
+export { load, type SaveOptions, save } from './io/model.js'
+export * as models from './models/index.js'
+export * as nn from './nn/index.js'
+export { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './ops/activation.js'
 export type { TensorLike } from './ops/apply.js'
 export { cast } from './ops/cast.js'
 export {
@@ -50,6 +54,18 @@ export {
   notEqual,
   where,
 } from './ops/compare.js'
+export {
+  type Col2imOptions,
+  type Conv1dOptions,
+  type Conv2dOptions,
+  type ConvTranspose2dOptions,
+  col2im,
+  conv1d,
+  conv2d,
+  convTranspose2d,
+  type Im2colOptions,
+  im2col,
+} from './ops/conv_api.js'
 export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
 export {
   abs,
@@ -69,6 +85,16 @@ export {
   square,
 } from './ops/math.js'
 export { linear, matmul } from './ops/matmul.js'
+export {
+  type BatchNormOptions,
+  batchNorm,
+  type GroupNormOptions,
+  groupNorm,
+  type LayerNormOptions,
+  type LocalResponseNormOptions,
+  layerNorm,
+  localResponseNorm,
+} from './ops/norm_api.js'
 export {
   type AdaptivePool2dOptions,
   type AvgPool2dOptions,

@@ -4,12 +4,24 @@
 import { ForjaError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor.js'
-import { LeNet5, type LeNet5Options } from './lenet5.js'
-import { MLP, type MLPOptions, SoftmaxRegression, type SoftmaxRegressionOptions } from './mlp.js'
+import { type AlexNetOptions, alexnet } from './alexnet.js'
+import { type GoogLeNetOptions, googlenet } from './googlenet.js'
+import { type LeNet5Options, lenet5 } from './lenet5.js'
+import { type MLPOptions, mlp, type SoftmaxRegressionOptions, softmaxRegression } from './mlp.js'
 import { type ResNetOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet101, resnet152 } from './resnet.js'
+import { type VGGOptions, vgg11, vgg13, vgg16, vgg19 } from './vgg.js'
 
-export type { LeNet5, LeNet5Options } from './lenet5.js'
-export type { MLP, MLPOptions, SoftmaxRegression, SoftmaxRegressionOptions } from './mlp.js'
+export { type AlexNet, type AlexNetOptions, alexnet } from './alexnet.js'
+export { type GoogLeNet, type GoogLeNetOptions, googlenet } from './googlenet.js'
+export { type LeNet5, type LeNet5Options, lenet5 } from './lenet5.js'
+export {
+  type MLP,
+  type MLPOptions,
+  mlp,
+  type SoftmaxRegression,
+  type SoftmaxRegressionOptions,
+  softmaxRegression,
+} from './mlp.js'
 export {
   type ResNet,
   type ResNetOptions,
@@ -20,21 +32,7 @@ export {
   resnet101,
   resnet152,
 } from './resnet.js'
-
-/** One linear layer on flattened images. */
-export function softmaxRegression(options: SoftmaxRegressionOptions = {}): SoftmaxRegression {
-  return new SoftmaxRegression(options)
-}
-
-/** Linear layers with ReLU between them, on flattened images. */
-export function mlp(options: MLPOptions = {}): MLP {
-  return new MLP(options)
-}
-
-/** LeNet-5 as it is built today. */
-export function lenet5(options: LeNet5Options = {}): LeNet5 {
-  return new LeNet5(options)
-}
+export { type VGG, type VGGOptions, vgg11, vgg13, vgg16, vgg19 } from './vgg.js'
 
 export interface ModelInfo {
   readonly name: string
@@ -47,7 +45,7 @@ export interface ModelInfo {
 }
 
 /** Options of every network of this package; each takes those it knows. */
-export type ModelOptions = MLPOptions & LeNet5Options & ResNetOptions
+export type ModelOptions = MLPOptions & LeNet5Options & ResNetOptions & AlexNetOptions & VGGOptions & GoogLeNetOptions
 
 /** A network that takes and gives one tensor. */
 export type Network = Module<[x: Tensor]>
@@ -61,8 +59,8 @@ const MNIST = [1, 28, 28]
 const CIFAR = [3, 32, 32]
 const IMAGENET = [3, 224, 224]
 
-function imagenet(create: Entry['create'], description: string): Entry {
-  return { create, description, input: IMAGENET, classes: 1000, options: ['classes'] }
+function imagenet(create: Entry['create'], description: string, ...options: string[]): Entry {
+  return { create, description, input: IMAGENET, classes: 1000, options: ['classes', ...options] }
 }
 
 const MODELS: Readonly<Record<string, Entry>> = {
@@ -94,6 +92,12 @@ const MODELS: Readonly<Record<string, Entry>> = {
     classes: 10,
     options: ['classes'],
   },
+  alexnet: imagenet(alexnet, 'AlexNet in its single-tower form', 'dropout'),
+  vgg11: imagenet(vgg11, 'VGG with 8 convolutions', 'dropout'),
+  vgg13: imagenet(vgg13, 'VGG with 10 convolutions', 'dropout'),
+  vgg16: imagenet(vgg16, 'VGG with 13 convolutions', 'dropout'),
+  vgg19: imagenet(vgg19, 'VGG with 16 convolutions', 'dropout'),
+  googlenet: imagenet(googlenet, 'GoogLeNet with batch normalisation, no auxiliary heads', 'dropout'),
   resnet18: imagenet(resnet18, 'residual network of 18 layers'),
   resnet34: imagenet(resnet34, 'residual network of 34 layers'),
   resnet50: imagenet(resnet50, 'residual network of 50 layers, bottleneck blocks'),

@@ -7,7 +7,8 @@
 import { Conv2d } from '../nn/conv.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
-import { flatten, maxPool2d, relu } from '../ops/index.js'
+import { flatten, relu } from '../ops/index.js'
+import { maxPool2d } from '../ops/pool_api.js'
 import type { Tensor } from '../tensor.js'
 
 export interface LeNet5Options {
@@ -36,4 +37,8 @@ export class LeNet5 extends Module<[x: Tensor]> {
     h = relu(this.fc2.forward(h))
     return this.fc3.forward(h)
   }
+}
+
+export function lenet5(options: LeNet5Options = {}): LeNet5 {
+  return new LeNet5(options)
 }

@@ -29,6 +29,10 @@ export class SoftmaxRegression extends Module<[x: Tensor]> {
   }
 }
 
+export function softmaxRegression(options: SoftmaxRegressionOptions = {}): SoftmaxRegression {
+  return new SoftmaxRegression(options)
+}
+
 export interface MLPOptions extends SoftmaxRegressionOptions {
   /** Sizes of the hidden layers. Default [512]. */
   hidden?: readonly number[]
@@ -51,4 +55,8 @@ export class MLP extends Module<[x: Tensor]> {
   override forward(x: Tensor): Tensor {
     return this.layers.reduce((h, layer, i) => layer.forward(i === 0 ? h : relu(h)), flatten(x, { startAxis: 1 }))
   }
+}
+
+export function mlp(options: MLPOptions = {}): MLP {
+  return new MLP(options)
 }

@@ -45,6 +45,6 @@ export function checkGroups(layer: string, groups: number, channels: Readonly<Re
 }
 
 /** 3×3 */
-export function formatSizes(sizes: readonly number[]): string {
+export function formatSizes(sizes: readonly (number | null)[]): string {
   return sizes.join('×')
 }

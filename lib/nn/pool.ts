@@ -3,24 +3,21 @@
  */
 
 import type { Pair } from '../ops/image.js'
-import { adaptiveAvgPool2d, avgPool2d, globalAvgPool2d, maxPool2d } from '../ops/index.js'
+import {
+  type AdaptivePool2dOptions,
+  type AvgPool2dOptions as AvgPool2dCall,
+  adaptiveAvgPool2d,
+  avgPool2d,
+  globalAvgPool2d,
+  type MaxPool2dOptions as MaxPool2dCall,
+  maxPool2d,
+} from '../ops/pool_api.js'
 import type { Tensor } from '../tensor.js'
 import { formatSizes, perAxis } from './check.js'
 import { Module } from './module.js'
 
-export interface MaxPool2dOptions {
-  /** Default: the size of the window. */
-  stride?: Pair
-  /** Default 0. */
-  padding?: Pair
-  /** Windows that begin inside but end outside count too. Default false. */
-  ceilMode?: boolean
-}
-
-export interface AvgPool2dOptions extends MaxPool2dOptions {
-  /** Padding counts in the average. Default true. */
-  countIncludePad?: boolean
-}
+export type MaxPool2dOptions = Omit<MaxPool2dCall, 'kernelSize'>
+export type AvgPool2dOptions = Omit<AvgPool2dCall, 'kernelSize'>
 
 function checkPool(layer: string, kernelSize: unknown, { stride, padding = 0 }: MaxPool2dOptions): number[] {
   if (stride !== undefined) perAxis(layer, 'stride', stride, 2)
@@ -70,13 +67,12 @@ export class AvgPool2d extends Module {
   }
 }
 
-/** Means over windows chosen so that `outputSize` pixels come out, whatever comes in. */
+/** Means over windows chosen so that `outputSize` pixels come out, whatever comes in; null keeps an axis. */
 export class AdaptiveAvgPool2d extends Module {
-  readonly outputSize: readonly number[]
-
-  constructor(outputSize: Pair) {
+  constructor(readonly outputSize: AdaptivePool2dOptions['outputSize']) {
     super()
-    this.outputSize = perAxis('AdaptiveAvgPool2d', 'outputSize', outputSize, 2)
+    const sizes = typeof outputSize === 'number' ? outputSize : outputSize.map((size) => size ?? 1)
+    perAxis('AdaptiveAvgPool2d', 'outputSize', sizes, 2)
   }
 
   override forward(x: Tensor): Tensor {
@@ -84,7 +80,7 @@ export class AdaptiveAvgPool2d extends Module {
   }
 
   override detail(): string {
-    return formatSizes(this.outputSize)
+    return formatSizes([this.outputSize].flat())
   }
 }
 

@@ -115,23 +115,25 @@ export function summarize(root: AnyModule, { input, dtype = 'float32', name }: S
   }
 }
 
-/** Traces one sample. `input` is taken as a batch where the network accepts that, else as a sample. */
+/**
+ * Traces one sample. `input` is taken as a batch where the network accepts that, else as a sample; where it accepts
+ * neither, the error is that of the attempt that came further.
+ */
 function traceCalls(root: AnyModule, input: Shape, dtype: DType): { calls: Call[]; batch: number } {
-  const asBatch = () => ({ calls: traceSample(root, input.slice(1), dtype), batch: input[0]! })
-  const asSample = () => ({ calls: traceSample(root, input, dtype), batch: 1 })
-  if (input.length === 1) return asSample()
-  try {
-    return asBatch()
-  } catch (error) {
-    try {
-      return asSample()
-    } catch {
-      throw error
-    }
-  }
+  const asBatch = input.length > 1 ? attempt(root, input.slice(1), dtype) : null
+  if (asBatch && !asBatch.failed) return { calls: asBatch.calls, batch: input[0]! }
+  const asSample = attempt(root, input, dtype)
+  if (!asSample.failed) return { calls: asSample.calls, batch: 1 }
+  throw asBatch && asBatch.calls.length >= asSample.calls.length ? asBatch.error : asSample.error
 }
 
-function traceSample(root: AnyModule, sample: Shape, dtype: DType): Call[] {
+interface Attempt {
+  calls: Call[]
+  failed: boolean
+  error?: unknown
+}
+
+function attempt(root: AnyModule, sample: Shape, dtype: DType): Attempt {
   const calls: Call[] = []
   const observer = (module: AnyModule) => {
     const call: Call = { path: currentScope() ?? '', module, output: undefined }
@@ -141,8 +143,12 @@ function traceSample(root: AnyModule, sample: Shape, dtype: DType): Call[] {
     }
   }
   const forward = root.forward as (x: Tensor) => unknown
-  observeCalls(observer, () => forward(zeros([1, ...sample], { dtype })))
-  return calls
+  try {
+    observeCalls(observer, () => forward(zeros([1, ...sample], { dtype })))
+    return { calls, failed: false }
+  } catch (error) {
+    return { calls, failed: true, error }
+  }
 }
 
 function buildRows(root: AnyModule, calls: readonly Call[], batch: number): Row[] {
