@@ -9,36 +9,6 @@ export { type Checkpoint, loadCheckpoint, type SaveCheckpointOptions, saveCheckp
 export { load, type SaveOptions, save } from './io/model.js'
 export * as models from './models/index.js'
 export * as nn from './nn/index.js'
-export { relu } from './ops/activation.js'
-export {
-  type Col2imOptions,
-  type Conv1dOptions,
-  type Conv2dOptions,
-  type ConvTranspose2dOptions,
-  col2im,
-  conv1d,
-  conv2d,
-  convTranspose2d,
-  type Im2colOptions,
-  im2col,
-} from './ops/conv_api.js'
-export { add, div, mul, neg, sub } from './ops/elementwise.js'
-export {
-  elu,
-  gelu,
-  hardswish,
-  leakyRelu,
-  relu,
-  relu6,
-  selu,
-  sigmoid,
-  silu,
-  softplus,
-  tanh,
-} from './ops/activation.js'
-export { load, type SaveOptions, save } from './io/model.js'
-export * as models from './models/index.js'
-export * as nn from './nn/index.js'
 export { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './ops/activation.js'
 export type { TensorLike } from './ops/apply.js'
 export { cast } from './ops/cast.js'
@@ -105,9 +75,13 @@ export {
   type MaxPool2dOptions,
   maxPool2d,
 } from './ops/pool_api.js'
+export { type DropoutOptions, dropout, type RandomOptions, rand, randint, randn } from './ops/random.js'
 export { sum } from './ops/reduce.js'
 export { broadcastTo, reshape, transpose } from './ops/shape.js'
 export * as optim from './optim/index.js'
+export { clipGradNorm, l1Penalty, l2Penalty } from './optim/penalty.js'
+export * as schedule from './optim/schedule.js'
+export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
