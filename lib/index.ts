@@ -5,11 +5,120 @@ export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './cr
 export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
-export { relu } from './ops/activation.js'
-export { add, div, mul, neg, sub } from './ops/elementwise.js'
+export {
+  elu,
+  gelu,
+  hardswish,
+  leakyRelu,
+  relu,
+  relu6,
+  selu,
+  sigmoid,
+  silu,
+  softplus,
+  tanh,
+} from './ops/activation.js'
+export {
+  type ArgOptions,
+  argMax,
+  argMin,
+  type CumSumOptions,
+  cumSum,
+  type TopKOptions,
+  topK,
+} from './ops/axis.js'
+export { cast } from './ops/cast.js'
+export {
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  notEqual,
+  where,
+} from './ops/compare.js'
+export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
+export {
+  embedding,
+  gather,
+  type OneHotOptions,
+  oneHot,
+  putAlongAxis,
+  scatterAdd,
+  takeAlongAxis,
+} from './ops/indexing.js'
+export {
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  type CrossEntropyOptions,
+  crossEntropy,
+  type HuberOptions,
+  huberLoss,
+  type KlDivOptions,
+  klDivLoss,
+  type LossOptions,
+  l1Loss,
+  mseLoss,
+  nllLoss,
+  type Reduction,
+  type SmoothL1Options,
+  smoothL1Loss,
+} from './ops/loss.js'
+export {
+  abs,
+  type ClampOptions,
+  clamp,
+  cos,
+  erf,
+  exp,
+  expm1,
+  log,
+  log1p,
+  reciprocal,
+  rsqrt,
+  sign,
+  sin,
+  sqrt,
+  square,
+} from './ops/math.js'
 export { linear, matmul } from './ops/matmul.js'
-export { sum } from './ops/reduce.js'
-export { broadcastTo, reshape, transpose } from './ops/shape.js'
+export {
+  all,
+  any,
+  max,
+  mean,
+  min,
+  prod,
+  type ReduceOptions,
+  sum,
+  type VarianceOptions,
+  variance,
+} from './ops/reduce.js'
+export {
+  broadcastTo,
+  type FlattenOptions,
+  flatten,
+  reshape,
+  squeeze,
+  transpose,
+  unsqueeze,
+} from './ops/shape.js'
+export {
+  concat,
+  flip,
+  type PadOptions,
+  pad,
+  type SliceOptions,
+  type SplitOptions,
+  slice,
+  split,
+  stack,
+  tile,
+} from './ops/slice.js'
+export { logSoftmax, logSumExp, type SoftmaxOptions, softmax } from './ops/softmax.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { setSeed } from './runtime/random_state.js'

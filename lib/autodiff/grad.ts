@@ -6,6 +6,7 @@ import { ForjaError } from '../errors.js'
 import { type Node, topological, type Value } from '../graph/graph.js'
 import { filled } from '../ops/apply.js'
 import { add } from '../ops/elementwise.js'
+import { sumTo } from '../ops/reduce.js'
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 
@@ -100,7 +101,7 @@ export function gradValues(
     })
     node.inputs.forEach((input, i) => {
       const g = gradInputs[i]
-      if (g && needs[i]) accumulate(input, g)
+      if (g && needs[i]) accumulate(input, node.op.traits.elementwise ? sumTo(g, input.shape) : g)
     })
   }
   return inputs.map((input) => grads.get(input) ?? null)

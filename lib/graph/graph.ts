@@ -186,3 +186,12 @@ export function countUses(graph: Graph): Map<Value, number> {
   graph.roots().forEach(add)
   return uses
 }
+
+/** Attributes as text, different for different attributes: JSON alone has no infinities, NaN or -0. */
+export function attrKey(attrs: AttrRecord): string {
+  return JSON.stringify(attrs, (_name, value: unknown) =>
+    typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0))
+      ? `${Object.is(value, -0) ? '-0' : value}`
+      : value,
+  )
+}

@@ -1,7 +1,7 @@
 /**
  * Leaves of the graph and tensors made from nothing: input, constant, variable, hostScalar, full.
  */
-import { DTYPES, type DType, dtypeCode } from '../dtype.js'
+import { DTYPES, type DType, dtypeCode, isFloat } from '../dtype.js'
 import { type ConstantSource, type LeafSource, Node, type TensorType, type Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
 import { defineOp, makeNode } from './registry.js'
@@ -38,7 +38,8 @@ export const fullOp = defineOp({
   name: 'full',
   code: 5,
   inputs: [],
-  attrs: { value: 'f32', dtype: 'i32', shape: 'i32[]' },
+  // `integer` is the value of integer dtypes: float32 cannot hold all of them.
+  attrs: { value: 'f32', integer: 'i32', dtype: 'i32', shape: 'i32[]' },
   infer: (_inputs, attrs) => [{ shape: attrs.shape, dtype: DTYPES[attrs.dtype]! }],
   grad: () => [],
   reference: (_inputs, attrs, [type]) => {
@@ -50,5 +51,6 @@ export const fullOp = defineOp({
 
 /** The value of a node that holds `value` everywhere. */
 export function makeFull(shape: readonly number[], value: number, dtype: DType): Value {
-  return makeNode(fullOp, [], { value, dtype: dtypeCode(dtype), shape: [...shape] }).outputs[0]!
+  const integer = isFloat(dtype) ? 0 : value | 0
+  return makeNode(fullOp, [], { value, integer, dtype: dtypeCode(dtype), shape: [...shape] }).outputs[0]!
 }

@@ -1,101 +1,24 @@
 /**
- * Elementwise arithmetic with NumPy broadcasting. Every operation here has one output and the trait `elementwise`, so
- * chains of them become one pass over memory (passes/fuse.ts → native/cpu/elementwise.cc).
+ * Elementwise arithmetic with NumPy broadcasting; define_elementwise.ts says which dtypes it takes.
  */
-import type { DType } from '../dtype.js'
-import type { Value } from '../graph/graph.js'
-import { broadcastOffset, forEachIndex, refArray } from '../reference/array.js'
-import { broadcastShapes, formatShape } from '../shape.js'
+import { isFloat } from '../dtype.js'
 import type { Tensor } from '../tensor.js'
-import { apply, asTensor, type TensorLike } from './apply.js'
-import { sumTo } from './reduce.js'
-import { type AttrLayout, type Attrs, defineOp, type GradContext, type Op, type Site, type Traits } from './registry.js'
+import type { TensorLike } from './apply.js'
+import { equal, greater, greaterEqual, less, logicalAnd, where } from './compare.js'
+import { defineElementwise } from './define_elementwise.js'
+import { log, reciprocal, rsqrt, sqrt, square } from './math.js'
+import { binary, unary } from './operands.js'
 
-/** The broadcast shape of all inputs; ERR_SHAPE where they do not broadcast. */
-export function inferBroadcast(inputs: readonly Value[], site: Site): number[] {
-  let shape: number[] = [...inputs[0]!.shape]
-  for (const input of inputs.slice(1)) {
-    const next = broadcastShapes(shape, input.shape)
-    if (next === null) {
-      site.fail('ERR_SHAPE', `shapes ${formatShape(shape)} and ${formatShape(input.shape)} do not broadcast`)
-    }
-    shape = next
-  }
-  return shape
-}
-
-export function requireSameDType(inputs: readonly Value[], site: Site): DType {
-  const dtype = inputs[0]!.dtype
-  for (const input of inputs) {
-    if (input.dtype !== dtype) {
-      site.fail(
-        'ERR_DTYPE',
-        `operands must have one dtype, got ${inputs.map((i) => i.dtype).join(' and ')}`,
-        'use cast()',
-      )
-    }
-  }
-  return dtype
-}
-
-interface ElementwiseSpec<L extends AttrLayout> {
-  name: string
-  code: number
-  inputs: readonly string[]
-  attrs: L
-  /** Result dtype; default: the common dtype of all inputs. */
-  dtype?: (inputs: readonly Value[], attrs: Attrs<L>, site: Site) => DType
-  /** One element in float64. */
-  scalar: (x: readonly number[], attrs: Attrs<L>) => number
-  /** Gradients before they are summed back to broadcast inputs' shapes. */
-  grad: null | ((context: GradContext<L>, dy: Tensor) => readonly (Tensor | null)[])
-  flops?: number
-  traits?: Pick<Traits, 'identity' | 'activation'>
-}
-
-/** An elementwise operation; gradients of broadcast inputs are summed to their shapes here, once for all. */
-export function defineElementwise<const L extends AttrLayout>(spec: ElementwiseSpec<L>): Op<L> {
-  const { grad } = spec
-  return defineOp<L>({
-    name: spec.name,
-    code: spec.code,
-    inputs: spec.inputs,
-    attrs: spec.attrs,
-    infer: (inputs, attrs, site) => {
-      const dtype = spec.dtype ? spec.dtype(inputs, attrs, site) : requireSameDType(inputs, site)
-      return [{ shape: inferBroadcast(inputs, site), dtype }]
-    },
-    grad:
-      grad === null
-        ? null
-        : (context) => grad(context, context.gradOutputs[0]!).map((g, i) => g && sumTo(g, context.inputs[i]!.shape)),
-    traits: { ...spec.traits, elementwise: true },
-    flops: (_inputs, outputs) => outputs[0]!.size * (spec.flops ?? 1),
-    reference: (inputs, attrs, [type]) => {
-      const out = refArray(type!.shape, type!.dtype)
-      const x = new Array<number>(inputs.length)
-      forEachIndex(type!.shape, (index, flat) => {
-        inputs.forEach((input, i) => {
-          x[i] = input.data[broadcastOffset(input.shape, index)]!
-        })
-        out.data[flat] = spec.scalar(x, attrs)
-      })
-      return [out]
-    },
-  })
-}
-
-function binary(op: Op<Record<never, never>>, a: TensorLike, b: TensorLike): Tensor {
-  const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'float32'
-  return apply(op, [asTensor(a, dtype), asTensor(b, dtype)], {})
-}
+export { defineElementwise, inferBroadcast, requireSameDType } from './define_elementwise.js'
 
 const addOp = defineElementwise({
   name: 'add',
   code: 16,
   inputs: ['a', 'b'],
   attrs: {},
+  accepts: 'arithmetic',
   scalar: ([a, b]) => a! + b!,
+  integer: ([a, b]) => (a! + b!) | 0,
   traits: {
     identity: [
       [0, 0],
@@ -115,9 +38,11 @@ const subOp = defineElementwise({
   code: 17,
   inputs: ['a', 'b'],
   attrs: {},
+  accepts: 'arithmetic',
   scalar: ([a, b]) => a! - b!,
+  integer: ([a, b]) => (a! - b!) | 0,
   traits: { identity: [[1, 0]] },
-  grad: (_context, dy) => [dy, neg(dy)],
+  grad: ({ needs }, dy) => [dy, needs[1] ? neg(dy) : null],
 })
 
 /** a - b, broadcast. */
@@ -130,14 +55,16 @@ const mulOp = defineElementwise({
   code: 18,
   inputs: ['a', 'b'],
   attrs: {},
+  accepts: 'arithmetic',
   scalar: ([a, b]) => a! * b!,
+  integer: ([a, b]) => Math.imul(a!, b!),
   traits: {
     identity: [
       [0, 1],
       [1, 1],
     ],
   },
-  grad: ({ inputs: [a, b] }, dy) => [mul(dy, b!), mul(dy, a!)],
+  grad: ({ inputs: [a, b], needs }, dy) => [needs[0] ? mul(dy, b!) : null, needs[1] ? mul(dy, a!) : null],
 })
 
 /** a · b elementwise, broadcast. */
@@ -150,15 +77,17 @@ const divOp = defineElementwise({
   code: 19,
   inputs: ['a', 'b'],
   attrs: {},
+  accepts: 'arithmetic',
   scalar: ([a, b]) => a! / b!,
+  integer: ([a, b]) => (b === 0 ? 0 : Math.trunc(a! / b!) | 0),
   traits: { identity: [[1, 1]] },
-  grad: ({ inputs: [, b], outputs: [y] }, dy) => {
+  grad: ({ inputs: [, b], outputs: [y], needs }, dy) => {
     const da = div(dy, b!)
-    return [da, neg(mul(da, y!))]
+    return [da, needs[1] ? neg(mul(da, y!)) : null]
   },
 })
 
-/** a / b elementwise, broadcast. int32 division truncates towards zero. */
+/** a / b elementwise, broadcast. int32 division truncates towards zero; by zero it gives 0. */
 export function div(a: TensorLike, b: TensorLike): Tensor {
   return binary(divOp, a, b)
 }
@@ -168,11 +97,98 @@ const negOp = defineElementwise({
   code: 20,
   inputs: ['x'],
   attrs: {},
+  accepts: 'arithmetic',
   scalar: ([x]) => -x!,
+  integer: ([x]) => -x! | 0,
   grad: (_context, dy) => [neg(dy)],
 })
 
 /** -x. */
-export function neg(x: Tensor): Tensor {
-  return apply(negOp, [x], {})
+export function neg(x: TensorLike): Tensor {
+  return unary(negOp, x)
+}
+
+const powOp = defineElementwise({
+  name: 'pow',
+  code: 21,
+  inputs: ['a', 'b'],
+  attrs: {},
+  accepts: 'arithmetic',
+  scalar: ([a, b]) => (a === 1 || (a === -1 && Math.abs(b!) === Number.POSITIVE_INFINITY) ? 1 : a! ** b!),
+  integer: ([a, b]) => integerPower(a!, b!),
+  // At a = 0 the limits that PyTorch takes: b·a^(b-1) is 0 for b = 0, and a^b·log(a) is 0 for b >= 0.
+  grad: ({ inputs: [a, b], outputs: [y], needs }, dy) => [
+    needs[0] ? where(equal(b!, 0), 0, mul(dy, mul(b!, pow(a!, sub(b!, 1))))) : null,
+    needs[1] ? where(logicalAnd(equal(a!, 0), greaterEqual(b!, 0)), 0, mul(dy, mul(y!, log(a!)))) : null,
+  ],
+})
+
+/** Square and multiply modulo 2^32; negative exponents truncate: only 1 and -1 have a whole inverse. */
+function integerPower(base: number, exponent: number): number {
+  if (exponent < 0) return base === 1 || (base === -1 && exponent % 2 === 0) ? 1 : base === -1 ? -1 : 0
+  let result = 1
+  for (let factor = base, rest = exponent; rest > 0; rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) result = Math.imul(result, factor)
+    factor = Math.imul(factor, factor)
+  }
+  return result
+}
+
+/**
+ * a to the power b, broadcast. A negative base gives NaN unless the exponent is whole. The exponents -1, -0.5, 0.5, 1,
+ * 2 and 3 given as numbers become reciprocal, rsqrt, sqrt and products.
+ */
+export function pow(a: TensorLike, b: TensorLike): Tensor {
+  if (typeof a !== 'number' && typeof b === 'number') {
+    if (b === 1 && a.dtype !== 'bool' && a.dtype !== 'uint8') return a
+    if (b === 2) return square(a)
+    if (b === 3) return mul(square(a), a)
+    if (isFloat(a.dtype)) {
+      if (b === 0.5) return sqrt(a)
+      if (b === -0.5) return rsqrt(a)
+      if (b === -1) return reciprocal(a)
+    }
+  }
+  return binary(powOp, a, b)
+}
+
+/** Gradient of the operand that wins: all of it, half where both are equal, as PyTorch does. */
+function winnerGrad(loses: Tensor, ties: Tensor, dy: Tensor): Tensor {
+  return where(loses, 0, where(ties, mul(dy, 0.5), dy))
+}
+
+const maximumOp = defineElementwise({
+  name: 'maximum',
+  code: 22,
+  inputs: ['a', 'b'],
+  attrs: {},
+  accepts: 'ordered',
+  scalar: ([a, b]) => Math.max(a!, b!),
+  grad: ({ inputs: [a, b], needs }, dy) => [
+    needs[0] ? winnerGrad(less(a!, b!), equal(a!, b!), dy) : null,
+    needs[1] ? winnerGrad(less(b!, a!), equal(a!, b!), dy) : null,
+  ],
+})
+
+/** The larger of a and b, broadcast; NaN where either is. */
+export function maximum(a: TensorLike, b: TensorLike): Tensor {
+  return binary(maximumOp, a, b)
+}
+
+const minimumOp = defineElementwise({
+  name: 'minimum',
+  code: 23,
+  inputs: ['a', 'b'],
+  attrs: {},
+  accepts: 'ordered',
+  scalar: ([a, b]) => Math.min(a!, b!),
+  grad: ({ inputs: [a, b], needs }, dy) => [
+    needs[0] ? winnerGrad(greater(a!, b!), equal(a!, b!), dy) : null,
+    needs[1] ? winnerGrad(greater(b!, a!), equal(a!, b!), dy) : null,
+  ],
+})
+
+/** The smaller of a and b, broadcast; NaN where either is. */
+export function minimum(a: TensorLike, b: TensorLike): Tensor {
+  return binary(minimumOp, a, b)
 }

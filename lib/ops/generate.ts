@@ -4,15 +4,19 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { ACTIVATIONS } from './activation.js'
+import { fullOp } from './creation.js'
 import './index.js'
 import { FUSED_MAX_INPUTS, FUSED_MAX_REGISTERS, FUSED_WORDS } from './fused.js'
 import { type AnyOp, allOps } from './registry.js'
+import { broadcastToOp } from './shape.js'
 
 export const HEADER_PATH = fileURLToPath(new URL('../../native/abi/ops.gen.h', import.meta.url))
 
 export function generateHeader(): string {
   const ops = allOps().filter((op) => !op.traits.leaf && !op.traits.view)
   const structs = ops.filter((op) => Object.keys(op.attrs).length > 0 && !op.traits.elementwise)
+  // Broadcasting happens while inputs are loaded: it never becomes an instruction (passes/fuse.ts).
+  const microOps = ops.filter((op) => op.traits.elementwise && op !== (broadcastToOp as AnyOp))
   return [
     '/* Generated from lib/ops by `npm run gen`: do not edit. */',
     '#ifndef FORJA_ABI_OPS_GEN_H',
@@ -52,6 +56,15 @@ export function generateHeader(): string {
     `#define FJ_FUSED_MAX_REGISTERS ${FUSED_MAX_REGISTERS}`,
     `#define FJ_FUSED_MAX_INPUTS ${FUSED_MAX_INPUTS}`,
     `#define FJ_FUSED_WORDS ${FUSED_WORDS}`,
+    '',
+    '/* How many registers an operation of a micro-program reads; -1 where it cannot be in one. */',
+    'static inline int fj_micro_arity(uint32_t opcode) {',
+    '  switch (opcode) {',
+    `    case ${opConstant(fullOp)}: return 0;`,
+    ...microOps.map((op) => `    case ${opConstant(op)}: return ${op.inputs.length};`),
+    '    default: return -1;',
+    '  }',
+    '}',
     '',
     '/* Attribute structs. A tail (`i32[]`) follows its struct; its length comes from the instruction. */',
     ...structs.flatMap(struct),

@@ -102,18 +102,19 @@ function emitGroup(root: Node, group: readonly Node[], get: (value: Value) => Va
   const free: number[] = []
   const allocate = () => free.pop() ?? used++
   const code: number[] = []
-  const registerOf = (value: Value): number => {
-    const known = registers.get(value)
-    if (known !== undefined) return known
-    const register = allocate()
+  // Numbers come first, in registers of their own, so that a kernel can set them once for all blocks.
+  const numbers = new Map<string, number>()
+  for (const value of group.flatMap((node) => node.inputs).filter(isImmediate)) {
+    const lane = laneOf(value.dtype)
+    const bits = bitsOf(value.node.attrs.value as number, lane)
+    const register = numbers.get(`${lane}:${bits}`) ?? allocate()
+    if (!numbers.has(`${lane}:${bits}`)) code.push(fullOp.code | (lane << 16), register, bits, 0)
+    numbers.set(`${lane}:${bits}`, register)
     registers.set(value, register)
-    const bits = value.node.attrs.value as number
-    code.push((fullOp.code as number) | (laneOf(value.dtype) << 16), register, bitsOf(bits, laneOf(value.dtype)), 0)
-    return register
   }
   group.forEach((node, i) => {
     const output = node.outputs[0]!
-    const operands = node.inputs.map(registerOf)
+    const operands = node.inputs.map((input) => registers.get(input)!)
     if (node.op === (broadcastToOp as AnyOp)) {
       // Inputs are broadcast while they are loaded: the register already holds the result.
       registers.set(output, operands[0]!)

@@ -5,6 +5,7 @@
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import {
+  attrKey,
   Graph,
   type InputSource,
   type Node,
@@ -136,7 +137,7 @@ function normalize(values: readonly Value[]): Normalized {
       ids.set(output, `${count}.${i}`)
     })
     const inputs = node.inputs.map((input) => ids.get(input)).join(',')
-    lines.push(`${count++}=${node.op.name}(${inputs})${JSON.stringify(node.attrs)}:${node.outputs[0]!.dtype}`)
+    lines.push(`${count++}=${node.op.name}(${inputs})${attrKey(node.attrs)}:${node.outputs[0]!.dtype}`)
   }
   lines.push(values.map((value) => ids.get(value)).join(','))
   return { graph: new Graph(values.map((value) => map.get(value)!)), feeds, key: lines.join(';'), variables, lasting }

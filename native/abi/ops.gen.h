@@ -19,49 +19,152 @@ enum fj_opcode {
   FJ_OP_MUL = 18,
   FJ_OP_DIV = 19,
   FJ_OP_NEG = 20,
+  FJ_OP_POW = 21,
+  FJ_OP_MAXIMUM = 22,
+  FJ_OP_MINIMUM = 23,
+  FJ_OP_ABS = 24,
+  FJ_OP_SIGN = 25,
+  FJ_OP_SQUARE = 26,
+  FJ_OP_SQRT = 27,
+  FJ_OP_RSQRT = 28,
+  FJ_OP_RECIPROCAL = 29,
+  FJ_OP_EXP = 30,
+  FJ_OP_EXPM1 = 31,
+  FJ_OP_LOG = 32,
+  FJ_OP_LOG1P = 33,
+  FJ_OP_SIN = 34,
+  FJ_OP_COS = 35,
+  FJ_OP_ERF = 36,
+  FJ_OP_CLAMP = 37,
+  FJ_OP_WHERE = 38,
+  FJ_OP_CAST = 39,
+  FJ_OP_EQUAL = 40,
+  FJ_OP_NOT_EQUAL = 41,
+  FJ_OP_LESS = 42,
+  FJ_OP_LESS_EQUAL = 43,
+  FJ_OP_GREATER = 44,
+  FJ_OP_GREATER_EQUAL = 45,
+  FJ_OP_LOGICAL_AND = 46,
+  FJ_OP_LOGICAL_OR = 47,
   FJ_OP_RELU = 48,
   FJ_OP_RELU_GRAD = 49,
+  FJ_OP_LOGICAL_NOT = 50,
+  FJ_OP_SIGMOID = 51,
+  FJ_OP_TANH = 52,
+  FJ_OP_SILU = 53,
+  FJ_OP_GELU = 54,
+  FJ_OP_SOFTPLUS = 55,
+  FJ_OP_HARDSWISH = 56,
+  FJ_OP_RELU6 = 57,
+  FJ_OP_LEAKY_RELU = 58,
+  FJ_OP_ELU = 59,
   FJ_OP_SUM = 64,
+  FJ_OP_MAX = 65,
+  FJ_OP_MIN = 66,
+  FJ_OP_PROD = 67,
+  FJ_OP_PRODUCT_OF_OTHERS = 68,
+  FJ_OP_ARG_MAX = 69,
+  FJ_OP_ARG_MIN = 70,
+  FJ_OP_CUM_SUM = 71,
+  FJ_OP_TOP_K = 72,
   FJ_OP_BROADCAST_TO = 81,
   FJ_OP_TRANSPOSE = 82,
   FJ_OP_MATMUL = 96,
+  FJ_OP_SLICE = 192,
+  FJ_OP_PLACE = 193,
+  FJ_OP_CONCAT = 194,
+  FJ_OP_GATHER = 200,
+  FJ_OP_GATHER_GRAD = 201,
+  FJ_OP_TAKE_ALONG_AXIS = 202,
+  FJ_OP_PUT_ALONG_AXIS = 203,
+  FJ_OP_ONE_HOT = 204,
+  FJ_OP_SOFTMAX = 208,
+  FJ_OP_SOFTMAX_GRAD = 209,
+  FJ_OP_LOG_SOFTMAX = 210,
+  FJ_OP_LOG_SUM_EXP = 211,
+  FJ_OP_CROSS_ENTROPY = 212,
+  FJ_OP_CROSS_ENTROPY_GRAD = 213,
 };
 
-#define FJ_OP_LIMIT 97
+#define FJ_OP_LIMIT 214
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
   switch (opcode) {
-    case FJ_OP_FULL:
-      return "full";
-    case FJ_OP_FUSED:
-      return "fused";
-    case FJ_OP_COPY:
-      return "copy";
-    case FJ_OP_ADD:
-      return "add";
-    case FJ_OP_SUB:
-      return "sub";
-    case FJ_OP_MUL:
-      return "mul";
-    case FJ_OP_DIV:
-      return "div";
-    case FJ_OP_NEG:
-      return "neg";
-    case FJ_OP_RELU:
-      return "relu";
-    case FJ_OP_RELU_GRAD:
-      return "reluGrad";
-    case FJ_OP_SUM:
-      return "sum";
-    case FJ_OP_BROADCAST_TO:
-      return "broadcastTo";
-    case FJ_OP_TRANSPOSE:
-      return "transpose";
-    case FJ_OP_MATMUL:
-      return "matmul";
-    default:
-      return 0;
+    case FJ_OP_FULL: return "full";
+    case FJ_OP_FUSED: return "fused";
+    case FJ_OP_COPY: return "copy";
+    case FJ_OP_ADD: return "add";
+    case FJ_OP_SUB: return "sub";
+    case FJ_OP_MUL: return "mul";
+    case FJ_OP_DIV: return "div";
+    case FJ_OP_NEG: return "neg";
+    case FJ_OP_POW: return "pow";
+    case FJ_OP_MAXIMUM: return "maximum";
+    case FJ_OP_MINIMUM: return "minimum";
+    case FJ_OP_ABS: return "abs";
+    case FJ_OP_SIGN: return "sign";
+    case FJ_OP_SQUARE: return "square";
+    case FJ_OP_SQRT: return "sqrt";
+    case FJ_OP_RSQRT: return "rsqrt";
+    case FJ_OP_RECIPROCAL: return "reciprocal";
+    case FJ_OP_EXP: return "exp";
+    case FJ_OP_EXPM1: return "expm1";
+    case FJ_OP_LOG: return "log";
+    case FJ_OP_LOG1P: return "log1p";
+    case FJ_OP_SIN: return "sin";
+    case FJ_OP_COS: return "cos";
+    case FJ_OP_ERF: return "erf";
+    case FJ_OP_CLAMP: return "clamp";
+    case FJ_OP_WHERE: return "where";
+    case FJ_OP_CAST: return "cast";
+    case FJ_OP_EQUAL: return "equal";
+    case FJ_OP_NOT_EQUAL: return "notEqual";
+    case FJ_OP_LESS: return "less";
+    case FJ_OP_LESS_EQUAL: return "lessEqual";
+    case FJ_OP_GREATER: return "greater";
+    case FJ_OP_GREATER_EQUAL: return "greaterEqual";
+    case FJ_OP_LOGICAL_AND: return "logicalAnd";
+    case FJ_OP_LOGICAL_OR: return "logicalOr";
+    case FJ_OP_RELU: return "relu";
+    case FJ_OP_RELU_GRAD: return "reluGrad";
+    case FJ_OP_LOGICAL_NOT: return "logicalNot";
+    case FJ_OP_SIGMOID: return "sigmoid";
+    case FJ_OP_TANH: return "tanh";
+    case FJ_OP_SILU: return "silu";
+    case FJ_OP_GELU: return "gelu";
+    case FJ_OP_SOFTPLUS: return "softplus";
+    case FJ_OP_HARDSWISH: return "hardswish";
+    case FJ_OP_RELU6: return "relu6";
+    case FJ_OP_LEAKY_RELU: return "leakyRelu";
+    case FJ_OP_ELU: return "elu";
+    case FJ_OP_SUM: return "sum";
+    case FJ_OP_MAX: return "max";
+    case FJ_OP_MIN: return "min";
+    case FJ_OP_PROD: return "prod";
+    case FJ_OP_PRODUCT_OF_OTHERS: return "productOfOthers";
+    case FJ_OP_ARG_MAX: return "argMax";
+    case FJ_OP_ARG_MIN: return "argMin";
+    case FJ_OP_CUM_SUM: return "cumSum";
+    case FJ_OP_TOP_K: return "topK";
+    case FJ_OP_BROADCAST_TO: return "broadcastTo";
+    case FJ_OP_TRANSPOSE: return "transpose";
+    case FJ_OP_MATMUL: return "matmul";
+    case FJ_OP_SLICE: return "slice";
+    case FJ_OP_PLACE: return "place";
+    case FJ_OP_CONCAT: return "concat";
+    case FJ_OP_GATHER: return "gather";
+    case FJ_OP_GATHER_GRAD: return "gatherGrad";
+    case FJ_OP_TAKE_ALONG_AXIS: return "takeAlongAxis";
+    case FJ_OP_PUT_ALONG_AXIS: return "putAlongAxis";
+    case FJ_OP_ONE_HOT: return "oneHot";
+    case FJ_OP_SOFTMAX: return "softmax";
+    case FJ_OP_SOFTMAX_GRAD: return "softmaxGrad";
+    case FJ_OP_LOG_SOFTMAX: return "logSoftmax";
+    case FJ_OP_LOG_SUM_EXP: return "logSumExp";
+    case FJ_OP_CROSS_ENTROPY: return "crossEntropy";
+    case FJ_OP_CROSS_ENTROPY_GRAD: return "crossEntropyGrad";
+    default: return 0;
   }
 }
 
@@ -79,12 +182,65 @@ static inline const char* fj_op_name(uint32_t opcode) {
 #define FJ_FUSED_MAX_INPUTS 12
 #define FJ_FUSED_WORDS 4
 
+/* How many registers an operation of a micro-program reads; -1 where it cannot be in one. */
+static inline int fj_micro_arity(uint32_t opcode) {
+  switch (opcode) {
+    case FJ_OP_FULL: return 0;
+    case FJ_OP_ADD: return 2;
+    case FJ_OP_SUB: return 2;
+    case FJ_OP_MUL: return 2;
+    case FJ_OP_DIV: return 2;
+    case FJ_OP_NEG: return 1;
+    case FJ_OP_POW: return 2;
+    case FJ_OP_MAXIMUM: return 2;
+    case FJ_OP_MINIMUM: return 2;
+    case FJ_OP_ABS: return 1;
+    case FJ_OP_SIGN: return 1;
+    case FJ_OP_SQUARE: return 1;
+    case FJ_OP_SQRT: return 1;
+    case FJ_OP_RSQRT: return 1;
+    case FJ_OP_RECIPROCAL: return 1;
+    case FJ_OP_EXP: return 1;
+    case FJ_OP_EXPM1: return 1;
+    case FJ_OP_LOG: return 1;
+    case FJ_OP_LOG1P: return 1;
+    case FJ_OP_SIN: return 1;
+    case FJ_OP_COS: return 1;
+    case FJ_OP_ERF: return 1;
+    case FJ_OP_CLAMP: return 1;
+    case FJ_OP_WHERE: return 3;
+    case FJ_OP_CAST: return 1;
+    case FJ_OP_EQUAL: return 2;
+    case FJ_OP_NOT_EQUAL: return 2;
+    case FJ_OP_LESS: return 2;
+    case FJ_OP_LESS_EQUAL: return 2;
+    case FJ_OP_GREATER: return 2;
+    case FJ_OP_GREATER_EQUAL: return 2;
+    case FJ_OP_LOGICAL_AND: return 2;
+    case FJ_OP_LOGICAL_OR: return 2;
+    case FJ_OP_RELU: return 1;
+    case FJ_OP_RELU_GRAD: return 2;
+    case FJ_OP_LOGICAL_NOT: return 1;
+    case FJ_OP_SIGMOID: return 1;
+    case FJ_OP_TANH: return 1;
+    case FJ_OP_SILU: return 1;
+    case FJ_OP_GELU: return 1;
+    case FJ_OP_SOFTPLUS: return 1;
+    case FJ_OP_HARDSWISH: return 1;
+    case FJ_OP_RELU6: return 1;
+    case FJ_OP_LEAKY_RELU: return 1;
+    case FJ_OP_ELU: return 1;
+    default: return -1;
+  }
+}
+
 /* Attribute structs. A tail (`i32[]`) follows its struct; its length comes from the instruction. */
 struct fj_full_attrs {
   float value;
+  int32_t integer;
   int32_t dtype;
 }; /* then int32_t shape[] */
-FJ_ATTRS_SIZE(fj_full_attrs, 8);
+FJ_ATTRS_SIZE(fj_full_attrs, 12);
 
 struct fj_fused_attrs {
   int32_t dtype;
@@ -101,6 +257,51 @@ struct fj_sum_attrs {
 };
 FJ_ATTRS_SIZE(fj_sum_attrs, 36);
 
+struct fj_max_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_max_attrs, 36);
+
+struct fj_min_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_min_attrs, 36);
+
+struct fj_prod_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_prod_attrs, 36);
+
+struct fj_product_of_others_attrs {
+  int32_t mask[8];
+};
+FJ_ATTRS_SIZE(fj_product_of_others_attrs, 32);
+
+struct fj_arg_max_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_arg_max_attrs, 4);
+
+struct fj_arg_min_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_arg_min_attrs, 4);
+
+struct fj_cum_sum_attrs {
+  int32_t axis;
+  int32_t reverse;
+};
+FJ_ATTRS_SIZE(fj_cum_sum_attrs, 8);
+
+struct fj_top_k_attrs {
+  int32_t k;
+  int32_t smallest;
+};
+FJ_ATTRS_SIZE(fj_top_k_attrs, 8);
+
 /* fj_transpose_attrs: only then int32_t perm[] */
 
 struct fj_matmul_attrs {
@@ -109,5 +310,65 @@ struct fj_matmul_attrs {
   int32_t activation;
 };
 FJ_ATTRS_SIZE(fj_matmul_attrs, 12);
+
+struct fj_slice_attrs {
+  int32_t starts[8];
+  int32_t steps[8];
+}; /* then int32_t shape[] */
+FJ_ATTRS_SIZE(fj_slice_attrs, 64);
+
+struct fj_place_attrs {
+  int32_t starts[8];
+  int32_t steps[8];
+  float value;
+}; /* then int32_t shape[] */
+FJ_ATTRS_SIZE(fj_place_attrs, 68);
+
+struct fj_concat_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_concat_attrs, 4);
+
+struct fj_gather_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_gather_attrs, 4);
+
+struct fj_gather_grad_attrs {
+  int32_t axis;
+  int32_t length;
+};
+FJ_ATTRS_SIZE(fj_gather_grad_attrs, 8);
+
+struct fj_take_along_axis_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_take_along_axis_attrs, 4);
+
+struct fj_put_along_axis_attrs {
+  int32_t axis;
+  int32_t length;
+};
+FJ_ATTRS_SIZE(fj_put_along_axis_attrs, 8);
+
+struct fj_one_hot_attrs {
+  int32_t depth;
+  int32_t dtype;
+};
+FJ_ATTRS_SIZE(fj_one_hot_attrs, 8);
+
+struct fj_cross_entropy_attrs {
+  float smoothing;
+  int32_t ignore_index;
+  int32_t log_probabilities;
+};
+FJ_ATTRS_SIZE(fj_cross_entropy_attrs, 12);
+
+struct fj_cross_entropy_grad_attrs {
+  float smoothing;
+  int32_t ignore_index;
+  int32_t log_probabilities;
+};
+FJ_ATTRS_SIZE(fj_cross_entropy_grad_attrs, 12);
 
 #endif

@@ -26,7 +26,10 @@ bool check_fused(Check& c) {
   const size_t instructions = c.tail_length(size) / FJ_FUSED_WORDS;
   for (size_t i = 0; i < instructions; i++) {
     const uint32_t head = code[i * FJ_FUSED_WORDS], registers = code[i * FJ_FUSED_WORDS + 1];
-    if (!c.expect((head >> 16) <= 1, "unknown lane in a micro-program")) return false;
+    if (!c.expect((head >> 16) <= 1, "unknown lane in a micro-program") ||
+        !c.expect(fj_micro_arity(head & 0xffff) >= 0, "an operation that no micro-program may hold")) {
+      return false;
+    }
     for (int shift = 0; shift < 32; shift += 8) {
       if (!c.expect(((registers >> shift) & 255) < static_cast<uint32_t>(attrs.registers), "no such register"))
         return false;

@@ -1,179 +1,321 @@
-// Fused elementwise micro-programs (see lib/ops/fused.ts for their encoding), full and copy.
+// Fused elementwise micro-programs (lib/ops/fused.ts has their encoding), full and copy.
 //
-// The output is walked in blocks of kBlock elements of its last dimension; every register holds one block, so all
-// intermediate results of a chain stay in the first-level cache and memory is read and written once.
-#include <cmath>
+// The output, read as one long row, is walked in blocks; a register holds one block, so all intermediate results of a
+// chain stay in the first-level cache and memory is read and written once. Every instruction is one call per block on
+// whole vectors (micro_ops.cc). What an instruction reads and writes need not be a register:
+//
+//   full      an input with as many elements as the output: its own memory, if its elements need no conversion
+//   number    an input of one element, or an immediate: a register filled once
+//   periodic  an input that repeats after P elements (a bias (P) added to (N, P)): P + one block of it are laid out
+//             once, and blocks read from the place where their period stands
+//   strided   any other broadcast: each block is put together from runs of the input; where one run covers the
+//             block, it is read in place
+//
+// and the last instruction writes straight to the output. That may be the memory of a `full` input: within an
+// instruction every element is read before it is written, and no other element is touched.
 #include <cstring>
 
 #include "kernel.h"
+#include "micro_ops.h"
+#include "simd/half.h"
+#include "simd/vec.h"
 
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int kBlock = 256;
+constexpr int kSlack = 16;                 // floats behind a register: runs are written in whole vectors
+constexpr int kStorage = 24 * (256 + 16);  // floats of all registers
+constexpr int kMaxPeriod = 256;
+constexpr int kPatterns = 12 * (kMaxPeriod + 512 + kSlack);
+constexpr int64_t kGrain = 1024;  // elements: threads share nothing smaller
 
-union Lane {
-  float f[kBlock];
-  int32_t i[kBlock];
+static_assert(kStorage >= FJ_FUSED_MAX_REGISTERS * (256 + kSlack), "registers do not fit");
+
+typedef int32_t Word __attribute__((may_alias));
+
+// Longer blocks where there are few registers: 6 x 1024, 12 x 512 or 24 x 256 floats.
+int block_length(int registers) { return registers <= 6 ? 1024 : registers <= 12 ? 512 : 256; }
+
+bool is_word(uint8_t dtype) { return dtype == FJ_FLOAT32 || dtype == FJ_INT32; }
+
+int64_t elements_of(const fj_value& value) {
+  int64_t count = 1;
+  for (int axis = 0; axis < value.rank; axis++) count *= value.dims[axis];
+  return count;
+}
+
+// n elements from `offset` on, converted to their lane; writes whole vectors.
+void load_elements(const Operand& x, int64_t offset, int n, float* d) {
+  Word* integers = reinterpret_cast<Word*>(d);
+  switch (x.value->dtype) {
+    case FJ_UINT8:
+    case FJ_BOOL:
+      for (int k = 0; k < n; k++) integers[k] = x.as<const uint8_t>()[offset + k];
+      break;
+    case FJ_FLOAT16:
+      for (int k = 0; k < n; k++) d[k] = float_from_half(x.as<const uint16_t>()[offset + k]);
+      break;
+    case FJ_BFLOAT16:
+      for (int k = 0; k < n; k++) d[k] = float_from_bfloat16(x.as<const uint16_t>()[offset + k]);
+      break;
+    default: {
+      const float* from = x.as<const float>() + offset;
+      int k = 0;
+      for (; k + kWidth <= n; k += kWidth) store(d + k, load(from + k));
+      if (k < n) store(d + k, load_masked(tail_mask(n - k), from + k));
+    }
+  }
+}
+
+void store_elements(const Operand& y, int64_t offset, int n, const float* from) {
+  const Word* integers = reinterpret_cast<const Word*>(from);
+  switch (y.value->dtype) {
+    case FJ_UINT8:
+    case FJ_BOOL:
+      for (int k = 0; k < n; k++) y.as<uint8_t>()[offset + k] = static_cast<uint8_t>(integers[k]);
+      break;
+    case FJ_FLOAT16:
+      for (int k = 0; k < n; k++) y.as<uint16_t>()[offset + k] = half_from_float(from[k]);
+      break;
+    case FJ_BFLOAT16:
+      for (int k = 0; k < n; k++) y.as<uint16_t>()[offset + k] = bfloat16_from_float(from[k]);
+      break;
+    default:
+      memcpy(y.as<float>() + offset, from, static_cast<size_t>(n) * 4);
+  }
+}
+
+// n copies of *value, in whole vectors.
+FJ_INLINE void splat(const float* value, int n, float* d) {
+  const Vec v = broadcast(*value);
+  for (int k = 0; k < n; k += kWidth) store(d + k, v);
+}
+
+enum class Access { kFull, kNumber, kPeriodic, kStrided };
+
+// How an input is read along the output's long row.
+struct Source {
+  Access access;
+  int64_t period;  // kPeriodic: elements
+  const float* pattern;
+  // kStrided: runs, innermost first, neighbours merged; a stride is 0 where the input is broadcast.
+  int rank;
+  int64_t dims[FJ_MAX_RANK], strides[FJ_MAX_RANK];
 };
 
-FJ_INLINE void load_block(const Operand& x, int64_t offset, bool splat, int n, Lane& out) {
-  const int64_t step = splat ? 0 : 1;
-  switch (x.value->dtype) {
-    case FJ_FLOAT32:
-    case FJ_INT32:
-      for (int k = 0; k < n; k++) out.i[k] = x.as<const int32_t>()[offset + k * step];
-      break;
-    case FJ_UINT8:
-    case FJ_BOOL:
-      for (int k = 0; k < n; k++) out.i[k] = x.as<const uint8_t>()[offset + k * step];
-      break;
-    default:
-      break;
+Source classify(const fj_value& x, const fj_value& y, int64_t count) {
+  Source s;
+  s.rank = 0;
+  s.period = elements_of(x);
+  s.pattern = nullptr;
+  s.access = s.period == count ? Access::kFull : s.period == 1 ? Access::kNumber : Access::kStrided;
+  if (s.access != Access::kStrided) return s;
+  int64_t stride = 1;
+  for (int axis = y.rank - 1; axis >= 0; axis--) {
+    const int from = axis - (y.rank - x.rank);
+    const int64_t dim = y.dims[axis], own = from < 0 ? 1 : x.dims[from];
+    if (dim == 1) continue;
+    const int64_t step = own == 1 ? 0 : stride;
+    stride *= own;
+    const int last = s.rank - 1;
+    if (last >= 0 && step == s.strides[last] * (s.strides[last] == 0 ? 0 : s.dims[last]) &&
+        (step != 0 || s.strides[last] == 0)) {
+      s.dims[last] *= dim;
+    } else {
+      s.dims[s.rank] = dim;
+      s.strides[s.rank++] = step;
+    }
   }
+  if (s.rank == 2 && s.strides[0] == 1 && s.period <= kMaxPeriod) s.access = Access::kPeriodic;
+  return s;
 }
 
-FJ_INLINE void store_block(const Operand& y, int64_t offset, int n, const Lane& in) {
-  switch (y.value->dtype) {
-    case FJ_FLOAT32:
-    case FJ_INT32:
-      memcpy(y.as<int32_t>() + offset, in.i, static_cast<size_t>(n) * 4);
-      break;
-    case FJ_UINT8:
-    case FJ_BOOL:
-      for (int k = 0; k < n; k++) y.as<uint8_t>()[offset + k] = static_cast<uint8_t>(in.i[k]);
-      break;
-    default:
-      break;
+// Elements [at, at + n) of the long row, into d or, where they lie together in memory as they are, in place.
+const float* gather(const Operand& x, const Source& s, int64_t at, int n, bool exact, float* d) {
+  int64_t index[FJ_MAX_RANK], offset = 0, rest = at;
+  for (int axis = 0; axis < s.rank; axis++) {
+    index[axis] = rest % s.dims[axis];
+    rest /= s.dims[axis];
+    offset += index[axis] * s.strides[axis];
   }
+  const bool word = is_word(x.value->dtype), runs = s.strides[0] != 0;
+  if (runs && word && exact && s.dims[0] - index[0] >= n) return x.as<const float>() + offset;
+  for (int done = 0; done < n;) {
+    const int64_t left = s.dims[0] - index[0];
+    const int length = left < n - done ? static_cast<int>(left) : n - done;
+    if (runs) {
+      load_elements(x, offset, length, d + done);
+    } else if (word) {
+      splat(x.as<const float>() + offset, length, d + done);
+    } else {
+      float value[kSlack];
+      load_elements(x, offset, 1, value);
+      splat(value, length, d + done);
+    }
+    done += length;
+    // The next run: on to the next index of the first outer dimension that has one.
+    offset -= index[0] * s.strides[0];
+    index[0] = 0;
+    for (int axis = 1; axis < s.rank; axis++) {
+      offset += s.strides[axis];
+      if (++index[axis] < s.dims[axis]) break;
+      offset -= s.dims[axis] * s.strides[axis];
+      index[axis] = 0;
+    }
+  }
+  return d;
 }
 
-#define FJ_EACH(expression)     \
-  for (int k = 0; k < n; k++) { \
-    expression;                 \
-  }
+struct Step {
+  MicroOp run;
+  uint8_t d, a, b, c;
+  const int32_t* words;
+};
 
-void execute(const int32_t* word, Lane* r, int n) {
-  const uint32_t head = static_cast<uint32_t>(word[0]), registers = static_cast<uint32_t>(word[1]);
-  Lane& d = r[registers & 255];
-  const Lane &a = r[(registers >> 8) & 255], &b = r[(registers >> 16) & 255];
-  const bool integer = (head >> 16) == 1;
-  switch (head & 0xffff) {
-    case FJ_OP_FULL:
-      FJ_EACH(d.i[k] = word[2])
-      break;
-    case FJ_OP_ADD:
-      if (integer) {
-        FJ_EACH(d.i[k] = a.i[k] + b.i[k])
-      } else {
-        FJ_EACH(d.f[k] = a.f[k] + b.f[k])
-      }
-      break;
-    case FJ_OP_SUB:
-      if (integer) {
-        FJ_EACH(d.i[k] = a.i[k] - b.i[k])
-      } else {
-        FJ_EACH(d.f[k] = a.f[k] - b.f[k])
-      }
-      break;
-    case FJ_OP_MUL:
-      if (integer) {
-        FJ_EACH(d.i[k] = a.i[k] * b.i[k])
-      } else {
-        FJ_EACH(d.f[k] = a.f[k] * b.f[k])
-      }
-      break;
-    case FJ_OP_DIV:
-      FJ_EACH(d.f[k] = a.f[k] / b.f[k])
-      break;
-    case FJ_OP_NEG:
-      FJ_EACH(d.f[k] = -a.f[k])
-      break;
-    case FJ_OP_RELU:
-      FJ_EACH(d.f[k] = a.f[k] > 0 ? a.f[k] : 0)
-      break;
-    case FJ_OP_RELU_GRAD:
-      FJ_EACH(d.f[k] = b.f[k] > 0 ? a.f[k] : 0)
-      break;
-    default:
-      break;
+// Decodes the instructions. A number that heads the program and whose register nothing else writes is set here once.
+int prepare(const int32_t* code, int instructions, int fill, float* const* registers, Step* steps) {
+  int writes[FJ_FUSED_MAX_REGISTERS] = {};
+  for (int i = 0; i < instructions; i++) writes[code[i * FJ_FUSED_WORDS + 1] & 255]++;
+  int count = 0;
+  for (int i = 0; i < instructions; i++) {
+    const int32_t* word = code + i * FJ_FUSED_WORDS;
+    const uint32_t head = static_cast<uint32_t>(word[0]), r = static_cast<uint32_t>(word[1]);
+    const MicroOp run = find_micro_op(head & 0xffff, head >> 16);
+    const Step step = {run, uint8_t(r), uint8_t(r >> 8), uint8_t(r >> 16), uint8_t(r >> 24), word + 2};
+    if ((head & 0xffff) == FJ_OP_FULL && count == 0 && writes[step.d] == 1) {
+      run(registers[step.d], nullptr, nullptr, nullptr, fill, step.words);
+    } else {
+      steps[count++] = step;
+    }
   }
+  return count;
 }
 
-// Element offset of row `row` of an input broadcast to the output's shape (rows: all but the last dimension).
-FJ_INLINE int64_t row_offset(const fj_value& x, const fj_value& y, int64_t row) {
-  int64_t offset = 0, stride = x.rank > 0 ? x.dims[x.rank - 1] : 1;
-  for (int axis = y.rank - 2, from = x.rank - 2; axis >= 0; axis--, from--) {
-    const int64_t index = row % y.dims[axis];
-    row /= y.dims[axis];
-    if (from < 0) continue;
-    if (x.dims[from] != 1) offset += index * stride;
-    stride *= x.dims[from];
-  }
-  return offset;
-}
+constexpr int kMaxSteps = 64;
 
 void run_fused(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_fused_attrs>();
-  const fj_value& y = *call.out[0].value;
-  const int32_t* code = call.tail(sizeof(fj_fused_attrs));
-  const int instructions = static_cast<int>((call.attr_bytes - sizeof(fj_fused_attrs)) / (4 * FJ_FUSED_WORDS));
-  const int64_t columns = y.rank > 0 ? y.dims[y.rank - 1] : 1;
-  if (y.bytes == 0) return;
-  int64_t rows = 1;
-  for (int axis = 0; axis + 1 < y.rank; axis++) rows *= y.dims[axis];
-  const int64_t blocks = (columns + kBlock - 1) / kBlock;
-  const Range range = split(rows * blocks, team);
-  Lane registers[FJ_FUSED_MAX_REGISTERS];
-  for (int64_t item = range.begin; item < range.end; item++) {
-    const int64_t row = item / blocks, column = item % blocks * kBlock;
-    const int n = static_cast<int>(columns - column < kBlock ? columns - column : kBlock);
-    for (int i = 0; i < call.n_in; i++) {
-      const fj_value& x = *call.in[i].value;
-      const bool splat = x.rank == 0 || x.dims[x.rank - 1] == 1;
-      load_block(call.in[i], row_offset(x, y, row) + (splat ? 0 : column), splat, n, registers[i]);
+  const Operand& out = call.out[0];
+  const int64_t count = elements_of(*out.value);
+  const Range range = split(count, team, kGrain);
+  if (range.begin >= range.end) return;
+  const int block = block_length(attrs.registers);
+  const int fill = static_cast<int>(smaller((range.end - range.begin + kWidth - 1) / kWidth * kWidth, block));
+
+  alignas(64) float storage[kStorage];
+  alignas(64) float patterns[kPatterns];
+  float* registers[FJ_FUSED_MAX_REGISTERS];
+  for (int i = 0; i < attrs.registers; i++) registers[i] = storage + i * (block + kSlack);
+  const float* place[FJ_FUSED_MAX_REGISTERS];  // where a register's block is read
+  for (int i = 0; i < FJ_FUSED_MAX_REGISTERS; i++) place[i] = registers[i < attrs.registers ? i : 0];
+
+  Source sources[FJ_FUSED_MAX_INPUTS];
+  float* free_pattern = patterns;
+  for (int i = 0; i < call.n_in; i++) {
+    Source& s = sources[i];
+    s = classify(*call.in[i].value, *out.value, count);
+    if (s.access == Access::kNumber) {
+      load_elements(call.in[i], 0, 1, registers[i]);
+      splat(registers[i], fill, registers[i]);
+    } else if (s.access == Access::kPeriodic) {
+      s.pattern = free_pattern;
+      const int period = static_cast<int>(s.period), length = period + fill;
+      load_elements(call.in[i], 0, period, free_pattern);
+      for (int k = period; k < length; k++) free_pattern[k] = free_pattern[k - period];
+      free_pattern += kMaxPeriod + block + kSlack;
     }
-    for (int i = 0; i < instructions; i++) execute(code + i * FJ_FUSED_WORDS, registers, n);
-    store_block(call.out[0], row * columns + column, n, registers[attrs.result]);
   }
+
+  Step steps[kMaxSteps];
+  const int instructions = static_cast<int>((call.attr_bytes - sizeof(fj_fused_attrs)) / (4 * FJ_FUSED_WORDS));
+  const int step_count = prepare(call.tail(sizeof(fj_fused_attrs)), instructions, fill, registers, steps);
+  const bool direct = is_word(out.value->dtype) && step_count > 0 && steps[step_count - 1].d == attrs.result;
+
+  for (int64_t at = range.begin; at < range.end; at += block) {
+    const int n = static_cast<int>(smaller(block, range.end - at));
+    const int padded = (n + kWidth - 1) / kWidth * kWidth;
+    const bool exact = n == padded;
+    for (int i = 0; i < call.n_in; i++) {
+      const Operand& x = call.in[i];
+      switch (sources[i].access) {
+        case Access::kFull:
+          if (exact && is_word(x.value->dtype)) {
+            place[i] = x.as<const float>() + at;
+          } else {
+            load_elements(x, at, n, registers[i]);
+            place[i] = registers[i];
+          }
+          break;
+        case Access::kPeriodic:
+          place[i] = sources[i].pattern + at % sources[i].period;
+          break;
+        case Access::kStrided:
+          place[i] = gather(x, sources[i], at, n, exact, registers[i]);
+          break;
+        default:
+          break;
+      }
+    }
+    const int inside = direct && exact ? step_count - 1 : step_count;
+    for (int i = 0; i < inside; i++) {
+      const Step& s = steps[i];
+      s.run(registers[s.d], place[s.a], place[s.b], place[s.c], padded, s.words);
+    }
+    if (inside < step_count) {
+      const Step& s = steps[inside];
+      s.run(out.as<float>() + at, place[s.a], place[s.b], place[s.c], padded, s.words);
+    } else {
+      store_elements(out, at, n, place[attrs.result]);
+    }
+  }
+}
+
+// Every instruction has an implementation for its lane.
+bool supports_fused(const Call& call) {
+  const int32_t* code = call.tail(sizeof(fj_fused_attrs));
+  const size_t instructions = (call.attr_bytes - sizeof(fj_fused_attrs)) / (4 * FJ_FUSED_WORDS);
+  if (instructions > kMaxSteps) return false;
+  for (size_t i = 0; i < instructions; i++) {
+    const uint32_t head = static_cast<uint32_t>(code[i * FJ_FUSED_WORDS]);
+    if (find_micro_op(head & 0xffff, head >> 16) == nullptr) return false;
+  }
+  return true;
 }
 
 void run_copy(const Call& call, Team& team) {
   const Range range = split(static_cast<int64_t>(call.out[0].value->bytes), team, FJ_ALIGNMENT);
-  memcpy(call.out[0].as<uint8_t>() + range.begin, call.in[0].as<const uint8_t>() + range.begin,
-         static_cast<size_t>(range.end - range.begin));
+  if (range.begin >= range.end) return;
+  memmove(call.out[0].as<uint8_t>() + range.begin, call.in[0].as<const uint8_t>() + range.begin,
+          static_cast<size_t>(range.end - range.begin));
 }
 
 void run_full(const Call& call, Team& team) {
-  const float value = call.attrs<fj_full_attrs>().value;
+  const auto& attrs = call.attrs<fj_full_attrs>();
   const Operand& y = call.out[0];
-  int64_t count = 1;
-  for (int axis = 0; axis < y.value->rank; axis++) count *= y.value->dims[axis];
-  const Range range = split(count, team, 16);
-  for (int64_t k = range.begin; k < range.end; k++) {
-    switch (y.value->dtype) {
-      case FJ_FLOAT32:
-        y.as<float>()[k] = value;
-        break;
-      case FJ_INT32:
-        y.as<int32_t>()[k] = static_cast<int32_t>(value);
-        break;
-      default:
-        y.as<uint8_t>()[k] = static_cast<uint8_t>(value);
-        break;
-    }
+  const Range range = split(elements_of(*y.value), team, kGrain);
+  if (range.begin >= range.end) return;
+  alignas(64) float block[kGrain];
+  const int fill = static_cast<int>(smaller(kGrain, range.end - range.begin));
+  const bool integer = y.value->dtype == FJ_INT32 || y.value->dtype == FJ_UINT8 || y.value->dtype == FJ_BOOL;
+  float value = attrs.value;
+  if (integer) memcpy(&value, &attrs.integer, 4);
+  for (int k = 0; k < fill; k++) block[k] = value;
+  for (int64_t at = range.begin; at < range.end; at += kGrain) {
+    store_elements(y, at, static_cast<int>(smaller(kGrain, range.end - at)), block);
   }
 }
 
 }  // namespace
 
 void register_elementwise(KernelTable& table) {
-  table.add({FJ_OP_FUSED, 0, "fused", run_fused, nullptr, nullptr});
+  table.add({FJ_OP_FUSED, 0, "fused", run_fused, nullptr, supports_fused});
   table.add({FJ_OP_COPY, 0, "copy", run_copy, nullptr, nullptr});
   table.add({FJ_OP_FULL, 0, "full", run_full, nullptr, nullptr});
-  const int kMicroOps[] = {FJ_OP_ADD, FJ_OP_SUB,  FJ_OP_MUL,       FJ_OP_DIV,
-                           FJ_OP_NEG, FJ_OP_RELU, FJ_OP_RELU_GRAD, FJ_OP_BROADCAST_TO};
-  for (int op : kMicroOps) table.micro_op[op] = true;
+  for (int op = 0; op < FJ_OP_LIMIT; op++) {
+    table.micro_op[op] = find_micro_op(op, 0) != nullptr || find_micro_op(op, 1) != nullptr;
+  }
+  table.micro_op[FJ_OP_FULL] = false;         // has a kernel of its own
+  table.micro_op[FJ_OP_BROADCAST_TO] = true;  // done while inputs are loaded
 }
 
 }  // namespace forja::FJ_ISA

@@ -5,6 +5,7 @@ namespace forja::FJ_ISA {
 
 void register_axis(KernelTable&);
 void register_cross_entropy(KernelTable&);
+void register_ceilings(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_indexing(KernelTable&);
 void register_matmul(KernelTable&);
@@ -16,6 +17,7 @@ void register_softmax(KernelTable&);
 void register_kernels(KernelTable& table) {
   register_axis(table);
   register_cross_entropy(table);
+  register_ceilings(table);
   register_elementwise(table);
   register_indexing(table);
   register_matmul(table);

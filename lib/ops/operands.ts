@@ -1,0 +1,27 @@
+/** Operations of one and two operands on what users write: tensors and numbers. */
+import { type DType, isFloat } from '../dtype.js'
+import { ForjaError } from '../errors.js'
+import type { Tensor } from '../tensor.js'
+import { apply, asTensor, type TensorLike } from './apply.js'
+import type { Op } from './registry.js'
+
+/** `op` on two operands of which either may be a number. */
+export function binary(op: Op<Record<never, never>>, a: TensorLike, b: TensorLike): Tensor {
+  const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'float32'
+  return apply(op, [operand(op.name, a, dtype), operand(op.name, b, dtype)], {})
+}
+
+/** `x` as a tensor of `dtype`; ERR_DTYPE for a number that dtype cannot hold. */
+export function operand(what: string, x: TensorLike, dtype: DType): Tensor {
+  if (typeof x === 'number' && !isFloat(dtype) && !Number.isInteger(x)) {
+    throw new ForjaError('ERR_DTYPE', `${what}: the other operand is ${dtype}, which cannot hold ${x}`, {
+      hint: "use cast(x, 'float32')",
+    })
+  }
+  return asTensor(x, dtype)
+}
+
+/** `op` on one operand. */
+export function unary(op: Op<Record<never, never>>, x: TensorLike): Tensor {
+  return apply(op, [asTensor(x, 'float32')], {})
+}
