@@ -96,9 +96,11 @@ enum fj_opcode {
   FJ_OP_LOG_SUM_EXP = 211,
   FJ_OP_CROSS_ENTROPY = 212,
   FJ_OP_CROSS_ENTROPY_GRAD = 213,
+  FJ_OP_SGD_UPDATE = 224,
+  FJ_OP_ADAM_UPDATE = 225,
 };
 
-#define FJ_OP_LIMIT 214
+#define FJ_OP_LIMIT 226
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -273,6 +275,10 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "crossEntropy";
     case FJ_OP_CROSS_ENTROPY_GRAD:
       return "crossEntropyGrad";
+    case FJ_OP_SGD_UPDATE:
+      return "sgdUpdate";
+    case FJ_OP_ADAM_UPDATE:
+      return "adamUpdate";
     default:
       return 0;
   }
@@ -283,6 +289,12 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
   if (opcode == FJ_OP_FUSED) return 1;
   if (opcode == FJ_OP_BATCH_NORM && output == 0 && input == 0) return 1;
   if (opcode == FJ_OP_BATCH_NORM_GRAD && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_SGD_UPDATE && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_SGD_UPDATE && output == 1 && input == 4) return 1;
+  if (opcode == FJ_OP_ADAM_UPDATE && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_ADAM_UPDATE && output == 1 && input == 4) return 1;
+  if (opcode == FJ_OP_ADAM_UPDATE && output == 2 && input == 5) return 1;
+  if (opcode == FJ_OP_ADAM_UPDATE && output == 3 && input == 6) return 1;
   return 0;
 }
 
@@ -601,5 +613,22 @@ struct fj_cross_entropy_grad_attrs {
   int32_t log_probabilities;
 };
 FJ_ATTRS_SIZE(fj_cross_entropy_grad_attrs, 12);
+
+struct fj_sgd_update_attrs {
+  float momentum;
+  float dampening;
+  float weight_decay;
+  int32_t nesterov;
+};
+FJ_ATTRS_SIZE(fj_sgd_update_attrs, 16);
+
+struct fj_adam_update_attrs {
+  float rate1;
+  float rate2;
+  float eps;
+  float weight_decay;
+  int32_t decoupled;
+};
+FJ_ATTRS_SIZE(fj_adam_update_attrs, 20);
 
 #endif
