@@ -76,6 +76,13 @@ export function addonPath(): string {
   return load().path
 }
 
+/** Never `require`, which would run a file that does not end in .node as JavaScript. */
+function openAddon(path: string): Addon {
+  const module = { exports: {} as Addon }
+  process.dlopen(module, path)
+  return module.exports
+}
+
 function load(): { addon: Addon; path: string } {
   if (loaded) return loaded
   const require = createRequire(import.meta.url)
@@ -95,11 +102,11 @@ function load(): { addon: Addon; path: string } {
     }
   }
   loaded = given
-    ? attempt(`FORJA_NATIVE_PATH=${given}`, () => ({ addon: require(resolve(given)) as Addon, path: resolve(given) }))
+    ? attempt(`FORJA_NATIVE_PATH=${given}`, () => ({ addon: openAddon(resolve(given)), path: resolve(given) }))
     : attempt(`local build under ${root}/build`, () => {
         const bindings = require('bindings') as (options: object) => Addon & { path: string }
         const path = bindings({ bindings: 'forja.node', module_root: root, path: true }) as unknown as string
-        return { addon: require(path) as Addon, path }
+        return { addon: openAddon(path), path }
       })
   if (!loaded) {
     throw new ForjaError(

@@ -81,71 +81,143 @@ enum fj_opcode {
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
   switch (opcode) {
-    case FJ_OP_FULL: return "full";
-    case FJ_OP_FUSED: return "fused";
-    case FJ_OP_COPY: return "copy";
-    case FJ_OP_ADD: return "add";
-    case FJ_OP_SUB: return "sub";
-    case FJ_OP_MUL: return "mul";
-    case FJ_OP_DIV: return "div";
-    case FJ_OP_NEG: return "neg";
-    case FJ_OP_POW: return "pow";
-    case FJ_OP_MAXIMUM: return "maximum";
-    case FJ_OP_MINIMUM: return "minimum";
-    case FJ_OP_ABS: return "abs";
-    case FJ_OP_SIGN: return "sign";
-    case FJ_OP_SQUARE: return "square";
-    case FJ_OP_SQRT: return "sqrt";
-    case FJ_OP_RSQRT: return "rsqrt";
-    case FJ_OP_RECIPROCAL: return "reciprocal";
-    case FJ_OP_EXP: return "exp";
-    case FJ_OP_EXPM1: return "expm1";
-    case FJ_OP_LOG: return "log";
-    case FJ_OP_LOG1P: return "log1p";
-    case FJ_OP_SIN: return "sin";
-    case FJ_OP_COS: return "cos";
-    case FJ_OP_ERF: return "erf";
-    case FJ_OP_CLAMP: return "clamp";
-    case FJ_OP_WHERE: return "where";
-    case FJ_OP_CAST: return "cast";
-    case FJ_OP_EQUAL: return "equal";
-    case FJ_OP_NOT_EQUAL: return "notEqual";
-    case FJ_OP_LESS: return "less";
-    case FJ_OP_LESS_EQUAL: return "lessEqual";
-    case FJ_OP_GREATER: return "greater";
-    case FJ_OP_GREATER_EQUAL: return "greaterEqual";
-    case FJ_OP_LOGICAL_AND: return "logicalAnd";
-    case FJ_OP_LOGICAL_OR: return "logicalOr";
-    case FJ_OP_RELU: return "relu";
-    case FJ_OP_RELU_GRAD: return "reluGrad";
-    case FJ_OP_LOGICAL_NOT: return "logicalNot";
-    case FJ_OP_SIGMOID: return "sigmoid";
-    case FJ_OP_TANH: return "tanh";
-    case FJ_OP_SILU: return "silu";
-    case FJ_OP_GELU: return "gelu";
-    case FJ_OP_SOFTPLUS: return "softplus";
-    case FJ_OP_HARDSWISH: return "hardswish";
-    case FJ_OP_RELU6: return "relu6";
-    case FJ_OP_LEAKY_RELU: return "leakyRelu";
-    case FJ_OP_ELU: return "elu";
-    case FJ_OP_SUM: return "sum";
-    case FJ_OP_BROADCAST_TO: return "broadcastTo";
-    case FJ_OP_TRANSPOSE: return "transpose";
-    case FJ_OP_MATMUL: return "matmul";
-    case FJ_OP_CONV2D: return "conv2d";
-    case FJ_OP_CONV2D_GRAD_INPUT: return "conv2dGradInput";
-    case FJ_OP_CONV2D_GRAD_WEIGHT: return "conv2dGradWeight";
-    case FJ_OP_IM2COL: return "im2col";
-    case FJ_OP_COL2IM: return "col2im";
-    case FJ_OP_MAX_POOL2D: return "maxPool2d";
-    case FJ_OP_MAX_POOL2D_GRAD: return "maxPool2dGrad";
-    case FJ_OP_MAX_POOL2D_GATHER: return "maxPool2dGather";
-    case FJ_OP_AVG_POOL2D: return "avgPool2d";
-    case FJ_OP_AVG_POOL2D_GRAD: return "avgPool2dGrad";
-    case FJ_OP_BATCH_NORM: return "batchNorm";
-    case FJ_OP_BATCH_NORM_GRAD: return "batchNormGrad";
-    default: return 0;
+    case FJ_OP_FULL:
+      return "full";
+    case FJ_OP_FUSED:
+      return "fused";
+    case FJ_OP_COPY:
+      return "copy";
+    case FJ_OP_ADD:
+      return "add";
+    case FJ_OP_SUB:
+      return "sub";
+    case FJ_OP_MUL:
+      return "mul";
+    case FJ_OP_DIV:
+      return "div";
+    case FJ_OP_NEG:
+      return "neg";
+    case FJ_OP_POW:
+      return "pow";
+    case FJ_OP_MAXIMUM:
+      return "maximum";
+    case FJ_OP_MINIMUM:
+      return "minimum";
+    case FJ_OP_ABS:
+      return "abs";
+    case FJ_OP_SIGN:
+      return "sign";
+    case FJ_OP_SQUARE:
+      return "square";
+    case FJ_OP_SQRT:
+      return "sqrt";
+    case FJ_OP_RSQRT:
+      return "rsqrt";
+    case FJ_OP_RECIPROCAL:
+      return "reciprocal";
+    case FJ_OP_EXP:
+      return "exp";
+    case FJ_OP_EXPM1:
+      return "expm1";
+    case FJ_OP_LOG:
+      return "log";
+    case FJ_OP_LOG1P:
+      return "log1p";
+    case FJ_OP_SIN:
+      return "sin";
+    case FJ_OP_COS:
+      return "cos";
+    case FJ_OP_ERF:
+      return "erf";
+    case FJ_OP_CLAMP:
+      return "clamp";
+    case FJ_OP_WHERE:
+      return "where";
+    case FJ_OP_CAST:
+      return "cast";
+    case FJ_OP_EQUAL:
+      return "equal";
+    case FJ_OP_NOT_EQUAL:
+      return "notEqual";
+    case FJ_OP_LESS:
+      return "less";
+    case FJ_OP_LESS_EQUAL:
+      return "lessEqual";
+    case FJ_OP_GREATER:
+      return "greater";
+    case FJ_OP_GREATER_EQUAL:
+      return "greaterEqual";
+    case FJ_OP_LOGICAL_AND:
+      return "logicalAnd";
+    case FJ_OP_LOGICAL_OR:
+      return "logicalOr";
+    case FJ_OP_RELU:
+      return "relu";
+    case FJ_OP_RELU_GRAD:
+      return "reluGrad";
+    case FJ_OP_LOGICAL_NOT:
+      return "logicalNot";
+    case FJ_OP_SIGMOID:
+      return "sigmoid";
+    case FJ_OP_TANH:
+      return "tanh";
+    case FJ_OP_SILU:
+      return "silu";
+    case FJ_OP_GELU:
+      return "gelu";
+    case FJ_OP_SOFTPLUS:
+      return "softplus";
+    case FJ_OP_HARDSWISH:
+      return "hardswish";
+    case FJ_OP_RELU6:
+      return "relu6";
+    case FJ_OP_LEAKY_RELU:
+      return "leakyRelu";
+    case FJ_OP_ELU:
+      return "elu";
+    case FJ_OP_SUM:
+      return "sum";
+    case FJ_OP_BROADCAST_TO:
+      return "broadcastTo";
+    case FJ_OP_TRANSPOSE:
+      return "transpose";
+    case FJ_OP_MATMUL:
+      return "matmul";
+    case FJ_OP_CONV2D:
+      return "conv2d";
+    case FJ_OP_CONV2D_GRAD_INPUT:
+      return "conv2dGradInput";
+    case FJ_OP_CONV2D_GRAD_WEIGHT:
+      return "conv2dGradWeight";
+    case FJ_OP_IM2COL:
+      return "im2col";
+    case FJ_OP_COL2IM:
+      return "col2im";
+    case FJ_OP_MAX_POOL2D:
+      return "maxPool2d";
+    case FJ_OP_MAX_POOL2D_GRAD:
+      return "maxPool2dGrad";
+    case FJ_OP_MAX_POOL2D_GATHER:
+      return "maxPool2dGather";
+    case FJ_OP_AVG_POOL2D:
+      return "avgPool2d";
+    case FJ_OP_AVG_POOL2D_GRAD:
+      return "avgPool2dGrad";
+    case FJ_OP_BATCH_NORM:
+      return "batchNorm";
+    case FJ_OP_BATCH_NORM_GRAD:
+      return "batchNormGrad";
+    default:
+      return 0;
   }
+}
+
+/* Whether an instruction may write this output over this input, both in exactly one place. */
+static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input) {
+  if (opcode == FJ_OP_FUSED) return 1;
+  if (opcode == FJ_OP_BATCH_NORM && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_BATCH_NORM_GRAD && output == 0 && input == 0) return 1;
+  return 0;
 }
 
 /* Kernel variants; 0 lets the backend choose. */

@@ -4,6 +4,7 @@
 namespace forja::FJ_ISA {
 
 void register_ceilings(KernelTable&);
+void register_conv(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_matmul(KernelTable&);
 void register_norm(KernelTable&);
@@ -13,6 +14,7 @@ void register_shape(KernelTable&);
 
 void register_kernels(KernelTable& table) {
   register_ceilings(table);
+  register_conv(table);
   register_elementwise(table);
   register_matmul(table);
   register_norm(table);
