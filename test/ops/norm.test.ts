@@ -12,7 +12,7 @@ import {
 } from '../helpers/compare.js'
 
 const running = (test: GoldenCase, name: string) => goldenTensor(test.state![name]!)
-const cases = (training: boolean) => goldenCases('batchNorm').filter((c) => (c.attrs.training as boolean) === training)
+const cases = (training: boolean) => goldenCases('batchNorm').filter((c) => Object.is(c.attrs.training, training))
 
 describe.each(['cpu', 'reference'])('golden on %s', (device) => {
   it.each(cases(false))('$name', (test) =>
@@ -48,7 +48,12 @@ describe.each(['cpu', 'reference'])('golden on %s', (device) => {
     checkGolden(test, ({ x, gamma, beta }, attrs) => fj.layerNorm(x!, { gamma, beta, ...(attrs as object) }), device),
   )
   it.each(goldenCases('groupNorm'))('$name', (test) =>
-    checkGolden(test, ({ x, gamma, beta }, attrs) => fj.groupNorm(x!, { gamma, beta, ...(attrs as never) }), device),
+    checkGolden(
+      test,
+      ({ x, gamma, beta }, attrs) =>
+        fj.groupNorm(x!, { gamma, beta, groups: attrs.groups as unknown as number, ...(attrs as object) }),
+      device,
+    ),
   )
   it.each(goldenCases('localResponseNorm'))('$name', (test) =>
     checkGolden(test, ({ x }, attrs) => fj.localResponseNorm(x!, attrs as never), device),
