@@ -6,7 +6,6 @@ import { add, div, minimum, mul } from '../ops/elementwise.js'
 import { abs, sqrt, square } from '../ops/math.js'
 import { sum } from '../ops/reduce.js'
 import type { Tensor } from '../tensor.js'
-import { Variable } from '../variable.js'
 import { checkRate } from './optimizer.js'
 
 /** rate · Σ |p| over all elements of all parameters, a scalar to add to a loss. */
@@ -36,6 +35,5 @@ function total(tensors: readonly Tensor[], who: string, of: (x: Tensor) => Tenso
   if (!Array.isArray(tensors) || tensors.length === 0) {
     throw new ForjaError('ERR_ARGUMENT', `${who}: an array with at least one tensor was expected`)
   }
-  // Sums do not care about the order of axes: variables are read as they lie in memory.
-  return tensors.map((x) => sum(of(x instanceof Variable ? x.storage : x))).reduce((a, b) => add(a, b))
+  return tensors.map((x) => sum(of(x))).reduce((a, b) => add(a, b))
 }
