@@ -51,10 +51,11 @@ export {
   square,
 } from './ops/math.js'
 export { linear, matmul } from './ops/matmul.js'
+export { type DropoutOptions, dropout, type RandomOptions, rand, randint, randn } from './ops/random.js'
 export { sum } from './ops/reduce.js'
 export { broadcastTo, reshape, transpose } from './ops/shape.js'
+export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
-export { setSeed } from './runtime/random_state.js'
 export { Tensor } from './tensor.js'
 export { Variable, type VariableOptions, variable } from './variable.js'

@@ -62,9 +62,10 @@ enum fj_opcode {
   FJ_OP_BROADCAST_TO = 81,
   FJ_OP_TRANSPOSE = 82,
   FJ_OP_MATMUL = 96,
+  FJ_OP_RANDOM = 216,
 };
 
-#define FJ_OP_LIMIT 97
+#define FJ_OP_LIMIT 217
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -120,6 +121,7 @@ static inline const char* fj_op_name(uint32_t opcode) {
     case FJ_OP_BROADCAST_TO: return "broadcastTo";
     case FJ_OP_TRANSPOSE: return "transpose";
     case FJ_OP_MATMUL: return "matmul";
+    case FJ_OP_RANDOM: return "random";
     default: return 0;
   }
 }
@@ -132,6 +134,12 @@ static inline const char* fj_op_name(uint32_t opcode) {
 /* Values of the attribute `activation`. */
 #define FJ_ACTIVATION_NONE 0
 #define FJ_ACTIVATION_RELU 1
+
+/* Values of the attribute `kind` of random. */
+#define FJ_RANDOM_UNIFORM 0
+#define FJ_RANDOM_NORMAL 1
+#define FJ_RANDOM_INTEGER 2
+#define FJ_RANDOM_MASK 3
 
 /* Limits of a fused micro-program. */
 #define FJ_FUSED_MAX_REGISTERS 24
@@ -221,5 +229,13 @@ struct fj_matmul_attrs {
   int32_t activation;
 };
 FJ_ATTRS_SIZE(fj_matmul_attrs, 12);
+
+struct fj_random_attrs {
+  int32_t kind;
+  int32_t stream;
+  int32_t low;
+  int32_t range;
+}; /* then int32_t shape[] */
+FJ_ATTRS_SIZE(fj_random_attrs, 16);
 
 #endif

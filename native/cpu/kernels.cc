@@ -6,6 +6,7 @@ namespace forja::FJ_ISA {
 void register_ceilings(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_matmul(KernelTable&);
+void register_random(KernelTable&);
 void register_reduce(KernelTable&);
 void register_shape(KernelTable&);
 
@@ -13,6 +14,7 @@ void register_kernels(KernelTable& table) {
   register_ceilings(table);
   register_elementwise(table);
   register_matmul(table);
+  register_random(table);
   register_reduce(table);
   register_shape(table);
 }
