@@ -10,7 +10,8 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int kCounters = 16;          // made at once
+constexpr int kCounters = 32;  // made at once
+constexpr int kVectors = kCounters / kWidth;
 constexpr int kChunk = 4 * kCounters;  // elements
 
 // The four words of kCounters counters, words[w][i] of counter `first` + i.
@@ -18,36 +19,67 @@ struct Words {
   uint32_t w[4][kCounters];
 };
 
+struct Product {
+  VecI high, low;
+};
+
+// The 64-bit products of 32-bit lanes with one number: even and odd lanes apart, then sorted into halves.
+FJ_INLINE Product multiply_wide(VecI a, uint32_t b) {
+#if defined(FJ_ISA_avx512)
+  const __m512i factor = _mm512_set1_epi32(static_cast<int>(b));
+  const __m512i even = _mm512_mul_epu32(a.v, factor), odd = _mm512_mul_epu32(_mm512_srli_epi64(a.v, 32), factor);
+  return {{_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd)},
+          {_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32))}};
+#elif defined(FJ_ISA_avx2)
+  const __m256i factor = _mm256_set1_epi32(static_cast<int>(b));
+  const __m256i even = _mm256_mul_epu32(a.v, factor), odd = _mm256_mul_epu32(_mm256_srli_epi64(a.v, 32), factor);
+  return {{_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa)},
+          {_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa)}};
+#else
+  Product product = {broadcast_int(0), broadcast_int(0)};
+  for (int i = 0; i < kWidth; i++) {
+    const uint64_t wide = uint64_t{static_cast<uint32_t>(a.v[i])} * b;
+    product.high.v[i] = static_cast<int32_t>(wide >> 32);
+    product.low.v[i] = static_cast<int32_t>(static_cast<uint32_t>(wide));
+  }
+  return product;
+#endif
+}
+
+FJ_INLINE VecI load_words(const uint32_t* p) { return load_int(reinterpret_cast<const int32_t*>(p)); }
+FJ_INLINE void store_words(uint32_t* p, VecI x) { store_int(reinterpret_cast<int32_t*>(p), x); }
+FJ_INLINE VecI splat(uint32_t x) { return broadcast_int(static_cast<int32_t>(x)); }
+
 // state: seed low, seed high, draw, domain.
 void philox(uint32_t first, uint32_t stream, const uint32_t* state, Words& words) {
-  uint32_t c0[kCounters], c1[kCounters], c2[kCounters], c3[kCounters];
-  for (int i = 0; i < kCounters; i++) {
-    c0[i] = first + static_cast<uint32_t>(i);
-    c1[i] = stream;
-    c2[i] = state[2];
-    c3[i] = state[3];
-  }
+  VecI c0[kVectors], c1[kVectors], c2[kVectors], c3[kVectors];
+  unroll<kVectors>([&](auto v) FJ_LAMBDA {
+    c0[v] = splat(first + static_cast<uint32_t>(v * kWidth)) + lane_index();
+    c1[v] = splat(stream);
+    c2[v] = splat(state[2]);
+    c3[v] = splat(state[3]);
+  });
   uint32_t k0 = state[0], k1 = state[1];
   for (int round = 0; round < 10; round++) {
-    for (int i = 0; i < kCounters; i++) {
-      const uint64_t p0 = uint64_t{0xd2511f53} * c0[i], p1 = uint64_t{0xcd9e8d57} * c2[i];
-      c0[i] = static_cast<uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
-      c1[i] = static_cast<uint32_t>(p1);
-      c2[i] = static_cast<uint32_t>(p0 >> 32) ^ c3[i] ^ k1;
-      c3[i] = static_cast<uint32_t>(p0);
-    }
+    unroll<kVectors>([&](auto v) FJ_LAMBDA {
+      const Product p0 = multiply_wide(c0[v], 0xd2511f53), p1 = multiply_wide(c2[v], 0xcd9e8d57);
+      c0[v] = p1.high ^ c1[v] ^ splat(k0);
+      c1[v] = p1.low;
+      c2[v] = p0.high ^ c3[v] ^ splat(k1);
+      c3[v] = p0.low;
+    });
     k0 += 0x9e3779b9;
     k1 += 0xbb67ae85;
   }
-  memcpy(words.w[0], c0, sizeof(c0));
-  memcpy(words.w[1], c1, sizeof(c1));
-  memcpy(words.w[2], c2, sizeof(c2));
-  memcpy(words.w[3], c3, sizeof(c3));
+  unroll<kVectors>([&](auto v) FJ_LAMBDA {
+    store_words(words.w[0] + v * kWidth, c0[v]);
+    store_words(words.w[1] + v * kWidth, c1[v]);
+    store_words(words.w[2] + v * kWidth, c2[v]);
+    store_words(words.w[3] + v * kWidth, c3[v]);
+  });
 }
 
-FJ_INLINE Vec unit(const uint32_t* words) {
-  return to_float(shift_right<8>(load_int(reinterpret_cast<const int32_t*>(words)))) * broadcast(0x1p-24f);
-}
+FJ_INLINE Vec unit(const uint32_t* words) { return to_float(shift_right<8>(load_words(words))) * broadcast(0x1p-24f); }
 
 // Box-Muller. u is a multiple of 2^-24, so 1 - u, 4 u and what 4 u lacks to a whole quarter turn are exact.
 void normal_pair(const uint32_t* first, const uint32_t* second, float* cosine, float* sine) {
@@ -74,14 +106,15 @@ void make_numbers(const fj_random_attrs& attrs, Words& words, uint32_t* out) {
         }
         break;
       case FJ_RANDOM_INTEGER:
-        for (int i = 0; i < kCounters; i++) {
-          const uint64_t product = uint64_t{from[i]} * static_cast<uint32_t>(attrs.range);
-          numbers[w][i] = static_cast<uint32_t>(attrs.low) + static_cast<uint32_t>(product >> 32);
+        for (int i = 0; i < kCounters; i += kWidth) {
+          const VecI high = multiply_wide(load_words(from + i), static_cast<uint32_t>(attrs.range)).high;
+          store_words(numbers[w] + i, broadcast_int(attrs.low) + high);
         }
         break;
       case FJ_RANDOM_MASK:
-        for (int i = 0; i < kCounters; i++) {
-          numbers[w][i] = static_cast<int32_t>(from[i] >> 8) >= attrs.range ? 1 : 0;
+        for (int i = 0; i < kCounters; i += kWidth) {
+          const Mask dropped = broadcast_int(attrs.range) > shift_right<8>(load_words(from + i));
+          store_words(numbers[w] + i, select(dropped, broadcast_int(0), broadcast_int(1)));
         }
         break;
       default:
@@ -107,7 +140,8 @@ void run_random(const Call& call, Team& team) {
     philox(static_cast<uint32_t>(at / 4), static_cast<uint32_t>(attrs.stream), state, words);
     make_numbers(attrs, words, numbers);
     if (attrs.kind == FJ_RANDOM_MASK) {
-      for (int i = 0; i < n; i++) y.as<uint8_t>()[at + i] = static_cast<uint8_t>(numbers[i]);
+      uint8_t* __restrict to = y.as<uint8_t>() + at;
+      for (int i = 0; i < n; i++) to[i] = static_cast<uint8_t>(numbers[i]);
     } else {
       memcpy(y.as<uint32_t>() + at, numbers, static_cast<size_t>(n) * 4);
     }
