@@ -12,7 +12,7 @@ import {
 } from '../helpers/compare.js'
 
 const running = (test: GoldenCase, name: string) => goldenTensor(test.state![name]!)
-const cases = (training: boolean) => goldenCases('batchNorm').filter((c) => (c.attrs.training as boolean) === training)
+const cases = (training: boolean) => goldenCases('batchNorm').filter((c) => Object.is(c.attrs.training, training))
 
 describe.each(['cpu', 'reference'])('golden on %s', (device) => {
   it.each(cases(false))('$name', (test) =>
