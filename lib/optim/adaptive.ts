@@ -3,8 +3,7 @@
  * passes over memory of each. Formulas and defaults are PyTorch's; weightDecay is added to the gradient.
  */
 import { cast } from '../ops/cast.js'
-import { maximum } from '../ops/elementwise.js'
-import { add, div, mul, sub } from '../ops/elementwise.js'
+import { add, div, maximum, mul, sub } from '../ops/elementwise.js'
 import { abs, exp, expm1, sqrt, square } from '../ops/math.js'
 import type { Tensor } from '../tensor.js'
 import type { Variable } from '../variable.js'
@@ -70,7 +69,13 @@ export class Adagrad extends Adaptive {
   /** Defaults: lr 0.01, eps 1e-10. */
   constructor(parameters: readonly Variable[], options: AdagradOptions = {}) {
     const { lr = 0.01, lrDecay = 0, initialAccumulatorValue = 0 } = options
-    super(parameters, lr, { sum: checkRate(initialAccumulatorValue, 'Adagrad: initialAccumulatorValue') }, options, 1e-10)
+    super(
+      parameters,
+      lr,
+      { sum: checkRate(initialAccumulatorValue, 'Adagrad: initialAccumulatorValue') },
+      options,
+      1e-10,
+    )
     this.#lrDecay = checkRate(lrDecay, 'Adagrad: lrDecay')
   }
 

@@ -77,6 +77,14 @@ export class VariableState implements VariableSource {
     this.#initial = makeLeaf({ kind: 'constant', data }, this.type)
   }
 
+  /** As write, in effect for every run that is started from now on. */
+  reset(data: TypedArray): void {
+    this.#check()
+    if (this.#buffer) void this.#buffer.write(data)
+    else if (this.#placing) void this.#placing.then((buffer) => buffer.write(data))
+    else this.#initial = makeLeaf({ kind: 'constant', data }, this.type)
+  }
+
   dispose(): void {
     this.#disposed = true
     this.#buffer?.dispose()
