@@ -23,6 +23,14 @@ function printNode(node: Node, names: ReadonlyMap<Value, string>): string {
   return `${results} = ${node.op.name}(${inputs})${source}${attrs}${node.name && !source ? ` # ${node.name}` : ''}`
 }
 
+/** Attributes as text, different wherever they are: JSON would make NaN and both infinities one. */
+export function attrsKey(attrs: AttrRecord): string {
+  const text = (x: number) => (Object.is(x, -0) ? '-0' : String(x))
+  return Object.values(attrs)
+    .map((value) => (typeof value === 'number' ? text(value) : `[${value.map(text)}]`))
+    .join(' ')
+}
+
 export function printAttrs(attrs: AttrRecord): string {
   const entries = Object.entries(attrs).filter(([, value]) => value !== 0)
   if (entries.length === 0) return ''

@@ -1,5 +1,6 @@
 /** Common subexpressions: of nodes with the same operation, attributes and inputs, the first stands for all. */
 import { type Graph, type Node, rebuild, rewrite, type Value } from '../graph/graph.js'
+import { attrsKey } from '../graph/print.js'
 
 export function cse(graph: Graph): Graph {
   const seen = new Map<string, Node>()
@@ -13,7 +14,7 @@ export function cse(graph: Graph): Graph {
   const keyOf = (node: Node, inputs: readonly Value[]) =>
     node.source
       ? `leaf ${idOf(node.source)}`
-      : `${node.op.name}(${inputs.map(idOf).join(',')})${JSON.stringify(node.attrs)}:${node.outputs[0]?.dtype}`
+      : `${node.op.name}(${inputs.map(idOf).join(',')}){${attrsKey(node.attrs)}}:${node.outputs[0]?.dtype}`
   return rewrite(graph, (node, inputs) => {
     const key = keyOf(node, inputs)
     const twin = seen.get(key)

@@ -79,7 +79,9 @@ export function compile<A extends readonly Tensor[], R extends Result>(
         () => traces.delete(key),
       )
     }
-    return (await (await pending).run(tensors, signal)) as R
+    const ready = pending
+    const { result } = await inOrder(device, async () => (await ready).start(tensors, signal))
+    return (await result) as R
   }
   return Object.assign(call, {
     explain: () =>
@@ -94,6 +96,21 @@ export function compile<A extends readonly Tensor[], R extends Result>(
       traces.clear()
     },
   }) as unknown as CompiledFunction<A, R>
+}
+
+const lastStart = new WeakMap<Device, Promise<unknown>>()
+
+/**
+ * Runs `start` after the starts of all earlier calls on this device: a call that must be traced and compiled first is
+ * not overtaken by the next one, so that variables change in the order in which the calls were written.
+ */
+function inOrder<T>(device: Device, start: () => Promise<T>): Promise<T> {
+  const mine = (lastStart.get(device) ?? Promise.resolve()).then(start)
+  lastStart.set(
+    device,
+    mine.catch(() => {}),
+  )
+  return mine
 }
 
 function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal?: AbortSignal } {
@@ -160,6 +177,8 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
 
 /** One traced signature: its graph and its executable, which is made anew where a variable was moved meanwhile. */
 class Traced {
+  #disposed = false
+
   private constructor(
     private readonly traced: TraceResult,
     private readonly device: Device,
@@ -171,11 +190,13 @@ class Traced {
     return new Traced(traced, device, options, await device.compile(traced.graph, options))
   }
 
-  async run(args: readonly Tensor[], signal?: AbortSignal): Promise<unknown> {
+  /** Queues a run; its result comes in a box, so that waiting for the start does not wait for the end. */
+  async start(args: readonly Tensor[], signal?: AbortSignal): Promise<{ result: Promise<unknown> }> {
     const missing = args.map((t) => t.value)
     const data = missing.every((value) => value.resident)
       ? missing.map((value) => value.resident!)
       : await evaluate(missing, this.device)
+    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
     if (!this.executable.isBound()) {
       this.executable.dispose()
       this.executable = await this.device.compile(this.traced.graph, this.options)
@@ -184,7 +205,11 @@ class Traced {
     const inputs = this.executable.inputs.map(({ source }) =>
       source.kind === 'hostScalar' ? scalar(source.read()) : feeds.get(source)!,
     )
-    const outputs = await this.executable.run(inputs, signal)
+    return { result: this.finish(this.executable.run(inputs, signal)) }
+  }
+
+  private async finish(running: Promise<TypedArray[]>): Promise<unknown> {
+    const outputs = await running
     let next = 0
     return mapResult(this.traced.result, (tensor) => {
       const elements = outputs[next++]!
@@ -197,6 +222,7 @@ class Traced {
   }
 
   dispose(): void {
+    this.#disposed = true
     this.executable.dispose()
   }
 }
