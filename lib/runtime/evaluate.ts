@@ -4,15 +4,7 @@
  */
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import {
-  Graph,
-  type InputSource,
-  type Node,
-  rebuild,
-  topological,
-  type Value,
-  type VariableSource,
-} from '../graph/graph.js'
+import { Graph, type InputSource, Node, rebuild, topological, type Value, type VariableSource } from '../graph/graph.js'
 import { attrsKey } from '../graph/print.js'
 import { makeLeaf } from '../ops/creation.js'
 import type { AnyOp } from '../ops/registry.js'
@@ -20,14 +12,17 @@ import { transposeOp } from '../ops/shape.js'
 import { type Device, defaultDevice, type Executable } from './device.js'
 import type { VariableState } from './state.js'
 
-/** Programs kept per device; the least recently used goes first. */
+/** Programs kept per device, and the memory they may hold together; the least recently used goes first. */
 const CACHE_SIZE = 256
+const CACHE_BYTES = 128 * 2 ** 20
 
 interface CachedProgram {
   readonly executable: Promise<Executable>
   /** Calls that wait for it or run it; thrown out of the cache, it is disposed after the last one. */
   users: number
   dropped: boolean
+  /** Known once it is compiled. */
+  bytes: number
 }
 
 const caches = new WeakMap<Device, Map<string, CachedProgram>>()
@@ -94,14 +89,15 @@ async function withExecutable<T>(
   use: (executable: Executable) => Promise<T>,
 ): Promise<T> {
   for (;;) {
-    const entry = cache.get(key) ?? { executable: make(), users: 0, dropped: false }
+    const entry = cache.get(key) ?? { executable: make(), users: 0, dropped: false, bytes: 0 }
     for (const variable of variables) bindersOf(variable).set(key, () => drop(cache, key, entry))
     cache.delete(key)
     cache.set(key, entry)
     entry.users++
-    trim(cache)
     try {
       const executable = await entry.executable
+      entry.bytes = executable.bytes
+      trim(cache)
       if (executable.isBound()) return await use(executable)
       drop(cache, key, entry)
     } catch (error) {
@@ -131,8 +127,10 @@ export function forgetVariable(variable: VariableSource): void {
 }
 
 function trim(cache: Map<string, CachedProgram>): void {
+  let bytes = [...cache.values()].reduce((total, entry) => total + entry.bytes, 0)
   for (const [key, entry] of cache) {
-    if (cache.size <= CACHE_SIZE) return
+    if (cache.size <= CACHE_SIZE && (bytes <= CACHE_BYTES || cache.size === 1)) return
+    bytes -= entry.bytes
     drop(cache, key, entry)
   }
 }
@@ -193,10 +191,10 @@ function normalize(values: readonly Value[]): Normalized {
       map.set(node.outputs[0]!, node.outputs[0]!)
       continue
     }
-    const copy = rebuild(
-      node,
-      node.inputs.map((input) => map.get(input)!),
-    )
+    // Always a new node: the cached graph must not hold on to the elements of the values it was made from.
+    const types = node.outputs.map((output) => output.type)
+    const ins = node.inputs.map((input) => map.get(input)!)
+    const copy = new Node(node.op, ins, node.attrs, types, node.name)
     node.outputs.forEach((output, i) => {
       map.set(output, copy.outputs[i]!)
       ids.set(output, `${count}.${i}`)

@@ -14,8 +14,8 @@ async function round(count) {
     }
   }
 }
-await round(100)
+await round(300)
 const warm = await settledRss()
-await round(1000)
+await round(Number(process.argv[2] ?? 1000))
 const end = await settledRss()
 console.log(JSON.stringify({ warm, end, external: process.memoryUsage().external }))

@@ -1,4 +1,4 @@
-// process.memoryUsage().external follows buffers and arenas. Needs --expose-gc.
+// What V8 is told of memory outside its heap follows buffers and arenas. Needs --expose-gc.
 import { loadAddon } from '../../../dist/runtime/addon.js'
 import { fj, sleep } from './work.mjs'
 
@@ -8,7 +8,7 @@ async function external() {
     globalThis.gc()
     await sleep(5)
   }
-  return process.memoryUsage().external / MB
+  return loadAddon().externalMemory() / MB
 }
 const device = new (loadAddon().Device)(0)
 const base = await external()
@@ -20,7 +20,7 @@ const afterDispose = (await external()) - base
 buffers = null
 const afterCollection = (await external()) - base
 
-// sum(x + 1) needs 16 MB of arena for an x of 16 MB that is transposed first.
+// 4 M elements are 16 MB, in the arena twice: broadcast, then transposed.
 const f = fj.compile((x) => fj.sum(fj.transpose(fj.broadcastTo(x, [2048, 2048])), { axes: 0 }))
 await f(fj.zeros([1, 2048]))
 const withProgram = (await external()) - base
