@@ -4,7 +4,8 @@
  */
 import { ones, zeros } from '../create.js'
 import { ForjaError } from '../errors.js'
-import { add, batchNorm, groupNorm, layerNorm } from '../ops/index.js'
+import { add } from '../ops/elementwise.js'
+import { batchNorm, groupNorm, layerNorm } from '../ops/norm_api.js'
 import { currentScope } from '../ops/registry.js'
 import { activeTrace } from '../runtime/compile.js'
 import { formatShape, type Shape } from '../shape.js'

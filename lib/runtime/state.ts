@@ -7,7 +7,7 @@ import { ForjaError } from '../errors.js'
 import type { TensorType, Value, VariableSource } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import type { Device, DeviceBuffer } from './device.js'
-import { evaluate } from './evaluate.js'
+import { evaluate, forgetVariable } from './evaluate.js'
 
 let nextId = 0
 
@@ -87,6 +87,7 @@ export class VariableState implements VariableSource {
 
   dispose(): void {
     this.#disposed = true
+    forgetVariable(this)
     this.#buffer?.dispose()
     this.#buffer = null
     this.#initial = null
