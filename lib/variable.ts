@@ -4,6 +4,7 @@
  * Its memory may hold the elements in another order of axes than its shape shows (`storageAxes`): convolution weights
  * are (K, C, R, S) to the user and lie as (R, S, C, K), so that no program has to transpose them.
  */
+import { fromData } from './create.js'
 import { ForjaError } from './errors.js'
 import type { Value } from './graph/graph.js'
 import { makeLeaf } from './ops/creation.js'
@@ -19,6 +20,8 @@ export interface VariableOptions {
   name?: string
   /** Storage axis i is axis storageAxes[i] of the shape. Default: as it is. */
   storageAxes?: readonly number[]
+  /** State that no optimizer changes, such as running statistics: `buffers()` of a module, not `parameters()`. */
+  buffer?: boolean
 }
 
 let unnamed = 0
@@ -27,6 +30,11 @@ export class Variable extends Tensor {
   readonly state: VariableState
   /** The value as it lies in memory. */
   readonly storage: Tensor
+  /** Optimizers change it; false for buffers and after `freeze()` of a module. Read when a step is traced. */
+  trainable: boolean
+  readonly isBuffer: boolean
+  /** A name was given, not made up: modules use it in place of the field's. */
+  readonly isNamed: boolean
   readonly #axes: readonly number[]
 
   constructor(initial: Tensor, options: VariableOptions = {}) {
@@ -39,6 +47,20 @@ export class Variable extends Tensor {
     this.state = state
     this.storage = storage
     this.#axes = axes
+    this.isBuffer = options.buffer ?? false
+    this.trainable = !this.isBuffer
+    this.isNamed = options.name !== undefined
+  }
+
+  /** @internal A tensor of this variable's shape, its gradient for one, as the variable lies in memory. */
+  toStorage(value: Tensor): Tensor {
+    return transpose(value, this.#axes)
+  }
+
+  /** The value at this moment, as a tensor that later assignments do not change. */
+  async snapshot(): Promise<Tensor> {
+    const stored = fromData(await this.state.read(), this.storage.shape, this.dtype)
+    return transpose(stored, inversePermutation(this.#axes))
   }
 
   /**

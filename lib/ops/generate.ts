@@ -40,9 +40,17 @@ export function generateHeader(): string {
     '/* Name of an opcode, or a null pointer. */',
     'static inline const char* fj_op_name(uint32_t opcode) {',
     '  switch (opcode) {',
-    ...ops.map((op) => `    case ${opConstant(op)}: return "${op.name}";`),
-    '    default: return 0;',
+    ...ops.flatMap((op) => [`    case ${opConstant(op)}:`, `      return "${op.name}";`]),
+    '    default:',
+    '      return 0;',
     '  }',
+    '}',
+    '',
+    '/* Whether an instruction may write this output over this input, both in exactly one place. */',
+    'static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input) {',
+    '  if (opcode == FJ_OP_FUSED) return 1;',
+    ...ops.flatMap(inplaceLines),
+    '  return 0;',
     '}',
     '',
     '/* Kernel variants; 0 lets the backend choose. */',
@@ -84,6 +92,12 @@ function constant(name: string): string {
 
 function opConstant(op: AnyOp): string {
   return `FJ_OP_${constant(op.name)}`
+}
+
+function inplaceLines(op: AnyOp): string[] {
+  return (op.traits.inplace ?? []).map(
+    ([output, input]) => `  if (opcode == ${opConstant(op)} && output == ${output} && input == ${input}) return 1;`,
+  )
 }
 
 function struct(op: AnyOp): string[] {

@@ -86,7 +86,9 @@ function findInPlaceUpdates(graph: Graph, targets: ReadonlyMap<Value, VariableSo
       const pair = pairs.find(([out]) => out === i)
       const variable = targets.get(output)
       const source = pair && node.inputs[pair[1]]!.node.source
-      return variable !== undefined && source === variable && uses.get(output) === 1
+      // Read through another operand too, the variable would change under the kernel.
+      const reads = node.inputs.filter((input) => storageOf(input).node.source === variable).length
+      return variable !== undefined && source === variable && reads === 1 && uses.get(output) === 1
     })
     if (!fits) continue
     found.add(node)

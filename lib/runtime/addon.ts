@@ -58,6 +58,8 @@ export interface Addon {
   supports(opcode: number, variant: number): boolean
   /** Throws what the decoder has against these bytes. */
   checkProgram(bytes: Uint8Array): void
+  /** Bytes outside the JavaScript heap that V8 was told of; process.memoryUsage() does not show them. */
+  externalMemory(): number
   setErrorFactory(factory: (code: string, message: string, instruction: number) => Error): void
   abiVersion: number
 }
@@ -74,6 +76,13 @@ export function loadAddon(): Addon {
 /** The file that was loaded. */
 export function addonPath(): string {
   return load().path
+}
+
+/** Never `require`, which would run a file that does not end in .node as JavaScript. */
+function openAddon(path: string): Addon {
+  const module = { exports: {} as Addon }
+  process.dlopen(module, path)
+  return module.exports
 }
 
 function load(): { addon: Addon; path: string } {
@@ -95,11 +104,11 @@ function load(): { addon: Addon; path: string } {
     }
   }
   loaded = given
-    ? attempt(`FORJA_NATIVE_PATH=${given}`, () => ({ addon: require(resolve(given)) as Addon, path: resolve(given) }))
+    ? attempt(`FORJA_NATIVE_PATH=${given}`, () => ({ addon: openAddon(resolve(given)), path: resolve(given) }))
     : attempt(`local build under ${root}/build`, () => {
         const bindings = require('bindings') as (options: object) => Addon & { path: string }
         const path = bindings({ bindings: 'forja.node', module_root: root, path: true }) as unknown as string
-        return { addon: require(path) as Addon, path }
+        return { addon: openAddon(path), path }
       })
   if (!loaded) {
     throw new ForjaError(

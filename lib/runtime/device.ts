@@ -19,14 +19,26 @@ export interface DeviceBuffer {
 
 export interface CompileOptions extends LowerOptions {}
 
+/** One step of a profiled run. */
+export interface ProfileRow {
+  readonly operation: string
+  readonly kernel: string
+  readonly layer: string
+  readonly milliseconds: number
+}
+
 /** A graph made ready to run on a device. */
 export interface Executable {
   readonly inputs: readonly { source: InputSource | HostScalarSource; type: TensorType }[]
   /** One array per input; elements of each output. Variables change only if it resolves. */
   run(inputs: readonly TypedArray[], signal?: AbortSignal): Promise<TypedArray[]>
+  /** Memory that it holds on the device. */
+  readonly bytes: number
   /** False once a variable was moved to another device and back: compile again. */
   isBound(): boolean
   explain(): string
+  /** Runs once and times every step. */
+  profile(inputs: readonly TypedArray[]): Promise<ProfileRow[]>
   dispose(): void
 }
 

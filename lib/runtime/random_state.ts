@@ -18,8 +18,7 @@ const TYPE: TensorType = { shape: [4], dtype: 'int32' }
 let eagerDraws = 0
 const states = new Map<Device, VariableState>()
 
-function stateFor(draw: number, domain: number): Int32Array {
-  const seed = defaultSeed()
+function stateFor(draw: number, domain: number, seed = defaultSeed()): Int32Array {
   return Int32Array.of(seed | 0, Math.floor(seed / 2 ** 32) | 0, draw | 0, domain)
 }
 
@@ -41,7 +40,8 @@ export function nextRandom(): { state: Tensor; stream: number } {
 
 const leaves = new WeakMap<VariableState, Value>()
 
-function stateVariable(device: Device): Value {
+/** What compiled functions on `device` draw from next: read and written by checkpoints. */
+export function randomStateOf(device: Device): VariableState {
   let state = states.get(device)
   if (!state) {
     state = new VariableState(
@@ -51,6 +51,16 @@ function stateVariable(device: Device): Value {
     )
     states.set(device, state)
   }
+  return state
+}
+
+/** Lets compiled functions on `device` begin anew, with a seed of their own. */
+export async function seedRandomState(device: Device, value: number): Promise<void> {
+  await randomStateOf(device).write(stateFor(0, DOMAINS.program, value))
+}
+
+function stateVariable(device: Device): Value {
+  const state = randomStateOf(device)
   let leaf = leaves.get(state)
   if (!leaf) {
     leaf = makeLeaf(state, TYPE)

@@ -61,6 +61,7 @@ class ReferenceBuffer implements DeviceBuffer {
 
 class ReferenceExecutable implements Executable {
   readonly inputs: readonly { source: InputSource | HostScalarSource; type: TensorType }[]
+  readonly bytes = 0
   #disposed = false
 
   constructor(
@@ -99,6 +100,10 @@ class ReferenceExecutable implements Executable {
   isBound(): boolean {
     for (const [variable, buffer] of this.buffers) if (variable.placed !== buffer) return false
     return true
+  }
+
+  async profile(): Promise<never> {
+    throw new ForjaError('ERR_DEVICE', "the 'reference' device cannot be profiled")
   }
 
   explain(): string {

@@ -7,7 +7,7 @@ import { ForjaError } from '../errors.js'
 import type { TensorType, Value, VariableSource } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import type { Device, DeviceBuffer } from './device.js'
-import { evaluate } from './evaluate.js'
+import { evaluate, forgetVariable } from './evaluate.js'
 
 let nextId = 0
 
@@ -42,7 +42,7 @@ export class VariableState implements VariableSource {
     if (this.#buffer?.device === device) return this.#buffer
     const busy = this.#placing
     this.#placing = (async () => {
-      if (busy) await busy
+      await busy?.catch(() => {}) // its own caller hears of the failure
       return this.#buffer?.device === device ? this.#buffer : await this.#place(device)
     })()
     return await this.#placing
@@ -69,7 +69,7 @@ export class VariableState implements VariableSource {
   /** Replaces the value; `data` in storage order. */
   async write(data: TypedArray): Promise<void> {
     this.#check()
-    if (this.#placing) await this.#placing
+    await this.#placing?.catch(() => {})
     if (this.#buffer) {
       await this.#buffer.write(data)
       return
@@ -87,6 +87,7 @@ export class VariableState implements VariableSource {
 
   dispose(): void {
     this.#disposed = true
+    forgetVariable(this)
     this.#buffer?.dispose()
     this.#buffer = null
     this.#initial = null

@@ -59,77 +59,261 @@ enum fj_opcode {
   FJ_OP_LEAKY_RELU = 58,
   FJ_OP_ELU = 59,
   FJ_OP_SUM = 64,
+  FJ_OP_MAX = 65,
+  FJ_OP_MIN = 66,
+  FJ_OP_PROD = 67,
+  FJ_OP_PRODUCT_OF_OTHERS = 68,
+  FJ_OP_ARG_MAX = 69,
+  FJ_OP_ARG_MIN = 70,
+  FJ_OP_CUM_SUM = 71,
+  FJ_OP_TOP_K = 72,
   FJ_OP_BROADCAST_TO = 81,
   FJ_OP_TRANSPOSE = 82,
   FJ_OP_MATMUL = 96,
+  FJ_OP_CONV2D = 104,
+  FJ_OP_CONV2D_GRAD_INPUT = 105,
+  FJ_OP_CONV2D_GRAD_WEIGHT = 106,
+  FJ_OP_IM2COL = 107,
+  FJ_OP_COL2IM = 108,
+  FJ_OP_MAX_POOL2D = 112,
+  FJ_OP_MAX_POOL2D_GRAD = 113,
+  FJ_OP_MAX_POOL2D_GATHER = 114,
+  FJ_OP_AVG_POOL2D = 115,
+  FJ_OP_AVG_POOL2D_GRAD = 116,
+  FJ_OP_BATCH_NORM = 120,
+  FJ_OP_BATCH_NORM_GRAD = 121,
+  FJ_OP_SLICE = 192,
+  FJ_OP_PLACE = 193,
+  FJ_OP_CONCAT = 194,
+  FJ_OP_GATHER = 200,
+  FJ_OP_GATHER_GRAD = 201,
+  FJ_OP_TAKE_ALONG_AXIS = 202,
+  FJ_OP_PUT_ALONG_AXIS = 203,
+  FJ_OP_ONE_HOT = 204,
+  FJ_OP_SOFTMAX = 208,
+  FJ_OP_SOFTMAX_GRAD = 209,
+  FJ_OP_LOG_SOFTMAX = 210,
+  FJ_OP_LOG_SUM_EXP = 211,
+  FJ_OP_CROSS_ENTROPY = 212,
+  FJ_OP_CROSS_ENTROPY_GRAD = 213,
   FJ_OP_RANDOM = 216,
+  FJ_OP_SGD_UPDATE = 224,
+  FJ_OP_ADAM_UPDATE = 225,
 };
 
-#define FJ_OP_LIMIT 217
+#define FJ_OP_LIMIT 226
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
   switch (opcode) {
-    case FJ_OP_FULL: return "full";
-    case FJ_OP_FUSED: return "fused";
-    case FJ_OP_COPY: return "copy";
-    case FJ_OP_ADD: return "add";
-    case FJ_OP_SUB: return "sub";
-    case FJ_OP_MUL: return "mul";
-    case FJ_OP_DIV: return "div";
-    case FJ_OP_NEG: return "neg";
-    case FJ_OP_POW: return "pow";
-    case FJ_OP_MAXIMUM: return "maximum";
-    case FJ_OP_MINIMUM: return "minimum";
-    case FJ_OP_ABS: return "abs";
-    case FJ_OP_SIGN: return "sign";
-    case FJ_OP_SQUARE: return "square";
-    case FJ_OP_SQRT: return "sqrt";
-    case FJ_OP_RSQRT: return "rsqrt";
-    case FJ_OP_RECIPROCAL: return "reciprocal";
-    case FJ_OP_EXP: return "exp";
-    case FJ_OP_EXPM1: return "expm1";
-    case FJ_OP_LOG: return "log";
-    case FJ_OP_LOG1P: return "log1p";
-    case FJ_OP_SIN: return "sin";
-    case FJ_OP_COS: return "cos";
-    case FJ_OP_ERF: return "erf";
-    case FJ_OP_CLAMP: return "clamp";
-    case FJ_OP_WHERE: return "where";
-    case FJ_OP_CAST: return "cast";
-    case FJ_OP_EQUAL: return "equal";
-    case FJ_OP_NOT_EQUAL: return "notEqual";
-    case FJ_OP_LESS: return "less";
-    case FJ_OP_LESS_EQUAL: return "lessEqual";
-    case FJ_OP_GREATER: return "greater";
-    case FJ_OP_GREATER_EQUAL: return "greaterEqual";
-    case FJ_OP_LOGICAL_AND: return "logicalAnd";
-    case FJ_OP_LOGICAL_OR: return "logicalOr";
-    case FJ_OP_RELU: return "relu";
-    case FJ_OP_RELU_GRAD: return "reluGrad";
-    case FJ_OP_LOGICAL_NOT: return "logicalNot";
-    case FJ_OP_SIGMOID: return "sigmoid";
-    case FJ_OP_TANH: return "tanh";
-    case FJ_OP_SILU: return "silu";
-    case FJ_OP_GELU: return "gelu";
-    case FJ_OP_SOFTPLUS: return "softplus";
-    case FJ_OP_HARDSWISH: return "hardswish";
-    case FJ_OP_RELU6: return "relu6";
-    case FJ_OP_LEAKY_RELU: return "leakyRelu";
-    case FJ_OP_ELU: return "elu";
-    case FJ_OP_SUM: return "sum";
-    case FJ_OP_BROADCAST_TO: return "broadcastTo";
-    case FJ_OP_TRANSPOSE: return "transpose";
-    case FJ_OP_MATMUL: return "matmul";
-    case FJ_OP_RANDOM: return "random";
-    default: return 0;
+    case FJ_OP_FULL:
+      return "full";
+    case FJ_OP_FUSED:
+      return "fused";
+    case FJ_OP_COPY:
+      return "copy";
+    case FJ_OP_ADD:
+      return "add";
+    case FJ_OP_SUB:
+      return "sub";
+    case FJ_OP_MUL:
+      return "mul";
+    case FJ_OP_DIV:
+      return "div";
+    case FJ_OP_NEG:
+      return "neg";
+    case FJ_OP_POW:
+      return "pow";
+    case FJ_OP_MAXIMUM:
+      return "maximum";
+    case FJ_OP_MINIMUM:
+      return "minimum";
+    case FJ_OP_ABS:
+      return "abs";
+    case FJ_OP_SIGN:
+      return "sign";
+    case FJ_OP_SQUARE:
+      return "square";
+    case FJ_OP_SQRT:
+      return "sqrt";
+    case FJ_OP_RSQRT:
+      return "rsqrt";
+    case FJ_OP_RECIPROCAL:
+      return "reciprocal";
+    case FJ_OP_EXP:
+      return "exp";
+    case FJ_OP_EXPM1:
+      return "expm1";
+    case FJ_OP_LOG:
+      return "log";
+    case FJ_OP_LOG1P:
+      return "log1p";
+    case FJ_OP_SIN:
+      return "sin";
+    case FJ_OP_COS:
+      return "cos";
+    case FJ_OP_ERF:
+      return "erf";
+    case FJ_OP_CLAMP:
+      return "clamp";
+    case FJ_OP_WHERE:
+      return "where";
+    case FJ_OP_CAST:
+      return "cast";
+    case FJ_OP_EQUAL:
+      return "equal";
+    case FJ_OP_NOT_EQUAL:
+      return "notEqual";
+    case FJ_OP_LESS:
+      return "less";
+    case FJ_OP_LESS_EQUAL:
+      return "lessEqual";
+    case FJ_OP_GREATER:
+      return "greater";
+    case FJ_OP_GREATER_EQUAL:
+      return "greaterEqual";
+    case FJ_OP_LOGICAL_AND:
+      return "logicalAnd";
+    case FJ_OP_LOGICAL_OR:
+      return "logicalOr";
+    case FJ_OP_RELU:
+      return "relu";
+    case FJ_OP_RELU_GRAD:
+      return "reluGrad";
+    case FJ_OP_LOGICAL_NOT:
+      return "logicalNot";
+    case FJ_OP_SIGMOID:
+      return "sigmoid";
+    case FJ_OP_TANH:
+      return "tanh";
+    case FJ_OP_SILU:
+      return "silu";
+    case FJ_OP_GELU:
+      return "gelu";
+    case FJ_OP_SOFTPLUS:
+      return "softplus";
+    case FJ_OP_HARDSWISH:
+      return "hardswish";
+    case FJ_OP_RELU6:
+      return "relu6";
+    case FJ_OP_LEAKY_RELU:
+      return "leakyRelu";
+    case FJ_OP_ELU:
+      return "elu";
+    case FJ_OP_SUM:
+      return "sum";
+    case FJ_OP_MAX:
+      return "max";
+    case FJ_OP_MIN:
+      return "min";
+    case FJ_OP_PROD:
+      return "prod";
+    case FJ_OP_PRODUCT_OF_OTHERS:
+      return "productOfOthers";
+    case FJ_OP_ARG_MAX:
+      return "argMax";
+    case FJ_OP_ARG_MIN:
+      return "argMin";
+    case FJ_OP_CUM_SUM:
+      return "cumSum";
+    case FJ_OP_TOP_K:
+      return "topK";
+    case FJ_OP_BROADCAST_TO:
+      return "broadcastTo";
+    case FJ_OP_TRANSPOSE:
+      return "transpose";
+    case FJ_OP_MATMUL:
+      return "matmul";
+    case FJ_OP_CONV2D:
+      return "conv2d";
+    case FJ_OP_CONV2D_GRAD_INPUT:
+      return "conv2dGradInput";
+    case FJ_OP_CONV2D_GRAD_WEIGHT:
+      return "conv2dGradWeight";
+    case FJ_OP_IM2COL:
+      return "im2col";
+    case FJ_OP_COL2IM:
+      return "col2im";
+    case FJ_OP_MAX_POOL2D:
+      return "maxPool2d";
+    case FJ_OP_MAX_POOL2D_GRAD:
+      return "maxPool2dGrad";
+    case FJ_OP_MAX_POOL2D_GATHER:
+      return "maxPool2dGather";
+    case FJ_OP_AVG_POOL2D:
+      return "avgPool2d";
+    case FJ_OP_AVG_POOL2D_GRAD:
+      return "avgPool2dGrad";
+    case FJ_OP_BATCH_NORM:
+      return "batchNorm";
+    case FJ_OP_BATCH_NORM_GRAD:
+      return "batchNormGrad";
+    case FJ_OP_SLICE:
+      return "slice";
+    case FJ_OP_PLACE:
+      return "place";
+    case FJ_OP_CONCAT:
+      return "concat";
+    case FJ_OP_GATHER:
+      return "gather";
+    case FJ_OP_GATHER_GRAD:
+      return "gatherGrad";
+    case FJ_OP_TAKE_ALONG_AXIS:
+      return "takeAlongAxis";
+    case FJ_OP_PUT_ALONG_AXIS:
+      return "putAlongAxis";
+    case FJ_OP_ONE_HOT:
+      return "oneHot";
+    case FJ_OP_SOFTMAX:
+      return "softmax";
+    case FJ_OP_SOFTMAX_GRAD:
+      return "softmaxGrad";
+    case FJ_OP_LOG_SOFTMAX:
+      return "logSoftmax";
+    case FJ_OP_LOG_SUM_EXP:
+      return "logSumExp";
+    case FJ_OP_CROSS_ENTROPY:
+      return "crossEntropy";
+    case FJ_OP_CROSS_ENTROPY_GRAD:
+      return "crossEntropyGrad";
+    case FJ_OP_RANDOM:
+      return "random";
+    case FJ_OP_SGD_UPDATE:
+      return "sgdUpdate";
+    case FJ_OP_ADAM_UPDATE:
+      return "adamUpdate";
+    default:
+      return 0;
   }
+}
+
+/* Whether an instruction may write this output over this input, both in exactly one place. */
+static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input) {
+  if (opcode == FJ_OP_FUSED) return 1;
+  if (opcode == FJ_OP_BATCH_NORM && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_BATCH_NORM_GRAD && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_SGD_UPDATE && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_SGD_UPDATE && output == 1 && input == 4) return 1;
+  if (opcode == FJ_OP_ADAM_UPDATE && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_ADAM_UPDATE && output == 1 && input == 4) return 1;
+  if (opcode == FJ_OP_ADAM_UPDATE && output == 2 && input == 5) return 1;
+  if (opcode == FJ_OP_ADAM_UPDATE && output == 3 && input == 6) return 1;
+  return 0;
 }
 
 /* Kernel variants; 0 lets the backend choose. */
 #define FJ_MATMUL_NAIVE 1
 #define FJ_MATMUL_BLOCKED 2
 #define FJ_MATMUL_SIMD 3
+#define FJ_CONV2D_NAIVE 1
+#define FJ_CONV2D_IM2COL 2
+#define FJ_CONV2D_IMPLICIT 3
+#define FJ_CONV2D_GRAD_INPUT_NAIVE 1
+#define FJ_CONV2D_GRAD_INPUT_IM2COL 2
+#define FJ_CONV2D_GRAD_INPUT_IMPLICIT 3
+#define FJ_CONV2D_GRAD_WEIGHT_NAIVE 1
+#define FJ_CONV2D_GRAD_WEIGHT_IM2COL 2
+#define FJ_CONV2D_GRAD_WEIGHT_IMPLICIT 3
 
 /* Values of the attribute `activation`. */
 #define FJ_ACTIVATION_NONE 0
@@ -221,6 +405,51 @@ struct fj_sum_attrs {
 };
 FJ_ATTRS_SIZE(fj_sum_attrs, 36);
 
+struct fj_max_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_max_attrs, 36);
+
+struct fj_min_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_min_attrs, 36);
+
+struct fj_prod_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_prod_attrs, 36);
+
+struct fj_product_of_others_attrs {
+  int32_t mask[8];
+};
+FJ_ATTRS_SIZE(fj_product_of_others_attrs, 32);
+
+struct fj_arg_max_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_arg_max_attrs, 4);
+
+struct fj_arg_min_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_arg_min_attrs, 4);
+
+struct fj_cum_sum_attrs {
+  int32_t axis;
+  int32_t reverse;
+};
+FJ_ATTRS_SIZE(fj_cum_sum_attrs, 8);
+
+struct fj_top_k_attrs {
+  int32_t k;
+  int32_t smallest;
+};
+FJ_ATTRS_SIZE(fj_top_k_attrs, 8);
+
 /* fj_transpose_attrs: only then int32_t perm[] */
 
 struct fj_matmul_attrs {
@@ -230,6 +459,170 @@ struct fj_matmul_attrs {
 };
 FJ_ATTRS_SIZE(fj_matmul_attrs, 12);
 
+struct fj_conv2d_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t groups;
+  int32_t activation;
+};
+FJ_ATTRS_SIZE(fj_conv2d_attrs, 40);
+
+struct fj_conv2d_grad_input_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t groups;
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_conv2d_grad_input_attrs, 44);
+
+struct fj_conv2d_grad_weight_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t groups;
+  int32_t kernel[2];
+};
+FJ_ATTRS_SIZE(fj_conv2d_grad_weight_attrs, 44);
+
+struct fj_im2col_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t kernel[2];
+};
+FJ_ATTRS_SIZE(fj_im2col_attrs, 40);
+
+struct fj_col2im_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t kernel[2];
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_col2im_attrs, 48);
+
+struct fj_max_pool2d_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+};
+FJ_ATTRS_SIZE(fj_max_pool2d_attrs, 44);
+
+struct fj_max_pool2d_grad_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_max_pool2d_grad_attrs, 52);
+
+struct fj_max_pool2d_gather_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+};
+FJ_ATTRS_SIZE(fj_max_pool2d_gather_attrs, 44);
+
+struct fj_avg_pool2d_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+  int32_t count_padding;
+};
+FJ_ATTRS_SIZE(fj_avg_pool2d_attrs, 48);
+
+struct fj_avg_pool2d_grad_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+  int32_t count_padding;
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_avg_pool2d_grad_attrs, 56);
+
+struct fj_batch_norm_attrs {
+  float eps;
+  int32_t activation;
+};
+FJ_ATTRS_SIZE(fj_batch_norm_attrs, 8);
+
+struct fj_batch_norm_grad_attrs {
+  float eps;
+};
+FJ_ATTRS_SIZE(fj_batch_norm_grad_attrs, 4);
+
+struct fj_slice_attrs {
+  int32_t starts[8];
+  int32_t steps[8];
+}; /* then int32_t shape[] */
+FJ_ATTRS_SIZE(fj_slice_attrs, 64);
+
+struct fj_place_attrs {
+  int32_t starts[8];
+  int32_t steps[8];
+  float value;
+}; /* then int32_t shape[] */
+FJ_ATTRS_SIZE(fj_place_attrs, 68);
+
+struct fj_concat_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_concat_attrs, 4);
+
+struct fj_gather_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_gather_attrs, 4);
+
+struct fj_gather_grad_attrs {
+  int32_t axis;
+  int32_t length;
+};
+FJ_ATTRS_SIZE(fj_gather_grad_attrs, 8);
+
+struct fj_take_along_axis_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_take_along_axis_attrs, 4);
+
+struct fj_put_along_axis_attrs {
+  int32_t axis;
+  int32_t length;
+};
+FJ_ATTRS_SIZE(fj_put_along_axis_attrs, 8);
+
+struct fj_one_hot_attrs {
+  int32_t depth;
+  int32_t dtype;
+};
+FJ_ATTRS_SIZE(fj_one_hot_attrs, 8);
+
+struct fj_cross_entropy_attrs {
+  float smoothing;
+  int32_t ignore_index;
+  int32_t log_probabilities;
+};
+FJ_ATTRS_SIZE(fj_cross_entropy_attrs, 12);
+
+struct fj_cross_entropy_grad_attrs {
+  float smoothing;
+  int32_t ignore_index;
+  int32_t log_probabilities;
+};
+FJ_ATTRS_SIZE(fj_cross_entropy_grad_attrs, 12);
+
 struct fj_random_attrs {
   int32_t kind;
   int32_t stream;
@@ -237,5 +630,22 @@ struct fj_random_attrs {
   int32_t range;
 }; /* then int32_t shape[] */
 FJ_ATTRS_SIZE(fj_random_attrs, 16);
+
+struct fj_sgd_update_attrs {
+  float momentum;
+  float dampening;
+  float weight_decay;
+  int32_t nesterov;
+};
+FJ_ATTRS_SIZE(fj_sgd_update_attrs, 16);
+
+struct fj_adam_update_attrs {
+  float rate1;
+  float rate2;
+  float eps;
+  float weight_decay;
+  int32_t decoupled;
+};
+FJ_ATTRS_SIZE(fj_adam_update_attrs, 20);
 
 #endif

@@ -16,12 +16,13 @@ bool Executor::submit(std::shared_ptr<Task> task) {
 }
 
 void Executor::stop() {
+  // Destroyed after the lock is gone: a task may hold the last reference to what owns this executor.
+  std::deque<std::shared_ptr<Task>> dropped;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
-    for (const auto& task : queue_) task->cancel();
+    dropped.swap(queue_);
     if (running_) running_->cancel();
-    queue_.clear();
     wake_.notify_one();
   }
   if (thread_.joinable()) thread_.join();

@@ -71,13 +71,17 @@ class Decoder {
       if (v.dtype >= FJ_DTYPE_COUNT || v.rank > FJ_MAX_RANK || v.storage >= FJ_STORAGE_COUNT) {
         return fail("a value has an unknown dtype, rank or storage");
       }
-      uint64_t bytes = dtype_size(v.dtype);
+      // `extent` leaves zeros out: also the dims of an empty value multiply without overflow, in any order.
+      uint64_t extent = dtype_size(v.dtype);
+      bool empty = false;
       for (int axis = 0; axis < v.rank; axis++) {
-        bytes *= v.dims[axis];
-        if (bytes > kMaxBytes) return fail("a value is larger than any machine");
+        if (v.dims[axis] > INT32_MAX) return fail("a dimension is larger than 2147483647");
+        if (v.dims[axis] == 0) empty = true;
+        extent *= v.dims[axis] > 0 ? v.dims[axis] : 1;
+        if (extent > kMaxBytes) return fail("a value is larger than any machine");
       }
-      if (bytes != v.bytes) return fail("a value's size does not match its shape");
-      if (v.offset % dtype_size(v.dtype) != 0) return fail("a value is misaligned");
+      if (v.bytes != (empty ? 0 : extent)) return fail("a value's size does not match its shape");
+      if (v.offset % FJ_ALIGNMENT != 0) return fail("a value is misaligned");
       uint64_t limit = h.arena_bytes;
       if (v.storage == FJ_INPUT) {
         if (v.index >= h.input_count) return fail("a value lies in an input that does not exist");
@@ -94,6 +98,24 @@ class Decoder {
   bool outputs(const fj_program_view& view) {
     for (uint32_t i = 0; i < view.header->output_count; i++) {
       if (view.outputs[i] >= view.header->value_count) return fail("an output is no value");
+    }
+    return true;
+  }
+
+  static bool overlap(const fj_value& a, const fj_value& b) {
+    return a.storage == b.storage && a.index == b.index && a.bytes > 0 && b.bytes > 0 &&
+           a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+  }
+
+  // Operand k, an output, shares no memory with the others; or it lies exactly on an input that the operation may
+  // overwrite.
+  static bool may_write(const fj_program_view& view, const fj_instr& instr, const uint32_t* ids, uint32_t k) {
+    const fj_value& target = view.values[ids[k]];
+    for (uint32_t other = 0; other < k; other++) {
+      const fj_value& operand = view.values[ids[other]];
+      if (!overlap(target, operand)) continue;
+      const bool same_place = target.offset == operand.offset && target.bytes == operand.bytes;
+      if (other >= instr.n_in || !same_place || !fj_op_inplace(instr.opcode, k - instr.n_in, other)) return false;
     }
     return true;
   }
@@ -116,6 +138,9 @@ class Decoder {
         const fj_value& target = view.values[ids[k]];
         if (target.storage == FJ_INPUT) return fail(i, "an instruction writes an input");
         if (target.storage == FJ_BUFFER && i < h.commit_index) return fail(i, "state is written before the commit");
+        if (!may_write(view, instr, ids, static_cast<uint32_t>(k))) {
+          return fail(i, "an instruction writes over one of its operands");
+        }
       }
       const CheckFn check = find_check(instr.opcode);
       if (check == nullptr) {

@@ -68,15 +68,39 @@ const KernelTable& table() {
   return *kTable;
 }
 
-int default_threads() {
-  const char* wanted = getenv("FORJA_NUM_THREADS");
-  if (wanted != nullptr && atoi(wanted) > 0) return atoi(wanted);
+// Processors this process may run on.
+int processors() {
 #if defined(__linux__)
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
 #endif
   const int count = static_cast<int>(std::thread::hardware_concurrency());
   return count > 0 ? count : 1;
+}
+
+// Far more threads than processors only wait for each other, and a thread that cannot be created ends the process
+// inside the OpenMP runtime: requests are cut to a multiple of the processors.
+int clamp_threads(uint64_t wanted) {
+  const int most = processors() * 4 > 16 ? processors() * 4 : 16;
+  return wanted > static_cast<uint64_t>(most) ? most : static_cast<int>(wanted);
+}
+
+// FORJA_NUM_THREADS; 0, empty and unset mean one a processor. False where it is no number.
+bool read_threads(int* threads) {
+  const char* wanted = getenv("FORJA_NUM_THREADS");
+  *threads = processors();
+  if (wanted == nullptr || *wanted == '\0') return true;
+  char* end = nullptr;
+  const unsigned long long count = strtoull(wanted, &end, 10);
+  if (*end != '\0' || *wanted < '0' || *wanted > '9') return false;
+  if (count > 0) *threads = clamp_threads(count);
+  return true;
+}
+
+int default_threads() {
+  int threads = 1;
+  read_threads(&threads);
+  return threads;
 }
 
 uint32_t device_count(fj_error*) { return 1; }
@@ -118,14 +142,20 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
     set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION, "%s: '%s'", problem, getenv("FORJA_ISA"));
     return error->status;
   }
-  *out = new fj_device{default_threads()};
+  int threads = 1;
+  if (!read_threads(&threads)) {
+    set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION, "FORJA_NUM_THREADS must be a number of threads, or 0: '%s'",
+              getenv("FORJA_NUM_THREADS"));
+    return error->status;
+  }
+  *out = new fj_device{threads};
   return FJ_OK;
 }
 
 void device_close(fj_device* device) { delete device; }
 
 void device_set_threads(fj_device* device, uint32_t threads) {
-  device->threads = threads > 0 ? static_cast<int>(threads) : default_threads();
+  device->threads = threads > 0 ? clamp_threads(threads) : default_threads();
 }
 
 fj_status no_memory(fj_error* error, const char* what, uint64_t bytes) {
@@ -174,6 +204,17 @@ bool size_scratch(fj_program* program, int threads) {
   return true;
 }
 
+// The first operation of a fused micro-program that this backend cannot run, or 0.
+uint16_t unknown_micro_op(const Call& call) {
+  const int32_t* code = call.tail(sizeof(fj_fused_attrs));
+  const size_t words = (call.attr_bytes - sizeof(fj_fused_attrs)) / 4;
+  for (size_t at = 0; at < words; at += FJ_FUSED_WORDS) {
+    const auto opcode = static_cast<uint16_t>(code[at] & 0xffff);
+    if (opcode != FJ_OP_FULL && (opcode >= FJ_OP_LIMIT || !table().micro_op[opcode])) return opcode;
+  }
+  return 0;
+}
+
 uint8_t* storage_base(const fj_program& program, fj_buffer* const* buffers, const fj_value& value) {
   switch (value.storage) {
     case FJ_ARENA:
@@ -216,6 +257,12 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     if (kernel == nullptr) {
       set_error(error, FJ_ERR_UNSUPPORTED_OP, i, "%s: the CPU has no kernel for variant %u with these operands",
                 fj_op_name(instr.opcode), instr.variant);
+      return fail(error->status);
+    }
+    if (const uint16_t unknown = instr.opcode == FJ_OP_FUSED ? unknown_micro_op(call) : 0) {
+      const char* name = fj_op_name(unknown);
+      set_error(error, FJ_ERR_UNSUPPORTED_OP, i, "fused: the CPU has no elementwise operation %s (code %u)",
+                name != nullptr ? name : "unknown", unknown);
       return fail(error->status);
     }
     program->calls.push_back(call);

@@ -56,13 +56,14 @@ void choose_grid(const GemmArgs& g, int threads, Plan& plan) {
   }
 }
 
-// Reading A in place costs nothing while its lines stay in the caches. They do not where its rows lie a
-// multiple of 4 KB apart (one set of the L1 cache), where A far exceeds L2, or where A is transposed and a tile
-// reads 14 numbers of a line and comes back for the rest much later. Copying pays from 8 panels of B on.
+// Reading A in place costs nothing while its lines stay in the caches. They do not where A is transposed and
+// each tile reads a few numbers of a line and comes back for the rest much later, where its rows lie a
+// multiple of 4 KB apart (one set of the L1 cache), or where A far exceeds L2. The copy is used once per
+// panel of B, so there must be some.
 FJ_INLINE bool pays_to_pack_a(const GemmArgs& g, int64_t height, int64_t width) {
-  if (width < 8 * kTileCols) return false;
   const int64_t floats = height * g.k;
-  return g.trans_a ? floats >= 32 * 1024 : floats >= 2048 * 1024 || (g.lda % 1024 == 0 && height >= 4);
+  if (g.trans_a) return width > 3 * kTileCols && floats >= 16 * 1024;
+  return width >= 8 * kTileCols && height >= 4 && (floats >= 2048 * 1024 || g.lda % 1024 == 0);
 }
 
 // A thread's part should last longer than the barrier that follows: 300 ns at full speed.

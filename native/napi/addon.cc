@@ -1,6 +1,10 @@
 // The addon's entry point: what lib/runtime/addon.ts sees.
 #include <napi.h>
 
+#include <cstring>
+#include <memory>
+#include <vector>
+
 #include "../core/backend_loader.h"
 #include "../core/program.h"
 #include "addon_data.h"
@@ -25,8 +29,12 @@ void deliver(napi_env raw_env, napi_value, void*, void* payload) {
 
 void cleanup(void* payload) {
   auto* data = static_cast<AddonData*>(payload);
-  const auto devices = *data->devices;
-  for (DeviceState* device : devices) device->stop();
+  // Held until all are stopped: a queued task that stop() drops may be the last to hold its device.
+  std::vector<std::shared_ptr<DeviceState>> held;
+  for (DeviceState* device : *data->devices) held.push_back(device->shared_from_this());
+  for (const auto& device : held) device->stop();
+  // No thread calls it any more. Answers still in its queue are dropped by deliver().
+  napi_release_threadsafe_function(data->answer, napi_tsfn_abort);
 }
 
 Napi::Value devices(const Napi::CallbackInfo& info) {
@@ -59,8 +67,8 @@ Napi::Value supports(const Napi::CallbackInfo& info) {
 // (bytes) => void; throws what decoding says
 Napi::Value check_program(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (!info[0].IsTypedArray()) {
-    throw_error(env, "ERR_ARGUMENT", "checkProgram: a typed array was expected");
+  if (!is_bytes(info[0])) {
+    throw_error(env, "ERR_ARGUMENT", "checkProgram: a Uint8Array was expected");
     return env.Undefined();
   }
   const auto array = info[0].As<Napi::Uint8Array>();
@@ -72,6 +80,12 @@ Napi::Value check_program(const Napi::CallbackInfo& info) {
     napi_throw(env, make_error(env, error));
   }
   return env.Undefined();
+}
+
+// () => bytes that buffers and programs hold outside the JavaScript heap, as V8 was told (with what others told it)
+Napi::Value external_memory(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(Napi::MemoryManagement::AdjustExternalMemory(info.Env(), 0)));
 }
 
 Napi::Value set_error_factory(const Napi::CallbackInfo& info) {
@@ -98,6 +112,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("devices", Napi::Function::New(env, devices, "devices"));
   exports.Set("supports", Napi::Function::New(env, supports, "supports"));
   exports.Set("checkProgram", Napi::Function::New(env, check_program, "checkProgram"));
+  exports.Set("externalMemory", Napi::Function::New(env, external_memory, "externalMemory"));
   exports.Set("setErrorFactory", Napi::Function::New(env, set_error_factory, "setErrorFactory"));
   exports.Set("abiVersion", Napi::Number::New(env, FJ_ABI_VERSION));
   return exports;

@@ -96,8 +96,8 @@ Napi::Value Device::create_buffer(const Napi::CallbackInfo& info) {
 Napi::Value Device::create_program(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   if (!check_open(env, state_)) return env.Undefined();
-  if (!info[0].IsTypedArray() || !info[1].IsArray()) {
-    throw_error(env, "ERR_ARGUMENT", "createProgram: (bytes, buffers) were expected");
+  if (!is_bytes(info[0]) || !info[1].IsArray()) {
+    throw_error(env, "ERR_ARGUMENT", "createProgram: (Uint8Array, buffers) were expected");
     return env.Undefined();
   }
   auto created = std::make_shared<ProgramState>();

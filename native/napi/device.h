@@ -13,7 +13,7 @@
 
 namespace forja {
 
-struct DeviceState {
+struct DeviceState : std::enable_shared_from_this<DeviceState> {
   DeviceState(const fj_backend* backend, fj_device* device, AddonData& data);
   ~DeviceState();
   void stop();  // executor first, then the device
@@ -39,6 +39,10 @@ struct ProgramState {
   fj_program* program = nullptr;
   ~ProgramState();
 };
+
+inline bool is_bytes(const Napi::Value& value) {
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+}
 
 class Device : public Napi::ObjectWrap<Device> {
  public:

@@ -32,6 +32,7 @@ void CreateProgramTask::run() {
 
 Napi::Value CreateProgramTask::result(Napi::Env env) {
   Napi::Object object = AddonData::of(env).program_class.New({});
+  if (object.IsEmpty()) return object;  // the environment is being terminated
   Program::Unwrap(object)->adopt(env, program_);
   return object;
 }

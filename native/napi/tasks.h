@@ -24,8 +24,10 @@ struct HostBytes {
     void* memory = nullptr;
     if (posix_memalign(&memory, FJ_ALIGNMENT, bytes.size + FJ_ALIGNMENT) != 0) return HostBytes{};
     bytes.data.reset(static_cast<uint8_t*>(memory), free);
-    const auto* source = static_cast<const uint8_t*>(array.ArrayBuffer().Data());
-    if (bytes.size > 0) memcpy(memory, source + array.ByteOffset(), bytes.size);
+    // Not through ArrayBuffer(): the array may lie over a SharedArrayBuffer.
+    void* source = nullptr;
+    napi_get_typedarray_info(array.Env(), array, nullptr, nullptr, &source, nullptr, nullptr);
+    if (bytes.size > 0) memcpy(memory, source, bytes.size);
     return bytes;
   }
 };

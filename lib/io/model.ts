@@ -1,0 +1,61 @@
+/**
+ * Saving and loading the parameters and buffers of a module as safetensors: PyTorch's names and layouts, so that
+ * weights move both ways. Metadata: format 'pt' (the layouts are PyTorch's), producer, architecture (the class).
+ */
+import { readFile } from 'node:fs/promises'
+import { fromData } from '../create.js'
+import { ForjaError } from '../errors.js'
+import { type LoadOptions, type LoadReport, loadVariables } from '../nn/load_state.js'
+import type { AnyModule } from '../nn/module.js'
+import type { Tensor } from '../tensor.js'
+import { writeFileAtomic } from './atomic.js'
+import { decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.js'
+
+/** What the names of an optimizer's state begin with in a file; load() leaves them out. */
+export const OPTIMIZER_PREFIX = '__optimizer__.'
+
+export interface SaveOptions {
+  /** The state of an optimizer, written beside the model's. */
+  optimizer?: Readonly<Record<string, Tensor>>
+  /** Kept in the file next to forja's own entries. */
+  metadata?: Readonly<Record<string, string>>
+}
+
+/**
+ * Writes parameters and buffers to a .safetensors file, which is never left half written.
+ *
+ * @throws ERR_ARGUMENT where the file cannot be written.
+ */
+export async function save(model: AnyModule, path: string, options: SaveOptions = {}): Promise<void> {
+  const tensors = new Map<string, StoredTensor>()
+  const state = Object.entries(options.optimizer ?? {}).map(
+    ([name, tensor]) => [OPTIMIZER_PREFIX + name, tensor] as const,
+  )
+  for (const [name, tensor] of [...Object.entries(await model.stateDict()), ...state]) {
+    tensors.set(name, { dtype: tensor.dtype, shape: tensor.shape, data: await tensor.data() })
+  }
+  const metadata = { format: 'pt', producer: 'forja', architecture: model.constructor.name, ...options.metadata }
+  await writeFileAtomic(path, encodeSafetensors(tensors, metadata))
+}
+
+/**
+ * Reads a .safetensors file into `model`; nothing changes where something does not fit.
+ *
+ * @param options strict: false ignores names that only one side has.
+ * @returns names that only one side has: empty lists unless strict is false.
+ * @throws ERR_FORMAT for a broken file; ERR_ARGUMENT for a file that cannot be read and for names that do not agree;
+ *   ERR_SHAPE and ERR_DTYPE naming the tensor.
+ */
+export async function load(model: AnyModule, path: string, options: LoadOptions = {}): Promise<LoadReport> {
+  const bytes = await readFile(path).catch((cause: Error) => {
+    throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
+  })
+  const { tensors, metadata } = decodeSafetensors(bytes, path)
+  const dict: Record<string, Tensor> = Object.create(null)
+  for (const [name, { data, shape, dtype }] of tensors) {
+    if (!name.startsWith(OPTIMIZER_PREFIX)) dict[name] = fromData(data, shape, dtype, name)
+  }
+  const [saved, given] = [metadata.architecture, model.constructor.name]
+  const hint = saved !== undefined && saved !== given ? `the file holds a ${saved}, the model is a ${given}` : undefined
+  return await loadVariables(model.namedVariables(), dict, options, path, hint)
+}

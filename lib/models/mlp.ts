@@ -1,0 +1,62 @@
+/**
+ * Networks of linear layers: softmax regression and the multilayer perceptron. Images are flattened.
+ */
+import { ForjaError } from '../errors.js'
+import { checkInteger } from '../nn/check.js'
+import { Linear } from '../nn/linear.js'
+import { Module } from '../nn/module.js'
+import { flatten, relu } from '../ops/index.js'
+import type { Tensor } from '../tensor.js'
+
+export interface SoftmaxRegressionOptions {
+  /** Numbers in a sample. Default 784, an image of MNIST. */
+  inputs?: number
+  /** Default 10. */
+  classes?: number
+}
+
+/** One linear layer whose outputs are logits: 784-10 has 7,850 parameters. */
+export class SoftmaxRegression extends Module<[x: Tensor]> {
+  fc: Linear
+
+  constructor({ inputs = 784, classes = 10 }: SoftmaxRegressionOptions = {}) {
+    super()
+    this.fc = new Linear(inputs, classes)
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.fc.forward(flatten(x, { startAxis: 1 }))
+  }
+}
+
+export function softmaxRegression(options: SoftmaxRegressionOptions = {}): SoftmaxRegression {
+  return new SoftmaxRegression(options)
+}
+
+export interface MLPOptions extends SoftmaxRegressionOptions {
+  /** Sizes of the hidden layers. Default [512]. */
+  hidden?: readonly number[]
+}
+
+/** Linear layers with ReLU between them: 784-512-10 has 407,050 parameters. */
+export class MLP extends Module<[x: Tensor]> {
+  layers: Linear[]
+
+  constructor({ inputs = 784, hidden = [512], classes = 10 }: MLPOptions = {}) {
+    super()
+    if (!Array.isArray(hidden)) {
+      throw new ForjaError('ERR_ARGUMENT', `mlp: hidden must be an array of sizes, got ${JSON.stringify(hidden)}`)
+    }
+    for (const size of hidden) checkInteger('mlp', 'hidden', size)
+    const sizes = [inputs, ...hidden, classes]
+    this.layers = sizes.slice(1).map((size, i) => new Linear(sizes[i]!, size))
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.layers.reduce((h, layer, i) => layer.forward(i === 0 ? h : relu(h)), flatten(x, { startAxis: 1 }))
+  }
+}
+
+export function mlp(options: MLPOptions = {}): MLP {
+  return new MLP(options)
+}

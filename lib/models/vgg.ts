@@ -1,0 +1,80 @@
+/**
+ * VGG (Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", 2014): 3×3
+ * convolutions with ReLU, max pooling between stages of 64, 128, 256, 512, 512 channels, three linear layers.
+ */
+import { Dropout, ReLU } from '../nn/activation.js'
+import { Conv2d } from '../nn/conv.js'
+import { kaimingNormal, normal, zeros } from '../nn/init.js'
+import { Linear } from '../nn/linear.js'
+import { Module } from '../nn/module.js'
+import { AdaptiveAvgPool2d, MaxPool2d } from '../nn/pool.js'
+import { Sequential } from '../nn/sequential.js'
+import { flatten } from '../ops/shape.js'
+import type { Tensor } from '../tensor.js'
+
+export interface VGGOptions {
+  /** Default 1000. */
+  classes?: number
+  /** Probability of the classifier's two dropout layers. Default 0.5. */
+  dropout?: number
+}
+
+const CHANNELS = [64, 128, 256, 512, 512] as const
+
+/** Images (N, 3, 224, 224) → logits (N, classes). */
+export class VGG extends Module<[x: Tensor]> {
+  features: Sequential
+  avgpool = new AdaptiveAvgPool2d(7)
+  classifier: Sequential
+
+  /** @param convolutions how many each of the five stages has */
+  constructor(convolutions: readonly number[], { classes = 1000, dropout = 0.5 }: VGGOptions) {
+    super()
+    const convInit = { weightInit: kaimingNormal({ mode: 'fanOut', nonlinearity: 'relu' }), biasInit: zeros() }
+    const linearInit = { weightInit: normal({ std: 0.01 }), biasInit: zeros() }
+    let channels = 3
+    const stages = convolutions.map((count, stage) => {
+      const layers: Module[] = []
+      for (let i = 0; i < count; i++) {
+        layers.push(new Conv2d(channels, CHANNELS[stage]!, 3, { padding: 1, ...convInit }), new ReLU())
+        channels = CHANNELS[stage]!
+      }
+      return [...layers, new MaxPool2d(2)]
+    })
+    this.features = new Sequential(...stages.flat())
+    this.classifier = new Sequential(
+      new Linear(512 * 7 * 7, 4096, linearInit),
+      new ReLU(),
+      new Dropout(dropout),
+      new Linear(4096, 4096, linearInit),
+      new ReLU(),
+      new Dropout(dropout),
+      new Linear(4096, classes, linearInit),
+    )
+  }
+
+  override forward(x: Tensor): Tensor {
+    const maps = this.avgpool.forward(this.features.forward(x))
+    return this.classifier.forward(flatten(maps, { startAxis: 1 }))
+  }
+}
+
+/** 132,863,336 parameters, 7,609,090,048 MACs at 224 pixels. */
+export function vgg11(options: VGGOptions = {}): VGG {
+  return new VGG([1, 1, 2, 2, 2], options)
+}
+
+/** 133,047,848 parameters, 11,308,466,176 MACs at 224 pixels. */
+export function vgg13(options: VGGOptions = {}): VGG {
+  return new VGG([2, 2, 2, 2, 2], options)
+}
+
+/** 138,357,544 parameters, 15,470,264,320 MACs at 224 pixels. */
+export function vgg16(options: VGGOptions = {}): VGG {
+  return new VGG([2, 2, 3, 3, 3], options)
+}
+
+/** 143,667,240 parameters, 19,632,062,464 MACs at 224 pixels. */
+export function vgg19(options: VGGOptions = {}): VGG {
+  return new VGG([2, 2, 4, 4, 4], options)
+}

@@ -1,0 +1,244 @@
+/**
+ * `Module`: what layers and networks are made of. A subclass keeps its layers and variables in fields and computes in
+ * `forward`:
+ *
+ *     class Net extends Module {
+ *       conv = new Conv2d(1, 6, 5)
+ *       heads = [new Linear(10, 2), new Linear(10, 3)]
+ *       forward(x: Tensor) { ... this.conv.forward(x) ... }
+ *     }
+ *
+ * Fields are found in the order of their definition; a layer's path is the fields that lead to it: `conv`, `heads.0`.
+ * A variable is called by the name it was given, else by its field, so `conv.weight`, `bn1.running_mean` are PyTorch's
+ * names. Own variables come before those of children.
+ *
+ * The constructor wraps `forward`, so that every call knows which layer runs within which: shape errors, the printed
+ * graph and summaries name the path.
+ */
+import { ForjaError } from '../errors.js'
+import { withScope } from '../ops/registry.js'
+import { evaluate } from '../runtime/evaluate.js'
+import type { Tensor } from '../tensor.js'
+import { Variable } from '../variable.js'
+import { type LoadOptions, type LoadReport, loadVariables } from './load_state.js'
+import { type Summary, type SummaryOptions, summarize } from './summary.js'
+
+/** Values by name, as they were when read. */
+export type StateDict = Record<string, Tensor>
+
+/** A module whatever it takes and gives. */
+export type AnyModule = Module<never[], unknown>
+
+export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tensor> {
+  /** Layers that behave differently in training (dropout, batch normalisation) look here; a compiled function keeps
+   * the mode in which it was traced. */
+  training = true
+
+  constructor() {
+    const forward = this.forward as ((...inputs: Inputs) => Output) | undefined
+    if (typeof forward !== 'function') {
+      throw new ForjaError('ERR_ARGUMENT', `${this.constructor.name} needs a method forward()`)
+    }
+    const value = (...inputs: Inputs): Output => call(this, () => forward.apply(this, inputs))
+    Object.defineProperty(this, 'forward', { value, writable: true, configurable: true })
+  }
+
+  abstract forward(...inputs: Inputs): Output
+
+  /** @internal Named values that may be or hold layers and variables; containers override it. */
+  members(): [string, unknown][] {
+    return Object.entries(this)
+  }
+
+  /** What `summary` prints behind the type, such as the size of a kernel. */
+  detail(): string {
+    return ''
+  }
+
+  /** The layers directly inside, with their names. */
+  namedChildren(): [string, AnyModule][] {
+    return flatMembers(this.members()).filter((entry): entry is [string, AnyModule] => entry[1] instanceof Module)
+  }
+
+  /** This module (named '') and every one inside, each once. */
+  namedModules(): [string, AnyModule][] {
+    const found = new Map<AnyModule, string>()
+    visit(this, '', [], (module, path) => {
+      if (!found.has(module)) found.set(module, path)
+    })
+    return [...found].map(([module, path]) => [path, module])
+  }
+
+  /** The variables held directly, parameters and buffers, with their names. */
+  ownVariables(): [string, Variable][] {
+    const own = flatMembers(this.members()).filter((entry): entry is [string, Variable] => entry[1] instanceof Variable)
+    const named = own.map(([field, v]): [string, Variable] => [v.isNamed ? v.name! : field, v])
+    const names = new Set<string>()
+    for (const [name] of named) {
+      if (names.has(name))
+        throw new ForjaError('ERR_ARGUMENT', `${this.constructor.name}: two variables called '${name}'`)
+      names.add(name)
+    }
+    return named
+  }
+
+  /** Trained variables and their names; one that is shared appears once, under its first name. */
+  namedParameters(): [string, Variable][] {
+    return unique(this.namedVariables()).filter(([, v]) => !v.isBuffer)
+  }
+
+  parameters(): Variable[] {
+    return this.namedParameters().map(([, v]) => v)
+  }
+
+  /** State that is not trained, such as running statistics, and its names. */
+  namedBuffers(): [string, Variable][] {
+    return unique(this.namedVariables()).filter(([, v]) => v.isBuffer)
+  }
+
+  buffers(): Variable[] {
+    return this.namedBuffers().map(([, v]) => v)
+  }
+
+  /** Parameters and buffers under every name they have: what a state dictionary holds. */
+  namedVariables(): [string, Variable][] {
+    const found: [string, Variable][] = []
+    visit(this, '', [], (module, path) => {
+      for (const [name, variable] of module.ownVariables()) found.push([path ? `${path}.${name}` : name, variable])
+    })
+    return found
+  }
+
+  /** Parameters and buffers as they are now; later training does not change what was returned. */
+  async stateDict(): Promise<StateDict> {
+    const variables = this.namedVariables()
+    const values = await Promise.all(variables.map(([, variable]) => variable.snapshot()))
+    await evaluate(values.map((tensor) => tensor.value))
+    return Object.fromEntries(variables.map(([name], i) => [name, values[i]!]))
+  }
+
+  /**
+   * Takes over parameters and buffers; nothing changes where something does not fit.
+   *
+   * @param options strict: false ignores names that only one side has.
+   * @throws ERR_ARGUMENT listing missing and unexpected names; ERR_SHAPE, ERR_DTYPE naming tensor and both shapes.
+   */
+  async loadStateDict(dict: Readonly<StateDict>, options: LoadOptions = {}): Promise<LoadReport> {
+    return await loadVariables(this.namedVariables(), dict, options, 'loadStateDict')
+  }
+
+  /** Training mode, here and in every layer inside. */
+  train(mode = true): this {
+    for (const [, module] of this.namedModules()) module.training = mode
+    return this
+  }
+
+  /** Inference mode: dropout passes everything, batch normalisation uses its running statistics. */
+  eval(): this {
+    return this.train(false)
+  }
+
+  /** Optimizers leave these parameters alone from the next traced step on. Running statistics go on in training mode. */
+  freeze(): this {
+    for (const parameter of this.parameters()) parameter.trainable = false
+    return this
+  }
+
+  unfreeze(): this {
+    for (const parameter of this.parameters()) parameter.trainable = true
+    return this
+  }
+
+  /** Layers, output shapes, parameters and multiply-accumulates, found by tracing: nothing is computed. */
+  summary(options: SummaryOptions): Summary {
+    return summarize(this, options)
+  }
+
+  /** Releases the memory of all variables. */
+  dispose(): void {
+    for (const [, variable] of this.namedVariables()) variable.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+/** Arrays opened: ['heads', [a, b]] becomes ['heads.0', a], ['heads.1', b]. */
+function flatMembers(members: readonly [string, unknown][]): [string, unknown][] {
+  return members.flatMap(([name, value]) =>
+    Array.isArray(value)
+      ? flatMembers(value.map((item, i): [string, unknown] => [`${name}.${i}`, item]))
+      : [[name, value] as [string, unknown]],
+  )
+}
+
+/** Every module below `module`, parents first; a module that holds one of its `ancestors` does not go round. */
+function visit(
+  module: AnyModule,
+  path: string,
+  ancestors: readonly AnyModule[],
+  action: (module: AnyModule, path: string) => void,
+): void {
+  if (ancestors.includes(module)) return
+  action(module, path)
+  for (const [name, child] of module.namedChildren()) {
+    visit(child, path ? `${path}.${name}` : name, [...ancestors, module], action)
+  }
+}
+
+function unique(variables: readonly [string, Variable][]): [string, Variable][] {
+  const seen = new Set<Variable>()
+  return variables.filter(([, variable]) => !seen.has(variable) && seen.add(variable))
+}
+
+/** Called when a layer begins to run; the answer when it has run. */
+export type CallObserver = (module: AnyModule) => (output: unknown) => void
+
+const running: AnyModule[] = []
+let observer: CallObserver | null = null
+
+/** Runs `body` and tells `callback` of every forward() meanwhile. */
+export function observeCalls<T>(callback: CallObserver, body: () => T): T {
+  const before = observer
+  observer = callback
+  try {
+    return body()
+  } finally {
+    observer = before
+  }
+}
+
+function call<T>(module: AnyModule, forward: () => T): T {
+  const caller = running.at(-1)
+  const body = (): T => {
+    const done = observer?.(module)
+    const output = forward()
+    done?.(output)
+    return output
+  }
+  if (caller === undefined) nameVariables(module)
+  const path = caller === undefined ? '' : pathFrom(caller, module)
+  running.push(module)
+  try {
+    return path === '' ? body() : withScope(path, body)
+  } finally {
+    running.pop()
+  }
+}
+
+/** The way from a running module to one that it calls; a layer that it does not hold is called by its type. */
+function pathFrom(caller: AnyModule, module: AnyModule): string {
+  for (const [name, child] of caller.namedChildren()) if (child === module) return name
+  for (const [path, inner] of caller.namedModules()) if (inner === module) return path
+  return module.constructor.name
+}
+
+const named = new WeakSet<AnyModule>()
+
+/** Gives variables their full names, for messages: once for each outermost module that runs. */
+function nameVariables(root: AnyModule): void {
+  if (named.has(root)) return
+  named.add(root)
+  for (const [name, variable] of root.namedVariables().reverse()) variable.state.name = name
+}

@@ -1,0 +1,197 @@
+/**
+ * Normalisation as users call it: features on axis 1, as PyTorch. Batch norm in training is the operation of norm.ts;
+ * the others are made of reductions and elementwise operations.
+ */
+import { activeTrace } from '../runtime/compile.js'
+import { formatShape, inversePermutation, sizeOfShape } from '../shape.js'
+import type { Tensor } from '../tensor.js'
+import { Variable } from '../variable.js'
+import { filled } from './apply.js'
+import { add, div, mul, pow, sub } from './elementwise.js'
+import { imageError } from './image.js'
+import { rsqrt, square } from './math.js'
+import { normalizeBatch } from './norm.js'
+import { avgPool } from './pool.js'
+import { sum } from './reduce.js'
+import { reshape, transpose } from './shape.js'
+
+export interface BatchNormOptions {
+  /** Scale (C,). Default: ones. */
+  gamma?: Tensor | null
+  /** Shift (C,). Default: zeros. */
+  beta?: Tensor | null
+  /** (C,); used when not training, and where it is a Variable, moved towards the batch's mean when training. */
+  runningMean?: Tensor | null
+  /** (C,); as runningMean, towards the batch's unbiased variance. */
+  runningVar?: Tensor | null
+  /** Normalise with the batch's own mean and variance. Default false. */
+  training?: boolean
+  /** How far the running statistics move: new = (1 - momentum) · old + momentum · batch. Default 0.1. */
+  momentum?: number
+  /** Added to the variance. Default 1e-5. */
+  eps?: number
+}
+
+export interface LayerNormOptions {
+  /** Scale, of shape normalizedShape. Default: ones. */
+  gamma?: Tensor | null
+  /** Shift, of shape normalizedShape. Default: zeros. */
+  beta?: Tensor | null
+  /** Added to the variance. Default 1e-5. */
+  eps?: number
+  /** The last axes, normalised together. Default: gamma's shape, else the last axis. */
+  normalizedShape?: number | readonly number[]
+}
+
+export interface GroupNormOptions {
+  /** Channels are split into this many groups, each normalised on its own. */
+  groups: number
+  /** Scale (C,). Default: ones. */
+  gamma?: Tensor | null
+  /** Shift (C,). Default: zeros. */
+  beta?: Tensor | null
+  /** Added to the variance. Default 1e-5. */
+  eps?: number
+}
+
+export interface LocalResponseNormOptions {
+  /** Channels summed over: ⌊size / 2⌋ before, ⌊(size - 1) / 2⌋ after. */
+  size: number
+  /** Default 1e-4. */
+  alpha?: number
+  /** Default 0.75. */
+  beta?: number
+  /** Default 1. */
+  k?: number
+}
+
+/**
+ * (x - mean) / √(variance + eps) · gamma + beta for each channel of x (N, C), (N, C, L) or (N, C, H, W). Training takes
+ * mean and variance from the batch and, inside a compiled function only, assigns running statistics that are Variables;
+ * otherwise they are the running statistics.
+ *
+ * @throws ERR_SHAPE where a vector is not (C,) or a training batch has one value per channel; ERR_ARGUMENT where running
+ *   statistics are needed and missing.
+ */
+export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
+  const name = 'batchNorm'
+  if (x.rank < 2) imageError(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
+  const c = x.shape[1]!
+  const { training = false, momentum = 0.1 } = options
+  const eps = checkEps(name, options.eps)
+  for (const key of ['gamma', 'beta', 'runningMean', 'runningVar'] as const) checkVector(name, key, options[key], [c])
+  const gamma = options.gamma ?? filled([c], 1, x.dtype)
+  const beta = options.beta ?? filled([c], 0, x.dtype)
+  const { runningMean, runningVar } = options
+  const toLast = [0, ...Array.from({ length: x.rank - 2 }, (_, i) => i + 2), 1]
+  const last = transpose(x, toLast)
+  const back = (y: Tensor) => transpose(y, inversePermutation(toLast))
+  if (!training) {
+    if (!runningMean || !runningVar) {
+      return imageError(name, 'ERR_ARGUMENT', 'runningMean and runningVar are needed when not training')
+    }
+    const scale = mul(gamma, rsqrt(add(runningVar, eps)))
+    return back(add(mul(last, scale), sub(beta, mul(runningMean, scale))))
+  }
+  const count = x.size / c
+  if (!(count > 1)) {
+    imageError(name, 'ERR_SHAPE', `training needs more than one value per channel, got shape ${formatShape(x.shape)}`)
+  }
+  const [y, mean, variance] = normalizeBatch(last, gamma, beta, eps)
+  const towards = (old: Tensor, batch: Tensor) => add(mul(old, 1 - momentum), mul(batch, momentum))
+  track(runningMean, (old) => towards(old, mean))
+  track(runningVar, (old) => towards(old, mul(variance, count / (count - 1))))
+  return back(y)
+}
+
+/** Assigns a running statistic that is a Variable; a plain tensor, and any outside a compiled function, stays as it is. */
+function track(running: Tensor | null | undefined, next: (old: Tensor) => Tensor): void {
+  if (running instanceof Variable && activeTrace() !== null) void running.assign(next(running))
+}
+
+/** (x - mean) / √(variance + eps) · gamma + beta over the last axes of x. */
+export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
+  const name = 'layerNorm'
+  const eps = checkEps(name, options.eps)
+  const given = options.normalizedShape ?? options.gamma?.shape ?? options.beta?.shape ?? x.shape.slice(-1)
+  const shape = typeof given === 'number' ? [given] : [...given]
+  const tail = x.shape.slice(x.rank - shape.length)
+  if (shape.length === 0 || shape.length > x.rank || shape.some((dim, i) => dim !== tail[i])) {
+    imageError(
+      name,
+      'ERR_SHAPE',
+      `normalizedShape ${formatShape(shape)} does not match the last axes of the input ${formatShape(x.shape)}`,
+    )
+  }
+  checkVector(name, 'gamma', options.gamma, shape)
+  checkVector(name, 'beta', options.beta, shape)
+  const y = standardize(
+    x,
+    shape.map((_, i) => x.rank - shape.length + i),
+    eps,
+  )
+  return shifted(y, options.gamma, options.beta)
+}
+
+/** As layerNorm over the pixels and channels of each of `groups` groups of x (N, C, ...). */
+export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
+  const name = 'groupNorm'
+  const { groups } = options
+  if (x.rank < 2) imageError(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
+  const [n, c, ...pixels] = x.shape as [number, number, ...number[]]
+  if (!Number.isInteger(groups) || groups < 1 || c % groups !== 0) {
+    imageError(name, 'ERR_ARGUMENT', `${c} channels do not divide into ${String(groups)} groups`)
+  }
+  checkVector(name, 'gamma', options.gamma, [c])
+  checkVector(name, 'beta', options.beta, [c])
+  const y = standardize(reshape(x, [n, groups, (c / groups) * sizeOfShape(pixels)]), [2], checkEps(name, options.eps))
+  const perChannel = (v?: Tensor | null) => v && reshape(v, [c, ...pixels.map(() => 1)])
+  return shifted(reshape(y, x.shape), perChannel(options.gamma), perChannel(options.beta))
+}
+
+/** x / (k + alpha / size · Σ x² over `size` neighbouring channels)^beta, for x (N, C, ...). */
+export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions): Tensor {
+  const name = 'localResponseNorm'
+  const { size, alpha = 1e-4, beta = 0.75, k = 1 } = options
+  if (!Number.isInteger(size) || size < 1) {
+    imageError(name, 'ERR_ARGUMENT', `size must be a positive integer, got ${String(size)}`)
+  }
+  if (x.rank < 3) imageError(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
+  const [n, c, ...pixels] = x.shape as [number, number, ...number[]]
+  // Channels as rows of an image whose "channels" are the pixels: the mean over a window of rows, zeros around.
+  const before = Math.floor(size / 2)
+  const window = {
+    kernel: [size, 1],
+    stride: [1, 1],
+    padding: [before, 0, size - 1 - before, 0],
+    output: [c, 1],
+    adaptive: 0,
+  }
+  const squares = reshape(square(x), [n, c, 1, sizeOfShape(pixels)])
+  const mean = reshape(avgPool(squares, window, true), x.shape)
+  return mul(x, pow(add(mul(mean, alpha), k), -beta))
+}
+
+/** (x - mean) / √(variance + eps) over `axes`. */
+function standardize(x: Tensor, axes: readonly number[], eps: number): Tensor {
+  const count = sizeOfShape(axes.map((axis) => x.shape[axis]!))
+  const mean = (v: Tensor) => div(sum(v, { axes, keepDims: true }), count)
+  const centred = sub(x, mean(x))
+  return mul(centred, rsqrt(add(mean(square(centred)), eps)))
+}
+
+function shifted(y: Tensor, gamma?: Tensor | null, beta?: Tensor | null): Tensor {
+  const scaled = gamma ? mul(y, gamma) : y
+  return beta ? add(scaled, beta) : scaled
+}
+
+function checkEps(name: string, eps = 1e-5): number {
+  if (!(eps >= 0)) imageError(name, 'ERR_ARGUMENT', `eps must not be negative, got ${String(eps)}`)
+  return eps
+}
+
+function checkVector(name: string, what: string, v: Tensor | null | undefined, shape: readonly number[]): void {
+  if (v && (v.rank !== shape.length || v.shape.some((dim, i) => dim !== shape[i]))) {
+    imageError(name, 'ERR_SHAPE', `${what} has shape ${formatShape(v.shape)}; ${formatShape(shape)} expected`)
+  }
+}

@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+import { randomTensor } from '../helpers/compare.js'
+
+const code = (value: string) => expect.objectContaining({ code: value })
+
+// Parameters and multiply-accumulates of one sample, as published (torchvision's metadata where it has the network).
+describe.each([
+  { name: 'softmaxRegression', options: {}, parameters: 7_850, macs: 7_840 },
+  { name: 'mlp', options: {}, parameters: 407_050, macs: 406_528 },
+  { name: 'mlp', options: { hidden: [512, 512] }, parameters: 669_706, macs: 668_672 },
+  { name: 'mlp', options: { hidden: [800] }, parameters: 636_010, macs: 635_200 },
+  { name: 'lenet5', options: {}, parameters: 61_706, macs: 416_520 },
+  { name: 'resnet18Cifar', options: {}, parameters: 11_173_962, macs: 555_422_720 },
+  { name: 'alexnet', options: {}, parameters: 61_100_840, macs: 714_188_480 },
+  { name: 'vgg11', options: {}, parameters: 132_863_336, macs: 7_609_090_048 },
+  { name: 'vgg13', options: {}, parameters: 133_047_848, macs: 11_308_466_176 },
+  { name: 'vgg16', options: {}, parameters: 138_357_544, macs: 15_470_264_320 },
+  { name: 'vgg19', options: {}, parameters: 143_667_240, macs: 19_632_062_464 },
+  { name: 'googlenet', options: {}, parameters: 6_624_904, macs: 1_498_376_192 },
+  { name: 'resnet18', options: {}, parameters: 11_689_512, macs: 1_814_073_344 },
+  { name: 'resnet34', options: {}, parameters: 21_797_672, macs: 3_663_761_408 },
+  { name: 'resnet50', options: {}, parameters: 25_557_032, macs: 4_089_184_256 },
+  { name: 'resnet101', options: {}, parameters: 44_549_160, macs: 7_801_405_440 },
+  { name: 'resnet152', options: {}, parameters: 60_192_808, macs: 11_513_626_624 },
+])('$name $options', ({ name, options, parameters, macs }) => {
+  it(`has ${parameters} parameters and ${macs} MACs`, () => {
+    const { input, classes } = fj.models.list().find((info) => info.name === name)!
+    const summary = fj.models.create(name, options).summary({ input })
+    expect(summary.parameters).toBe(parameters)
+    expect(summary.macs).toBe(macs)
+    expect(summary.layers.at(-1)!.outputShape).toEqual([1, classes])
+  })
+})
+
+it('lists every network once with one line', () => {
+  const names = fj.models.list().map((info) => info.name)
+  expect(new Set(names).size).toBe(names.length)
+  expect(names).toContain('lenet5')
+  for (const { description } of fj.models.list()) expect(description).toMatch(/^[^\n]{10,80}$/)
+})
+
+it('takes classes, and refuses what it does not know', () => {
+  const resnet = fj.models.create('resnet18Cifar', { classes: 100 })
+  expect(resnet.summary({ input: [3, 32, 32] }).parameters).toBe(11_173_962 + 90 * 513)
+  expect(() => fj.models.create('lenet6')).toThrow(code('ERR_ARGUMENT'))
+  expect(() => fj.models.create('lenet6')).toThrow(/unknown model 'lenet6'; expected one of .*lenet5/)
+  expect(() => fj.models.create('toString')).toThrow(code('ERR_ARGUMENT'))
+  expect(() => fj.models.create('lenet5', { hidden: [3] })).toThrow(/lenet5 has no option 'hidden'; it takes classes/)
+  expect(() => fj.models.mlp({ hidden: [0] })).toThrow(code('ERR_ARGUMENT'))
+  expect(() => fj.models.mlp({ hidden: 5 as never })).toThrow(code('ERR_ARGUMENT'))
+})
+
+describe('state names are PyTorch’s', () => {
+  it('lenet5', () => {
+    expect(
+      fj.models
+        .lenet5()
+        .namedVariables()
+        .map(([name, v]) => [name, ...v.shape]),
+    ).toEqual([
+      ['conv1.weight', 6, 1, 5, 5],
+      ['conv1.bias', 6],
+      ['conv2.weight', 16, 6, 5, 5],
+      ['conv2.bias', 16],
+      ['fc1.weight', 120, 400],
+      ['fc1.bias', 120],
+      ['fc2.weight', 84, 120],
+      ['fc2.bias', 84],
+      ['fc3.weight', 10, 84],
+      ['fc3.bias', 10],
+    ])
+  })
+
+  it('resnet18Cifar', () => {
+    const norm = (name: string) =>
+      ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked'].map((leaf) => `${name}.${leaf}`)
+    const block = (name: string, downsample: boolean) => [
+      `${name}.conv1.weight`,
+      ...norm(`${name}.bn1`),
+      `${name}.conv2.weight`,
+      ...norm(`${name}.bn2`),
+      ...(downsample ? [`${name}.downsample.0.weight`, ...norm(`${name}.downsample.1`)] : []),
+    ]
+    const stages = [1, 2, 3, 4].flatMap((i) => [...block(`layer${i}.0`, i > 1), ...block(`layer${i}.1`, false)])
+    const expected = ['conv1.weight', ...norm('bn1'), ...stages, 'fc.weight', 'fc.bias']
+    const model = fj.models.resnet18Cifar()
+    expect(model.namedVariables().map(([name]) => name)).toEqual(expected)
+    expect(model.parameters().length).toBe(62)
+    expect(model.buffers().length).toBe(60)
+  })
+
+  it('bottleneck blocks', () => {
+    const names = fj.models
+      .resnet50()
+      .namedVariables()
+      .map(([name]) => name)
+    expect(names.length).toBe(320)
+    expect(names).toContain('layer1.0.downsample.1.running_var')
+    expect(names).toContain('layer3.5.conv3.weight')
+    expect(names).not.toContain('layer3.1.downsample.0.weight')
+  })
+})
+
+it.each([
+  ['alexnet', ['features.0.weight', 'features.10.bias', 'classifier.1.weight', 'classifier.6.bias']],
+  ['vgg16', ['features.0.weight', 'features.28.bias', 'classifier.0.weight', 'classifier.6.bias']],
+  [
+    'googlenet',
+    [
+      'conv1.conv.weight',
+      'conv3.bn.bias',
+      'inception4e.branch4.1.conv.weight',
+      'inception5b.branch3.0.bn.running_var',
+      'fc.bias',
+    ],
+  ],
+])('%s has names of PyTorch’s', (name, expected) => {
+  expect(
+    fj.models
+      .create(name)
+      .namedVariables()
+      .map(([key]) => key),
+  ).toEqual(expect.arrayContaining(expected))
+})
+
+it.each(['softmaxRegression', 'mlp', 'lenet5'])(
+  '%s gives the same logits on the CPU and the reference',
+  async (name) => {
+    fj.setSeed(5)
+    const model = fj.models.create(name).eval()
+    const x = randomTensor([3, 1, 28, 28], 1)
+    const logits = async (device: string) => {
+      const run = fj.compile((images: fj.Tensor) => model.forward(images), { device })
+      const result = await run(x)
+      run.dispose()
+      return await result.data()
+    }
+    const [cpu, reference] = [await logits('cpu'), await logits('reference')]
+    expect(cpu.length).toBe(30)
+    cpu.forEach((value, i) => expect(Math.abs(value - reference[i]!)).toBeLessThan(1e-5))
+    expect(Math.max(...cpu) - Math.min(...cpu)).toBeGreaterThan(0.05)
+  },
+)
+
+it('resnet18Cifar runs', async () => {
+  const model = fj.models.resnet18Cifar().eval()
+  const logits = await model.forward(randomTensor([1, 3, 32, 32], 2)).data()
+  expect(logits.length).toBe(10)
+  expect(Array.from(logits).every(Number.isFinite)).toBe(true)
+  model.dispose()
+})
