@@ -5,11 +5,13 @@ export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './cr
 export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
+export { type Checkpoint, loadCheckpoint, type SaveCheckpointOptions, saveCheckpoint } from './io/checkpoint.js'
 export { load, type SaveOptions, save } from './io/model.js'
 export * as models from './models/index.js'
 export * as nn from './nn/index.js'
 export { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './ops/activation.js'
 export type { TensorLike } from './ops/apply.js'
+export { type ArgOptions, argMax, argMin, type CumSumOptions, cumSum, type TopKOptions, topK } from './ops/axis.js'
 export { cast } from './ops/cast.js'
 export {
   equal,
@@ -36,6 +38,32 @@ export {
   im2col,
 } from './ops/conv_api.js'
 export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
+export {
+  embedding,
+  gather,
+  type OneHotOptions,
+  oneHot,
+  putAlongAxis,
+  scatterAdd,
+  takeAlongAxis,
+} from './ops/indexing.js'
+export {
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  type CrossEntropyOptions,
+  crossEntropy,
+  type HuberOptions,
+  huberLoss,
+  type KlDivOptions,
+  klDivLoss,
+  type LossOptions,
+  l1Loss,
+  mseLoss,
+  nllLoss,
+  type Reduction,
+  type SmoothL1Options,
+  smoothL1Loss,
+} from './ops/loss.js'
 export {
   abs,
   type ClampOptions,
@@ -74,11 +102,57 @@ export {
   type MaxPool2dOptions,
   maxPool2d,
 } from './ops/pool_api.js'
-export { sum } from './ops/reduce.js'
-export { broadcastTo, reshape, transpose } from './ops/shape.js'
+export { type DropoutOptions, dropout, type RandomOptions, rand, randint, randn } from './ops/random.js'
+export {
+  all,
+  any,
+  max,
+  mean,
+  min,
+  prod,
+  type ReduceOptions,
+  sum,
+  type VarianceOptions,
+  variance,
+} from './ops/reduce.js'
+export { broadcastTo, type FlattenOptions, flatten, reshape, squeeze, transpose, unsqueeze } from './ops/shape.js'
+export {
+  concat,
+  flip,
+  type PadOptions,
+  pad,
+  type SliceOptions,
+  type SplitOptions,
+  slice,
+  split,
+  stack,
+  tile,
+} from './ops/slice.js'
+export { logSoftmax, logSumExp, type SoftmaxOptions, softmax } from './ops/softmax.js'
+export * as optim from './optim/index.js'
+export { clipGradNorm, l1Penalty, l2Penalty } from './optim/penalty.js'
+export * as schedule from './optim/schedule.js'
+export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
-export { setSeed } from './runtime/random_state.js'
 export { Tensor } from './tensor.js'
+export {
+  type BatchLogs,
+  type Callback,
+  callbacks,
+  type EpochLogs,
+  type EvaluateOptions,
+  evaluateModel,
+  type FitOptions,
+  fit,
+  History,
+  type LossFunction,
+  type LossName,
+  type Metric,
+  type PredictOptions,
+  predict,
+  type Scores,
+  type TrainingContext,
+} from './train/index.js'
 export { Variable, type VariableOptions, variable } from './variable.js'

@@ -52,6 +52,11 @@ export class Variable extends Tensor {
     this.isNamed = options.name !== undefined
   }
 
+  /** @internal A tensor of this variable's shape, its gradient for one, as the variable lies in memory. */
+  toStorage(value: Tensor): Tensor {
+    return transpose(value, this.#axes)
+  }
+
   /** The value at this moment, as a tensor that later assignments do not change. */
   async snapshot(): Promise<Tensor> {
     const stored = fromData(await this.state.read(), this.storage.shape, this.dtype)

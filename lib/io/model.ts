@@ -11,7 +11,12 @@ import type { Tensor } from '../tensor.js'
 import { writeFileAtomic } from './atomic.js'
 import { decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.js'
 
+/** What the names of an optimizer's state begin with in a file; load() leaves them out. */
+export const OPTIMIZER_PREFIX = '__optimizer__.'
+
 export interface SaveOptions {
+  /** The state of an optimizer, written beside the model's. */
+  optimizer?: Readonly<Record<string, Tensor>>
   /** Kept in the file next to forja's own entries. */
   metadata?: Readonly<Record<string, string>>
 }
@@ -23,7 +28,10 @@ export interface SaveOptions {
  */
 export async function save(model: AnyModule, path: string, options: SaveOptions = {}): Promise<void> {
   const tensors = new Map<string, StoredTensor>()
-  for (const [name, tensor] of Object.entries(await model.stateDict())) {
+  const state = Object.entries(options.optimizer ?? {}).map(
+    ([name, tensor]) => [OPTIMIZER_PREFIX + name, tensor] as const,
+  )
+  for (const [name, tensor] of [...Object.entries(await model.stateDict()), ...state]) {
     tensors.set(name, { dtype: tensor.dtype, shape: tensor.shape, data: await tensor.data() })
   }
   const metadata = { format: 'pt', producer: 'forja', architecture: model.constructor.name, ...options.metadata }
@@ -44,7 +52,9 @@ export async function load(model: AnyModule, path: string, options: LoadOptions 
   })
   const { tensors, metadata } = decodeSafetensors(bytes, path)
   const dict: Record<string, Tensor> = Object.create(null)
-  for (const [name, { data, shape, dtype }] of tensors) dict[name] = fromData(data, shape, dtype, name)
+  for (const [name, { data, shape, dtype }] of tensors) {
+    if (!name.startsWith(OPTIMIZER_PREFIX)) dict[name] = fromData(data, shape, dtype, name)
+  }
   const [saved, given] = [metadata.architecture, model.constructor.name]
   const hint = saved !== undefined && saved !== given ? `the file holds a ${saved}, the model is a ${given}` : undefined
   return await loadVariables(model.namedVariables(), dict, options, path, hint)

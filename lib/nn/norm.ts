@@ -5,7 +5,11 @@
 import { ones, zeros } from '../create.js'
 import { ForjaError } from '../errors.js'
 import { add } from '../ops/elementwise.js'
+<<<<<<< HEAD
 import { batchNorm, groupNorm, layerNorm, localResponseNorm } from '../ops/norm_api.js'
+=======
+import { batchNorm, groupNorm, layerNorm } from '../ops/norm_api.js'
+>>>>>>> elem
 import { currentScope } from '../ops/registry.js'
 import { activeTrace } from '../runtime/compile.js'
 import { formatShape, type Shape } from '../shape.js'

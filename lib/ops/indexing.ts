@@ -168,7 +168,10 @@ const putAlongAxisOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
     if (index!.shape[axis] !== updates!.shape[axis]) site.fail('ERR_SHAPE', 'index and updates must have one shape')
     return [{ shape: index!.shape.with(axis, length), dtype: updates!.dtype }]
   },
-  grad: ({ inputs: [index], gradOutputs: [d], attrs: { axis } }) => [null, apply(takeAlongAxisOp, [d!, index!], { axis })],
+  grad: ({ inputs: [index], gradOutputs: [d], attrs: { axis } }) => [
+    null,
+    apply(takeAlongAxisOp, [d!, index!], { axis }),
+  ],
   flops: ([, updates]) => updates!.size,
   reference: ([index, updates], { axis, length }, [type]) => {
     const out = refArray(type!.shape, type!.dtype)

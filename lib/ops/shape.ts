@@ -63,7 +63,8 @@ export function flatten(x: Tensor, { startAxis = 0, endAxis = -1 }: FlattenOptio
   if (x.rank === 0) return reshape(x, [1])
   const start = normalizeAxis(startAxis, x.rank, 'flatten')
   const end = normalizeAxis(endAxis, x.rank, 'flatten')
-  if (start > end) throw new ForjaError('ERR_ARGUMENT', `flatten: startAxis ${startAxis} lies behind endAxis ${endAxis}`)
+  if (start > end)
+    throw new ForjaError('ERR_ARGUMENT', `flatten: startAxis ${startAxis} lies behind endAxis ${endAxis}`)
   const joined = sizeOfShape(x.shape.slice(start, end + 1))
   return reshape(x, [...x.shape.slice(0, start), joined, ...x.shape.slice(end + 1)])
 }

@@ -89,7 +89,10 @@ export interface SliceOptions {
 export function slice(x: Tensor, options: SliceOptions = {}): Tensor {
   for (const [name, list] of Object.entries(options) as [string, readonly number[]][]) {
     if (list.length > x.rank) {
-      throw new ForjaError('ERR_ARGUMENT', `slice: ${name} has ${list.length} entries, x has shape ${formatShape(x.shape)}`)
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `slice: ${name} has ${list.length} entries, x has shape ${formatShape(x.shape)}`,
+      )
     }
   }
   const ranges = x.shape.map((dim, axis) =>
@@ -141,7 +144,10 @@ export function split(x: Tensor, parts: number | readonly number[], { axis = 0 }
   const sizes = typeof parts === 'number' ? new Array<number>(parts).fill(dim / parts) : parts
   const valid = sizes.every((size) => Number.isInteger(size) && size >= 0) && sizes.reduce((a, b) => a + b, 0) === dim
   if (!valid) {
-    throw new ForjaError('ERR_SHAPE', `split: axis ${at} of ${formatShape(x.shape)} cannot be cut into ${JSON.stringify(parts)}`)
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `split: axis ${at} of ${formatShape(x.shape)} cannot be cut into ${JSON.stringify(parts)}`,
+    )
   }
   let end = 0
   return sizes.map((size) => {
@@ -160,7 +166,8 @@ const concatOp = defineOp({
     for (const input of inputs) {
       if (input.dtype !== first!.dtype) site.fail('ERR_DTYPE', 'operands must have one dtype', 'use cast()')
       const fits =
-        input.shape.length === first!.shape.length && input.shape.every((dim, i) => i === axis || dim === first!.shape[i])
+        input.shape.length === first!.shape.length &&
+        input.shape.every((dim, i) => i === axis || dim === first!.shape[i])
       if (!fits) site.fail('ERR_SHAPE', `shapes must be equal but for axis ${axis}`)
     }
     const joined = inputs.reduce((total, input) => total + input.shape[axis]!, 0)
@@ -239,7 +246,8 @@ export interface PadOptions {
 
 /** x with elements added around it. */
 export function pad(x: Tensor, { pads, mode = 'constant', value = 0 }: PadOptions): Tensor {
-  const valid = pads.length <= x.rank && pads.every((p) => p.length === 2 && p.every((n) => Number.isInteger(n) && n >= 0))
+  const valid =
+    pads.length <= x.rank && pads.every((p) => p.length === 2 && p.every((n) => Number.isInteger(n) && n >= 0))
   if (!valid) {
     throw new ForjaError(
       'ERR_ARGUMENT',
@@ -273,8 +281,7 @@ function padAxis(x: Tensor, axis: number, before: number, after: number, mode: '
     )
   }
   const mirrored = (start: number, count: number) => flip(sliceAxis(x, axis, start, start + count), { axes: axis })
-  const repeated = (at: number, count: number) =>
-    broadcastTo(sliceAxis(x, axis, at, at + 1), x.shape.with(axis, count))
+  const repeated = (at: number, count: number) => broadcastTo(sliceAxis(x, axis, at, at + 1), x.shape.with(axis, count))
   const reflect = mode === 'reflect'
   const parts = [
     ...(before > 0 ? [reflect ? mirrored(1, before) : repeated(0, before)] : []),

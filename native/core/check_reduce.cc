@@ -32,8 +32,7 @@ bool check_reduce(Check& c) {
 bool check_extremum(Check& c) {
   if (!c.arity(1, 1, 1)) return false;
   const uint8_t dtype = c.in(0).dtype;
-  return c.attr_size(sizeof(fj_sum_attrs)) && check_reduced_shape(c) &&
-         c.dtype(c.out(0), c.in(0).dtype) &&
+  return c.attr_size(sizeof(fj_sum_attrs)) && check_reduced_shape(c) && c.dtype(c.out(0), c.in(0).dtype) &&
          c.expect(dtype == FJ_FLOAT32 || dtype == FJ_INT32 || dtype == FJ_UINT8 || dtype == FJ_BOOL,
                   "no reduction for this dtype");
 }
@@ -43,9 +42,7 @@ bool check_product_of_others(Check& c) {
          c.dtype(c.out(0), FJ_FLOAT32) && c.same_shape(c.in(0), c.out(0));
 }
 
-bool check_axis(Check& c, int32_t axis) {
-  return c.expect(axis >= 0 && axis < c.in(0).rank, "no such axis");
-}
+bool check_axis(Check& c, int32_t axis) { return c.expect(axis >= 0 && axis < c.in(0).rank, "no such axis"); }
 
 // y has x's dims but the axis. A length of 0 leaves nothing to choose from; indices are int32.
 bool check_arg(Check& c) {
@@ -64,9 +61,8 @@ bool check_arg(Check& c) {
 }
 
 bool check_cum_sum(Check& c) {
-  return c.arity(1, 1, 1) && c.attr_size(sizeof(fj_cum_sum_attrs)) &&
-         check_axis(c, c.attrs<fj_cum_sum_attrs>().axis) && c.dtype(c.out(0), c.in(0).dtype) &&
-         c.same_shape(c.in(0), c.out(0)) &&
+  return c.arity(1, 1, 1) && c.attr_size(sizeof(fj_cum_sum_attrs)) && check_axis(c, c.attrs<fj_cum_sum_attrs>().axis) &&
+         c.dtype(c.out(0), c.in(0).dtype) && c.same_shape(c.in(0), c.out(0)) &&
          c.expect(c.in(0).dtype == FJ_FLOAT32 || c.in(0).dtype == FJ_INT32, "no kernel for this dtype");
 }
 
@@ -89,9 +85,9 @@ bool check_top_k(Check& c) {
 }
 
 const CheckEntry kEntries[] = {
-    {FJ_OP_SUM, check_reduce},    {FJ_OP_PROD, check_reduce},   {FJ_OP_MAX, check_extremum},
-    {FJ_OP_MIN, check_extremum},  {FJ_OP_ARG_MAX, check_arg},   {FJ_OP_ARG_MIN, check_arg},
-    {FJ_OP_TOP_K, check_top_k},   {FJ_OP_CUM_SUM, check_cum_sum}, {FJ_OP_PRODUCT_OF_OTHERS, check_product_of_others},
+    {FJ_OP_SUM, check_reduce},   {FJ_OP_PROD, check_reduce},     {FJ_OP_MAX, check_extremum},
+    {FJ_OP_MIN, check_extremum}, {FJ_OP_ARG_MAX, check_arg},     {FJ_OP_ARG_MIN, check_arg},
+    {FJ_OP_TOP_K, check_top_k},  {FJ_OP_CUM_SUM, check_cum_sum}, {FJ_OP_PRODUCT_OF_OTHERS, check_product_of_others},
 };
 
 }  // namespace

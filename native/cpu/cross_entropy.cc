@@ -61,9 +61,8 @@ void run_cross_entropy(const Call& call, Team& team) {
     loss[row] = own;
     if (labels.attrs.smoothing == 0) continue;
     const Vec shift = broadcast(total);
-    const double spread = row_sum(x, classes, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA {
-      return labels.weights(i, n) * (shift - v);
-    });
+    const double spread =
+        row_sum(x, classes, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA { return labels.weights(i, n) * (shift - v); });
     loss[row] = own + labels.attrs.smoothing * (static_cast<float>(spread / static_cast<double>(classes)) - own);
   }
 }

@@ -84,7 +84,8 @@ void run_take_along_axis(const Call& call, Team& team) {
   const Range range = split(count_of(y, 0, y.rank), team, 16);
   for (int64_t at = range.begin; at < range.end; at++) {
     const int64_t i = index_at(call, call.in[1], at, length);
-    if (i >= 0) call.out[0].as<T>()[at] = call.in[0].as<const T>()[(at / (count * inner) * length + i) * inner + at % inner];
+    if (i >= 0)
+      call.out[0].as<T>()[at] = call.in[0].as<const T>()[(at / (count * inner) * length + i) * inner + at % inner];
   }
 }
 
@@ -144,7 +145,8 @@ void register_indexing(KernelTable& table) {
   table.add({FJ_OP_TAKE_ALONG_AXIS, 0, "takeAlongAxis", run_take_along_axis<uint8_t>, nullptr, result_has_size<1>});
   table.add({FJ_OP_TAKE_ALONG_AXIS, 0, "takeAlongAxis", run_take_along_axis<uint16_t>, nullptr, result_has_size<2>});
   table.add({FJ_OP_TAKE_ALONG_AXIS, 0, "takeAlongAxis", run_take_along_axis<uint64_t>, nullptr, result_has_size<8>});
-  table.add({FJ_OP_PUT_ALONG_AXIS, 0, "putAlongAxis", run_put_along_axis<float>, nullptr, result_has_dtype<FJ_FLOAT32>});
+  table.add(
+      {FJ_OP_PUT_ALONG_AXIS, 0, "putAlongAxis", run_put_along_axis<float>, nullptr, result_has_dtype<FJ_FLOAT32>});
   table.add({FJ_OP_PUT_ALONG_AXIS, 0, "putAlongAxis int32", run_put_along_axis<uint32_t>, nullptr,
              result_has_dtype<FJ_INT32>});
   table.add({FJ_OP_ONE_HOT, 0, "oneHot", run_one_hot<float>, nullptr, result_has_dtype<FJ_FLOAT32>});

@@ -222,7 +222,7 @@ void run_forward(const Call& call, Team& team) {
     mean[c] = static_cast<float>(average);
     variance[c] = static_cast<float>(spread);
     repeat(s.shift, l, c, mean[c]);
-    repeat(s.p, l, c, static_cast<float>(gamma[c] / sqrt(spread + attrs.eps)));
+    repeat(s.p, l, c, static_cast<float>(gamma[c] / std::sqrt(spread + attrs.eps)));
     repeat(s.q, l, c, beta[c]);
   }
   team.barrier();
@@ -268,7 +268,7 @@ void run_backward(const Call& call, Team& team) {
       sum += s.first[k * l.c + c];
       product += s.second[k * l.c + c];
     }
-    const double inverse = 1 / sqrt(static_cast<double>(variance[c]) + attrs.eps), scale = gamma[c] * inverse;
+    const double inverse = 1 / std::sqrt(static_cast<double>(variance[c]) + attrs.eps), scale = gamma[c] * inverse;
     const double m = static_cast<double>(l.m);
     dbeta[c] = static_cast<float>(sum);
     dgamma[c] = static_cast<float>(product * inverse);

@@ -24,8 +24,7 @@ FJ_INLINE void transpose_tile(const T* from, int64_t from_stride, T* to, int64_t
   }
 }
 
-// Elements of four bytes, whatever they are: vectors only carry them.
-template <>
+// The overload for elements of four bytes, whatever they are: vectors only carry them.
 FJ_INLINE void transpose_tile(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows,
                               int64_t columns, bool dense) {
   if (dense && rows <= kWidth && columns > kWidth) {

@@ -41,9 +41,8 @@ void run_softmax_grad(const Call& call, Team& team) {
     const float* y = call.in[0].as<const float>() + row * rows.columns;
     const float* dy = call.in[1].as<const float>() + row * rows.columns;
     float* dx = call.out[0].as<float>() + row * rows.columns;
-    const double sum = row_sum(y, rows.columns, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA {
-      return v * load_part(dy + i, n);
-    });
+    const double sum =
+        row_sum(y, rows.columns, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA { return v * load_part(dy + i, n); });
     const Vec mixed = broadcast(static_cast<float>(sum));
     for (int64_t i = 0; i < rows.columns; i += kWidth) {
       const int64_t n = rows.columns - i;
@@ -61,8 +60,7 @@ void run_log_softmax(const Call& call, Team& team) {
     float* y = call.out[0].as<float>() + row * rows.columns;
     // x - max first, then the logarithm: of large logits only the difference counts.
     const Vec shift = broadcast(row_max(x, rows.columns));
-    const double sum =
-        row_sum(x, rows.columns, [&](Vec v, int64_t, int64_t) FJ_LAMBDA { return vexp(v - shift); });
+    const double sum = row_sum(x, rows.columns, [&](Vec v, int64_t, int64_t) FJ_LAMBDA { return vexp(v - shift); });
     const Vec log_sum = vlog(broadcast(static_cast<float>(sum)));
     for (int64_t i = 0; i < rows.columns; i += kWidth) {
       const int64_t n = rows.columns - i;
@@ -76,8 +74,7 @@ void run_log_sum_exp(const Call& call, Team& team) {
   const Rows rows(*call.in[0].value);
   const Range range = split(rows.count, team, 16);
   for (int64_t row = range.begin; row < range.end; row++) {
-    call.out[0].as<float>()[row] =
-        row_log_sum_exp(call.in[0].as<const float>() + row * rows.columns, rows.columns);
+    call.out[0].as<float>()[row] = row_log_sum_exp(call.in[0].as<const float>() + row * rows.columns, rows.columns);
   }
 }
 

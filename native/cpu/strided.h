@@ -1,5 +1,5 @@
-// Moving elements between strided places: what transpose, slice, place and concat are made of. Elements are moved, never
-// computed with, so only their size matters.
+// Moving elements between strided places: what transpose, slice, place and concat are made of. Elements are moved,
+// never computed with, so only their size matters.
 #pragma once
 
 #include <cstring>

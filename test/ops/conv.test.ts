@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
-import { checkGolden, goldenCases, randomTensor } from '../helpers/compare.js'
+import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
 
-const DEVICES = ['reference']
-
-describe.each(DEVICES)('golden on %s', (device) => {
+describe.each(['cpu', 'reference'])('golden on %s', (device) => {
   it.each(goldenCases('conv2d'))('$name', (test) =>
     checkGolden(test, ({ x, weight, bias }, attrs) => fj.conv2d(x!, weight!, bias, attrs), device),
   )
@@ -14,6 +12,50 @@ describe.each(DEVICES)('golden on %s', (device) => {
   it.each(goldenCases('convTranspose2d'))('$name', (test) =>
     checkGolden(test, ({ x, weight, bias }, attrs) => fj.convTranspose2d(x!, weight!, bias, attrs), device),
   )
+})
+
+const all = (variant: string) => ({ conv2d: variant, conv2dGradInput: variant, conv2dGradWeight: variant })
+
+// x, weight, options: sizes around the widths of tiles, strides, dilations, groups, depthwise, filters larger than the
+// image, batches around the height of a tile.
+const GEOMETRIES: [number[], number[], fj.Conv2dOptions][] = [
+  [[1, 1, 1, 1], [1, 1, 1, 1], {}],
+  [[2, 3, 7, 9], [5, 3, 3, 3], { padding: 1 }],
+  [[9, 6, 14, 14], [16, 6, 5, 5], {}],
+  [[3, 31, 7, 5], [33, 31, 3, 3], { padding: 1 }],
+  [[2, 33, 8, 8], [7, 33, 1, 1], {}],
+  [[15, 7, 9, 6], [31, 7, 1, 1], { stride: 2 }],
+  [[2, 4, 11, 13], [6, 4, 3, 2], { stride: [2, 3], padding: [1, 0], dilation: [2, 1] }],
+  [[1, 3, 33, 31], [8, 3, 7, 7], { stride: 2, padding: 3 }],
+  [[2, 8, 9, 9], [8, 1, 3, 3], { groups: 8, padding: 1 }],
+  [[8, 33, 7, 7], [33, 1, 3, 3], { groups: 33, padding: 1, stride: 2 }],
+  [[2, 6, 10, 9], [12, 2, 3, 3], { groups: 3, stride: [2, 1], padding: [1, 0] }],
+  [[1, 2, 3, 3], [3, 2, 5, 4], { padding: 3 }],
+  [[2, 5, 8, 7], [4, 5, 4, 2], { padding: 'same' }],
+  [[2, 3, 9, 10], [4, 3, 2, 5], { padding: 'same', stride: [2, 3] }],
+  [[1, 4, 1, 31], [127, 4, 1, 4], { dilation: [1, 3] }],
+]
+
+describe.each(['naive', 'im2col', 'implicit'])('variant %s', (variant) => {
+  it.each(GEOMETRIES)('x %j, weight %j, %j', async (xShape, weightShape, options) => {
+    const inputs = [randomTensor(xShape, 1), randomTensor(weightShape, 2), randomTensor([weightShape[0]!], 3)]
+    const algorithms = all(variant)
+    await compareWithReference((x, w, b) => fj.conv2d(x!, w!, b!, options), inputs, { algorithms })
+    await compareWithReference((x, w, b) => fj.relu(fj.conv2d(x!, w!, b!, options)), inputs, { algorithms })
+    await compareWithReference((x, w) => fj.conv2d(x!, w!, null, options), inputs.slice(0, 2), { algorithms })
+  })
+
+  it('convTranspose2d', async () => {
+    const options = { stride: [3, 2], padding: [1, 0], outputPadding: [2, 1], groups: 2 }
+    const inputs = [randomTensor([2, 6, 5, 7], 1), randomTensor([6, 4, 3, 4], 2), randomTensor([8], 3)]
+    await compareWithReference((x, w, b) => fj.convTranspose2d(x!, w!, b!, options), inputs, {
+      algorithms: all(variant),
+    })
+  })
+})
+
+it('convolves no images', async () => {
+  expect((await fj.conv2d(fj.zeros([0, 3, 8, 8]), fj.zeros([4, 3, 3, 3])).data()).length).toBe(0)
 })
 
 describe('gradients', () => {
@@ -47,6 +89,9 @@ describe('gradients', () => {
       [x, weight],
       { tolerance: 1e-4 },
     ))
+
+  it('of the gradients, on the CPU', () =>
+    compareWithReference((x, w) => fj.grad(fj.sum(fj.square(fj.conv2d(x!, w!, null, options))), [x!, w!]), [x, weight]))
 })
 
 describe('padding', () => {
@@ -55,7 +100,7 @@ describe('padding', () => {
     const y = fj.conv2d(x, fj.ones([1, 1, 2, 4]), null, { padding: 'same' })
     expect(y.shape).toEqual([1, 1, 5, 4])
     // Rows: none above, one below; columns: one left, two right.
-    expect(await y.array()).toEqual([[...new Array(4).fill([6, 8, 6, 4]), [3, 4, 3, 2]]])
+    expect(await y.array()).toEqual([[[...new Array(4).fill([6, 8, 6, 4]), [3, 4, 3, 2]]]])
     expect(fj.conv2d(x, fj.ones([1, 1, 3, 3]), null, { padding: 'same', stride: 2 }).shape).toEqual([1, 1, 3, 2])
     expect(fj.conv2d(x, fj.ones([1, 1, 3, 3]), null, { padding: 'valid' }).shape).toEqual([1, 1, 3, 2])
     expect(fj.conv1d(fj.ones([1, 1, 6]), fj.ones([1, 1, 4]), null, { padding: 'same' }).shape).toEqual([1, 1, 6])
@@ -76,6 +121,13 @@ it('im2col lays columns out as (N, C·R·S, L), and a product with them is a con
       [13, 14, 16, 17],
     ],
   ])
+  const window = { kernelSize: [2, 3], stride: [1, 2], padding: 1 } as const
+  const [image, weight] = [randomTensor([2, 3, 5, 6], 1), randomTensor([4, 3, 2, 3], 2)]
+  await compareWithReference((x) => fj.im2col(x!, window), [image])
+  await compareWithReference((c) => fj.col2im(c!, { ...window, outputSize: [5, 6] }), [randomTensor([2, 18, 18], 3)])
+  const product = fj.matmul(fj.reshape(weight, [4, 18]), fj.im2col(image, window))
+  const direct = fj.conv2d(image, weight, null, { stride: [1, 2], padding: 1 })
+  expectClose(await product.data(), await direct.data(), 'product with columns')
 })
 
 describe('errors', () => {

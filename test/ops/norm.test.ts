@@ -48,7 +48,12 @@ describe.each(['cpu', 'reference'])('golden on %s', (device) => {
     checkGolden(test, ({ x, gamma, beta }, attrs) => fj.layerNorm(x!, { gamma, beta, ...(attrs as object) }), device),
   )
   it.each(goldenCases('groupNorm'))('$name', (test) =>
-    checkGolden(test, ({ x, gamma, beta }, attrs) => fj.groupNorm(x!, { gamma, beta, ...(attrs as never) }), device),
+    checkGolden(
+      test,
+      ({ x, gamma, beta }, attrs) =>
+        fj.groupNorm(x!, { gamma, beta, groups: attrs.groups as unknown as number, ...(attrs as object) }),
+      device,
+    ),
   )
   it.each(goldenCases('localResponseNorm'))('$name', (test) =>
     checkGolden(test, ({ x }, attrs) => fj.localResponseNorm(x!, attrs as never), device),

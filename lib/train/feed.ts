@@ -1,0 +1,127 @@
+/**
+ * From a data set to the arguments of a compiled step.
+ *
+ * A data set in memory is handed to the device once, as it is stored (images stay uint8), and a step takes the int32
+ * indices of its batch only: gathering, conversion and normalisation are part of the program and cost the event loop
+ * nothing. Any other data set is read batch by batch.
+ */
+import { fromData, tensor } from '../create.js'
+import { ArrayDataset, type BatchOptions, type Dataset, type Field } from '../data/dataset.js'
+import { dtypeOfArray, type TypedArray } from '../dtype.js'
+import { ForjaError } from '../errors.js'
+import { cast } from '../ops/cast.js'
+import { add, mul } from '../ops/elementwise.js'
+import { gather } from '../ops/indexing.js'
+import type { Tensor } from '../tensor.js'
+import { Variable } from '../variable.js'
+
+export interface FeedBatch {
+  /** What the step is called with. */
+  args: Tensor[]
+  /** Samples in it. */
+  length: number
+}
+
+export interface Feed {
+  /** Samples. */
+  readonly length: number
+  batches(options: BatchOptions): AsyncIterable<FeedBatch>
+  /** While tracing: what the network gets and what it should give. */
+  read(args: readonly Tensor[]): { x: Tensor; y: Tensor }
+  dispose(): void
+}
+
+/** @param what names the data set in messages: `fit: the data set` */
+export function feedOf(dataset: Dataset, what: string): Feed {
+  if (typeof dataset?.batches !== 'function' || typeof dataset.length !== 'number') {
+    throw new ForjaError('ERR_ARGUMENT', `${what} must be a data set with length and batches()`, {
+      hint: 'make one from arrays with data.fromArrays({ x, y, shape })',
+    })
+  }
+  if (dataset.length === 0) throw new ForjaError('ERR_ARGUMENT', `${what} has no samples`)
+  return dataset instanceof ArrayDataset ? new DeviceFeed(dataset) : new HostFeed(dataset)
+}
+
+class DeviceFeed implements Feed {
+  readonly length: number
+  readonly #x: Variable
+  readonly #y: Variable
+
+  constructor(private readonly dataset: ArrayDataset) {
+    this.length = dataset.length
+    // Variables, since programs of all batch sizes share their memory.
+    this.#x = upload(dataset.x, dataset.length, dataset.fields[0])
+    this.#y = upload(dataset.y, dataset.length, dataset.fields[1])
+  }
+
+  batches(options: BatchOptions): AsyncIterable<FeedBatch> {
+    const { batchSize = 32, dropLast = false } = options
+    const order = this.dataset.order(options)
+    const end = dropLast ? this.length - (this.length % batchSize) : this.length
+    return {
+      async *[Symbol.asyncIterator]() {
+        for (let from = 0; from < end; from += batchSize) {
+          const indices = order.slice(from, Math.min(from + batchSize, end))
+          yield { args: [fromData(indices, [indices.length], 'int32')], length: indices.length }
+        }
+      },
+    }
+  }
+
+  read([indices]: readonly Tensor[]): { x: Tensor; y: Tensor } {
+    const [fieldX] = this.dataset.fields
+    return {
+      x: normalized(gather(this.#x, indices!, { axis: 0 }), fieldX),
+      y: gather(this.#y, indices!, { axis: 0 }),
+    }
+  }
+
+  dispose(): void {
+    this.#x.dispose()
+    this.#y.dispose()
+  }
+}
+
+function upload(data: TypedArray, length: number, field: Field): Variable {
+  return new Variable(fromData(data, [length, ...field.shape], field.dtype), {
+    name: `data.${field.name}`,
+    buffer: true,
+  })
+}
+
+/** float32, stored · scale + offset; channels are axis 1 of the batch. */
+function normalized(x: Tensor, { normalization }: Field): Tensor {
+  const values = cast(x, 'float32')
+  if (normalization === undefined) return values
+  const { scale, offset } = normalization
+  const shape = scale.length === 1 ? [] : [scale.length, ...new Array<number>(x.rank - 2).fill(1)]
+  const constant = (numbers: readonly number[]) => tensor(Float32Array.from(numbers), { shape })
+  return add(mul(values, constant(scale)), constant(offset))
+}
+
+class HostFeed implements Feed {
+  readonly length: number
+
+  constructor(private readonly dataset: Dataset) {
+    this.length = dataset.length
+  }
+
+  batches(options: BatchOptions): AsyncIterable<FeedBatch> {
+    const { dataset } = this
+    return {
+      async *[Symbol.asyncIterator]() {
+        for await (const batch of dataset.batches(options)) {
+          const x = fromData(batch.x, batch.xShape, dtypeOfArray(batch.x) ?? 'float32')
+          const y = fromData(batch.y, batch.yShape, dtypeOfArray(batch.y) ?? 'float32')
+          yield { args: [x, y], length: batch.length }
+        }
+      },
+    }
+  }
+
+  read([x, y]: readonly Tensor[]): { x: Tensor; y: Tensor } {
+    return { x: x!, y: y! }
+  }
+
+  dispose(): void {}
+}
