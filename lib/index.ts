@@ -102,6 +102,7 @@ export {
   type MaxPool2dOptions,
   maxPool2d,
 } from './ops/pool_api.js'
+export { type DropoutOptions, dropout, type RandomOptions, rand, randint, randn } from './ops/random.js'
 export {
   all,
   any,
@@ -131,11 +132,11 @@ export { logSoftmax, logSumExp, type SoftmaxOptions, softmax } from './ops/softm
 export * as optim from './optim/index.js'
 export { clipGradNorm, l1Penalty, l2Penalty } from './optim/penalty.js'
 export * as schedule from './optim/schedule.js'
-
+export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
-export { setSeed } from './runtime/random_state.js'
+
 export { Tensor } from './tensor.js'
 export {
   type BatchLogs,

@@ -15,7 +15,7 @@ import { ForjaError } from './errors.js'
 export type Philox4 = [number, number, number, number]
 
 /** Who draws: the last counter word. Append only, or old seeds give other numbers. */
-export const DOMAINS = { tensor: 0, shuffle: 1, data: 2 } as const
+export const DOMAINS = { tensor: 0, shuffle: 1, data: 2, program: 3 } as const
 
 const MULTIPLIER_0 = 0xd2511f53
 const MULTIPLIER_1 = 0xcd9e8d57
@@ -24,8 +24,8 @@ const WEYL_1 = 0xbb67ae85
 const ROUNDS = 10
 const TWO_32 = 2 ** 32
 
-/** The high 32 bits of a 32x32-bit product; every partial sum stays below 2^32, so doubles hold it exactly. */
-function multiplyHigh(a: number, b: number): number {
+/** The high 32 bits of a 32x32-bit product, unsigned; every partial sum stays below 2^32, so doubles hold it exactly. */
+export function multiplyHigh(a: number, b: number): number {
   const a0 = a & 0xffff
   const a1 = a >>> 16
   const b0 = b & 0xffff
@@ -153,13 +153,26 @@ export function permutation(length: number, seed: number, index = 0, domain: num
 }
 
 let packageSeed = 0
+const listeners: (() => void)[] = []
 
-/** Every random number of the package follows from this seed, where a call names none of its own. */
+/**
+ * Makes every random number that follows a function of `seed`: initial weights, dropout, shuffling, data. The same seed
+ * on the same device gives the same numbers, also in functions that are compiled already.
+ *
+ * @throws ERR_ARGUMENT unless seed is an integer from 0 to 2^53 - 1.
+ */
 export function setSeed(seed: number): void {
   checkSeed(seed, 'setSeed')
   packageSeed = seed
+  for (const listener of listeners) listener()
 }
 
+/** The seed in force, where a call names none of its own. */
 export function defaultSeed(): number {
   return packageSeed
+}
+
+/** @internal Calls `listener` after each setSeed. */
+export function onSetSeed(listener: () => void): void {
+  listeners.push(listener)
 }

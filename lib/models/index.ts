@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor.js'
 import { type AlexNetOptions, alexnet } from './alexnet.js'
 import { type GoogLeNetOptions, googlenet } from './googlenet.js'
 import { type LeNet5Options, lenet5 } from './lenet5.js'
-import { type MLPOptions, mlp, type SoftmaxRegressionOptions, softmaxRegression } from './mlp.js'
+import { type MLPOptions, mlp, softmaxRegression } from './mlp.js'
 import { type ResNetOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet101, resnet152 } from './resnet.js'
 import { type VGGOptions, vgg11, vgg13, vgg16, vgg19 } from './vgg.js'
 

@@ -35,6 +35,8 @@ export {
   type GroupNormOptions,
   LayerNorm,
   type LayerNormOptions,
+  LocalResponseNorm,
+  type LocalResponseNormOptions,
 } from './norm.js'
 export {
   AdaptiveAvgPool2d,

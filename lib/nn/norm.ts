@@ -1,10 +1,11 @@
 /**
  * Normalisation layers: (x - mean) / √(variance + eps) · weight + bias, over the batch (BatchNorm), the last axes
- * (LayerNorm) or groups of channels (GroupNorm).
+ * (LayerNorm) or groups of channels (GroupNorm); and LocalResponseNorm, which divides by the activity of neighbours.
  */
 import { ones, zeros } from '../create.js'
 import { ForjaError } from '../errors.js'
-import { add, batchNorm, groupNorm, layerNorm } from '../ops/index.js'
+import { add } from '../ops/elementwise.js'
+import { batchNorm, groupNorm, layerNorm, localResponseNorm } from '../ops/norm_api.js'
 import { currentScope } from '../ops/registry.js'
 import { activeTrace } from '../runtime/compile.js'
 import { formatShape, type Shape } from '../shape.js'
@@ -67,7 +68,7 @@ abstract class BatchNorm extends Module {
           `got shape ${formatShape(x.shape)}`,
       )
     }
-    // A count matters only in a step that also updates the statistics.
+    // As the running statistics, which batchNorm updates in compiled functions only.
     if (this.training && this.numBatchesTracked && activeTrace()) {
       void this.numBatchesTracked.assign(add(this.numBatchesTracked, ones([], { dtype: 'int32' })))
     }
@@ -172,5 +173,44 @@ export class GroupNorm extends Module {
 
   override forward(x: Tensor): Tensor {
     return groupNorm(x, { groups: this.numGroups, gamma: this.weight, beta: this.bias, eps: this.eps })
+  }
+}
+
+export interface LocalResponseNormOptions {
+  /** Default 1e-4. */
+  alpha?: number
+  /** Default 0.75. */
+  beta?: number
+  /** Default 1. */
+  k?: number
+}
+
+/** x / (k + alpha · mean of squares over `size` neighbouring channels)^beta, over (N, C, ...). */
+export class LocalResponseNorm extends Module {
+  readonly alpha: number
+  readonly beta: number
+  readonly k: number
+
+  constructor(
+    readonly size: number,
+    { alpha = 1e-4, beta = 0.75, k = 1 }: LocalResponseNormOptions = {},
+  ) {
+    super()
+    checkInteger('LocalResponseNorm', 'size', size)
+    checkNumber('LocalResponseNorm', 'alpha', alpha)
+    checkNumber('LocalResponseNorm', 'beta', beta)
+    checkNumber('LocalResponseNorm', 'k', k)
+    this.alpha = alpha
+    this.beta = beta
+    this.k = k
+  }
+
+  override forward(x: Tensor): Tensor {
+    const { size, alpha, beta, k } = this
+    return localResponseNorm(x, { size, alpha, beta, k })
+  }
+
+  override detail(): string {
+    return `${this.size} channels`
   }
 }

@@ -7,6 +7,7 @@ import { ACTIVATIONS } from './activation.js'
 import { fullOp } from './creation.js'
 import './index.js'
 import { FUSED_MAX_INPUTS, FUSED_MAX_REGISTERS, FUSED_WORDS } from './fused.js'
+import { RANDOM_KINDS } from './random.js'
 import { type AnyOp, allOps } from './registry.js'
 import { broadcastToOp } from './shape.js'
 
@@ -59,6 +60,9 @@ export function generateHeader(): string {
     '',
     '/* Values of the attribute `activation`. */',
     ...ACTIVATIONS.map((name, i) => `#define FJ_ACTIVATION_${constant(name)} ${i}`),
+    '',
+    '/* Values of the attribute `kind` of random. */',
+    ...RANDOM_KINDS.map((name, i) => `#define FJ_RANDOM_${constant(name)} ${i}`),
     '',
     '/* Limits of a fused micro-program. */',
     `#define FJ_FUSED_MAX_REGISTERS ${FUSED_MAX_REGISTERS}`,

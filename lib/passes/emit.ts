@@ -114,12 +114,12 @@ export function emit(graph: Graph, options: LowerOptions = {}): Program {
     writer.u16(i.opcode, i.variant, i.nIn, i.nOut)
     writer.u32(i.first, i.offset, i.bytes, 0)
   }
-  writer.u32(...operands)
+  writer.u32s(operands)
   writer.align(8)
-  writer.u32(...outputs)
+  writer.u32s(outputs)
   writer.align(8)
-  writer.u64(...inputBytes)
-  writer.u64(...bufferBytes)
+  writer.u64s(inputBytes)
+  writer.u64s(bufferBytes)
   writer.raw(attrs.bytes())
   writer.align(8)
   const total = writer.length
@@ -215,9 +215,16 @@ class ByteWriter {
     this.#each(values, 2, (at, v) => this.#view.setUint16(at, v, true))
   }
   u32(...values: number[]): void {
+    this.u32s(values)
+  }
+  /** For lists as long as the program: arguments are limited by the stack. */
+  u32s(values: readonly number[]): void {
     this.#each(values, 4, (at, v) => this.#view.setUint32(at, v, true))
   }
   u64(...values: number[]): void {
+    this.u64s(values)
+  }
+  u64s(values: readonly number[]): void {
     this.#each(values, 8, (at, v) => this.#view.setBigUint64(at, BigInt(v), true))
   }
   raw(bytes: Uint8Array): void {

@@ -26,6 +26,7 @@ export function fuse(graph: Graph): Graph {
 /** Root node → nodes of its group, inputs first, root last. */
 function findGroups(graph: Graph): Map<Node, Node[]> {
   const order = graph.nodes()
+  const position = new Map(order.map((node, i) => [node, i]))
   const uses = countUses(graph)
   const taken = new Set<Node>()
   const groups = new Map<Node, Node[]>()
@@ -35,7 +36,7 @@ function findGroups(graph: Graph): Map<Node, Node[]> {
     for (const node of members) taken.add(node)
     groups.set(
       root,
-      order.filter((node) => members.has(node)),
+      [...members].sort((a, b) => position.get(a)! - position.get(b)!),
     )
   }
   return groups

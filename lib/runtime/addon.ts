@@ -58,6 +58,8 @@ export interface Addon {
   supports(opcode: number, variant: number): boolean
   /** Throws what the decoder has against these bytes. */
   checkProgram(bytes: Uint8Array): void
+  /** Bytes outside the JavaScript heap that V8 was told of; process.memoryUsage() does not show them. */
+  externalMemory(): number
   setErrorFactory(factory: (code: string, message: string, instruction: number) => Error): void
   abiVersion: number
 }

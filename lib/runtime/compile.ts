@@ -84,7 +84,9 @@ export function compile<A extends readonly Tensor[], R extends Result>(
   const call = async (...args: unknown[]): Promise<R> => {
     const { tensors, signal } = splitArguments(args)
     signal?.throwIfAborted()
-    return (await (await tracedFor(tensors)).run(tensors, signal)) as R
+    const ready = tracedFor(tensors)
+    const { result } = await inOrder(device, async () => (await ready).start(tensors, signal))
+    return (await result) as R
   }
   return Object.assign(call, {
     profile: async (...args: Tensor[]) => (await tracedFor(args)).profile(args),
@@ -100,6 +102,21 @@ export function compile<A extends readonly Tensor[], R extends Result>(
       traces.clear()
     },
   }) as unknown as CompiledFunction<A, R>
+}
+
+const lastStart = new WeakMap<Device, Promise<unknown>>()
+
+/**
+ * Runs `start` after the starts of all earlier calls on this device: a call that must be traced and compiled first is
+ * not overtaken by the next one, so that variables change in the order in which the calls were written.
+ */
+function inOrder<T>(device: Device, start: () => Promise<T>): Promise<T> {
+  const mine = (lastStart.get(device) ?? Promise.resolve()).then(start)
+  lastStart.set(
+    device,
+    mine.catch(() => {}),
+  )
+  return mine
 }
 
 function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal?: AbortSignal } {
@@ -166,6 +183,8 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
 
 /** One traced signature: its graph and its executable, which is made anew where a variable was moved meanwhile. */
 class Traced {
+  #disposed = false
+
   private constructor(
     private readonly traced: TraceResult,
     private readonly device: Device,
@@ -183,6 +202,7 @@ class Traced {
     const data = missing.every((value) => value.resident)
       ? missing.map((value) => value.resident!)
       : await evaluate(missing, this.device)
+    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
     if (!this.executable.isBound()) {
       this.executable.dispose()
       this.executable = await this.device.compile(this.traced.graph, this.options)
@@ -198,9 +218,14 @@ class Traced {
     return await this.executable.profile(inputs)
   }
 
-  async run(args: readonly Tensor[], signal?: AbortSignal): Promise<unknown> {
+  /** Queues a run; its result comes in a box, so that waiting for the start does not wait for the end. */
+  async start(args: readonly Tensor[], signal?: AbortSignal): Promise<{ result: Promise<unknown> }> {
     const inputs = await this.#feed(args)
-    const outputs = await this.executable.run(inputs, signal)
+    return { result: this.#finish(this.executable.run(inputs, signal)) }
+  }
+
+  async #finish(running: Promise<TypedArray[]>): Promise<unknown> {
+    const outputs = await running
     let next = 0
     return mapResult(this.traced.result, (tensor) => {
       const elements = outputs[next++]!
@@ -213,6 +238,7 @@ class Traced {
   }
 
   dispose(): void {
+    this.#disposed = true
     this.executable.dispose()
   }
 }

@@ -32,6 +32,8 @@ export interface Executable {
   readonly inputs: readonly { source: InputSource | HostScalarSource; type: TensorType }[]
   /** One array per input; elements of each output. Variables change only if it resolves. */
   run(inputs: readonly TypedArray[], signal?: AbortSignal): Promise<TypedArray[]>
+  /** Memory that it holds on the device. */
+  readonly bytes: number
   /** False once a variable was moved to another device and back: compile again. */
   isBound(): boolean
   explain(): string

@@ -8,30 +8,58 @@ import {
   attrKey,
   Graph,
   type InputSource,
-  type Node,
+  Node,
   rebuild,
   topological,
   type Value,
   type VariableSource,
 } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
+import type { AnyOp } from '../ops/registry.js'
+import { transposeOp } from '../ops/shape.js'
 import { type Device, defaultDevice, type Executable } from './device.js'
 import type { VariableState } from './state.js'
 
-/** Programs kept per device; the least recently used goes first. */
+/** Programs kept per device, and the memory they may hold together; the least recently used goes first. */
 const CACHE_SIZE = 256
+const CACHE_BYTES = 128 * 2 ** 20
 
 interface CachedProgram {
   readonly executable: Promise<Executable>
+  /** Calls that wait for it or run it; thrown out of the cache, it is disposed after the last one. */
+  users: number
+  dropped: boolean
+  /** Known once it is compiled. */
+  bytes: number
 }
 
 const caches = new WeakMap<Device, Map<string, CachedProgram>>()
 
 /** Elements of each value, in order. Arrays are shared with the graph: copy before handing them out. */
 export async function evaluate(values: readonly Value[], device: Device = defaultDevice()): Promise<TypedArray[]> {
-  const missing = values.filter((value) => value.resident === undefined)
+  const roots = await Promise.all(values.map(readVariable))
+  const missing = roots.filter((value) => value.resident === undefined)
   if (missing.length > 0) await evaluateMissing([...new Set(missing)], device)
-  return values.map((value) => value.resident ?? evaluated.get(value)!)
+  return roots.map((value) => value.resident ?? evaluated.get(value)!)
+}
+
+/**
+ * A variable, or one that is only reshaped or transposed, as a graph over its elements read now: no program is bound to
+ * its buffer, and variables of one shape share a program. Any other value as it is.
+ */
+async function readVariable(value: Value): Promise<Value> {
+  const chain: Node[] = []
+  let { node } = value
+  while (node.op.traits.view || node.op === (transposeOp as AnyOp)) {
+    if (node.outputs[0]!.resident) return value
+    chain.push(node)
+    node = node.inputs[0]!.node
+  }
+  if (node.source?.kind !== 'variable') return value
+  const data = await (node.source as VariableState).read()
+  let current = makeLeaf({ kind: 'constant', data }, node.source.type)
+  for (const step of chain.reverse()) current = rebuild(step, [current]).outputs[0]!
+  return current
 }
 
 /** Results of values that depend on variables: true at the moment of reading only, so not kept on the value. */
@@ -42,48 +70,91 @@ async function evaluateMissing(values: readonly Value[], device: Device): Promis
   for (const variable of variables) await (variable as VariableState).on(device)
   const cache = caches.get(device) ?? new Map<string, CachedProgram>()
   caches.set(device, cache)
-  const executable = await cachedExecutable(cache, key, () => device.compile(graph, {}))
-  // Inputs are named c0, c1, .. in the order of the feeds: equal keys mean equal names and types.
-  const inputs = executable.inputs.map(({ source }) =>
-    source.kind === 'hostScalar' ? scalar(source.read()) : feeds[Number((source as InputSource).name.slice(1))]!,
+  const results = await withExecutable(
+    cache,
+    key,
+    () => device.compile(graph, {}),
+    variables,
+    (executable) => {
+      // Inputs are named c0, c1, .. in the order of the feeds: equal keys mean equal names and types.
+      const inputs = executable.inputs.map(({ source }) =>
+        source.kind === 'hostScalar' ? scalar(source.read()) : feeds[Number((source as InputSource).name.slice(1))]!,
+      )
+      return executable.run(inputs)
+    },
   )
-  const results = await executable.run(inputs)
   values.forEach((value, i) => {
     if (lasting) value.resident = results[i]!
     else evaluated.set(value, results[i]!)
   })
 }
 
-async function cachedExecutable(
+async function withExecutable<T>(
   cache: Map<string, CachedProgram>,
   key: string,
   make: () => Promise<Executable>,
-): Promise<Executable> {
-  const entry = cache.get(key) ?? { executable: make() }
-  cache.delete(key)
-  cache.set(key, entry)
-  trim(cache)
-  try {
-    const executable = await entry.executable
-    if (executable.isBound()) return executable
-    executable.dispose()
-  } catch (error) {
+  variables: readonly VariableSource[],
+  use: (executable: Executable) => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    const entry = cache.get(key) ?? { executable: make(), users: 0, dropped: false, bytes: 0 }
+    for (const variable of variables) bindersOf(variable).set(key, () => drop(cache, key, entry))
     cache.delete(key)
-    throw error
+    cache.set(key, entry)
+    entry.users++
+    try {
+      const executable = await entry.executable
+      entry.bytes = executable.bytes
+      trim(cache)
+      if (executable.isBound()) return await use(executable)
+      drop(cache, key, entry)
+    } catch (error) {
+      // What cannot be compiled is tried anew next time: memory may have been freed meanwhile.
+      entry.executable.catch(() => drop(cache, key, entry))
+      throw error
+    } finally {
+      entry.users--
+      release(entry)
+    }
   }
-  cache.delete(key)
-  return await cachedExecutable(cache, key, make)
+}
+
+/** What throws a variable's programs out of the caches, by their keys. */
+const binders = new WeakMap<VariableSource, Map<string, () => void>>()
+
+function bindersOf(variable: VariableSource): Map<string, () => void> {
+  const known = binders.get(variable) ?? new Map<string, () => void>()
+  binders.set(variable, known)
+  return known
+}
+
+/** Called when a variable is disposed: cached programs would keep its buffer. */
+export function forgetVariable(variable: VariableSource): void {
+  for (const dropProgram of binders.get(variable)?.values() ?? []) dropProgram()
+  binders.delete(variable)
 }
 
 function trim(cache: Map<string, CachedProgram>): void {
+  let bytes = [...cache.values()].reduce((total, entry) => total + entry.bytes, 0)
   for (const [key, entry] of cache) {
-    if (cache.size <= CACHE_SIZE) return
-    cache.delete(key)
-    entry.executable.then(
-      (executable) => executable.dispose(),
-      () => {},
-    )
+    if (cache.size <= CACHE_SIZE && (bytes <= CACHE_BYTES || cache.size === 1)) return
+    bytes -= entry.bytes
+    drop(cache, key, entry)
   }
+}
+
+function drop(cache: Map<string, CachedProgram>, key: string, entry: CachedProgram): void {
+  if (cache.get(key) === entry) cache.delete(key)
+  entry.dropped = true
+  release(entry)
+}
+
+function release(entry: CachedProgram): void {
+  if (!entry.dropped || entry.users > 0) return
+  entry.executable.then(
+    (executable) => executable.dispose(),
+    () => {},
+  )
 }
 
 export function scalar(value: number): TypedArray {
@@ -128,10 +199,10 @@ function normalize(values: readonly Value[]): Normalized {
       map.set(node.outputs[0]!, node.outputs[0]!)
       continue
     }
-    const copy = rebuild(
-      node,
-      node.inputs.map((input) => map.get(input)!),
-    )
+    // Always a new node: the cached graph must not hold on to the elements of the values it was made from.
+    const types = node.outputs.map((output) => output.type)
+    const ins = node.inputs.map((input) => map.get(input)!)
+    const copy = new Node(node.op, ins, node.attrs, types, node.name)
     node.outputs.forEach((output, i) => {
       map.set(output, copy.outputs[i]!)
       ids.set(output, `${count}.${i}`)

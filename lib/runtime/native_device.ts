@@ -100,6 +100,10 @@ class NativeExecutable implements Executable {
     private readonly variables: ReadonlyMap<VariableState, DeviceBuffer>,
   ) {}
 
+  get bytes() {
+    return this.program.plan.arenaBytes
+  }
+
   get inputs() {
     return this.program.inputs
   }

@@ -1,55 +1,41 @@
 /**
- * Where random numbers come from. Every random operation reads a state of four int32: seed (low, high), counter, and a
- * domain that keeps eager and compiled draws apart (native/cpu/random.cc says how they become Philox counters).
- * Outside `compile` each operation gets a state of its own from a host counter; inside, all share the device's state
- * variable, which a program advances once a run, and differ by their stream number.
+ * Where random operations draw from. Every one reads a state of four int32: seed (low, high), draw, and the domain of
+ * lib/random.ts that keeps eager and compiled draws apart; ops/random.ts says how they become Philox counters. Outside
+ * `compile` each operation gets a state of its own, numbered since the last setSeed; inside, all share the device's
+ * state variable, which a program advances once a run, and differ by their stream number.
  */
-import { ForjaError } from '../errors.js'
 import type { TensorType, Value } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import { add } from '../ops/elementwise.js'
+import { DOMAINS, defaultSeed, onSetSeed } from '../random.js'
 import { Tensor } from '../tensor.js'
 import { activeTrace } from './compile.js'
 import type { Device } from './device.js'
 import { VariableState } from './state.js'
 
 const TYPE: TensorType = { shape: [4], dtype: 'int32' }
-const EAGER = 0
-const COMPILED = 1
 
-let seed = 0
 let eagerDraws = 0
 const states = new Map<Device, VariableState>()
 
-function stateFor(counter: number, domain: number, value = seed): Int32Array {
-  return Int32Array.of(value | 0, Math.floor(value / 2 ** 32) | 0, counter | 0, domain)
+function stateFor(draw: number, domain: number, seed = defaultSeed()): Int32Array {
+  return Int32Array.of(seed | 0, Math.floor(seed / 2 ** 32) | 0, draw | 0, domain)
 }
 
-/**
- * Makes every random number that follows a function of `value`: initial weights, dropout, shuffling.
- *
- * @throws ERR_ARGUMENT unless value is an integer in [0, 2^53).
- */
-export function setSeed(value: number): void {
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new ForjaError('ERR_ARGUMENT', `setSeed: an integer in [0, 2^53) was expected, got ${value}`)
-  }
-  seed = value
+// Compiled programs hold on to their state variable: it is written, not replaced.
+onSetSeed(() => {
   eagerDraws = 0
-  for (const state of states.values()) state.dispose()
-  states.clear()
-}
-
-/** The seed in force. */
-export function currentSeed(): number {
-  return seed
-}
+  for (const state of states.values()) state.reset(stateFor(0, DOMAINS.program))
+})
 
 /** State and stream of the next random operation. */
 export function nextRandom(): { state: Tensor; stream: number } {
   const trace = activeTrace()
   if (trace) return { state: new Tensor(stateVariable(trace.device)), stream: trace.randomStreams++ }
-  return { state: new Tensor(makeLeaf({ kind: 'constant', data: stateFor(eagerDraws++, EAGER) }, TYPE)), stream: 0 }
+  return {
+    state: new Tensor(makeLeaf({ kind: 'constant', data: stateFor(eagerDraws++, DOMAINS.tensor) }, TYPE)),
+    stream: 0,
+  }
 }
 
 const leaves = new WeakMap<VariableState, Value>()
@@ -58,7 +44,11 @@ const leaves = new WeakMap<VariableState, Value>()
 export function randomStateOf(device: Device): VariableState {
   let state = states.get(device)
   if (!state) {
-    state = new VariableState('random state', TYPE, makeLeaf({ kind: 'constant', data: stateFor(0, COMPILED) }, TYPE))
+    state = new VariableState(
+      'random state',
+      TYPE,
+      makeLeaf({ kind: 'constant', data: stateFor(0, DOMAINS.program) }, TYPE),
+    )
     states.set(device, state)
   }
   return state
@@ -66,7 +56,7 @@ export function randomStateOf(device: Device): VariableState {
 
 /** Lets compiled functions on `device` begin anew, with a seed of their own. */
 export async function seedRandomState(device: Device, value: number): Promise<void> {
-  await randomStateOf(device).write(stateFor(0, COMPILED, value))
+  await randomStateOf(device).write(stateFor(0, DOMAINS.program, value))
 }
 
 function stateVariable(device: Device): Value {

@@ -61,6 +61,7 @@ class ReferenceBuffer implements DeviceBuffer {
 
 class ReferenceExecutable implements Executable {
   readonly inputs: readonly { source: InputSource | HostScalarSource; type: TensorType }[]
+  readonly bytes = 0
   #disposed = false
 
   constructor(

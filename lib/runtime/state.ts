@@ -7,7 +7,7 @@ import { ForjaError } from '../errors.js'
 import type { TensorType, Value, VariableSource } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import type { Device, DeviceBuffer } from './device.js'
-import { evaluate } from './evaluate.js'
+import { evaluate, forgetVariable } from './evaluate.js'
 
 let nextId = 0
 
@@ -77,8 +77,17 @@ export class VariableState implements VariableSource {
     this.#initial = makeLeaf({ kind: 'constant', data }, this.type)
   }
 
+  /** As write, in effect for every run that is started from now on. */
+  reset(data: TypedArray): void {
+    this.#check()
+    if (this.#buffer) void this.#buffer.write(data)
+    else if (this.#placing) void this.#placing.then((buffer) => buffer.write(data))
+    else this.#initial = makeLeaf({ kind: 'constant', data }, this.type)
+  }
+
   dispose(): void {
     this.#disposed = true
+    forgetVariable(this)
     this.#buffer?.dispose()
     this.#buffer = null
     this.#initial = null

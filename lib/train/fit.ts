@@ -4,9 +4,10 @@
 import type { Dataset } from '../data/dataset.js'
 import { ForjaError } from '../errors.js'
 import { Optimizer } from '../optim/optimizer.js'
+import { defaultSeed } from '../random.js'
 import { type CompileFunctionOptions, compile } from '../runtime/compile.js'
 import { resolveDevice } from '../runtime/device.js'
-import { currentSeed, seedRandomState } from '../runtime/random_state.js'
+import { seedRandomState } from '../runtime/random_state.js'
 import type { Tensor } from '../tensor.js'
 import type { Callback, TrainingContext } from './callbacks.js'
 import { checkBatchSize, Evaluator } from './evaluate.js'
@@ -143,7 +144,7 @@ class Training {
 
   async #epoch(epoch: number): Promise<EpochLogs> {
     const { optimizer, schedule, scheduleEvery, callbacks = [], signal, shuffle = true } = this.options
-    const { seed = currentSeed(), epochs = 1 } = this.options
+    const { seed = defaultSeed(), epochs = 1 } = this.options
     const steps = Math.ceil(this.#feed.length / this.#batchSize)
     const sum = new ScoreSum()
     const perBatch = scheduleEvery === 'batch' && schedule !== undefined

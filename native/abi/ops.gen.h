@@ -96,6 +96,7 @@ enum fj_opcode {
   FJ_OP_LOG_SUM_EXP = 211,
   FJ_OP_CROSS_ENTROPY = 212,
   FJ_OP_CROSS_ENTROPY_GRAD = 213,
+  FJ_OP_RANDOM = 216,
   FJ_OP_SGD_UPDATE = 224,
   FJ_OP_ADAM_UPDATE = 225,
 };
@@ -275,6 +276,8 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "crossEntropy";
     case FJ_OP_CROSS_ENTROPY_GRAD:
       return "crossEntropyGrad";
+    case FJ_OP_RANDOM:
+      return "random";
     case FJ_OP_SGD_UPDATE:
       return "sgdUpdate";
     case FJ_OP_ADAM_UPDATE:
@@ -315,6 +318,12 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 /* Values of the attribute `activation`. */
 #define FJ_ACTIVATION_NONE 0
 #define FJ_ACTIVATION_RELU 1
+
+/* Values of the attribute `kind` of random. */
+#define FJ_RANDOM_UNIFORM 0
+#define FJ_RANDOM_NORMAL 1
+#define FJ_RANDOM_INTEGER 2
+#define FJ_RANDOM_MASK 3
 
 /* Limits of a fused micro-program. */
 #define FJ_FUSED_MAX_REGISTERS 24
@@ -613,6 +622,14 @@ struct fj_cross_entropy_grad_attrs {
   int32_t log_probabilities;
 };
 FJ_ATTRS_SIZE(fj_cross_entropy_grad_attrs, 12);
+
+struct fj_random_attrs {
+  int32_t kind;
+  int32_t stream;
+  int32_t low;
+  int32_t range;
+}; /* then int32_t shape[] */
+FJ_ATTRS_SIZE(fj_random_attrs, 16);
 
 struct fj_sgd_update_attrs {
   float momentum;

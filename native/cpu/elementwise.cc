@@ -44,20 +44,26 @@ int64_t elements_of(const fj_value& value) {
   return count;
 }
 
-// n elements from `offset` on, converted to their lane; writes whole vectors.
-void load_elements(const Operand& x, int64_t offset, int n, float* d) {
-  Word* integers = reinterpret_cast<Word*>(d);
+// n elements from `offset` on, converted to their lane; writes whole vectors. Nothing is loaded over itself.
+void load_elements(const Operand& x, int64_t offset, int n, float* __restrict d) {
   switch (x.value->dtype) {
     case FJ_UINT8:
-    case FJ_BOOL:
-      for (int k = 0; k < n; k++) integers[k] = x.as<const uint8_t>()[offset + k];
+    case FJ_BOOL: {
+      Word* __restrict integers = reinterpret_cast<Word*>(d);
+      const uint8_t* from = x.as<const uint8_t>() + offset;
+      for (int k = 0; k < n; k++) integers[k] = from[k];
       break;
-    case FJ_FLOAT16:
-      for (int k = 0; k < n; k++) d[k] = float_from_half(x.as<const uint16_t>()[offset + k]);
+    }
+    case FJ_FLOAT16: {
+      const uint16_t* from = x.as<const uint16_t>() + offset;
+      for (int k = 0; k < n; k++) d[k] = float_from_half(from[k]);
       break;
-    case FJ_BFLOAT16:
-      for (int k = 0; k < n; k++) d[k] = float_from_bfloat16(x.as<const uint16_t>()[offset + k]);
+    }
+    case FJ_BFLOAT16: {
+      const uint16_t* from = x.as<const uint16_t>() + offset;
+      for (int k = 0; k < n; k++) d[k] = float_from_bfloat16(from[k]);
       break;
+    }
     default: {
       const float* from = x.as<const float>() + offset;
       int k = 0;
@@ -67,21 +73,27 @@ void load_elements(const Operand& x, int64_t offset, int n, float* d) {
   }
 }
 
-void store_elements(const Operand& y, int64_t offset, int n, const float* from) {
-  const Word* integers = reinterpret_cast<const Word*>(from);
+void store_elements(const Operand& y, int64_t offset, int n, const float* __restrict from) {
   switch (y.value->dtype) {
     case FJ_UINT8:
-    case FJ_BOOL:
-      for (int k = 0; k < n; k++) y.as<uint8_t>()[offset + k] = static_cast<uint8_t>(integers[k]);
+    case FJ_BOOL: {
+      const Word* __restrict integers = reinterpret_cast<const Word*>(from);
+      uint8_t* __restrict to = y.as<uint8_t>() + offset;
+      for (int k = 0; k < n; k++) to[k] = static_cast<uint8_t>(integers[k]);
       break;
-    case FJ_FLOAT16:
-      for (int k = 0; k < n; k++) y.as<uint16_t>()[offset + k] = half_from_float(from[k]);
+    }
+    case FJ_FLOAT16: {
+      uint16_t* __restrict to = y.as<uint16_t>() + offset;
+      for (int k = 0; k < n; k++) to[k] = half_from_float(from[k]);
       break;
-    case FJ_BFLOAT16:
-      for (int k = 0; k < n; k++) y.as<uint16_t>()[offset + k] = bfloat16_from_float(from[k]);
+    }
+    case FJ_BFLOAT16: {
+      uint16_t* __restrict to = y.as<uint16_t>() + offset;
+      for (int k = 0; k < n; k++) to[k] = bfloat16_from_float(from[k]);
       break;
+    }
     default:
-      memcpy(y.as<float>() + offset, from, static_cast<size_t>(n) * 4);
+      memmove(y.as<float>() + offset, from, static_cast<size_t>(n) * 4);
   }
 }
 

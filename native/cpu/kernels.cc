@@ -13,6 +13,7 @@ void register_matmul(KernelTable&);
 void register_norm(KernelTable&);
 void register_optim(KernelTable&);
 void register_pool(KernelTable&);
+void register_random(KernelTable&);
 void register_reduce(KernelTable&);
 void register_shape(KernelTable&);
 void register_slice(KernelTable&);
@@ -29,6 +30,7 @@ void register_kernels(KernelTable& table) {
   register_norm(table);
   register_optim(table);
   register_pool(table);
+  register_random(table);
   register_reduce(table);
   register_shape(table);
   register_slice(table);

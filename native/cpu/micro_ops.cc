@@ -66,13 +66,7 @@ FJ_UNARY_INT(neg_int, negative(a))
 FJ_BINARY_INT(maximum_int, select(a > b, a, b))
 FJ_BINARY_INT(minimum_int, select(a > b, b, a))
 
-void pow_float(float* d, const float* a, const float* b, const float*, int n, const int32_t*) {
-  for (int k = 0; k < n; k += kWidth) {
-    float lanes[kWidth];
-    for (int i = 0; i < kWidth; i++) lanes[i] = power(a[k + i], b[k + i]);
-    for (int i = 0; i < kWidth; i++) d[k + i] = lanes[i];
-  }
-}
+FJ_BINARY(pow_float, vpow(a, b))
 
 // Processors trap on x / 0 and on INT32_MIN / -1: the first is 0 here, the second wraps around.
 void div_int(float* d, const float* a, const float* b, const float*, int n, const int32_t*) {

@@ -19,6 +19,7 @@ namespace forja {
 struct TeamState {
   std::atomic<uint32_t> arrived{0};
   std::atomic<uint32_t> generation{0};
+  std::atomic<uint32_t> sleepers{0};
 };
 
 struct Team {

@@ -82,6 +82,12 @@ Napi::Value check_program(const Napi::CallbackInfo& info) {
   return env.Undefined();
 }
 
+// () => bytes that buffers and programs hold outside the JavaScript heap, as V8 was told (with what others told it)
+Napi::Value external_memory(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(),
+                           static_cast<double>(Napi::MemoryManagement::AdjustExternalMemory(info.Env(), 0)));
+}
+
 Napi::Value set_error_factory(const Napi::CallbackInfo& info) {
   AddonData::of(info.Env()).make_error = Napi::Persistent(info[0].As<Napi::Function>());
   return info.Env().Undefined();
@@ -106,6 +112,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("devices", Napi::Function::New(env, devices, "devices"));
   exports.Set("supports", Napi::Function::New(env, supports, "supports"));
   exports.Set("checkProgram", Napi::Function::New(env, check_program, "checkProgram"));
+  exports.Set("externalMemory", Napi::Function::New(env, external_memory, "externalMemory"));
   exports.Set("setErrorFactory", Napi::Function::New(env, set_error_factory, "setErrorFactory"));
   exports.Set("abiVersion", Napi::Number::New(env, FJ_ABI_VERSION));
   return exports;

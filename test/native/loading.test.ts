@@ -1,0 +1,92 @@
+/** Binaries that are missing, broken or of another version, and the environment variables that the addon reads. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { runChildJson } from '../helpers/child.js'
+
+interface Loaded {
+  code?: string
+  message?: string
+  hint?: string
+  sum?: number
+  threads?: number
+  isa?: string
+}
+const load = (env: Record<string, string>) => runChildJson<Loaded>('load', { env })
+
+const folder = mkdtempSync(join(tmpdir(), 'forja-loading-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('FORJA_NATIVE_PATH', () => {
+  const expectUnavailable = (result: Loaded, path: string, reason: RegExp) => {
+    expect(result.code).toBe('ERR_BACKEND_UNAVAILABLE')
+    expect(result.message).toContain(path)
+    expect(result.message).toMatch(reason)
+    expect(result.hint).toContain('npm run build:native')
+  }
+
+  it('to a missing file says what was tried and how to mend it', async () => {
+    const path = join(folder, 'missing.node')
+    expectUnavailable(await load({ FORJA_NATIVE_PATH: path }), path, /No such file|no such file|not found/)
+  })
+
+  it.each(['broken.node', 'script.js'])('to a text file %s does not run it', async (name) => {
+    const path = join(folder, name)
+    writeFileSync(path, 'process.exit(99)\n')
+    expectUnavailable(await load({ FORJA_NATIVE_PATH: path }), path, /ELF|too short|mach-o|not a/i)
+  })
+
+  it.runIf(process.platform === 'linux')('to an addon of another ABI names both versions', async () => {
+    const path = join(folder, 'old.node')
+    const source = join(folder, 'old.c')
+    const { include_dir: include } = createRequire(import.meta.url)('node-api-headers') as { include_dir: string }
+    writeFileSync(
+      source,
+      `#include <node_api.h>
+       napi_value napi_register_module_v1(napi_env env, napi_value exports) {
+         napi_value version;
+         napi_create_uint32(env, 999, &version);
+         napi_set_named_property(env, exports, "abiVersion", version);
+         return exports;
+       }`,
+    )
+    execFileSync('cc', ['-shared', '-fPIC', `-I${include}`, '-o', path, source])
+    expectUnavailable(await load({ FORJA_NATIVE_PATH: path }), path, /ABI version 999, expected \d+/)
+  })
+})
+
+it('refuses an instruction set that does not exist', async () => {
+  const result = await load({ FORJA_ISA: 'nonsense' })
+  expect(result.code).toBe('ERR_DEVICE')
+  expect(result.message).toContain('nonsense')
+})
+
+it('runs with the baseline instruction set', async () => {
+  const result = await load({ FORJA_ISA: process.arch === 'arm64' ? 'neon' : 'baseline' })
+  expect(result.sum).toBe(200)
+})
+
+describe('FORJA_NUM_THREADS', () => {
+  it.each(['0', ''])("'%s' means the default", async (threads) => {
+    const { FORJA_NUM_THREADS: _, ...unset } = process.env
+    const expected = await runChildJson<Loaded>('load', { env: { ...(unset as Record<string, string>) } })
+    const result = await load({ FORJA_NUM_THREADS: threads })
+    expect(result.sum).toBe(200)
+    if (!_) expect(result.threads).toBe(expected.threads)
+  })
+
+  it.each(['abc', '-3', '2x'])("'%s' is refused", async (threads) => {
+    const result = await load({ FORJA_NUM_THREADS: threads })
+    expect(result.code).toBe('ERR_DEVICE')
+    expect(result.message).toContain(`'${threads}'`)
+  })
+
+  it('is cut to a multiple of the processors', async () => {
+    const result = await load({ FORJA_NUM_THREADS: '5000' })
+    expect(result.sum).toBe(200)
+    expect(result.threads).toBeLessThan(5000)
+  })
+})
