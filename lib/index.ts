@@ -18,6 +18,15 @@ export {
   softplus,
   tanh,
 } from './ops/activation.js'
+export {
+  type ArgOptions,
+  argMax,
+  argMin,
+  type CumSumOptions,
+  cumSum,
+  type TopKOptions,
+  topK,
+} from './ops/axis.js'
 export { cast } from './ops/cast.js'
 export {
   equal,
@@ -44,6 +53,32 @@ export {
   im2col,
 } from './ops/conv_api.js'
 export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
+export {
+  embedding,
+  gather,
+  type OneHotOptions,
+  oneHot,
+  putAlongAxis,
+  scatterAdd,
+  takeAlongAxis,
+} from './ops/indexing.js'
+export {
+  binaryCrossEntropy,
+  binaryCrossEntropyWithLogits,
+  type CrossEntropyOptions,
+  crossEntropy,
+  type HuberOptions,
+  huberLoss,
+  type KlDivOptions,
+  klDivLoss,
+  type LossOptions,
+  l1Loss,
+  mseLoss,
+  nllLoss,
+  type Reduction,
+  type SmoothL1Options,
+  smoothL1Loss,
+} from './ops/loss.js'
 export {
   abs,
   type ClampOptions,
@@ -82,8 +117,41 @@ export {
   type MaxPool2dOptions,
   maxPool2d,
 } from './ops/pool_api.js'
-export { sum } from './ops/reduce.js'
-export { broadcastTo, reshape, transpose } from './ops/shape.js'
+export {
+  all,
+  any,
+  max,
+  mean,
+  min,
+  prod,
+  type ReduceOptions,
+  sum,
+  type VarianceOptions,
+  variance,
+} from './ops/reduce.js'
+
+export {
+  broadcastTo,
+  type FlattenOptions,
+  flatten,
+  reshape,
+  squeeze,
+  transpose,
+  unsqueeze,
+} from './ops/shape.js'
+export {
+  concat,
+  flip,
+  type PadOptions,
+  pad,
+  type SliceOptions,
+  type SplitOptions,
+  slice,
+  split,
+  stack,
+  tile,
+} from './ops/slice.js'
+export { logSoftmax, logSumExp, type SoftmaxOptions, softmax } from './ops/softmax.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'

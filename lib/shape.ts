@@ -89,3 +89,8 @@ export function inversePermutation(perm: readonly number[]): number[] {
   })
   return inverse
 }
+
+/** Elements before, along and behind an axis. */
+export function aroundAxis(shape: Shape, axis: number): [outer: number, length: number, inner: number] {
+  return [sizeOfShape(shape.slice(0, axis)), shape[axis]!, sizeOfShape(shape.slice(axis + 1))]
+}

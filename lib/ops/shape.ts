@@ -1,5 +1,6 @@
 /**
- * Operations that move elements without computing: reshape (a view, free), broadcastTo, transpose.
+ * Other shapes and orders of the same elements: reshape (a view, free) and what is made of it (flatten, squeeze,
+ * unsqueeze), broadcastTo, transpose. Parts of tensors are in slice.ts.
  */
 import { ForjaError } from '../errors.js'
 import { broadcastOffset, forEachIndex, refArray } from '../reference/array.js'
@@ -7,6 +8,8 @@ import {
   broadcastShapes,
   formatShape,
   inversePermutation,
+  normalizeAxes,
+  normalizeAxis,
   type Shape,
   sameShape,
   sizeOfShape,
@@ -46,6 +49,44 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
     )
   }
   return sameShape(full, x.shape) ? x : apply(reshapeOp, [x], { shape: full })
+}
+
+export interface FlattenOptions {
+  /** First axis to join. Default 0. */
+  startAxis?: number
+  /** Last axis to join. Default -1. */
+  endAxis?: number
+}
+
+/** The axes from startAxis to endAxis as one. */
+export function flatten(x: Tensor, { startAxis = 0, endAxis = -1 }: FlattenOptions = {}): Tensor {
+  if (x.rank === 0) return reshape(x, [1])
+  const start = normalizeAxis(startAxis, x.rank, 'flatten')
+  const end = normalizeAxis(endAxis, x.rank, 'flatten')
+  if (start > end)
+    throw new ForjaError('ERR_ARGUMENT', `flatten: startAxis ${startAxis} lies behind endAxis ${endAxis}`)
+  const joined = sizeOfShape(x.shape.slice(start, end + 1))
+  return reshape(x, [...x.shape.slice(0, start), joined, ...x.shape.slice(end + 1)])
+}
+
+/** x without its axes of size 1, or without those named, which must have size 1. */
+export function squeeze(x: Tensor, options: { axes?: number | readonly number[] } = {}): Tensor {
+  const named = options.axes !== undefined
+  const axes = normalizeAxes(options.axes, x.rank, 'squeeze').filter((axis) => named || x.shape[axis] === 1)
+  const wrong = axes.find((axis) => x.shape[axis] !== 1)
+  if (wrong !== undefined) {
+    throw new ForjaError('ERR_SHAPE', `squeeze: axis ${wrong} of ${formatShape(x.shape)} has not size 1`)
+  }
+  return reshape(
+    x,
+    x.shape.filter((_, axis) => !axes.includes(axis)),
+  )
+}
+
+/** x with a new axis of size 1 at `axis` of the result (default 0). */
+export function unsqueeze(x: Tensor, { axis = 0 }: { axis?: number } = {}): Tensor {
+  const at = normalizeAxis(axis, x.rank + 1, 'unsqueeze')
+  return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)])
 }
 
 export const broadcastToOp = defineOp({

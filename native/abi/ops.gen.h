@@ -59,6 +59,14 @@ enum fj_opcode {
   FJ_OP_LEAKY_RELU = 58,
   FJ_OP_ELU = 59,
   FJ_OP_SUM = 64,
+  FJ_OP_MAX = 65,
+  FJ_OP_MIN = 66,
+  FJ_OP_PROD = 67,
+  FJ_OP_PRODUCT_OF_OTHERS = 68,
+  FJ_OP_ARG_MAX = 69,
+  FJ_OP_ARG_MIN = 70,
+  FJ_OP_CUM_SUM = 71,
+  FJ_OP_TOP_K = 72,
   FJ_OP_BROADCAST_TO = 81,
   FJ_OP_TRANSPOSE = 82,
   FJ_OP_MATMUL = 96,
@@ -74,9 +82,23 @@ enum fj_opcode {
   FJ_OP_AVG_POOL2D_GRAD = 116,
   FJ_OP_BATCH_NORM = 120,
   FJ_OP_BATCH_NORM_GRAD = 121,
+  FJ_OP_SLICE = 192,
+  FJ_OP_PLACE = 193,
+  FJ_OP_CONCAT = 194,
+  FJ_OP_GATHER = 200,
+  FJ_OP_GATHER_GRAD = 201,
+  FJ_OP_TAKE_ALONG_AXIS = 202,
+  FJ_OP_PUT_ALONG_AXIS = 203,
+  FJ_OP_ONE_HOT = 204,
+  FJ_OP_SOFTMAX = 208,
+  FJ_OP_SOFTMAX_GRAD = 209,
+  FJ_OP_LOG_SOFTMAX = 210,
+  FJ_OP_LOG_SUM_EXP = 211,
+  FJ_OP_CROSS_ENTROPY = 212,
+  FJ_OP_CROSS_ENTROPY_GRAD = 213,
 };
 
-#define FJ_OP_LIMIT 122
+#define FJ_OP_LIMIT 214
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -177,6 +199,22 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "elu";
     case FJ_OP_SUM:
       return "sum";
+    case FJ_OP_MAX:
+      return "max";
+    case FJ_OP_MIN:
+      return "min";
+    case FJ_OP_PROD:
+      return "prod";
+    case FJ_OP_PRODUCT_OF_OTHERS:
+      return "productOfOthers";
+    case FJ_OP_ARG_MAX:
+      return "argMax";
+    case FJ_OP_ARG_MIN:
+      return "argMin";
+    case FJ_OP_CUM_SUM:
+      return "cumSum";
+    case FJ_OP_TOP_K:
+      return "topK";
     case FJ_OP_BROADCAST_TO:
       return "broadcastTo";
     case FJ_OP_TRANSPOSE:
@@ -207,6 +245,34 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "batchNorm";
     case FJ_OP_BATCH_NORM_GRAD:
       return "batchNormGrad";
+    case FJ_OP_SLICE:
+      return "slice";
+    case FJ_OP_PLACE:
+      return "place";
+    case FJ_OP_CONCAT:
+      return "concat";
+    case FJ_OP_GATHER:
+      return "gather";
+    case FJ_OP_GATHER_GRAD:
+      return "gatherGrad";
+    case FJ_OP_TAKE_ALONG_AXIS:
+      return "takeAlongAxis";
+    case FJ_OP_PUT_ALONG_AXIS:
+      return "putAlongAxis";
+    case FJ_OP_ONE_HOT:
+      return "oneHot";
+    case FJ_OP_SOFTMAX:
+      return "softmax";
+    case FJ_OP_SOFTMAX_GRAD:
+      return "softmaxGrad";
+    case FJ_OP_LOG_SOFTMAX:
+      return "logSoftmax";
+    case FJ_OP_LOG_SUM_EXP:
+      return "logSumExp";
+    case FJ_OP_CROSS_ENTROPY:
+      return "crossEntropy";
+    case FJ_OP_CROSS_ENTROPY_GRAD:
+      return "crossEntropyGrad";
     default:
       return 0;
   }
@@ -317,6 +383,51 @@ struct fj_sum_attrs {
   int32_t keep_dims;
 };
 FJ_ATTRS_SIZE(fj_sum_attrs, 36);
+
+struct fj_max_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_max_attrs, 36);
+
+struct fj_min_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_min_attrs, 36);
+
+struct fj_prod_attrs {
+  int32_t mask[8];
+  int32_t keep_dims;
+};
+FJ_ATTRS_SIZE(fj_prod_attrs, 36);
+
+struct fj_product_of_others_attrs {
+  int32_t mask[8];
+};
+FJ_ATTRS_SIZE(fj_product_of_others_attrs, 32);
+
+struct fj_arg_max_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_arg_max_attrs, 4);
+
+struct fj_arg_min_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_arg_min_attrs, 4);
+
+struct fj_cum_sum_attrs {
+  int32_t axis;
+  int32_t reverse;
+};
+FJ_ATTRS_SIZE(fj_cum_sum_attrs, 8);
+
+struct fj_top_k_attrs {
+  int32_t k;
+  int32_t smallest;
+};
+FJ_ATTRS_SIZE(fj_top_k_attrs, 8);
 
 /* fj_transpose_attrs: only then int32_t perm[] */
 
@@ -430,5 +541,65 @@ struct fj_batch_norm_grad_attrs {
   float eps;
 };
 FJ_ATTRS_SIZE(fj_batch_norm_grad_attrs, 4);
+
+struct fj_slice_attrs {
+  int32_t starts[8];
+  int32_t steps[8];
+}; /* then int32_t shape[] */
+FJ_ATTRS_SIZE(fj_slice_attrs, 64);
+
+struct fj_place_attrs {
+  int32_t starts[8];
+  int32_t steps[8];
+  float value;
+}; /* then int32_t shape[] */
+FJ_ATTRS_SIZE(fj_place_attrs, 68);
+
+struct fj_concat_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_concat_attrs, 4);
+
+struct fj_gather_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_gather_attrs, 4);
+
+struct fj_gather_grad_attrs {
+  int32_t axis;
+  int32_t length;
+};
+FJ_ATTRS_SIZE(fj_gather_grad_attrs, 8);
+
+struct fj_take_along_axis_attrs {
+  int32_t axis;
+};
+FJ_ATTRS_SIZE(fj_take_along_axis_attrs, 4);
+
+struct fj_put_along_axis_attrs {
+  int32_t axis;
+  int32_t length;
+};
+FJ_ATTRS_SIZE(fj_put_along_axis_attrs, 8);
+
+struct fj_one_hot_attrs {
+  int32_t depth;
+  int32_t dtype;
+};
+FJ_ATTRS_SIZE(fj_one_hot_attrs, 8);
+
+struct fj_cross_entropy_attrs {
+  float smoothing;
+  int32_t ignore_index;
+  int32_t log_probabilities;
+};
+FJ_ATTRS_SIZE(fj_cross_entropy_attrs, 12);
+
+struct fj_cross_entropy_grad_attrs {
+  float smoothing;
+  int32_t ignore_index;
+  int32_t log_probabilities;
+};
+FJ_ATTRS_SIZE(fj_cross_entropy_grad_attrs, 12);
 
 #endif

@@ -3,24 +3,34 @@
 
 namespace forja::FJ_ISA {
 
+void register_axis(KernelTable&);
+void register_cross_entropy(KernelTable&);
 void register_ceilings(KernelTable&);
 void register_conv(KernelTable&);
 void register_elementwise(KernelTable&);
+void register_indexing(KernelTable&);
 void register_matmul(KernelTable&);
 void register_norm(KernelTable&);
 void register_pool(KernelTable&);
 void register_reduce(KernelTable&);
 void register_shape(KernelTable&);
+void register_slice(KernelTable&);
+void register_softmax(KernelTable&);
 
 void register_kernels(KernelTable& table) {
+  register_axis(table);
+  register_cross_entropy(table);
   register_ceilings(table);
   register_conv(table);
   register_elementwise(table);
+  register_indexing(table);
   register_matmul(table);
   register_norm(table);
   register_pool(table);
   register_reduce(table);
   register_shape(table);
+  register_slice(table);
+  register_softmax(table);
 }
 
 }  // namespace forja::FJ_ISA

@@ -1,0 +1,162 @@
+/**
+ * Cross entropy with class labels, softmax included: one primitive forward, one for its gradient. For a row of logits
+ * x, its label t, class weights w (1 where none are given) and smoothing e, with p = softmax(x):
+ *
+ *     loss = (1 - e) w_t (lse - x_t) + e/C Σ_c w_c (lse - x_c)            lse = log Σ exp(x)
+ *     dx_c = dloss · (A p_c - (1 - e) w_t [c = t] - e/C w_c)              A = (1 - e) w_t + e/C Σ w
+ *
+ * Rows whose label is `ignoreIndex` have loss, weight and gradient 0. With logProbabilities = 1 x already holds
+ * log-probabilities (nllLoss): lse is 0 and A p_c drops out.
+ */
+import { ForjaError } from '../errors.js'
+import { type RefArray, refArray } from '../reference/array.js'
+import { formatShape, type Shape, sameShape, sizeOfShape } from '../shape.js'
+import type { Tensor } from '../tensor.js'
+import { apply, applyAll, filled } from './apply.js'
+import { axisToLast } from './axis.js'
+import { add, mul, neg, sub } from './elementwise.js'
+import { checkedIndex } from './indexing.js'
+import { requireFloat, sum } from './reduce.js'
+import { type Attrs, defineOp, type Op } from './registry.js'
+import { reshape } from './shape.js'
+import { logSumExpOf, softmax } from './softmax.js'
+
+const ATTRS = { smoothing: 'f32', ignoreIndex: 'i32', logProbabilities: 'i32' } as const
+type Layout = typeof ATTRS
+
+/** logits (N, C), labels (N), weight (C) or absent → loss (N), lse (N), weight of each label (N). */
+const crossEntropyOp: Op<Layout> = defineOp({
+  name: 'crossEntropy',
+  code: 212,
+  inputs: ['logits', 'labels', 'weight'],
+  attrs: ATTRS,
+  infer: ([logits, labels]) => {
+    const type = { shape: labels!.shape, dtype: logits!.dtype }
+    return [type, type, type]
+  },
+  grad: ({ inputs: [logits, labels, weight], outputs: [, lse], gradOutputs: [dloss, dlse], attrs }) => {
+    const fromLoss = dloss
+      ? apply(crossEntropyGradOp, [logits!, labels!, lse!, dloss, ...(weight ? [weight] : [])], attrs)
+      : null
+    const fromLse = dlse && !attrs.logProbabilities ? mul(softmax(logits!), reshape(dlse, [dlse.size, 1])) : null
+    return [fromLoss && fromLse ? add(fromLoss, fromLse) : (fromLoss ?? fromLse), null, null]
+  },
+  flops: ([logits]) => 4 * logits!.size,
+  reference: ([logits, labels, weight], attrs, types) => {
+    const [loss, lse, weights] = types.map((t) => refArray(t.shape, t.dtype)) as [RefArray, RefArray, RefArray]
+    forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
+      lse.data[row] = attrs.logProbabilities ? 0 : logSumExpOf(x)
+      if (label < 0) return
+      weights.data[row] = w[label]!
+      const spread = x.reduce((total, v, c) => total + w[c]! * (lse.data[row]! - v), 0) / x.length
+      const own = w[label]! * (lse.data[row]! - x[label]!)
+      loss.data[row] = own + (attrs.smoothing ? attrs.smoothing * (spread - own) : 0)
+    })
+    return [loss, lse, weights]
+  },
+})
+
+/** logits (N, C), labels (N), lse (N), dloss (N), weight (C) or absent → dlogits (N, C). */
+const crossEntropyGradOp: Op<Layout> = defineOp({
+  name: 'crossEntropyGrad',
+  code: 213,
+  inputs: ['logits', 'labels', 'lse', 'dloss', 'weight'],
+  attrs: ATTRS,
+  infer: ([logits]) => [logits!.type],
+  grad: ({ inputs: [logits, labels, lse, dloss, ...weight], gradOutputs: [d], attrs }) => {
+    const gradient = (g: Tensor, a: Attrs<Layout>) =>
+      apply(crossEntropyGradOp, [logits!, labels!, lse!, g, ...weight], a)
+    const ones = filled(dloss!.shape, 1, dloss!.dtype)
+    const ddloss = sum(mul(d!, gradient(ones, attrs)), { axes: 1 })
+    if (attrs.logProbabilities) return [null, null, null, ddloss, null]
+    // dloss · A p: what is left of the gradient without the part that does not depend on the logits.
+    const smooth = sub(gradient(dloss!, attrs), gradient(dloss!, { ...attrs, logProbabilities: 1 }))
+    const dlogits = mul(d!, smooth)
+    return [dlogits, null, neg(sum(dlogits, { axes: 1 })), ddloss, null]
+  },
+  flops: ([logits]) => 4 * logits!.size,
+  reference: ([logits, labels, lse, dloss, weight], attrs, [type]) => {
+    const out = refArray(type!.shape, type!.dtype)
+    const { smoothing } = attrs
+    forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
+      if (label < 0) return
+      const own = (1 - smoothing) * w[label]!
+      const total = own + (smoothing / x.length) * w.reduce((a, b) => a + b, 0)
+      x.forEach((v, c) => {
+        const p = attrs.logProbabilities ? 0 : Math.exp(v - lse!.data[row]!)
+        const target = (c === label ? own : 0) + (smoothing / x.length) * w[c]!
+        out.data[row * x.length + c] = dloss!.data[row]! * (total * p - target)
+      })
+    })
+    return [out]
+  },
+})
+
+/** Calls `visit` with each row of logits, its label (-1 where ignored) and the weights of all classes. */
+function forEachLabel(
+  logits: RefArray,
+  labels: RefArray,
+  weight: RefArray | undefined,
+  attrs: Attrs<Layout>,
+  visit: (row: number, x: Float64Array, label: number, weights: Float64Array) => void,
+): void {
+  const classes = logits.shape[1]!
+  const weights = weight?.data ?? new Float64Array(classes).fill(1)
+  for (let row = 0; row < labels.data.length; row++) {
+    const ignored = labels.data[row] === attrs.ignoreIndex
+    const label = ignored ? -1 : checkedIndex(labels, row, classes, 'labels')
+    visit(row, logits.data.subarray(row * classes, (row + 1) * classes), label, weights)
+  }
+}
+
+export interface LabelLossOptions {
+  /** Label whose samples do not count. Default -100. */
+  ignoreIndex?: number
+  /** Weight of each class (C); treated as a constant. */
+  weight?: Tensor
+}
+
+/** Loss and label weight, each of the labels' shape, for logits (N, C, d1, ..) or (C) with labels (N, d1, ..) or (). */
+export function labelLoss(
+  logits: Tensor,
+  labels: Tensor,
+  options: LabelLossOptions,
+  smoothing: number,
+  what: 'crossEntropy' | 'nllLoss',
+): { loss: Tensor; weight: Tensor } {
+  requireFloat(logits, what)
+  const { ignoreIndex = -100, weight } = options
+  checkLabels(logits, labels, weight, what)
+  const axis = logits.rank === 1 ? 0 : 1
+  const { moved } = axisToLast(logits, axis)
+  const rows = reshape(moved, [labels.size, logits.shape[axis]!])
+  const [loss, , weights] = applyAll(
+    crossEntropyOp,
+    [rows, reshape(labels, [labels.size]), ...(weight ? [weight] : [])],
+    { smoothing, ignoreIndex, logProbabilities: what === 'nllLoss' ? 1 : 0 },
+  )
+  return { loss: reshape(loss!, labels.shape), weight: reshape(weights!, labels.shape) }
+}
+
+function checkLabels(logits: Tensor, labels: Tensor, weight: Tensor | undefined, what: string): void {
+  const fail = (message: string) => {
+    throw new ForjaError('ERR_SHAPE', `${what}: ${message}`)
+  }
+  if (labels.dtype !== 'int32' && labels.dtype !== 'uint8') {
+    throw new ForjaError('ERR_DTYPE', `${what}: labels must be class indices, int32 or uint8, got ${labels.dtype}`, {
+      hint: 'use cast()',
+    })
+  }
+  if (logits.rank === 0) fail('logits must be (N, C) or (N, C, d1, ..), got ()')
+  const expected: Shape = logits.shape.filter((_, i) => i !== (logits.rank === 1 ? 0 : 1))
+  if (!sameShape(labels.shape, expected)) {
+    fail(
+      `labels have shape ${formatShape(labels.shape)}, expected ${formatShape(expected)} for logits ${formatShape(logits.shape)}`,
+    )
+  }
+  const classes = logits.shape[logits.rank === 1 ? 0 : 1]!
+  if (classes === 0) fail(`logits ${formatShape(logits.shape)} have no classes`)
+  if (weight && !(sizeOfShape(weight.shape) === classes && weight.rank === 1 && weight.dtype === logits.dtype)) {
+    fail(`weight is ${weight.dtype} ${formatShape(weight.shape)}, expected ${logits.dtype} (${classes},)`)
+  }
+}

@@ -1,0 +1,292 @@
+/**
+ * Parts of tensors: slice, flip, split, pad, concat, stack, tile. Three primitives carry them all: `slice` reads every
+ * steps[i]-th element from starts[i] on (steps may be negative: flip), `place` writes a tensor to such positions of a
+ * filled one (the gradient of slice; constant padding), `concat` joins along an axis.
+ */
+import { ForjaError } from '../errors.js'
+import { forEachIndex, refArray } from '../reference/array.js'
+import { formatShape, normalizeAxes, normalizeAxis, type Shape, sizeOfShape, stridesOf } from '../shape.js'
+import type { Tensor } from '../tensor.js'
+import { apply } from './apply.js'
+import { defineOp, type Op } from './registry.js'
+import { broadcastTo, reshape, unsqueeze } from './shape.js'
+
+/** Attributes hold 8 entries; those beyond the rank are 0. */
+function padded(values: readonly number[]): number[] {
+  return [...values, ...new Array<number>(8 - values.length).fill(0)]
+}
+
+/** Calls `visit` with every position of a tensor of shape `part` and its position at starts, steps in `whole`. */
+function forEachPlace(
+  part: Shape,
+  whole: Shape,
+  { starts, steps }: { starts: readonly number[]; steps: readonly number[] },
+  visit: (inPart: number, inWhole: number) => void,
+): void {
+  const strides = stridesOf(whole)
+  forEachIndex(part, (index, flat) => {
+    visit(
+      flat,
+      index.reduce((offset, i, axis) => offset + (starts[axis]! + i * steps[axis]!) * strides[axis]!, 0),
+    )
+  })
+}
+
+const sliceOp: Op<{ starts: 'i32x8'; steps: 'i32x8'; shape: 'i32[]' }> = defineOp({
+  name: 'slice',
+  code: 192,
+  inputs: ['x'],
+  attrs: { starts: 'i32x8', steps: 'i32x8', shape: 'i32[]' },
+  infer: ([x], { starts, steps, shape }, site) => {
+    shape.forEach((count, axis) => {
+      const last = starts[axis]! + (count - 1) * steps[axis]!
+      const inside = [starts[axis]!, last].every((i) => i >= 0 && i < x!.shape[axis]!)
+      if (count > 0 && !inside) site.fail('ERR_SHAPE', `indices ${starts[axis]} to ${last} leave axis ${axis}`)
+    })
+    return [{ shape, dtype: x!.dtype }]
+  },
+  grad: ({ inputs: [x], gradOutputs: [dy], attrs: { starts, steps } }) => [
+    apply(placeOp, [dy!], { starts, steps, value: 0, shape: x!.shape }),
+  ],
+  reference: ([x], attrs, [type]) => {
+    const out = refArray(type!.shape, type!.dtype)
+    forEachPlace(type!.shape, x!.shape, attrs, (part, whole) => {
+      out.data[part] = x!.data[whole]!
+    })
+    return [out]
+  },
+})
+
+const placeOp: Op<{ starts: 'i32x8'; steps: 'i32x8'; value: 'f32'; shape: 'i32[]' }> = defineOp({
+  name: 'place',
+  code: 193,
+  inputs: ['x'],
+  attrs: { starts: 'i32x8', steps: 'i32x8', value: 'f32', shape: 'i32[]' },
+  infer: ([x], { shape }) => [{ shape, dtype: x!.dtype }],
+  grad: ({ inputs: [x], gradOutputs: [dy], attrs: { starts, steps } }) => [
+    apply(sliceOp, [dy!], { starts, steps, shape: x!.shape }),
+  ],
+  reference: ([x], attrs, [type]) => {
+    const out = refArray(type!.shape, type!.dtype)
+    out.data.fill(attrs.value)
+    forEachPlace(x!.shape, type!.shape, attrs, (part, whole) => {
+      out.data[whole] = x!.data[part]!
+    })
+    return [out]
+  },
+})
+
+export interface SliceOptions {
+  /** First index of each axis; default: the first, or the last where the step is negative. Negative counts from the end. */
+  starts?: readonly number[]
+  /** Index before which each axis ends; default: all. Clipped to the axis, so Infinity means all. */
+  ends?: readonly number[]
+  /** Default 1; negative steps walk backwards. */
+  steps?: readonly number[]
+}
+
+/** Part of x: indices starts, starts + steps, .. before ends, per axis, as Python's slices; axes not named are whole. */
+export function slice(x: Tensor, options: SliceOptions = {}): Tensor {
+  for (const [name, list] of Object.entries(options) as [string, readonly number[]][]) {
+    if (list.length > x.rank) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `slice: ${name} has ${list.length} entries, x has shape ${formatShape(x.shape)}`,
+      )
+    }
+  }
+  const ranges = x.shape.map((dim, axis) =>
+    resolveRange(dim, axis, options.starts?.[axis], options.ends?.[axis], options.steps?.[axis] ?? 1),
+  )
+  if (ranges.every((r, axis) => r.step === 1 && r.count === x.shape[axis])) return x
+  return apply(sliceOp, [x], {
+    starts: padded(ranges.map((r) => r.start)),
+    steps: padded(ranges.map((r) => r.step)),
+    shape: ranges.map((r) => r.count),
+  })
+}
+
+/** Start, step and number of the indices that Python's start:end:step picks from an axis. */
+function resolveRange(dim: number, axis: number, start: number | undefined, end: number | undefined, step: number) {
+  if (!Number.isInteger(step) || step === 0) {
+    throw new ForjaError('ERR_ARGUMENT', `slice: the step of axis ${axis} is ${step}, expected an integer other than 0`)
+  }
+  const [low, high] = step > 0 ? [0, dim] : [-1, dim - 1]
+  const clip = (index: number) => Math.min(high, Math.max(low, index < 0 ? index + dim : index))
+  const from = start === undefined ? (step > 0 ? 0 : dim - 1) : clip(start)
+  const to = end === undefined ? (step > 0 ? dim : -1) : clip(end)
+  const count = Math.max(0, Math.ceil((to - from) / step))
+  return { start: count === 0 ? 0 : from, step, count }
+}
+
+/** The elements in reverse order along `axes` (default: all). */
+export function flip(x: Tensor, options: { axes?: number | readonly number[] } = {}): Tensor {
+  const axes = normalizeAxes(options.axes, x.rank, 'flip')
+  return slice(x, { steps: x.shape.map((_, axis) => (axes.includes(axis) ? -1 : 1)) })
+}
+
+/** The part of x from `start` to before `end` along one axis. */
+function sliceAxis(x: Tensor, axis: number, start: number, end: number): Tensor {
+  return slice(x, {
+    starts: x.shape.map((_, i) => (i === axis ? start : 0)),
+    ends: x.shape.map((dim, i) => (i === axis ? end : dim)),
+  })
+}
+
+export interface SplitOptions {
+  axis?: number
+}
+
+/** x cut along `axis` (default 0) into `parts` equal pieces, or into pieces of the given sizes. */
+export function split(x: Tensor, parts: number | readonly number[], { axis = 0 }: SplitOptions = {}): Tensor[] {
+  const at = normalizeAxis(axis, x.rank, 'split')
+  const dim = x.shape[at]!
+  const sizes = typeof parts === 'number' ? new Array<number>(parts).fill(dim / parts) : parts
+  const valid = sizes.every((size) => Number.isInteger(size) && size >= 0) && sizes.reduce((a, b) => a + b, 0) === dim
+  if (!valid) {
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `split: axis ${at} of ${formatShape(x.shape)} cannot be cut into ${JSON.stringify(parts)}`,
+    )
+  }
+  let end = 0
+  return sizes.map((size) => {
+    end += size
+    return sliceAxis(x, at, end - size, end)
+  })
+}
+
+const concatOp = defineOp({
+  name: 'concat',
+  code: 194,
+  inputs: ['x...'],
+  attrs: { axis: 'i32' },
+  infer: (inputs, { axis }, site) => {
+    const [first] = inputs
+    for (const input of inputs) {
+      if (input.dtype !== first!.dtype) site.fail('ERR_DTYPE', 'operands must have one dtype', 'use cast()')
+      const fits =
+        input.shape.length === first!.shape.length &&
+        input.shape.every((dim, i) => i === axis || dim === first!.shape[i])
+      if (!fits) site.fail('ERR_SHAPE', `shapes must be equal but for axis ${axis}`)
+    }
+    const joined = inputs.reduce((total, input) => total + input.shape[axis]!, 0)
+    return [{ shape: first!.shape.with(axis, joined), dtype: first!.dtype }]
+  },
+  grad: ({ inputs, gradOutputs: [dy], attrs: { axis } }) => {
+    let end = 0
+    return inputs.map((input) => {
+      end += input.shape[axis]!
+      return sliceAxis(dy!, axis, end - input.shape[axis]!, end)
+    })
+  },
+  reference: (inputs, { axis }, [type]) => {
+    const out = refArray(type!.shape, type!.dtype)
+    const steps = type!.shape.map(() => 1)
+    let start = 0
+    for (const input of inputs) {
+      const starts = type!.shape.map((_, i) => (i === axis ? start : 0))
+      forEachPlace(input.shape, type!.shape, { starts, steps }, (part, whole) => {
+        out.data[whole] = input.data[part]!
+      })
+      start += input.shape[axis]!
+    }
+    return [out]
+  },
+})
+
+/** The tensors one after the other along `axis` (default 0); the other axes must agree. */
+export function concat(list: readonly Tensor[], { axis = 0 }: { axis?: number } = {}): Tensor {
+  if (!Array.isArray(list) || list.length === 0) {
+    throw new ForjaError('ERR_ARGUMENT', 'concat: expected an array of at least one tensor')
+  }
+  const at = normalizeAxis(axis, (list as readonly Tensor[])[0]!.rank, 'concat')
+  return list.length === 1 ? list[0]! : apply(concatOp, list, { axis: at })
+}
+
+/** The tensors, all of one shape, along a new axis (default 0). */
+export function stack(list: readonly Tensor[], { axis = 0 }: { axis?: number } = {}): Tensor {
+  if (!Array.isArray(list) || list.length === 0) {
+    throw new ForjaError('ERR_ARGUMENT', 'stack: expected an array of at least one tensor')
+  }
+  const at = normalizeAxis(axis, (list as readonly Tensor[])[0]!.rank + 1, 'stack')
+  return concat(
+    (list as readonly Tensor[]).map((t) => unsqueeze(t, { axis: at })),
+    { axis: at },
+  )
+}
+
+/** x repeated `repeats[i]` times along axis i; more repeats than axes add axes in front. */
+export function tile(x: Tensor, repeats: readonly number[]): Tensor {
+  if (!repeats.every((n) => Number.isInteger(n) && n >= 0)) {
+    throw new ForjaError('ERR_ARGUMENT', `tile: repeats must be non-negative integers, got [${repeats.join(', ')}]`)
+  }
+  const rank = Math.max(x.rank, repeats.length)
+  const shape = [...new Array<number>(rank - x.rank).fill(1), ...x.shape]
+  const times = [...new Array<number>(rank - repeats.length).fill(1), ...repeats]
+  // One axis at a time: (outer, 1, rest) → (outer, times, rest).
+  let y = reshape(x, shape)
+  for (const [axis, n] of times.entries()) {
+    if (n === 1) continue
+    const outer = sizeOfShape(y.shape.slice(0, axis))
+    const rest = sizeOfShape(y.shape.slice(axis))
+    y = reshape(broadcastTo(reshape(y, [outer, 1, rest]), [outer, n, rest]), y.shape.with(axis, y.shape[axis]! * n))
+  }
+  return y
+}
+
+export interface PadOptions {
+  /** [before, after] for each axis; for fewer pairs than axes, of the last axes. */
+  pads: readonly (readonly [number, number])[]
+  /** reflect mirrors without repeating the edge element; replicate repeats it. Default constant. */
+  mode?: 'constant' | 'reflect' | 'replicate'
+  /** Of the constant mode. Default 0. */
+  value?: number
+}
+
+/** x with elements added around it. */
+export function pad(x: Tensor, { pads, mode = 'constant', value = 0 }: PadOptions): Tensor {
+  const valid =
+    pads.length <= x.rank && pads.every((p) => p.length === 2 && p.every((n) => Number.isInteger(n) && n >= 0))
+  if (!valid) {
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `pad: pads must be up to ${x.rank} pairs of non-negative integers for shape ${formatShape(x.shape)}, got ${JSON.stringify(pads)}`,
+    )
+  }
+  if (!['constant', 'reflect', 'replicate'].includes(mode)) {
+    throw new ForjaError('ERR_ARGUMENT', `pad: unknown mode '${mode}', expected constant, reflect or replicate`)
+  }
+  const around = [...new Array<[number, number]>(x.rank - pads.length).fill([0, 0]), ...pads]
+  if (around.every(([before, after]) => before === 0 && after === 0)) return x
+  if (mode !== 'constant') {
+    return around.reduce((y, [before, after], axis) => padAxis(y, axis, before, after, mode), x)
+  }
+  return apply(placeOp, [x], {
+    starts: padded(around.map(([before]) => before)),
+    steps: padded(around.map(() => 1)),
+    value,
+    shape: x.shape.map((dim, axis) => around[axis]![0] + dim + around[axis]![1]),
+  })
+}
+
+function padAxis(x: Tensor, axis: number, before: number, after: number, mode: 'reflect' | 'replicate'): Tensor {
+  if (before === 0 && after === 0) return x
+  const dim = x.shape[axis]!
+  const needed = mode === 'reflect' ? Math.max(before, after) + 1 : 1
+  if (dim < needed) {
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `pad: mode ${mode} with pads ${before} and ${after} needs at least ${needed} elements along axis ${axis}, x has shape ${formatShape(x.shape)}`,
+    )
+  }
+  const mirrored = (start: number, count: number) => flip(sliceAxis(x, axis, start, start + count), { axes: axis })
+  const repeated = (at: number, count: number) => broadcastTo(sliceAxis(x, axis, at, at + 1), x.shape.with(axis, count))
+  const reflect = mode === 'reflect'
+  const parts = [
+    ...(before > 0 ? [reflect ? mirrored(1, before) : repeated(0, before)] : []),
+    x,
+    ...(after > 0 ? [reflect ? mirrored(dim - 1 - after, after) : repeated(dim - 1, after)] : []),
+  ]
+  return concat(parts, { axis })
+}

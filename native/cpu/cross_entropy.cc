@@ -1,0 +1,106 @@
+// Cross entropy of logits (N, C) with class labels (N), and its gradient; the formulas are in lib/ops/cross_entropy.ts.
+// A label that is no class raises a fault that names it.
+#include "softmax.h"
+
+namespace forja::FJ_ISA {
+namespace {
+
+struct Labels {
+  const Call& call;
+  const fj_cross_entropy_attrs& attrs;
+  int64_t rows, classes;
+  const float* weight;  // (C), or null for 1 everywhere
+  float weight_sum;
+
+  Labels(const Call& c, int weight_input)
+      : call(c),
+        attrs(c.attrs<fj_cross_entropy_attrs>()),
+        rows(c.in[0].value->dims[0]),
+        classes(c.in[0].value->dims[1]),
+        weight(c.n_in > weight_input ? c.in[weight_input].as<const float>() : nullptr) {
+    double sum = static_cast<double>(classes);
+    if (weight != nullptr) {
+      sum = 0;
+      for (int64_t k = 0; k < classes; k++) sum += static_cast<double>(weight[k]);
+    }
+    weight_sum = static_cast<float>(sum);
+  }
+
+  // The class of a row, or -1 where it is ignored or no class at all.
+  FJ_INLINE_MEMBER int64_t of(int64_t row) const {
+    const Operand& labels = call.in[1];
+    const int32_t label =
+        labels.value->dtype == FJ_UINT8 ? labels.as<const uint8_t>()[row] : labels.as<const int32_t>()[row];
+    if (label == attrs.ignore_index) return -1;
+    if (label >= 0 && label < classes) return label;
+    call.fault->raise(FJ_ERR_ARGUMENT, "labels[%lld] is %d, expected 0..%lld", static_cast<long long>(row), label,
+                      static_cast<long long>(classes - 1));
+    return -1;
+  }
+  FJ_INLINE_MEMBER float weight_of(int64_t label) const { return weight != nullptr ? weight[label] : 1; }
+  FJ_INLINE_MEMBER Vec weights(int64_t i, int64_t n) const {
+    return weight != nullptr ? load_part(weight + i, n) : broadcast(1);
+  }
+};
+
+// logits, labels, weight? → loss (N), lse (N), weight of the label (N).
+void run_cross_entropy(const Call& call, Team& team) {
+  const Labels labels(call, 2);
+  const int64_t classes = labels.classes;
+  float *loss = call.out[0].as<float>(), *lse = call.out[1].as<float>(), *weights = call.out[2].as<float>();
+  const Range range = split(labels.rows, team, 16);
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const float* x = call.in[0].as<const float>() + row * classes;
+    const float total = labels.attrs.log_probabilities ? 0 : row_log_sum_exp(x, classes);
+    const int64_t label = labels.of(row);
+    lse[row] = total;
+    loss[row] = 0, weights[row] = 0;
+    if (label < 0) continue;
+    const float weight = labels.weight_of(label), own = weight * (total - x[label]);
+    weights[row] = weight;
+    loss[row] = own;
+    if (labels.attrs.smoothing == 0) continue;
+    const Vec shift = broadcast(total);
+    const double spread =
+        row_sum(x, classes, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA { return labels.weights(i, n) * (shift - v); });
+    loss[row] = own + labels.attrs.smoothing * (static_cast<float>(spread / static_cast<double>(classes)) - own);
+  }
+}
+
+// logits, labels, lse, dloss, weight? → dlogits (N, C).
+void run_cross_entropy_grad(const Call& call, Team& team) {
+  const Labels labels(call, 4);
+  const int64_t classes = labels.classes;
+  const float *lse = call.in[2].as<const float>(), *dloss = call.in[3].as<const float>();
+  const bool softmax = labels.attrs.log_probabilities == 0;
+  const float share = labels.attrs.smoothing / static_cast<float>(classes);
+  const Range range = split(labels.rows, team);
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const float* x = call.in[0].as<const float>() + row * classes;
+    float* dx = call.out[0].as<float>() + row * classes;
+    const int64_t label = labels.of(row);
+    if (label < 0) {
+      for (int64_t c = 0; c < classes; c++) dx[c] = 0;
+      continue;
+    }
+    const float own = (1 - labels.attrs.smoothing) * labels.weight_of(label), g = dloss[row];
+    const Vec scale = broadcast(g * (own + share * labels.weight_sum)), spread = broadcast(-g * share);
+    const Vec shift = broadcast(lse[row]);
+    for (int64_t i = 0; i < classes; i += kWidth) {
+      const int64_t n = classes - i;
+      Vec d = share != 0 ? spread * labels.weights(i, n) : zero();
+      if (softmax) d = fma(scale, vexp(load_part(x + i, n) - shift), d);
+      store_part(dx + i, n, d);
+    }
+    dx[label] -= g * own;
+  }
+}
+
+}  // namespace
+
+void register_cross_entropy(KernelTable& table) {
+  table.add({FJ_OP_CROSS_ENTROPY, 0, "crossEntropy", run_cross_entropy, nullptr, nullptr});
+  table.add({FJ_OP_CROSS_ENTROPY_GRAD, 0, "crossEntropyGrad", run_cross_entropy_grad, nullptr, nullptr});
+}
+
+}  // namespace forja::FJ_ISA

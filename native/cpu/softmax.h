@@ -1,0 +1,66 @@
+// One row of logits at a time: its largest element, and the sum of exponentials below it. Shared by softmax.cc and
+// cross_entropy.cc.
+#pragma once
+
+#include "kernel.h"
+#include "simd/math.h"
+
+namespace forja::FJ_ISA {
+
+constexpr int64_t kRowBlock = 4096;  // terms added in float32 lanes before float64 takes over
+
+FJ_INLINE float first_lane(Vec x) {
+  float lanes[kWidth];
+  store(lanes, x);
+  return lanes[0];
+}
+
+// Largest of n elements, -infinity for none; anything where one is NaN.
+FJ_INLINE float row_max(const float* x, int64_t n) {
+  Vec m = broadcast(-INFINITY);
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) m = max(m, load(x + i));
+  if (i < n) {
+    const Mask rest = tail_mask(n - i);
+    m = select(rest, max(m, load_masked(rest, x + i)), m);
+  }
+  return reduce_max(m);
+}
+
+// Σ term(load(x + i), i) over n elements, f(x, i, mask) storing what it wants and returning the terms.
+template <class F>
+FJ_INLINE double row_sum(const float* x, int64_t n, const F& term) {
+  double total = 0;
+  for (int64_t begin = 0; begin < n; begin += kRowBlock) {
+    const int64_t end = smaller(begin + kRowBlock, n);
+    Vec sum = zero();
+    int64_t i = begin;
+    for (; i + kWidth <= end; i += kWidth) sum = sum + term(load(x + i), i, kWidth);
+    if (i < end) {
+      const Mask rest = tail_mask(end - i);
+      sum = sum + select(rest, term(load_masked(rest, x + i), i, end - i), zero());
+    }
+    total += static_cast<double>(reduce_add(sum));
+  }
+  return total;
+}
+
+FJ_INLINE Vec load_part(const float* p, int64_t n) { return n >= kWidth ? load(p) : load_masked(tail_mask(n), p); }
+FJ_INLINE void store_part(float* p, int64_t n, Vec x) {
+  if (n >= kWidth) {
+    store(p, x);
+  } else {
+    store_masked(p, tail_mask(n), x);
+  }
+}
+
+// log Σ exp(x); an infinite maximum is the answer itself.
+FJ_INLINE float row_log_sum_exp(const float* x, int64_t n) {
+  const float m = row_max(x, n);
+  if (m == -INFINITY || m == INFINITY) return m;
+  const Vec shift = broadcast(m);
+  const double sum = row_sum(x, n, [&](Vec v, int64_t, int64_t) FJ_LAMBDA { return vexp(v - shift); });
+  return m + first_lane(vlog(broadcast(static_cast<float>(sum))));
+}
+
+}  // namespace forja::FJ_ISA
