@@ -102,10 +102,7 @@ export {
   type MaxPool2dOptions,
   maxPool2d,
 } from './ops/pool_api.js'
-<<<<<<< HEAD
 export { type DropoutOptions, dropout, type RandomOptions, rand, randint, randn } from './ops/random.js'
-=======
->>>>>>> vision
 export {
   all,
   any,
@@ -118,20 +115,7 @@ export {
   type VarianceOptions,
   variance,
 } from './ops/reduce.js'
-<<<<<<< HEAD
 export { broadcastTo, type FlattenOptions, flatten, reshape, squeeze, transpose, unsqueeze } from './ops/shape.js'
-=======
-
-export {
-  broadcastTo,
-  type FlattenOptions,
-  flatten,
-  reshape,
-  squeeze,
-  transpose,
-  unsqueeze,
-} from './ops/shape.js'
->>>>>>> vision
 export {
   concat,
   flip,
@@ -145,13 +129,10 @@ export {
   tile,
 } from './ops/slice.js'
 export { logSoftmax, logSumExp, type SoftmaxOptions, softmax } from './ops/softmax.js'
-<<<<<<< HEAD
 export * as optim from './optim/index.js'
 export { clipGradNorm, l1Penalty, l2Penalty } from './optim/penalty.js'
 export * as schedule from './optim/schedule.js'
 export { setSeed } from './random.js'
-=======
->>>>>>> vision
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
