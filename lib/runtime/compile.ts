@@ -6,7 +6,7 @@ import { ForjaError } from '../errors.js'
 import { type Assignment, Graph, type InputSource, type Value } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import { Tensor } from '../tensor.js'
-import { type Device, type Executable, resolveDevice } from './device.js'
+import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
 import { evaluate, scalar } from './evaluate.js'
 import { advanceRandomState } from './random_state.js'
 import type { VariableState } from './state.js'
@@ -31,6 +31,8 @@ export interface CompiledFunction<A extends readonly Tensor[], R> {
   (...args: [...A, options?: CallOptions]): Promise<R>
   /** The graph, what was fused, the memory plan and the kernel of each step, for every traced signature. */
   explain(): string
+  /** Runs once with these arguments and times every step of the program. */
+  profile(...args: A): Promise<ProfileRow[]>
   dispose(): void
 }
 
@@ -65,10 +67,8 @@ export function compile<A extends readonly Tensor[], R extends Result>(
   const finished: Traced[] = []
   let disposed = false
 
-  const call = async (...args: unknown[]): Promise<R> => {
+  const tracedFor = (tensors: readonly Tensor[]): Promise<Traced> => {
     if (disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
-    const { tensors, signal } = splitArguments(args)
-    signal?.throwIfAborted()
     const key = tensors.map((t) => `${t.dtype}[${t.shape}]`).join(';')
     let pending = traces.get(key)
     if (!pending) {
@@ -79,11 +79,17 @@ export function compile<A extends readonly Tensor[], R extends Result>(
         () => traces.delete(key),
       )
     }
-    const ready = pending
+    return pending
+  }
+  const call = async (...args: unknown[]): Promise<R> => {
+    const { tensors, signal } = splitArguments(args)
+    signal?.throwIfAborted()
+    const ready = tracedFor(tensors)
     const { result } = await inOrder(device, async () => (await ready).start(tensors, signal))
     return (await result) as R
   }
   return Object.assign(call, {
+    profile: async (...args: Tensor[]) => (await tracedFor(args)).profile(args),
     explain: () =>
       finished.length > 0 ? finished.map((t) => t.explain()).join('\n\n') : 'not traced yet: call the function once',
     dispose: () => {
@@ -190,8 +196,8 @@ class Traced {
     return new Traced(traced, device, options, await device.compile(traced.graph, options))
   }
 
-  /** Queues a run; its result comes in a box, so that waiting for the start does not wait for the end. */
-  async start(args: readonly Tensor[], signal?: AbortSignal): Promise<{ result: Promise<unknown> }> {
+  /** One array per input of the executable; compiles anew if a variable was moved. */
+  async #feed(args: readonly Tensor[]): Promise<TypedArray[]> {
     const missing = args.map((t) => t.value)
     const data = missing.every((value) => value.resident)
       ? missing.map((value) => value.resident!)
@@ -202,13 +208,23 @@ class Traced {
       this.executable = await this.device.compile(this.traced.graph, this.options)
     }
     const feeds = new Map<unknown, TypedArray>(this.traced.inputs.map((source, i) => [source, data[i]!]))
-    const inputs = this.executable.inputs.map(({ source }) =>
+    return this.executable.inputs.map(({ source }) =>
       source.kind === 'hostScalar' ? scalar(source.read()) : feeds.get(source)!,
     )
-    return { result: this.finish(this.executable.run(inputs, signal)) }
   }
 
-  private async finish(running: Promise<TypedArray[]>): Promise<unknown> {
+  async profile(args: readonly Tensor[]): Promise<ProfileRow[]> {
+    const inputs = await this.#feed(args)
+    return await this.executable.profile(inputs)
+  }
+
+  /** Queues a run; its result comes in a box, so that waiting for the start does not wait for the end. */
+  async start(args: readonly Tensor[], signal?: AbortSignal): Promise<{ result: Promise<unknown> }> {
+    const inputs = await this.#feed(args)
+    return { result: this.#finish(this.executable.run(inputs, signal)) }
+  }
+
+  async #finish(running: Promise<TypedArray[]>): Promise<unknown> {
     const outputs = await running
     let next = 0
     return mapResult(this.traced.result, (tensor) => {

@@ -19,6 +19,14 @@ export interface DeviceBuffer {
 
 export interface CompileOptions extends LowerOptions {}
 
+/** One step of a profiled run. */
+export interface ProfileRow {
+  readonly operation: string
+  readonly kernel: string
+  readonly layer: string
+  readonly milliseconds: number
+}
+
 /** A graph made ready to run on a device. */
 export interface Executable {
   readonly inputs: readonly { source: InputSource | HostScalarSource; type: TensorType }[]
@@ -29,6 +37,8 @@ export interface Executable {
   /** False once a variable was moved to another device and back: compile again. */
   isBound(): boolean
   explain(): string
+  /** Runs once and times every step. */
+  profile(inputs: readonly TypedArray[]): Promise<ProfileRow[]>
   dispose(): void
 }
 

@@ -9,7 +9,7 @@ import type { Program } from '../passes/emit.js'
 import { lower } from '../passes/lower.js'
 import { sizeOfShape } from '../shape.js'
 import { loadAddon, type NativeBuffer, type NativeDevice, type NativeProgram } from './addon.js'
-import type { CompileOptions, Device, DeviceBuffer, Executable } from './device.js'
+import type { CompileOptions, Device, DeviceBuffer, Executable, ProfileRow } from './device.js'
 import { explainProgram } from './explain.js'
 import type { VariableState } from './state.js'
 
@@ -131,6 +131,19 @@ class NativeExecutable implements Executable {
   isBound(): boolean {
     for (const [variable, buffer] of this.variables) if (variable.placed !== buffer) return false
     return true
+  }
+
+  async profile(inputs: readonly TypedArray[]): Promise<ProfileRow[]> {
+    await this.native.profile(true)
+    await this.run(inputs)
+    const nanoseconds = await this.native.profile(false)
+    const kernels = this.native.describe().trimEnd().split('\n')
+    return this.program.schedule.steps.map(({ node }, i) => ({
+      operation: node.op.name,
+      kernel: kernels[i]!,
+      layer: node.name ?? '',
+      milliseconds: nanoseconds[i]! / 1e6,
+    }))
   }
 
   explain(): string {

@@ -102,6 +102,10 @@ class ReferenceExecutable implements Executable {
     return true
   }
 
+  async profile(): Promise<never> {
+    throw new ForjaError('ERR_DEVICE', "the 'reference' device cannot be profiled")
+  }
+
   explain(): string {
     return printGraph(this.graph)
   }

@@ -25,9 +25,19 @@ enum fj_opcode {
   FJ_OP_BROADCAST_TO = 81,
   FJ_OP_TRANSPOSE = 82,
   FJ_OP_MATMUL = 96,
+  FJ_OP_CONV2D = 104,
+  FJ_OP_CONV2D_GRAD_INPUT = 105,
+  FJ_OP_CONV2D_GRAD_WEIGHT = 106,
+  FJ_OP_IM2COL = 107,
+  FJ_OP_COL2IM = 108,
+  FJ_OP_MAX_POOL2D = 112,
+  FJ_OP_MAX_POOL2D_GRAD = 113,
+  FJ_OP_MAX_POOL2D_GATHER = 114,
+  FJ_OP_AVG_POOL2D = 115,
+  FJ_OP_AVG_POOL2D_GRAD = 116,
 };
 
-#define FJ_OP_LIMIT 97
+#define FJ_OP_LIMIT 117
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -60,6 +70,26 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "transpose";
     case FJ_OP_MATMUL:
       return "matmul";
+    case FJ_OP_CONV2D:
+      return "conv2d";
+    case FJ_OP_CONV2D_GRAD_INPUT:
+      return "conv2dGradInput";
+    case FJ_OP_CONV2D_GRAD_WEIGHT:
+      return "conv2dGradWeight";
+    case FJ_OP_IM2COL:
+      return "im2col";
+    case FJ_OP_COL2IM:
+      return "col2im";
+    case FJ_OP_MAX_POOL2D:
+      return "maxPool2d";
+    case FJ_OP_MAX_POOL2D_GRAD:
+      return "maxPool2dGrad";
+    case FJ_OP_MAX_POOL2D_GATHER:
+      return "maxPool2dGather";
+    case FJ_OP_AVG_POOL2D:
+      return "avgPool2d";
+    case FJ_OP_AVG_POOL2D_GRAD:
+      return "avgPool2dGrad";
     default:
       return 0;
   }
@@ -75,6 +105,15 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 #define FJ_MATMUL_NAIVE 1
 #define FJ_MATMUL_BLOCKED 2
 #define FJ_MATMUL_SIMD 3
+#define FJ_CONV2D_NAIVE 1
+#define FJ_CONV2D_IM2COL 2
+#define FJ_CONV2D_IMPLICIT 3
+#define FJ_CONV2D_GRAD_INPUT_NAIVE 1
+#define FJ_CONV2D_GRAD_INPUT_IM2COL 2
+#define FJ_CONV2D_GRAD_INPUT_IMPLICIT 3
+#define FJ_CONV2D_GRAD_WEIGHT_NAIVE 1
+#define FJ_CONV2D_GRAD_WEIGHT_IM2COL 2
+#define FJ_CONV2D_GRAD_WEIGHT_IMPLICIT 3
 
 /* Values of the attribute `activation`. */
 #define FJ_ACTIVATION_NONE 0
@@ -115,5 +154,98 @@ struct fj_matmul_attrs {
   int32_t activation;
 };
 FJ_ATTRS_SIZE(fj_matmul_attrs, 12);
+
+struct fj_conv2d_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t groups;
+  int32_t activation;
+};
+FJ_ATTRS_SIZE(fj_conv2d_attrs, 40);
+
+struct fj_conv2d_grad_input_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t groups;
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_conv2d_grad_input_attrs, 44);
+
+struct fj_conv2d_grad_weight_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t groups;
+  int32_t kernel[2];
+};
+FJ_ATTRS_SIZE(fj_conv2d_grad_weight_attrs, 44);
+
+struct fj_im2col_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t kernel[2];
+};
+FJ_ATTRS_SIZE(fj_im2col_attrs, 40);
+
+struct fj_col2im_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t dilation[2];
+  int32_t kernel[2];
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_col2im_attrs, 48);
+
+struct fj_max_pool2d_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+};
+FJ_ATTRS_SIZE(fj_max_pool2d_attrs, 44);
+
+struct fj_max_pool2d_grad_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_max_pool2d_grad_attrs, 52);
+
+struct fj_max_pool2d_gather_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+};
+FJ_ATTRS_SIZE(fj_max_pool2d_gather_attrs, 44);
+
+struct fj_avg_pool2d_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+  int32_t count_padding;
+};
+FJ_ATTRS_SIZE(fj_avg_pool2d_attrs, 48);
+
+struct fj_avg_pool2d_grad_attrs {
+  int32_t kernel[2];
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t output[2];
+  int32_t adaptive;
+  int32_t count_padding;
+  int32_t size[2];
+};
+FJ_ATTRS_SIZE(fj_avg_pool2d_grad_attrs, 56);
 
 #endif

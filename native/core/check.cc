@@ -3,13 +3,16 @@
 
 namespace forja {
 
+CheckFamily checks_conv();
 CheckFamily checks_elementwise();
 CheckFamily checks_matmul();
+CheckFamily checks_pool();
 CheckFamily checks_reduce();
 CheckFamily checks_shape();
 
 CheckFn find_check(uint16_t opcode) {
-  static const CheckFamily kFamilies[] = {checks_elementwise(), checks_matmul(), checks_reduce(), checks_shape()};
+  static const CheckFamily kFamilies[] = {checks_conv(), checks_elementwise(), checks_matmul(),
+                                          checks_pool(), checks_reduce(),      checks_shape()};
   for (const CheckFamily& family : kFamilies) {
     for (size_t i = 0; i < family.count; i++) {
       if (family.entries[i].opcode == opcode) return family.entries[i].check;

@@ -358,9 +358,40 @@ fj_status program_profile(fj_program* program, int enable, uint64_t* nanoseconds
   return FJ_OK;
 }
 
-fj_status device_ceilings(fj_device*, uint32_t, double*, double*, fj_error* error) {
-  set_error(error, FJ_ERR_UNSUPPORTED_OP, FJ_NO_INSTRUCTION, "not measured on this device");
-  return error->status;
+// Seconds that `work(thread, threads)` takes on all threads together; the best of `rounds`.
+template <class Work>
+double best_seconds(int threads, int rounds, Work work) {
+  double best = 1e30;
+  for (int round = 0; round < rounds; round++) {
+    const uint64_t begin = now_ns();
+#pragma omp parallel num_threads(threads)
+    work(omp_get_thread_num(), omp_get_num_threads());
+    const double seconds = static_cast<double>(now_ns() - begin) * 1e-9;
+    if (seconds < best) best = seconds;
+  }
+  return best;
+}
+
+fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops, double* copy_gbytes,
+                          fj_error* error) {
+  const int threads = wanted > 0 ? static_cast<int>(wanted) : device->threads;
+  constexpr int64_t kIterations = 1000000;
+  std::vector<float> sink(static_cast<size_t>(threads));
+  const double fma =
+      best_seconds(threads, 20, [&](int id, int) { sink[static_cast<size_t>(id)] = table().fma_probe(kIterations); });
+  *fma_gflops = table().fma_probe_flops * kIterations * threads / fma * 1e-9;
+  // Four times the largest last-level cache in sight.
+  constexpr int64_t kBytes = 256ll << 20;
+  Memory from, to;
+  if (!from.allocate(kBytes) || !to.allocate(kBytes)) return no_memory(error, "the copy that is timed", kBytes);
+  memset(from.data(), 1, kBytes);
+  memset(to.data(), 2, kBytes);
+  const double copy = best_seconds(threads, 8, [&](int id, int count) {
+    const forja::Range range = forja::split(kBytes, id, count, FJ_ALIGNMENT);
+    memcpy(to.data() + range.begin, from.data() + range.begin, static_cast<size_t>(range.end - range.begin));
+  });
+  *copy_gbytes = 2.0 * kBytes / copy * 1e-9;
+  return FJ_OK;
 }
 
 const fj_backend kBackend = {

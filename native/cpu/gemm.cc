@@ -6,9 +6,8 @@
 //         for each tile of columns of B     one call of the register tile
 //
 // B is copied to panels of kTileCols columns, so that the tile reads it in one stream: by the first row tile
-// while it computes, or, where B is transposed, before. A is read where it lies: the tile wants single
-// numbers of it, in any order. Only where the rows of A fall on the same cache sets or pages run out,
-// it is copied too.
+// while it computes, or before, where B is transposed or C has many rows. A is read where it lies: the tile
+// wants single numbers of it, in any order. It is copied only where that fails the caches (pays_to_pack_a).
 //
 // Threads get a rectangle of C each and work without a barrier, each on its own copy of what it packs.
 #include "gemm.h"
@@ -57,18 +56,24 @@ void choose_grid(const GemmArgs& g, int threads, Plan& plan) {
   }
 }
 
-// Reading A in place costs nothing while its lines stay in the caches. They do not where its rows lie a
-// multiple of 4 KB apart (one set of the L1 cache), where A far exceeds L2, or where A is transposed and a tile
-// reads 14 numbers of a line and comes back for the rest much later. Copying pays from 8 panels of B on.
+// Reading A in place costs nothing while its lines stay in the caches. They do not where A is transposed and
+// each tile reads a few numbers of a line and comes back for the rest much later, where its rows lie a
+// multiple of 4 KB apart (one set of the L1 cache), or where A far exceeds L2. The copy is used once per
+// panel of B, so there must be some.
 FJ_INLINE bool pays_to_pack_a(const GemmArgs& g, int64_t height, int64_t width) {
-  if (width < 8 * kTileCols) return false;
   const int64_t floats = height * g.k;
-  return g.trans_a ? floats >= 32 * 1024 : floats >= 2048 * 1024 || (g.lda % 1024 == 0 && height >= 4);
+  if (g.trans_a) return width > 3 * kTileCols && floats >= 16 * 1024;
+  return width >= 8 * kTileCols && height >= 4 && (floats >= 2048 * 1024 || g.lda % 1024 == 0);
 }
 
+// A thread's part should last longer than the barrier that follows: 300 ns at full speed.
+constexpr int64_t kThreadWork = 32 * 1024;  // multiply-adds
+
 Plan make_plan(const GemmArgs& g, int threads) {
+  threads = static_cast<int>(smaller(threads, 1 + g.m * g.n * g.k / kThreadWork));
   Plan plan{};
   plan.grid_rows = plan.grid_columns = 1;
+  plan.column_grain = kTileCols;
   plan.height = g.m;
   plan.width = g.n;
   if (threads > 1) choose_grid(g, threads, plan);
@@ -170,7 +175,7 @@ FJ_INLINE GemmArgs rectangle(const GemmArgs& g, Range rows, Range columns) {
 size_t gemm_scratch(const GemmArgs& args, int threads) {
   if (gemv_applies(args)) return 0;
   const Plan plan = make_plan(args, threads);
-  return static_cast<size_t>(plan.a_floats + plan.b_floats) * sizeof(float) * threads;
+  return static_cast<size_t>(plan.a_floats + plan.b_floats) * sizeof(float) * plan.grid_rows * plan.grid_columns;
 }
 
 void gemm(const Team& team, const GemmArgs& args, uint8_t* scratch) {

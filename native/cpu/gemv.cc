@@ -87,7 +87,8 @@ FJ_INLINE Gemv as_gemv(const GemmArgs& g) {
 bool gemv_applies(const GemmArgs& g) {
   if (g.m != 1 && g.n != 1) return false;
   const Gemv v = as_gemv(g);
-  return !v.transposed || v.x_step == 1;  // a dot product loads x as vectors
+  // A dot product loads x as vectors; a y of a tile's width is better kept in registers.
+  return v.transposed ? v.x_step == 1 : v.n > kTileCols;
 }
 
 void gemv(const Team& team, const GemmArgs& g) {

@@ -67,6 +67,9 @@ struct KernelTable {
   int count = 0;
   // Opcodes that fused micro-programs may hold.
   bool micro_op[FJ_OP_LIMIT] = {};
+  // Multiply-adds in registers only, and how many floating-point operations one iteration makes.
+  float (*fma_probe)(int64_t iterations) = nullptr;
+  double fma_probe_flops = 0;
 
   void add(const Kernel& kernel);
   const Kernel* find(uint16_t opcode, uint16_t variant, const Call& call) const;

@@ -33,6 +33,39 @@ describe.each(['naive', 'blocked', 'simd'])('variant %s', (matmul) => {
   })
 })
 
+// Stacks of matrices with broadcast batches (one below and one above four matrices a thread), and a depth of
+// more than one cache block with a width of more than one.
+const BATCHES = [
+  [
+    [3, 7, 5],
+    [5, 9],
+  ],
+  [
+    [2, 1, 3, 4],
+    [5, 4, 6],
+  ],
+  [
+    [40, 3, 8],
+    [40, 8, 5],
+  ],
+  [
+    [1, 6, 4],
+    [33, 4, 17],
+  ],
+  [
+    [15, 600],
+    [600, 300],
+  ],
+] as const
+
+it.each(BATCHES)('batched %j x %j in every variant', async (left, right) => {
+  for (const algorithm of ['naive', 'blocked', 'simd']) {
+    await compareWithReference((x, y) => fj.matmul(x!, y!), [randomTensor([...left], 5), randomTensor([...right], 6)], {
+      algorithms: { matmul: algorithm },
+    })
+  }
+})
+
 it('has correct gradients', async () => {
   await fj.gradcheck((a, b) => fj.matmul(a!, b!), [randomTensor([2, 3, 4], 3), randomTensor([4, 5], 4)])
   await fj.gradcheck(

@@ -1,0 +1,48 @@
+/**
+ * What operations on images share: pairs of numbers for rows and columns, the way between the API's (N, C, H, W) and
+ * the (N, H, W, C) of the operations, and errors that name the function, the layer and shapes as the user wrote them.
+ */
+import { ForjaError, type ForjaErrorCode } from '../errors.js'
+import { formatShape } from '../shape.js'
+import type { Tensor } from '../tensor.js'
+import { currentScope } from './registry.js'
+import { transpose } from './shape.js'
+
+/** One number for rows and columns alike, or [rows, columns]. */
+export type Pair = number | readonly number[]
+
+/** Throws with `name (layer): message`. */
+export function imageError(name: string, code: ForjaErrorCode, message: string, hint?: string): never {
+  const layer = currentScope()
+  throw new ForjaError(code, `${layer ? `${name} (${layer})` : name}: ${message}`, hint === undefined ? {} : { hint })
+}
+
+/** [rows, columns], each an integer of at least `least`. */
+export function pairOf(name: string, what: string, value: Pair, least: number): [number, number] {
+  const list = typeof value === 'number' ? [value, value] : [...value]
+  if (list.length !== 2 || !list.every((v) => Number.isInteger(v) && v >= least && v < 2 ** 31)) {
+    imageError(
+      name,
+      'ERR_ARGUMENT',
+      `${what} must be an integer of at least ${least}, or two, got ${JSON.stringify(value)}`,
+    )
+  }
+  return [list[0]!, list[1]!]
+}
+
+export function requireRank(name: string, what: string, x: Tensor, axes: string): void {
+  const rank = axes.split(',').length
+  if (x.rank !== rank) {
+    imageError(name, 'ERR_SHAPE', `${what} must have ${rank} dimensions (${axes}), got shape ${formatShape(x.shape)}`)
+  }
+}
+
+/** (N, C, H, W) → (N, H, W, C). */
+export function toChannelsLast(x: Tensor): Tensor {
+  return transpose(x, [0, 2, 3, 1])
+}
+
+/** (N, H, W, C) → (N, C, H, W). */
+export function toChannelsFirst(x: Tensor): Tensor {
+  return transpose(x, [0, 3, 1, 2])
+}

@@ -1,0 +1,131 @@
+// Checks of convolutions and their columns (native/cpu/conv*.cc). Images N,H,W,C; filters R,S,C/groups,K.
+#include <initializer_list>
+
+#include "check.h"
+
+namespace forja {
+namespace {
+
+// Elements that a kernel may form by multiplying dims (columns, padded images): far from 64 bits.
+constexpr int64_t kMaxElements = int64_t{1} << 44;
+constexpr int64_t kMaxDim = int64_t{1} << 31;
+
+// a * b, or kMaxElements + 1 where that is more; both at most kMaxElements + 1 and not negative.
+int64_t limited(int64_t a, int64_t b) { return a != 0 && b > kMaxElements / a ? kMaxElements + 1 : a * b; }
+
+struct Window {
+  int64_t n, h, w, c;  // image
+  int64_t r, s;        // taps
+  int64_t oh, ow;      // positions
+};
+
+// Every position of the window lies in the padded image: OH = (H + top + bottom - dilation * (R - 1) - 1) / stride + 1.
+bool check_window(Check& c, const Window& g, const int32_t* stride, const int32_t* padding, const int32_t* dilation) {
+  const int64_t sizes[2] = {g.h, g.w}, taps[2] = {g.r, g.s}, outputs[2] = {g.oh, g.ow};
+  int64_t padded[2];
+  for (int axis = 0; axis < 2; axis++) {
+    if (!c.expect(stride[axis] >= 1 && dilation[axis] >= 1, "stride and dilation must be positive") ||
+        !c.expect(padding[axis] >= 0 && padding[axis + 2] >= 0, "padding is negative") ||
+        !c.expect(sizes[axis] >= 1 && sizes[axis] < kMaxDim && taps[axis] >= 1 && taps[axis] < kMaxDim,
+                  "an image or filter axis is empty or too long")) {
+      return false;
+    }
+    padded[axis] = sizes[axis] + padding[axis] + padding[axis + 2];
+    const int64_t room = padded[axis] - dilation[axis] * (taps[axis] - 1) - 1;
+    if (!c.expect(room >= 0 && outputs[axis] == room / stride[axis] + 1, "output maps have the wrong size"))
+      return false;
+  }
+  const int64_t columns = limited(limited(limited(g.n, g.oh), g.ow), limited(limited(g.r, g.s), g.c));
+  const int64_t image = limited(limited(padded[0], padded[1]), g.c);
+  return c.expect(g.c >= 1, "an image has no channels") &&
+         c.expect(columns <= kMaxElements && image <= kMaxElements, "convolution is larger than any machine");
+}
+
+// image (N,H,W,C), filter (R,S,C/groups,K), maps (N,OH,OW,K).
+template <class Attrs>
+bool check_geometry(Check& c, const fj_value& image, const fj_value& filter, const fj_value& maps, const Attrs& attrs) {
+  for (const fj_value* value : {&image, &filter, &maps}) {
+    if (!c.dtype(*value, FJ_FLOAT32) || !c.rank(*value, 4)) return false;
+  }
+  const int64_t channels = image.dims[3], k = filter.dims[3], groups = attrs.groups;
+  if (!c.expect(groups >= 1 && k >= 1, "groups and filters must be positive") ||
+      !c.expect(filter.dims[2] * groups == channels && k % groups == 0, "channels do not match the filter's groups") ||
+      !c.expect(maps.dims[0] == image.dims[0] && maps.dims[3] == k, "output maps have the wrong shape")) {
+    return false;
+  }
+  const Window window{image.dims[0],  image.dims[1],  image.dims[2], channels,
+                      filter.dims[0], filter.dims[1], maps.dims[1],  maps.dims[2]};
+  return check_window(c, window, attrs.stride, attrs.padding, attrs.dilation);
+}
+
+// x, weight, bias (K) or absent -> y.
+bool check_conv2d(Check& c) {
+  if (!c.arity(2, 3, 1) || !c.attr_size(sizeof(fj_conv2d_attrs))) return false;
+  const auto& attrs = c.attrs<fj_conv2d_attrs>();
+  if (!c.expect(attrs.activation >= 0 && attrs.activation <= FJ_ACTIVATION_RELU, "unknown activation")) return false;
+  if (c.inputs() == 3 && (!c.dtype(c.in(2), FJ_FLOAT32) || !c.rank(c.in(2), 1) ||
+                          !c.expect(c.in(2).dims[0] == dim(c.in(1), 3), "bias has the wrong shape"))) {
+    return false;
+  }
+  return check_geometry(c, c.in(0), c.in(1), c.out(0), attrs);
+}
+
+// dy, weight -> dx; attrs.size is the image's.
+bool check_conv2d_grad_input(Check& c) {
+  if (!c.arity(2, 2, 1) || !c.attr_size(sizeof(fj_conv2d_grad_input_attrs))) return false;
+  const auto& attrs = c.attrs<fj_conv2d_grad_input_attrs>();
+  return check_geometry(c, c.out(0), c.in(1), c.in(0), attrs) &&
+         c.expect(attrs.size[0] == int64_t{c.out(0).dims[1]} && attrs.size[1] == int64_t{c.out(0).dims[2]},
+                  "image has the wrong size");
+}
+
+// x, dy -> dw; attrs.kernel is the filter's size.
+bool check_conv2d_grad_weight(Check& c) {
+  if (!c.arity(2, 2, 1) || !c.attr_size(sizeof(fj_conv2d_grad_weight_attrs))) return false;
+  const auto& attrs = c.attrs<fj_conv2d_grad_weight_attrs>();
+  return check_geometry(c, c.in(0), c.out(0), c.in(1), attrs) &&
+         c.expect(attrs.kernel[0] == int64_t{c.out(0).dims[0]} && attrs.kernel[1] == int64_t{c.out(0).dims[1]},
+                  "filter has the wrong size");
+}
+
+// image (N,H,W,C), columns (N,OH,OW,R,S,C).
+template <class Attrs>
+bool check_columns(Check& c, const fj_value& image, const fj_value& columns, const Attrs& attrs) {
+  if (!c.dtype(image, FJ_FLOAT32) || !c.dtype(columns, FJ_FLOAT32) || !c.rank(image, 4) || !c.rank(columns, 6) ||
+      !c.expect(columns.dims[0] == image.dims[0] && columns.dims[5] == image.dims[3], "columns have the wrong shape") ||
+      !c.expect(attrs.kernel[0] >= 1 && attrs.kernel[1] >= 1 && columns.dims[3] == uint32_t(attrs.kernel[0]) &&
+                    columns.dims[4] == uint32_t(attrs.kernel[1]),
+                "columns do not match the window")) {
+    return false;
+  }
+  const Window window{image.dims[0],   image.dims[1],   image.dims[2],   image.dims[3],
+                      columns.dims[3], columns.dims[4], columns.dims[1], columns.dims[2]};
+  return check_window(c, window, attrs.stride, attrs.padding, attrs.dilation);
+}
+
+bool check_im2col(Check& c) {
+  if (!c.arity(1, 1, 1) || !c.attr_size(sizeof(fj_im2col_attrs))) return false;
+  return check_columns(c, c.in(0), c.out(0), c.attrs<fj_im2col_attrs>());
+}
+
+bool check_col2im(Check& c) {
+  if (!c.arity(1, 1, 1) || !c.attr_size(sizeof(fj_col2im_attrs))) return false;
+  const auto& attrs = c.attrs<fj_col2im_attrs>();
+  return check_columns(c, c.out(0), c.in(0), attrs) &&
+         c.expect(attrs.size[0] == int64_t{c.out(0).dims[1]} && attrs.size[1] == int64_t{c.out(0).dims[2]},
+                  "image has the wrong size");
+}
+
+const CheckEntry kEntries[] = {
+    {FJ_OP_CONV2D, check_conv2d},
+    {FJ_OP_CONV2D_GRAD_INPUT, check_conv2d_grad_input},
+    {FJ_OP_CONV2D_GRAD_WEIGHT, check_conv2d_grad_weight},
+    {FJ_OP_IM2COL, check_im2col},
+    {FJ_OP_COL2IM, check_col2im},
+};
+
+}  // namespace
+
+CheckFamily checks_conv() { return {kEntries, sizeof(kEntries) / sizeof(kEntries[0])}; }
+
+}  // namespace forja

@@ -1,0 +1,131 @@
+// The convolution operations of programs on top of conv.h:
+//   conv2d            x (N,H,W,C), weight (R,S,C/groups,K), bias (K) or absent  ->  y (N,OH,OW,K)
+//   conv2dGradInput   dy (N,OH,OW,K), weight                                    ->  dx (N,H,W,C)
+//   conv2dGradWeight  x, dy                                                     ->  dw (R,S,C/groups,K)
+//   im2col, col2im    image (N,H,W,C)                                          <->  columns (N,OH,OW,R,S,C)
+// Paddings of the attributes are top, left, bottom, right; the last two show in OH and OW.
+#include "conv.h"
+
+#include <cstring>
+
+#include "kernel.h"
+
+namespace forja::FJ_ISA {
+namespace {
+
+template <class Attrs>
+ConvGeometry geometry(const fj_value& image, int64_t k, int64_t r, int64_t s, int64_t oh, int64_t ow, int64_t groups,
+                      const Attrs& attrs) {
+  return {image.dims[0],
+          image.dims[1],
+          image.dims[2],
+          image.dims[3],
+          k,
+          r,
+          s,
+          oh,
+          ow,
+          attrs.stride[0],
+          attrs.stride[1],
+          attrs.padding[0],
+          attrs.padding[1],
+          attrs.dilation[0],
+          attrs.dilation[1],
+          groups};
+}
+
+// Of the three directions: image, filter and maps are operands whose roles differ.
+template <class Attrs>
+ConvGeometry geometry(const Operand& image, const Operand& filter, const Operand& maps, const Attrs& attrs) {
+  const uint32_t *f = filter.value->dims, *m = maps.value->dims;
+  return geometry(*image.value, f[3], f[0], f[1], m[1], m[2], attrs.groups, attrs);
+}
+
+ConvGeometry forward_geometry(const Call& call) {
+  return geometry(call.in[0], call.in[1], call.out[0], call.attrs<fj_conv2d_attrs>());
+}
+ConvGeometry grad_input_geometry(const Call& call) {
+  return geometry(call.out[0], call.in[1], call.in[0], call.attrs<fj_conv2d_grad_input_attrs>());
+}
+ConvGeometry grad_weight_geometry(const Call& call) {
+  return geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_grad_weight_attrs>());
+}
+template <class Attrs>
+ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const Attrs& attrs) {
+  const uint32_t* m = columns.value->dims;  // (N,OH,OW,R,S,C)
+  return geometry(*image.value, 1, m[3], m[4], m[1], m[2], 1, attrs);
+}
+
+using Scratch = size_t (*)(const ConvGeometry&, int threads);
+using Forward = void (*)(Team&, const ConvGeometry&, const float*, const float*, const float*, bool, float*, uint8_t*);
+using Gradient = void (*)(Team&, const ConvGeometry&, const float*, const float*, float*, uint8_t*);
+using Geometry = ConvGeometry (*)(const Call&);
+
+template <Geometry Of, Scratch Size>
+size_t scratch(const Call& call, int threads) {
+  const ConvGeometry g = Of(call);
+  return g.n == 0 ? 0 : Size(g, threads);
+}
+
+template <Forward Run>
+void run_forward(const Call& call, Team& team) {
+  const ConvGeometry g = forward_geometry(call);
+  if (g.n == 0) return;
+  const float* bias = call.n_in == 3 ? call.in[2].as<const float>() : nullptr;
+  const bool relu = call.attrs<fj_conv2d_attrs>().activation == FJ_ACTIVATION_RELU;
+  Run(team, g, call.in[0].as<const float>(), call.in[1].as<const float>(), bias, relu, call.out[0].as<float>(),
+      call.scratch);
+}
+
+template <Geometry Of, Gradient Run>
+void run_gradient(const Call& call, Team& team) {
+  const ConvGeometry g = Of(call);
+  if (g.n == 0) {  // an empty sum: nothing for dx, zeros for dw
+    if (team.id == 0) memset(call.out[0].data, 0, call.out[0].value->bytes);
+    return;
+  }
+  Run(team, g, call.in[0].as<const float>(), call.in[1].as<const float>(), call.out[0].as<float>(), call.scratch);
+}
+
+void run_im2col(const Call& call, Team& team) {
+  const ConvGeometry g = columns_geometry(call.in[0], call.out[0], call.attrs<fj_im2col_attrs>());
+  im2col(team, g, call.in[0].as<const float>(), call.out[0].as<float>());
+}
+
+void run_col2im(const Call& call, Team& team) {
+  const ConvGeometry g = columns_geometry(call.out[0], call.in[0], call.attrs<fj_col2im_attrs>());
+  col2im(team, g, call.in[0].as<const float>(), call.out[0].as<float>());
+}
+
+}  // namespace
+
+void register_conv(KernelTable& table) {
+  table.add({FJ_OP_CONV2D, FJ_CONV2D_IMPLICIT, "conv2d implicit", run_forward<conv_forward_implicit>,
+             scratch<forward_geometry, conv_forward_implicit_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D, FJ_CONV2D_IM2COL, "conv2d im2col", run_forward<conv_forward_im2col>,
+             scratch<forward_geometry, conv_forward_im2col_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D, FJ_CONV2D_NAIVE, "conv2d naive", run_forward<conv_forward_naive>, nullptr, nullptr});
+
+  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IMPLICIT, "conv2dGradInput implicit",
+             run_gradient<grad_input_geometry, conv_grad_input_implicit>,
+             scratch<grad_input_geometry, conv_grad_input_implicit_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IM2COL, "conv2dGradInput im2col",
+             run_gradient<grad_input_geometry, conv_grad_input_im2col>,
+             scratch<grad_input_geometry, conv_grad_input_im2col_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_NAIVE, "conv2dGradInput naive",
+             run_gradient<grad_input_geometry, conv_grad_input_naive>, nullptr, nullptr});
+
+  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IMPLICIT, "conv2dGradWeight implicit",
+             run_gradient<grad_weight_geometry, conv_grad_weight_implicit>,
+             scratch<grad_weight_geometry, conv_grad_weight_implicit_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IM2COL, "conv2dGradWeight im2col",
+             run_gradient<grad_weight_geometry, conv_grad_weight_im2col>,
+             scratch<grad_weight_geometry, conv_grad_weight_im2col_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_NAIVE, "conv2dGradWeight naive",
+             run_gradient<grad_weight_geometry, conv_grad_weight_naive>, nullptr, nullptr});
+
+  table.add({FJ_OP_IM2COL, 0, "im2col", run_im2col, nullptr, nullptr});
+  table.add({FJ_OP_COL2IM, 0, "col2im", run_col2im, nullptr, nullptr});
+}
+
+}  // namespace forja::FJ_ISA

@@ -1,0 +1,229 @@
+// Direct convolution on N,H,W,C maps: see conv_direct.h. Accumulators live over the whole sum, so every output is
+// written once. Here is the row form: a tile of the micro-kernel is neighbouring pixels of one output row. Filter
+// rows outside the image are skipped; where columns hang over, the rows needed are copied with zeros around them.
+// A 1x1 convolution is one long row: a matrix product. (conv_batch.cc has the forms for many images at a time.)
+//
+// Filters are packed in panels of kTileCols output channels, (r, s, c) rows each. The work is cut into
+// (block of panels that fits in L2) x (image) x (piece of an output row), each thread taking a contiguous run.
+#include "conv_direct.h"
+
+#include <cstring>
+
+namespace forja::FJ_ISA {
+namespace {
+
+constexpr int64_t kFilterFloats = 160 * 1024;  // packed filters of one block of panels: 640 KB of L2
+constexpr int64_t kRowPixels = 8 * kTileRows;  // a long row is cut into pieces of this size
+constexpr int64_t kStripFloats = 48 * 1024;    // padded rows copied at a time: 192 KB
+
+bool columns_hang_over(const DirectConv& d) {
+  return d.pad_left > 0 || (d.ow - 1) * d.stride_w - d.pad_left + (d.s - 1) * d.dilation_w >= d.w;
+}
+
+// Copied rows are as wide as the taps of one output row reach.
+int64_t padded_width(const DirectConv& d) { return (d.ow - 1) * d.stride_w + (d.s - 1) * d.dilation_w + 1; }
+
+// Output rows whose input rows fit in one strip, and the input rows they need.
+int64_t strip_rows(const DirectConv& d) {
+  const int64_t row = padded_width(d) * d.x_pixel * d.stride_h;
+  return larger(1, smaller(d.oh, kStripFloats / row));
+}
+int64_t strip_input_rows(const DirectConv& d, int64_t rows) {
+  return (rows - 1) * d.stride_h + (d.r - 1) * d.dilation_h + 1;
+}
+
+// The taps of one tile, and what the kernel must be told about them.
+struct TapWindow {
+  Range r, s;
+};
+
+void set_taps(const DirectConv& d, const TapWindow& taps, int64_t row_floats, TileArgs& t) {
+  const int64_t nr = taps.r.end - taps.r.begin, ns = taps.s.end - taps.s.begin;
+  if (d.dilation_w == 1 && d.x_pixel == d.c) {  // the columns of a filter row are one run of floats
+    t.kc = ns * d.c;
+    t.segments = nr;
+    t.a_segment = d.dilation_h * row_floats;
+    t.images = 1;
+  } else {
+    t.kc = d.c;
+    t.segments = ns;
+    t.a_segment = d.dilation_w * d.x_pixel;
+    t.images = nr;
+    t.a_image = d.dilation_h * row_floats;
+  }
+}
+
+// One tile for every panel of a block. a0: the first tap of the first row; offset of y's first pixel.
+void run_panels(const DirectConv& d, const float* packed, Range panels, const TapWindow& taps, const float* a0,
+                int64_t y_offset, int rows, TileArgs& t) {
+  const bool one_run = t.images == 1 && d.dilation_w == 1 && d.x_pixel == d.c;
+  const int64_t skipped = (d.s - (taps.s.end - taps.s.begin)) * d.c;
+  for (int64_t panel = panels.begin; panel < panels.end; panel++) {
+    int64_t group, column;
+    d.locate(panel, group, column);
+    const int64_t columns = smaller(kTileCols, d.k - column);
+    const int nv = static_cast<int>(ceil_div(columns, kWidth));
+    const int64_t ldb = nv * kWidth;
+    t.a = a0 + group * d.c;
+    t.b = packed + panel * d.panel_floats() + (taps.r.begin * d.s + taps.s.begin) * d.c * ldb;
+    t.b_segment = one_run ? skipped * ldb : 0;
+    t.b_image = one_run ? 0 : skipped * ldb;
+    t.tail = static_cast<int>(columns - (nv - 1) * kWidth);
+    const int64_t channel = group * d.k + column;
+    t.c = d.y + y_offset + channel;
+    t.epilogue = d.epilogue.at(y_offset + channel, channel);
+    tile_kernel(ASource::kRows, BSource::kPacked, rows, nv)(t);
+  }
+}
+
+// Copies `rows` input rows from row i0 on, columns from -pad_left on, with zeros outside the image.
+void copy_padded(const DirectConv& d, const float* image, int64_t i0, int64_t rows, float* out) {
+  const int64_t width = padded_width(d), first = larger(0, -d.pad_left);
+  const int64_t left = smaller(width, larger(0, d.pad_left));
+  const int64_t middle = larger(0, smaller(width - left, d.w - first));
+  const int64_t right = width - left - middle;
+  for (int64_t i = i0; i < i0 + rows; i++, out += width * d.x_pixel) {
+    if (i < 0 || i >= d.h) continue;  // filter rows outside the image are never read
+    memset(out, 0, left * d.x_pixel * sizeof(float));
+    memcpy(out + left * d.x_pixel, image + (i * d.w + first) * d.x_pixel, middle * d.x_pixel * sizeof(float));
+    memset(out + (left + middle) * d.x_pixel, 0, right * d.x_pixel * sizeof(float));
+  }
+}
+
+void run_rows(const Team& team, const DirectConv& d, const float* packed, float* mine) {
+  const bool copy = columns_hang_over(d);
+  const int64_t strip = copy ? strip_rows(d) : d.oh, width = copy ? padded_width(d) : d.w;
+  const int64_t piece = even_part(d.ow, kRowPixels), pieces = ceil_div(d.ow, piece);
+  const int64_t tile_pixels = even_part(piece, kTileRows);
+  const PanelBlocks blocks = panel_blocks(d, d.n * d.oh * pieces, team.count);
+  const Range items = split(blocks.count * d.n * d.oh * pieces, team);
+  TileArgs t{};
+  t.lda = d.stride_w * d.x_pixel;
+  t.ldc = d.y_pixel;
+  int64_t copied_image = -1, copied_begin = 0, copied_end = 0;  // output rows that `mine` holds the inputs of
+  for (int64_t item = items.begin; item < items.end; item++) {
+    const int64_t block = item / (d.n * d.oh * pieces), n = item / (d.oh * pieces) % d.n;
+    const int64_t p = item / pieces % d.oh, q_begin = item % pieces * piece;
+    const Range panels{block * blocks.size, smaller(d.panels(), (block + 1) * blocks.size)};
+    const float* image = d.x + n * d.h * d.w * d.x_pixel;
+    const float* base = image - d.pad_left * d.x_pixel;  // input row 0, column -pad_left
+    const int64_t i0 = p * d.stride_h - d.pad_top;
+    if (copy) {
+      if (n != copied_image || p < copied_begin || p >= copied_end) {
+        const int64_t last = smaller(d.oh, p + 1 + (items.end - 1) / pieces - item / pieces);
+        copied_image = n;
+        copied_begin = p;
+        copied_end = smaller(p + strip, last);
+        copy_padded(d, image, i0, strip_input_rows(d, copied_end - copied_begin), mine);
+      }
+      base = mine - (copied_begin * d.stride_h - d.pad_top) * width * d.x_pixel;
+    }
+    const TapWindow taps{valid_taps(d.r, i0, d.dilation_h, d.h), {0, d.s}};
+    set_taps(d, taps, width * d.x_pixel, t);
+    base += (i0 + taps.r.begin * d.dilation_h) * width * d.x_pixel;
+    const int64_t q_end = smaller(d.ow, q_begin + piece);
+    for (int64_t q = q_begin; q < q_end; q += tile_pixels) {
+      const int rows = static_cast<int>(smaller(tile_pixels, q_end - q));
+      run_panels(d, packed, panels, taps, base + q * t.lda, n * d.y_image + p * d.y_row + q * d.y_pixel, rows, t);
+    }
+  }
+}
+
+// One (t, u) tap of one panel: c rows of nv vectors.
+void pack_tap(const DirectConv& d, int64_t panel, int64_t tap, float* packed) {
+  const int64_t per_group = d.panels_per_group(), group = panel / per_group, column = panel % per_group * kTileCols;
+  const int64_t columns = smaller(kTileCols, d.k - column), ldb = ceil_div(columns, kWidth) * kWidth;
+  const int64_t t = tap / d.s, u = tap % d.s;
+  float* out = packed + panel * d.panel_floats() + tap * d.c * ldb;
+  if (d.block > 1) {  // pixel b of the block sees filter column u - b*stride, zero outside the filter
+    const int64_t k = d.k / d.block, stride = d.stride_w / d.block, s = d.s - (d.block - 1) * stride;
+    for (int64_t c = 0; c < d.c; c++, out += ldb) {
+      for (int64_t j = 0; j < ldb; j++) {
+        const int64_t b = (column + j) / k, source = u - b * stride;
+        const bool inside = j < columns && source >= 0 && source < s;
+        out[j] = inside ? d.filter[t * d.f_r + source * d.f_s + c * d.f_c + (column + j) % k * d.f_k] : 0.0f;
+      }
+    }
+    return;
+  }
+  const float* w = d.filter + group * d.f_group + t * d.f_r + u * d.f_s + column * d.f_k;
+  const int64_t whole = columns / kWidth * kWidth;
+  const Mask rest = tail_mask(columns - whole);
+  if (d.f_k == 1) {
+    for (int64_t c = 0; c < d.c; c++, out += ldb, w += d.f_c) {
+      for (int64_t j = 0; j < whole; j += kWidth) store(out + j, load(w + j));
+      if (whole < columns) store(out + whole, load_masked(rest, w + whole));
+    }
+  } else {
+    pack_transposed(columns, d.c, w, d.f_k, out, ldb);
+  }
+}
+
+}  // namespace
+
+PanelBlocks panel_blocks(const DirectConv& d, int64_t tiles, int threads) {
+  int64_t size = larger(1, kFilterFloats / d.panel_floats());
+  while (size > 1 && ceil_div(d.panels(), size) * tiles < 4 * threads && threads > 1) size = (size + 1) / 2;
+  size = even_part(d.panels(), size);
+  return {size, ceil_div(d.panels(), size)};
+}
+
+int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow) {
+  if (k >= kWidth) return 1;
+  int64_t best = 1;
+  double best_cost = 1e30;
+  for (int64_t block = 1; block <= ow && block * k <= 64; block++) {
+    if (ow % block != 0) continue;
+    const int64_t vectors = ceil_div(block * k, kWidth);
+    // Multiply-adds per output pixel; a tile one vector wide runs some 5 % slower than one of two.
+    const double cost = static_cast<double>((s + (block - 1) * stride_w) * vectors) / block * (vectors == 1 ? 1.05 : 1);
+    if (cost < best_cost - 1e-9) {
+      best_cost = cost;
+      best = block;
+    }
+  }
+  return best;
+}
+
+void choose_form(DirectConv& d) {
+  if (is_depthwise(d)) return;
+  d.form = best_form(d);
+  if (d.form == DirectForm::kLanes) return;
+  if (d.groups != 1 || d.dilation_w != 1 || d.y_pixel != d.k) return;
+  const int64_t block = best_pixel_block(d.s, d.stride_w, d.k, d.ow);
+  d.block = block;
+  d.s += (block - 1) * d.stride_w;
+  d.stride_w *= block;
+  d.ow /= block;
+  d.y_pixel *= block;
+  d.k *= block;
+}
+
+int64_t direct_filter_floats(const DirectConv& d) { return is_depthwise(d) ? 0 : d.panels() * d.panel_floats(); }
+
+int64_t direct_thread_floats(const DirectConv& d) {
+  if (is_depthwise(d)) return 0;
+  if (d.form != DirectForm::kRows) return batch_thread_floats(d);
+  if (!columns_hang_over(d)) return 0;
+  return strip_input_rows(d, strip_rows(d)) * padded_width(d) * d.x_pixel;
+}
+
+void direct_pack(const Team& team, const DirectConv& d, float* packed) {
+  if (is_depthwise(d)) return;
+  if (d.form == DirectForm::kLanes) return batch_pack_lanes(team, d, packed);
+  const Range units = split(d.panels() * d.r * d.s, team);
+  for (int64_t unit = units.begin; unit < units.end; unit++)
+    pack_tap(d, unit / (d.r * d.s), unit % (d.r * d.s), packed);
+}
+
+void direct_run(const Team& team, const DirectConv& d, const float* packed, float* mine) {
+  if (is_depthwise(d)) {
+    depthwise_run(team, d);
+  } else if (d.form != DirectForm::kRows) {
+    batch_run(team, d, packed, mine);
+  } else {
+    run_rows(team, d, packed, mine);
+  }
+}
+
+}  // namespace forja::FJ_ISA

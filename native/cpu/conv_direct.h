@@ -1,0 +1,96 @@
+// The form of a convolution that the micro-kernel walks without a copy of the image (conv_direct.cc), and
+// the packing of its filters. A forward pass is one DirectConv, an input gradient one per stride phase.
+//
+//   y[n, p, q, g*k + j] = sum over taps t,u and channels c of
+//                         x[n, p*stride_h - pad_top + t*dilation_h, q*stride_w - pad_left + u*dilation_w, g*c + c]
+//                         * f(g, t, u, c, j)
+#pragma once
+
+#include "conv.h"
+#include "simd/microkernel.h"
+
+namespace forja::FJ_ISA {
+
+// How the output is cut into tiles: neighbouring pixels of one row (conv_direct.cc), or one pixel of many images,
+// the images being rows or lanes of the tile (conv_batch.cc).
+enum class DirectForm { kRows, kImages, kLanes };
+
+struct DirectConv {
+  const float* x;            // (n, h, w, x_pixel)
+  int64_t n, h, w, x_pixel;  // x_pixel: floats from one pixel to the next, all groups
+  int64_t c;                 // channels summed over, of one group
+  int64_t r, s;              // taps
+  int64_t stride_h, stride_w;
+  int64_t pad_top, pad_left;  // may be negative: the image is cropped
+  int64_t dilation_h, dilation_w;
+  int64_t oh, ow;
+  float* y;
+  int64_t y_image, y_row, y_pixel;  // floats from one output image, row, pixel to the next
+  int64_t k;                        // output channels of one group
+  int64_t groups;
+  // Where f(g, t, u, c, j) lies: filter + g*f_group + t*f_r + u*f_s + c*f_c + j*f_k.
+  const float* filter;
+  int64_t f_group, f_r, f_s, f_c, f_k;
+  // Pixel blocking: `block` neighbouring output pixels are treated as one of block*k channels, so that few
+  // channels fill a vector. s, stride_w, ow, y_pixel and k above are those of the blocked convolution.
+  int64_t block;
+  Epilogue epilogue;  // bias (groups * k)
+  DirectForm form;    // choose_form
+
+  FJ_INLINE_MEMBER int64_t depth() const { return r * s * c; }
+  FJ_INLINE_MEMBER int64_t panels_per_group() const { return ceil_div(k, kTileCols); }
+  FJ_INLINE_MEMBER int64_t panels() const { return groups * panels_per_group(); }
+  // The group of a panel and the first of its channels within the group.
+  FJ_INLINE_MEMBER void locate(int64_t panel, int64_t& group, int64_t& column) const {
+    group = groups == 1 ? 0 : panel / panels_per_group();
+    column = (panel - group * panels_per_group()) * kTileCols;
+  }
+  FJ_INLINE_MEMBER int64_t panel_floats() const { return depth() * kTileCols; }
+};
+
+// Number of neighbouring output pixels to take as one, given the filter columns, the column stride, the
+// output channels and the output columns: a divisor of ow, 1 where channels fill a vector.
+int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow);
+
+// Sets the form that suits d, and blocks its pixels where that helps; the caller then repeats the bias d.block times.
+void choose_form(DirectConv& d);
+
+// Floats of scratch: packed filters (shared) and the padded rows of one thread.
+int64_t direct_filter_floats(const DirectConv& d);
+int64_t direct_thread_floats(const DirectConv& d);
+
+// This thread's share of the packing; a barrier must follow before direct_run.
+void direct_pack(const Team& team, const DirectConv& d, float* packed);
+// This thread's share of the output. `mine`: direct_thread_floats of its own.
+void direct_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
+
+// As many panels as fit in L2, fewer where there would be too little work for all threads.
+struct PanelBlocks {
+  int64_t size, count;
+};
+PanelBlocks panel_blocks(const DirectConv& d, int64_t tiles, int threads);
+
+// The batch forms. best_form: of a convolution whose pixels are not blocked yet.
+DirectForm best_form(const DirectConv& d);
+int64_t batch_thread_floats(const DirectConv& d);
+void batch_pack_lanes(const Team& team, const DirectConv& d, float* packed);  // (groups, r, s, c, k)
+void batch_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
+
+// Depthwise convolutions, one filter per channel, are vector loops over the channels and pack nothing.
+FJ_INLINE bool is_depthwise(const DirectConv& d) { return d.c == 1 && d.k == 1 && d.groups > 1; }
+void depthwise_run(const Team& team, const DirectConv& d);
+
+// --- weight gradients (conv_weight_grad.cc, conv_depthwise.cc) ---
+// Output pixels are cut into chunks by geometry alone; each chunk has its own sum, and the sums are added in
+// chunk order, so the result does not depend on the number of threads.
+constexpr int64_t kMaxChunks = 16;
+
+// out[i] = sum over chunks, in order, of partial[chunk * floats + i]: this thread's share.
+void sum_chunks(const Team& team, const float* partial, int64_t chunks, int64_t floats, float* out);
+
+FJ_INLINE bool is_depthwise(const ConvGeometry& g) { return g.groups == g.c && g.groups == g.k && g.groups > 1; }
+int64_t depthwise_grad_weight_floats(const ConvGeometry& g);
+void depthwise_grad_weight(Team& team, const ConvGeometry& g, const float* x, const float* dy, float* dw,
+                           float* partial);
+
+}  // namespace forja::FJ_ISA

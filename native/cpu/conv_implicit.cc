@@ -1,0 +1,208 @@
+// The implicit variant of convolution: forward and input gradient as direct convolutions (conv_direct.h).
+//
+// Input gradient with stride (st): an input row i is reached by the filter rows r with
+// (i + pad - r*dilation) divisible by st, so rows of one phase i mod st share their taps. Each of the
+// stride_h * stride_w phases is a convolution of dy with stride 1, taps in rising order of output row, that
+// writes every st-th pixel of dx. With step = st / gcd(st, dilation), its taps are r0, r0 + step, ...
+#include <cstring>
+
+#include "conv_direct.h"
+
+namespace forja::FJ_ISA {
+namespace {
+
+constexpr int64_t kBiasFloats = 64;  // a bias repeated for a block of pixels (choose_form)
+
+bool is_pointwise(const ConvGeometry& g) {
+  return g.r == 1 && g.s == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_top == 0 && g.pad_left == 0 &&
+         g.oh == g.h && g.ow == g.w;
+}
+
+// A pointwise convolution of N images is one of a single row of N*H*W pixels.
+ConvGeometry flattened(ConvGeometry g) {
+  if (!is_pointwise(g)) return g;
+  g.w = g.ow = g.n * g.h * g.w;
+  g.n = g.h = g.oh = 1;
+  return g;
+}
+
+DirectConv forward_direct(const ConvGeometry& g, const float* x, const float* w, const Epilogue& epilogue, float* y) {
+  DirectConv d{};
+  d.x = x;
+  d.n = g.n, d.h = g.h, d.w = g.w, d.x_pixel = g.c;
+  d.c = g.c / g.groups;
+  d.r = g.r, d.s = g.s;
+  d.stride_h = g.stride_h, d.stride_w = g.stride_w;
+  d.pad_top = g.pad_top, d.pad_left = g.pad_left;
+  d.dilation_h = g.dilation_h, d.dilation_w = g.dilation_w;
+  d.oh = g.oh, d.ow = g.ow;
+  d.y = y;
+  d.y_pixel = g.k, d.y_row = g.ow * g.k, d.y_image = g.oh * g.ow * g.k;
+  d.k = g.k / g.groups;
+  d.groups = g.groups;
+  d.filter = w;
+  d.f_group = d.k, d.f_k = 1, d.f_c = g.k, d.f_s = d.c * g.k, d.f_r = g.s * d.f_s;
+  d.block = 1;
+  d.epilogue = epilogue;
+  return d;
+}
+
+int64_t greatest_divisor(int64_t a, int64_t b) { return b == 0 ? a : greatest_divisor(b, a % b); }
+
+// One axis of one phase of an input gradient.
+struct PhaseAxis {
+  int64_t first, step, taps;  // filter rows first, first + step, ... in falling order of output row
+  int64_t dilation, pad;      // of the convolution of dy
+  int64_t size;               // input rows of this phase
+};
+
+PhaseAxis phase_axis(int64_t phase, int64_t taps, int64_t stride, int64_t pad, int64_t dilation, int64_t extent) {
+  const int64_t divisor = greatest_divisor(stride, dilation);
+  PhaseAxis a{0, stride / divisor, 0, dilation / divisor, 0, extent > phase ? ceil_div(extent - phase, stride) : 0};
+  while (a.first < taps && (phase + pad - a.first * dilation) % stride != 0) {
+    if (++a.first == a.step) return a;  // no filter row meets this phase
+  }
+  if (a.first >= taps) return a;
+  a.taps = (taps - 1 - a.first) / a.step + 1;
+  a.pad = a.dilation * (a.taps - 1) - (phase + pad - a.first * dilation) / stride;
+  return a;
+}
+
+DirectConv phase_direct(const ConvGeometry& g, int64_t phase, const float* dy, const float* w, float* dx) {
+  const int64_t phase_h = phase / g.stride_w, phase_w = phase % g.stride_w;
+  const PhaseAxis v = phase_axis(phase_h, g.r, g.stride_h, g.pad_top, g.dilation_h, g.h);
+  const PhaseAxis u = phase_axis(phase_w, g.s, g.stride_w, g.pad_left, g.dilation_w, g.w);
+  DirectConv d{};
+  d.x = dy;
+  d.n = g.n, d.h = g.oh, d.w = g.ow, d.x_pixel = g.k;
+  d.c = g.k / g.groups;
+  d.r = v.taps, d.s = u.taps;
+  d.stride_h = d.stride_w = 1;
+  d.pad_top = v.pad, d.pad_left = u.pad;
+  d.dilation_h = v.dilation, d.dilation_w = u.dilation;
+  d.oh = v.size, d.ow = u.size;
+  d.y = dx ? dx + (phase_h * g.w + phase_w) * g.c : nullptr;  // null where only sizes matter
+  d.y_pixel = g.stride_w * g.c, d.y_row = g.stride_h * g.w * g.c, d.y_image = g.h * g.w * g.c;
+  d.k = g.c / g.groups;
+  d.groups = g.groups;
+  const int64_t w_s = d.k * g.k, w_r = g.s * w_s;
+  if (w) d.filter = w + (v.first + v.step * (v.taps - 1)) * w_r + (u.first + u.step * (u.taps - 1)) * w_s;
+  d.f_group = d.c, d.f_k = g.k, d.f_c = 1, d.f_s = -u.step * w_s, d.f_r = -v.step * w_r;
+  d.block = 1;
+  return d;
+}
+
+// Pixels of a phase that no filter tap reaches.
+void clear_phase(const Team& team, const DirectConv& d) {
+  const Range rows = split(d.n * d.oh, team);
+  const int64_t channels = d.groups * d.k;
+  for (int64_t row = rows.begin; row < rows.end; row++) {
+    float* y = d.y + row / d.oh * d.y_image + row % d.oh * d.y_row;
+    for (int64_t q = 0; q < d.ow; q++) memset(y + q * d.y_pixel, 0, channels * sizeof(float));
+  }
+}
+
+struct ForwardPlan {
+  DirectConv direct;
+  float *bias, *filter, *rows;  // rows: one part a thread
+  int64_t row_floats;
+  size_t bytes;
+};
+
+ForwardPlan plan_forward(const ConvGeometry& geometry, int threads, const float* x, const float* w,
+                         const Epilogue& epilogue, float* y, uint8_t* scratch) {
+  ScratchCursor cursor(scratch);
+  ForwardPlan plan{};
+  plan.direct = forward_direct(flattened(geometry), x, w, epilogue, y);
+  plan.bias = cursor.take(kBiasFloats);
+  choose_form(plan.direct);
+  plan.filter = cursor.take(direct_filter_floats(plan.direct));
+  plan.row_floats = ceil_div(direct_thread_floats(plan.direct), 16) * 16;
+  plan.rows = cursor.take(plan.row_floats * threads);
+  plan.bytes = cursor.used();
+  return plan;
+}
+
+// The phases share the scratch for rows; each has its own packed filters, so one barrier serves them all.
+struct GradPlan {
+  float *filters, *rows;
+  int64_t row_floats;
+  size_t bytes;
+};
+
+DirectConv grad_phase(const ConvGeometry& g, int64_t phase, const float* dy, const float* w, float* dx) {
+  DirectConv d = phase_direct(g, phase, dy, w, dx);
+  choose_form(d);
+  return d;
+}
+
+GradPlan plan_grad(const ConvGeometry& g, int threads, uint8_t* scratch) {
+  GradPlan plan{};
+  int64_t filter_floats = 0;
+  for (int64_t phase = 0; phase < g.stride_h * g.stride_w; phase++) {
+    const DirectConv d = grad_phase(g, phase, nullptr, nullptr, nullptr);
+    if (d.depth() == 0 || d.oh == 0 || d.ow == 0) continue;
+    filter_floats += direct_filter_floats(d);
+    plan.row_floats = larger(plan.row_floats, ceil_div(direct_thread_floats(d), 16) * 16);
+  }
+  ScratchCursor cursor(scratch);
+  plan.filters = cursor.take(filter_floats);
+  plan.rows = cursor.take(plan.row_floats * threads);
+  plan.bytes = cursor.used();
+  return plan;
+}
+
+}  // namespace
+
+size_t conv_forward_implicit_scratch(const ConvGeometry& g, int threads) {
+  return plan_forward(g, threads, nullptr, nullptr, Epilogue{}, nullptr, nullptr).bytes;
+}
+
+void conv_forward_implicit(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,
+                           bool relu, float* y, uint8_t* scratch) {
+  Epilogue epilogue;
+  epilogue.bias = bias;
+  epilogue.activation = relu ? kActivationRelu : kActivationNone;
+  ForwardPlan plan = plan_forward(g, team.count, x, w, epilogue, y, scratch);
+  if (bias && plan.direct.block > 1) {
+    if (team.id == 0) {
+      for (int64_t b = 0; b < plan.direct.block; b++) memcpy(plan.bias + b * g.k, bias, g.k * sizeof(float));
+    }
+    plan.direct.epilogue.bias = plan.bias;
+  }
+  direct_pack(team, plan.direct, plan.filter);
+  team.barrier();
+  direct_run(team, plan.direct, plan.filter, plan.rows + team.id * plan.row_floats);
+}
+
+size_t conv_grad_input_implicit_scratch(const ConvGeometry& g, int threads) {
+  return plan_grad(flattened(g), threads, nullptr).bytes;
+}
+
+void conv_grad_input_implicit(Team& team, const ConvGeometry& geometry, const float* dy, const float* w, float* dx,
+                              uint8_t* scratch) {
+  const ConvGeometry g = flattened(geometry);
+  const GradPlan plan = plan_grad(g, team.count, scratch);
+  const int64_t phases = g.stride_h * g.stride_w;
+  float* packed = plan.filters;
+  for (int64_t phase = 0; phase < phases; phase++) {
+    const DirectConv d = grad_phase(g, phase, dy, w, dx);
+    if (d.depth() == 0 || d.oh == 0 || d.ow == 0) continue;
+    direct_pack(team, d, packed);
+    packed += direct_filter_floats(d);
+  }
+  team.barrier();
+  packed = plan.filters;
+  for (int64_t phase = 0; phase < phases; phase++) {
+    const DirectConv d = grad_phase(g, phase, dy, w, dx);
+    if (d.oh == 0 || d.ow == 0) continue;
+    if (d.depth() == 0) {
+      clear_phase(team, d);
+      continue;
+    }
+    direct_run(team, d, packed, plan.rows + team.id * plan.row_floats);
+    packed += direct_filter_floats(d);
+  }
+}
+
+}  // namespace forja::FJ_ISA

@@ -1,0 +1,373 @@
+// Pooling of float32 images (N, H, W, C), forward and backward. Position p of an axis looks at the pixels
+// [p*stride - pad, p*stride - pad + kernel) cut to the image; adaptive, at [p*size/out, ceil((p+1)*size/out)).
+//
+//   max      y = largest pixel, index = its tap r*S + s; the first wins, a NaN wins over everything
+//   avg      y = sum of the pixels / their number (with padding if count_padding)
+//   gradient dx = what each window hands to the pixel: dy where its tap was chosen, or dy / number. Where windows
+//            do not overlap, each writes its pixels; else each pixel gathers from the windows that see it, in order.
+//
+// Vectors run over C, the last one masked. A thread owns whole rows, so results do not depend on their number.
+#include <cstring>
+
+#include "kernel.h"
+#include "simd/vec.h"
+
+namespace forja::FJ_ISA {
+namespace {
+
+struct Axis {
+  int64_t size, out, kernel, stride, before, after;
+  bool adaptive;
+};
+
+struct Window {
+  int64_t begin, end, origin, padded;  // pixels [begin, end); tap 0; pixels counted with padding
+};
+
+FJ_INLINE Window window_at(const Axis& a, int64_t p) {
+  if (a.adaptive) {
+    const int64_t begin = p * a.size / a.out, end = ceil_div((p + 1) * a.size, a.out);
+    return {begin, end, begin, end - begin};
+  }
+  const int64_t origin = p * a.stride - a.before, stop = origin + a.kernel;
+  return {larger(origin, 0), smaller(stop, a.size), origin, smaller(stop, a.size + a.after) - origin};
+}
+
+// The windows that see pixel i.
+FJ_INLINE Range windows_over(const Axis& a, int64_t i) {
+  if (a.adaptive) return {i * a.out / a.size, ceil_div((i + 1) * a.out, a.size)};
+  const int64_t past = i + a.before - a.kernel;  // the last pixel a window may begin before and miss i
+  return {past < 0 ? 0 : past / a.stride + 1, smaller(a.out, (i + a.before) / a.stride + 1)};
+}
+
+struct Pool {
+  int64_t n, c;
+  Axis rows, columns;
+};
+
+template <class Attrs>
+Pool pool_of(const fj_value& image, const fj_value& maps, const Attrs& a) {
+  const bool adaptive = a.adaptive != 0;
+  return {image.dims[0],
+          image.dims[3],
+          {image.dims[1], maps.dims[1], a.kernel[0], a.stride[0], a.padding[0], a.padding[2], adaptive},
+          {image.dims[2], maps.dims[2], a.kernel[1], a.stride[1], a.padding[1], a.padding[3], adaptive}};
+}
+
+// How many channels a vector holds: all lanes, or the first n.
+struct Whole {
+  FJ_INLINE_MEMBER Vec get(const float* p) const { return load(p); }
+  FJ_INLINE_MEMBER void put(float* p, Vec v) const { store(p, v); }
+  FJ_INLINE_MEMBER VecI get(const int32_t* p) const { return load_int(p); }
+  FJ_INLINE_MEMBER void put(int32_t* p, VecI v) const { store_int(p, v); }
+#if defined(FJ_ISA_avx512)
+  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const {
+    return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+  }
+  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v.v));
+  }
+#else
+  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const {
+    int32_t wide[kWidth];
+    for (int i = 0; i < kWidth; i++) wide[i] = p[i];
+    return load_int(wide);
+  }
+  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const {
+    int32_t wide[kWidth];
+    store_int(wide, v);
+    for (int i = 0; i < kWidth; i++) p[i] = static_cast<uint8_t>(wide[i]);
+  }
+#endif
+};
+
+struct First {
+  Mask mask;
+  int64_t n;
+  FJ_INLINE_MEMBER Vec get(const float* p) const { return load_masked(mask, p); }
+  FJ_INLINE_MEMBER void put(float* p, Vec v) const { store_masked(p, mask, v); }
+  FJ_INLINE_MEMBER VecI get(const int32_t* p) const { return load_int_masked(mask, p); }
+  FJ_INLINE_MEMBER void put(int32_t* p, VecI v) const { store_int_masked(p, mask, v); }
+#if defined(FJ_ISA_avx512)
+  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const { return {_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask.m, p))}; }
+  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const { _mm_mask_storeu_epi8(p, mask.m, _mm512_cvtepi32_epi8(v.v)); }
+#else
+  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const {
+    int32_t wide[kWidth] = {};
+    for (int64_t i = 0; i < n; i++) wide[i] = p[i];
+    return load_int(wide);
+  }
+  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const {
+    int32_t wide[kWidth];
+    store_int(wide, v);
+    for (int64_t i = 0; i < n; i++) p[i] = static_cast<uint8_t>(wide[i]);
+  }
+#endif
+};
+
+// body(channel, lanes) for all channels, kWidth at a time.
+template <class Body>
+FJ_INLINE void over_channels(int64_t c, const Body& body) {
+  int64_t channel = 0;
+  for (; channel + kWidth <= c; channel += kWidth) body(channel, Whole{});
+  if (channel < c) body(channel, First{tail_mask(c - channel), c - channel});
+}
+
+// body(i, j, tap) for the pixels of a window in order; R x S known at compile time unless 0.
+template <int R, int S, class Body>
+FJ_INLINE void over_taps(const Window& rows, const Window& columns, int64_t taps, const Body& body) {
+  if (R > 0) {
+    unroll<R>([&](auto r) FJ_LAMBDA {
+      unroll<S>([&](auto s) FJ_LAMBDA { body(rows.begin + r, columns.begin + s, int64_t{r * S + s}); });
+    });
+    return;
+  }
+  for (int64_t i = rows.begin; i < rows.end; i++) {
+    for (int64_t j = columns.begin; j < columns.end; j++) body(i, j, (i - rows.origin) * taps + j - columns.origin);
+  }
+}
+
+// Calls f with the size of the window as template arguments where it is one of the usual ones and wholly inside.
+template <class F>
+FJ_INLINE void with_window(const Pool& g, const Window& rows, const Window& columns, const F& f) {
+  const int64_t r = rows.end - rows.begin, s = columns.end - columns.begin;
+  const bool inside = r == g.rows.kernel && s == g.columns.kernel;
+  if (inside && r == 2 && s == 2) return f(Index<2>{}, Index<2>{});
+  if (inside && r == 3 && s == 3) return f(Index<3>{}, Index<3>{});
+  f(Index<0>{}, Index<0>{});
+}
+
+template <class Tap>
+void max_forward(const Pool& g, Team& team, const float* x, float* y, Tap* index) {
+  const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
+  const Range range = split(g.n * g.rows.out, team);
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const Window rows = window_at(g.rows, row % g.rows.out);
+    const float* image = x + row / g.rows.out * g.rows.size * w * c;
+    for (int64_t q = 0; q < g.columns.out; q++) {
+      const Window columns = window_at(g.columns, q);
+      const int64_t at = (row * g.columns.out + q) * c;
+      with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
+        over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
+          Vec best = lanes.get(image + (rows.begin * w + columns.begin) * c + channel);
+          VecI chosen =
+              broadcast_int(static_cast<int32_t>((rows.begin - rows.origin) * taps + columns.begin - columns.origin));
+          over_taps<r, s>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
+            const Vec v = lanes.get(image + (i * w + j) * c + channel);
+            const Mask wins = (v > best) | (v != v);
+            best = select(wins, v, best);
+            chosen = select(wins, broadcast_int(static_cast<int32_t>(tap)), chosen);
+          });
+          lanes.put(y + at + channel, best);
+          lanes.put(index + at + channel, chosen);
+        });
+      });
+    }
+  }
+}
+
+void avg_forward(const Pool& g, Team& team, const float* x, float* y, bool count_padding) {
+  const int64_t w = g.columns.size, c = g.c;
+  const Range range = split(g.n * g.rows.out, team);
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const Window rows = window_at(g.rows, row % g.rows.out);
+    const float* image = x + row / g.rows.out * g.rows.size * w * c;
+    for (int64_t q = 0; q < g.columns.out; q++) {
+      const Window columns = window_at(g.columns, q);
+      const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
+      const Vec share = broadcast(1.0f / (count_padding ? rows.padded * columns.padded : inside));
+      const int64_t at = (row * g.columns.out + q) * c;
+      with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
+        over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
+          Vec total = zero();
+          over_taps<r, s>(rows, columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
+            total = total + lanes.get(image + (i * w + j) * c + channel);
+          });
+          lanes.put(y + at + channel, total * share);
+        });
+      });
+    }
+  }
+}
+
+// What window (p, q) hands to the pixel at `tap`. Chosen: dy where index says so.
+template <class Tap>
+struct Chosen {
+  const float* dy;
+  const Tap* index;
+  struct Loaded {
+    Vec dy;
+    VecI index;
+  };
+  template <class Lanes>
+  FJ_INLINE_MEMBER Loaded get(const Lanes& lanes, int64_t at, Vec) const {
+    return {lanes.get(dy + at), lanes.get(index + at)};
+  }
+  FJ_INLINE_MEMBER Vec hand(const Loaded& from, int64_t tap) const {
+    return select(from.index == broadcast_int(static_cast<int32_t>(tap)), from.dy, zero());
+  }
+  FJ_INLINE_MEMBER Vec share(const Window&, const Window&) const { return zero(); }
+};
+
+// Shared: every pixel gets the same part of dy.
+struct Shared {
+  const float* dy;
+  bool count_padding;
+  template <class Lanes>
+  FJ_INLINE_MEMBER Vec get(const Lanes& lanes, int64_t at, Vec share) const {
+    return lanes.get(dy + at) * share;
+  }
+  FJ_INLINE_MEMBER Vec hand(Vec from, int64_t) const { return from; }
+  FJ_INLINE_MEMBER Vec share(const Window& rows, const Window& columns) const {
+    const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
+    return broadcast(1.0f / (count_padding ? rows.padded * columns.padded : inside));
+  }
+};
+
+// Windows that do not overlap: output row p owns the image rows from its own window to the next one's.
+template <class Rule>
+void scatter(const Pool& g, Team& team, const Rule& rule, float* dx) {
+  const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
+  const bool gaps = g.columns.stride != taps || g.columns.before > 0 || g.columns.out * taps < w;
+  const Range range = split(g.n * g.rows.out, team);
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const int64_t p = row % g.rows.out;
+    const Window rows = window_at(g.rows, p);
+    float* image = dx + row / g.rows.out * g.rows.size * w * c;
+    const int64_t first = p == 0 ? 0 : rows.begin;
+    const int64_t last = p == g.rows.out - 1 ? g.rows.size : window_at(g.rows, p + 1).begin;
+    for (int64_t i = first; i < last; i++) {
+      if (gaps || i < rows.begin || i >= rows.end) memset(image + i * w * c, 0, w * c * sizeof(float));
+    }
+    for (int64_t q = 0; q < g.columns.out; q++) {
+      const Window columns = window_at(g.columns, q);
+      const Vec share = rule.share(rows, columns);
+      with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
+        over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
+          const auto from = rule.get(lanes, (row * g.columns.out + q) * c + channel, share);
+          over_taps<r, s>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
+            lanes.put(image + (i * w + j) * c + channel, rule.hand(from, tap));
+          });
+        });
+      });
+    }
+  }
+}
+
+// Overlapping windows: each pixel sums over the windows that see it.
+template <class Rule>
+void gather(const Pool& g, Team& team, const Rule& rule, float* dx) {
+  const int64_t w = g.columns.size, c = g.c;
+  const Range range = split(g.n * g.rows.size, team);
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const int64_t i = row % g.rows.size, maps = row / g.rows.size * g.rows.out;
+    const Range over_rows = windows_over(g.rows, i);
+    for (int64_t j = 0; j < w; j++) {
+      const Range over_columns = windows_over(g.columns, j);
+      over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
+        Vec total = zero();
+        for (int64_t p = over_rows.begin; p < over_rows.end; p++) {
+          const Window rows = window_at(g.rows, p);
+          for (int64_t q = over_columns.begin; q < over_columns.end; q++) {
+            const Window columns = window_at(g.columns, q);
+            const auto from =
+                rule.get(lanes, ((maps + p) * g.columns.out + q) * c + channel, rule.share(rows, columns));
+            total = total + rule.hand(from, (i - rows.origin) * g.columns.kernel + j - columns.origin);
+          }
+        }
+        lanes.put(dx + (row * w + j) * c + channel, total);
+      });
+    }
+  }
+}
+
+template <class Rule>
+void backward(const Pool& g, Team& team, const Rule& rule, float* dx) {
+  const bool disjoint = g.rows.stride >= g.rows.kernel && g.columns.stride >= g.columns.kernel;
+  if (disjoint && !g.rows.adaptive) {
+    scatter(g, team, rule, dx);
+  } else {
+    gather(g, team, rule, dx);
+  }
+}
+
+// The chosen pixels: y = x at the tap that index names. Taps are compared, never used as an address.
+template <class Tap>
+void pick(const Pool& g, Team& team, const float* x, const Tap* index, float* y) {
+  const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
+  const Range range = split(g.n * g.rows.out, team);
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const Window rows = window_at(g.rows, row % g.rows.out);
+    const float* image = x + row / g.rows.out * g.rows.size * w * c;
+    for (int64_t q = 0; q < g.columns.out; q++) {
+      const Window columns = window_at(g.columns, q);
+      over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
+        const int64_t at = (row * g.columns.out + q) * c + channel;
+        const VecI chosen = lanes.get(index + at);
+        Vec value = zero();
+        over_taps<0, 0>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
+          const Vec v = lanes.get(image + (i * w + j) * c + channel);
+          value = select(chosen == broadcast_int(static_cast<int32_t>(tap)), v, value);
+        });
+        lanes.put(y + at, value);
+      });
+    }
+  }
+}
+
+void run_max(const Call& call, Team& team) {
+  const Pool g = pool_of(*call.in[0].value, *call.out[0].value, call.attrs<fj_max_pool2d_attrs>());
+  const float* x = call.in[0].as<const float>();
+  float* y = call.out[0].as<float>();
+  if (call.out[1].value->dtype == FJ_UINT8) {
+    max_forward(g, team, x, y, call.out[1].as<uint8_t>());
+  } else {
+    max_forward(g, team, x, y, call.out[1].as<int32_t>());
+  }
+}
+
+void run_max_grad(const Call& call, Team& team) {
+  const Pool g = pool_of(*call.out[0].value, *call.in[0].value, call.attrs<fj_max_pool2d_grad_attrs>());
+  const float* dy = call.in[0].as<const float>();
+  float* dx = call.out[0].as<float>();
+  if (call.in[1].value->dtype == FJ_UINT8) {
+    backward(g, team, Chosen<uint8_t>{dy, call.in[1].as<const uint8_t>()}, dx);
+  } else {
+    backward(g, team, Chosen<int32_t>{dy, call.in[1].as<const int32_t>()}, dx);
+  }
+}
+
+void run_max_gather(const Call& call, Team& team) {
+  const Pool g = pool_of(*call.in[0].value, *call.out[0].value, call.attrs<fj_max_pool2d_gather_attrs>());
+  const float* x = call.in[0].as<const float>();
+  float* y = call.out[0].as<float>();
+  if (call.in[1].value->dtype == FJ_UINT8) {
+    pick(g, team, x, call.in[1].as<const uint8_t>(), y);
+  } else {
+    pick(g, team, x, call.in[1].as<const int32_t>(), y);
+  }
+}
+
+void run_avg(const Call& call, Team& team) {
+  const auto& attrs = call.attrs<fj_avg_pool2d_attrs>();
+  const Pool g = pool_of(*call.in[0].value, *call.out[0].value, attrs);
+  avg_forward(g, team, call.in[0].as<const float>(), call.out[0].as<float>(), attrs.count_padding != 0);
+}
+
+void run_avg_grad(const Call& call, Team& team) {
+  const auto& attrs = call.attrs<fj_avg_pool2d_grad_attrs>();
+  const Pool g = pool_of(*call.out[0].value, *call.in[0].value, attrs);
+  backward(g, team, Shared{call.in[0].as<const float>(), attrs.count_padding != 0}, call.out[0].as<float>());
+}
+
+}  // namespace
+
+void register_pool(KernelTable& table) {
+  table.add({FJ_OP_MAX_POOL2D, 0, "maxPool2d", run_max, nullptr, nullptr});
+  table.add({FJ_OP_MAX_POOL2D_GRAD, 0, "maxPool2dGrad", run_max_grad, nullptr, nullptr});
+  table.add({FJ_OP_MAX_POOL2D_GATHER, 0, "maxPool2dGather", run_max_gather, nullptr, nullptr});
+  table.add({FJ_OP_AVG_POOL2D, 0, "avgPool2d", run_avg, nullptr, nullptr});
+  table.add({FJ_OP_AVG_POOL2D_GRAD, 0, "avgPool2dGrad", run_avg_grad, nullptr, nullptr});
+}
+
+}  // namespace forja::FJ_ISA

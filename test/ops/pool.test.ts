@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+import { checkGolden, compareWithReference, goldenCases, randomTensor } from '../helpers/compare.js'
+
+describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+  it.each(goldenCases('maxPool2d'))('$name', (test) =>
+    checkGolden(test, ({ x }, attrs) => fj.maxPool2d(x!, attrs as never), device),
+  )
+  it.each(goldenCases('avgPool2d'))('$name', (test) =>
+    checkGolden(test, ({ x }, attrs) => fj.avgPool2d(x!, attrs as never), device),
+  )
+  it.each(goldenCases('adaptiveAvgPool2d'))('$name', (test) =>
+    checkGolden(test, ({ x }, attrs) => fj.adaptiveAvgPool2d(x!, attrs as never), device),
+  )
+  it.each(goldenCases('adaptiveMaxPool2d'))('$name', (test) =>
+    checkGolden(test, ({ x }, attrs) => fj.adaptiveMaxPool2d(x!, attrs as never), device),
+  )
+})
+
+// Channels around every vector width, windows that fit, overlap, leave gaps, hang over.
+const CHANNELS = [1, 6, 7, 16, 31, 33]
+const WINDOWS: fj.AvgPool2dOptions[] = [
+  { kernelSize: 2 },
+  { kernelSize: 3, stride: 2, padding: 1 },
+  { kernelSize: [3, 2], stride: 1, padding: [1, 1], countIncludePad: false },
+  { kernelSize: 2, stride: 3 },
+  { kernelSize: 3, stride: 2, ceilMode: true },
+  { kernelSize: 3, stride: 3, padding: 1, ceilMode: true },
+  { kernelSize: [1, 4], stride: [2, 4], ceilMode: true, countIncludePad: false },
+]
+
+describe.each(WINDOWS)('window %o', (options) => {
+  it.each(CHANNELS)('%i channels', async (c) => {
+    for (const shape of [
+      [2, c, 7, 9],
+      [1, c, 4, 5],
+    ]) {
+      const x = randomTensor(shape, 1)
+      await compareWithReference((x) => fj.maxPool2d(x!, options), [x])
+      await compareWithReference((x) => fj.avgPool2d(x!, options), [x])
+    }
+  })
+})
+
+describe('adaptive windows', () => {
+  it.each([1, 7, 33])('%i channels', async (c) => {
+    const x = randomTensor([2, c, 7, 10], 1)
+    for (const outputSize of [1, [3, 4], [7, 10], [5, null], [9, 13], [1, 2]]) {
+      await compareWithReference((x) => fj.adaptiveAvgPool2d(x!, { outputSize }), [x])
+      await compareWithReference((x) => fj.adaptiveMaxPool2d(x!, { outputSize }), [x])
+    }
+    await compareWithReference((x) => fj.globalAvgPool2d(x!), [x])
+  })
+
+  it('keep the size for null, and globalAvgPool2d keeps one pixel', () => {
+    expect(fj.adaptiveAvgPool2d(fj.ones([2, 3, 5, 6]), { outputSize: [2, null] }).shape).toEqual([2, 3, 2, 6])
+    expect(fj.globalAvgPool2d(fj.ones([2, 3, 5, 6])).shape).toEqual([2, 3, 1, 1])
+  })
+})
+
+describe('maxima', () => {
+  it('the first of equals gets the gradient', async () => {
+    const x = fj.ones([1, 2, 2, 2])
+    const [dx] = fj.grad(fj.sum(fj.maxPool2d(x, { kernelSize: 2 })), [x])
+    expect(await dx!.array()).toEqual([
+      [
+        ...new Array(2).fill([
+          [1, 0],
+          [0, 0],
+        ]),
+      ],
+    ]) // prettier-ignore
+  })
+
+  it('NaN wins, -Infinity is a number', async () => {
+    const x = fj.tensor([Number.NaN, 3, 1, 2, ...new Array(4).fill(Number.NEGATIVE_INFINITY)], { shape: [1, 2, 2, 2] })
+    expect(await fj.maxPool2d(x, { kernelSize: 2 }).array()).toEqual([[[[Number.NaN]], [[Number.NEGATIVE_INFINITY]]]])
+  })
+
+  it('a window of more than 256 pixels keeps its index', async () => {
+    const x = randomTensor([1, 5, 20, 19], 3)
+    await compareWithReference((x) => fj.maxPool2d(x!, { kernelSize: [18, 17], stride: 1 }), [x])
+    await compareWithReference((x) => fj.adaptiveMaxPool2d(x!, { outputSize: 1 }), [x])
+  })
+})
+
+it('has gradients of first and second order', async () => {
+  const x = randomTensor([2, 3, 5, 6], 5)
+  const window = { kernelSize: 3, stride: 2, padding: 1 }
+  await fj.gradcheck((x) => fj.maxPool2d(x!, window), [x])
+  await fj.gradcheck((x) => fj.avgPool2d(x!, { ...window, countIncludePad: false }), [x])
+  await fj.gradcheck((x) => fj.adaptiveAvgPool2d(x!, { outputSize: [2, 4] }), [x])
+  const twice = (pool: (x: fj.Tensor) => fj.Tensor) => (x?: fj.Tensor) => {
+    const y = pool(x!)
+    const [dx] = fj.grad(fj.sum(fj.mul(y, fj.mul(y, y))), [x!])
+    return fj.mul(dx!, x!)
+  }
+  for (const pool of [
+    (x: fj.Tensor) => fj.maxPool2d(x, window),
+    (x: fj.Tensor) => fj.avgPool2d(x, window),
+    (x: fj.Tensor) => fj.adaptiveMaxPool2d(x, { outputSize: [2, 4] }),
+  ]) {
+    await fj.gradcheck((x) => twice(pool)(x), [x], { tolerance: 1e-4 })
+    await compareWithReference((x) => twice(pool)(x), [x])
+  }
+})
+
+it('pools no images and no channels', async () => {
+  expect((await fj.maxPool2d(fj.zeros([0, 3, 4, 4]), { kernelSize: 2 }).data()).length).toBe(0)
+  expect((await fj.avgPool2d(fj.zeros([2, 0, 4, 4]), { kernelSize: 2 }).data()).length).toBe(0)
+})
+
+it('names what is wrong', () => {
+  const x = fj.zeros([1, 3, 4, 4])
+  const fails = (make: () => unknown, code: string, text: string) =>
+    expect(make).toThrow(expect.objectContaining({ code, message: expect.stringContaining(text) }))
+  fails(() => fj.maxPool2d(x, { kernelSize: 5 }), 'ERR_SHAPE', 'maxPool2d: a window of 5 x 5 does not fit 4 x 4')
+  fails(() => fj.maxPool2d(x, { kernelSize: 2, padding: 2 }), 'ERR_ARGUMENT', 'more than half the kernel')
+  fails(() => fj.avgPool2d(x, { kernelSize: 0 }), 'ERR_ARGUMENT', 'kernelSize')
+  fails(() => fj.avgPool2d(fj.zeros([3, 4, 4]), { kernelSize: 2 }), 'ERR_SHAPE', 'must have 4 dimensions (N, C, H, W)')
+  fails(() => fj.adaptiveAvgPool2d(x, { outputSize: [0, 1] }), 'ERR_ARGUMENT', 'outputSize')
+  fails(() => fj.maxPool2d(fj.zeros([1, 3, 4, 4], { dtype: 'int32' }), { kernelSize: 2 }), 'ERR_DTYPE', 'int32')
+})
