@@ -67,9 +67,9 @@ it('has tests that name each operation', () => {
   ]
     .concat(filesOf('test/passes', '.test.ts'))
     .join('\n')
-  // maxPool2dGrad is what a test of maxPool2d with gradients runs.
+  // maxPool2dGrad is what a test of maxPool2d with gradients runs, maxPool2dGather with second ones.
   const isNamed = (name: string) =>
-    [name, name.replace(/(Grad|Backward)(Input|Weight|Bias|Filter)?$/, '')].some((n) =>
+    [name, name.replace(/(Grad|Backward|Gather)(Input|Weight|Bias|Filter)?$/, '')].some((n) =>
       new RegExp(`\\b${n}\\b|['"]${n}['"]`).test(text),
     )
   expect(written.map((op) => op.name).filter((name) => !isNamed(name))).toEqual([])
