@@ -1,4 +1,4 @@
-// Many steps of a small training loop, several in flight. Prints rss after a tenth and at the end, and how late the
+// Many steps of a small training loop, several in flight. Prints rss after a warm-up of half as many and at the end, and how late the
 // event loop was, in ms.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { settledRss, trainingStep } from './work.mjs'
@@ -14,7 +14,7 @@ const run = async (count) => {
   }
   return await Promise.all(queue)
 }
-await run(steps / 10)
+await run(steps / 2)
 const warm = await settledRss()
 // Twenty windows, the quietest counts: other processes delay the loop too, but what this one does is in all of them.
 const windows = []
