@@ -363,3 +363,9 @@ describe('fused chains', () => {
     }
   })
 })
+
+it('logicalNot is true where the operand is 0', async () => {
+  const x = fj.tensor([0, 1, -2, Number.NaN, 0.5])
+  expect(await read(fj.logicalNot(x))).toEqual([1, 0, 0, 0, 0])
+  await compareWithReference((t) => fj.logicalNot(t!), [randomTensor([7, 31], 1, 'int32', 3)])
+})

@@ -166,7 +166,7 @@ it('shares the gradient of max among ties', async () => {
   expectClose(await dx!.data(), [0, 0.5, 0.5, 1 / 3, 1 / 3, 1 / 3], 'dx')
 })
 
-it('differentiates prod where elements are 0', async () => {
+it('differentiates prod (productOfOthers) where elements are 0', async () => {
   const x = fj.tensor([
     [0, 2, 3],
     [0, 0, 5],

@@ -33,7 +33,7 @@ it('makes a chain one pass', () => {
   `)
   expect(printGraph(fuse(graph))).toMatchInlineSnapshot(`
     "%0 float32[2,3] = input() 'x'
-    %1 float32[2,3] = fused(%0) {rank=2 shape=[2,3,0,0,0,0,0,0] registers=4 result=1 code=[18,1,0,0,5,2,1065353216,0,16,131331,0,0,48,769,0,0]}
+    %1 float32[2,3] = fused(%0) {rank=2 shape=[2,3,0,0,0,0,0,0] registers=4 result=2 code=[5,1,1065353216,0,18,2,0,0,16,66051,0,0,48,770,0,0]}
     return %1"
   `)
 })

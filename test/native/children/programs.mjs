@@ -87,7 +87,7 @@ const ENTRIES = [
     return withGrad(fj.embedding(int(2, 3), weight), [weight])
   }),
   plain('oneHot', () => [fj.oneHot(int(6), { depth: 5 })]),
-  plain('scatterAdd', () => [fj.scatterAdd(float(5, 7), int(3, 7), float(3, 7), { axis: 0 })]),
+  plain('scatterAdd', () => [fj.scatterAdd(float(5, 7), int(3), float(3, 7), { axis: 0 })]),
   plain('conv2d', () => {
     const [x, w, b] = [float(2, 3, 7, 6), float(4, 3, 3, 3), float(4)]
     return withGrad(fj.conv2d(x, w, b, { padding: 1, stride: 2 }), [x, w, b])
