@@ -3,7 +3,7 @@
  */
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { type Assignment, Graph, type InputSource, type Value } from '../graph/graph.js'
+import { type Assignment, Graph, type InputSource, rewrite, type Value } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import { Tensor } from '../tensor.js'
 import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
@@ -161,10 +161,19 @@ function trace(fn: (...args: Tensor[]) => Result, args: readonly Tensor[], devic
     const outputs: Value[] = []
     mapResult(result, (tensor) => outputs.push(tensor.value))
     const assignments = [...current.assignments].map(([variable, value]): Assignment => ({ variable, value }))
-    return { graph: new Graph(outputs, assignments), inputs, result }
+    return { graph: captureResident(new Graph(outputs, assignments)), inputs, result }
   } finally {
     currentTrace = null
   }
+}
+
+/** Tensors that were read before are constants of the program: it does not compute them again at every run. */
+function captureResident(graph: Graph): Graph {
+  return rewrite(graph, (node) =>
+    !node.source && node.outputs.length > 0 && node.outputs.every((output) => output.resident)
+      ? node.outputs.map((output) => makeLeaf({ kind: 'constant', data: output.resident! }, output.type))
+      : undefined,
+  )
 }
 
 /** The same structure with every tensor replaced. */
