@@ -11,8 +11,9 @@ import { measureCeilings } from '../lib/runtime/devices.js'
 import { PyTorchPeer } from './peers/pytorch.js'
 import { type CompleteRow, completeRow, type SuiteContext, tableHeader, tableRow } from './report.js'
 import { matmulSuite } from './suites/matmul.js'
+import { trainSuite } from './suites/train.js'
 
-const SUITES = { matmul: matmulSuite }
+const SUITES = { matmul: matmulSuite, train: trainSuite }
 
 interface Options {
   case?: string
