@@ -193,11 +193,6 @@ describe('train', () => {
       [['--device', 'tpu'], 3, /^error: unknown device 'tpu'/],
       [['--save', join(dist, 'no/such/folder.safetensors')], 1, /^error: --save: the folder .* cannot be written/],
       [['--resume', join(dist, 'none.safetensors')], 1, /^error: .*none.safetensors cannot be read/m],
-      [
-        ['--lr', '1e30', '--optimizer', 'sgd'],
-        1,
-        /^error: fit: the loss is .* in epoch 1, step \d+ of \d+\nhint: lower the learning rate/m,
-      ],
     ]
     for (const [args, code, text] of cases) {
       const run = await forja(...quick, ...args)
@@ -207,7 +202,9 @@ describe('train', () => {
     }
     const hot = await forja('train', 'mlp', '--data', 'synthetic', '--lr', '1e30', '--optimizer', 'sgd')
     expect(hot.code).toBe(1)
-    expect(hot.stderr).toMatch(/^error: fit: the loss is .* in epoch 1, step \d+ of \d+\nhint: lower the learning rate/m)
+    expect(hot.stderr).toMatch(
+      /^error: fit: the loss is .* in epoch 1, step \d+ of \d+\nhint: lower the learning rate/m,
+    )
     const model = await forja('train', 'nosuch')
     expect(model.code).toBe(1)
     expect(model.stderr).toMatch(/unknown model 'nosuch'; expected one of softmaxRegression/)
