@@ -9,6 +9,7 @@ import { col2imOp, conv, convGradInput, im2colOp, outputSize, outputSizes, type 
 import { add } from './elementwise.js'
 import { imageError, type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
 import { reshape, transpose } from './shape.js'
+import { pad } from './slice.js'
 
 export interface Conv2dOptions {
   /** Default 1. */
@@ -22,6 +23,8 @@ export interface Conv2dOptions {
   dilation?: Pair
   /** Channels are split into this many groups that do not see each other. Default 1. */
   groups?: number
+  /** What the padding holds: zeros, the pixels mirrored at the edge, or the edge repeated. Default 'zeros'. */
+  paddingMode?: 'zeros' | 'reflect' | 'replicate'
 }
 
 export interface ConvTranspose2dOptions {
@@ -42,6 +45,7 @@ export interface Conv1dOptions {
   padding?: number | readonly [number] | 'same' | 'valid'
   dilation?: number | readonly [number]
   groups?: number
+  paddingMode?: 'zeros' | 'reflect' | 'replicate'
 }
 
 export interface Im2colOptions {
@@ -81,12 +85,13 @@ export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options:
     other,
     pairOf('conv1d', what, typeof value === 'number' ? value : value[0], least)[1],
   ]
-  const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options
+  const { stride = 1, padding = 0, dilation = 1, groups = 1, paddingMode = 'zeros' } = options
   const wide: Conv2dOptions = {
     stride: row('stride', stride, 1, 1),
     padding: typeof padding === 'string' ? padding : row('padding', padding, 0, 0),
     dilation: row('dilation', dilation, 1, 1),
     groups,
+    paddingMode,
   }
   const y = convolve(
     'conv1d',
@@ -123,7 +128,11 @@ function convolve(
   const padding = resolvePadding(name, options.padding ?? 0, [h, w], [r, s], stride, dilation)
   const attrs = { stride, padding, dilation, groups }
   checkFits(name, [h, w], [r, s], attrs)
-  return toChannelsFirst(conv(toChannelsLast(x), toFilters(weight), attrs, bias))
+  const last = toChannelsLast(x)
+  const mode = options.paddingMode ?? 'zeros'
+  if (mode === 'zeros') return toChannelsFirst(conv(last, toFilters(weight), attrs, bias))
+  const padded = padPixels(name, last, padding, mode)
+  return toChannelsFirst(conv(padded, toFilters(weight), { ...attrs, padding: [0, 0, 0, 0] }, bias))
 }
 
 /**
@@ -209,6 +218,33 @@ export function col2im(columns: Tensor, options: Col2imOptions): Tensor {
   }
   const channelsLast = transpose(reshape(columns, [n, rows / (r * s), r, s, oh, ow]), [0, 4, 5, 2, 3, 1])
   return toChannelsFirst(apply(col2imOp, [channelsLast], { ...attrs, kernel: [r, s], size }))
+}
+
+/** x (N, H, W, C) with pixels around it that continue it. */
+function padPixels(
+  name: string,
+  x: Tensor,
+  [top, left, bottom, right]: readonly [number, number, number, number],
+  mode: 'reflect' | 'replicate',
+): Tensor {
+  if (mode !== 'reflect' && mode !== 'replicate') {
+    imageError(name, 'ERR_ARGUMENT', `paddingMode must be zeros, reflect or replicate, got '${String(mode)}'`)
+  }
+  const [h, w] = x.shape.slice(1, 3) as [number, number]
+  if (mode === 'reflect' && (Math.max(top, bottom) >= h || Math.max(left, right) >= w)) {
+    imageError(
+      name,
+      'ERR_ARGUMENT',
+      `reflecting needs padding [${top},${left},${bottom},${right}] smaller than ${h} x ${w}`,
+    )
+  }
+  const pads = [
+    [0, 0],
+    [top, bottom],
+    [left, right],
+    [0, 0],
+  ] as const
+  return pad(x, { pads, mode })
 }
 
 /** (K, C, R, S) → (R, S, C, K). */

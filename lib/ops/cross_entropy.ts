@@ -5,6 +5,7 @@
  *     loss = (1 - e) w_t (lse - x_t) + e/C Σ_c w_c (lse - x_c)            lse = log Σ exp(x)
  *     dx_c = dloss · (A p_c - (1 - e) w_t [c = t] - e/C w_c)              A = (1 - e) w_t + e/C Σ w
  *
+ * lse is kept as shift + logSum, shift the row's largest logit: for large logits only differences to it are exact.
  * Rows whose label is `ignoreIndex` have loss, weight and gradient 0. With logProbabilities = 1 x already holds
  * log-probabilities (nllLoss): lse is 0 and A p_c drops out.
  */
@@ -24,7 +25,7 @@ import { logSumExpOf, softmax } from './softmax.js'
 const ATTRS = { smoothing: 'f32', ignoreIndex: 'i32', logProbabilities: 'i32' } as const
 type Layout = typeof ATTRS
 
-/** logits (N, C), labels (N), weight (C) or absent → loss (N), lse (N), weight of each label (N). */
+/** logits (N, C), labels (N), weight (C) or absent → loss, shift, logSum, weight of the label, each (N). */
 const crossEntropyOp: Op<Layout> = defineOp({
   name: 'crossEntropy',
   code: 212,
@@ -32,50 +33,58 @@ const crossEntropyOp: Op<Layout> = defineOp({
   attrs: ATTRS,
   infer: ([logits, labels]) => {
     const type = { shape: labels!.shape, dtype: logits!.dtype }
-    return [type, type, type]
+    return [type, type, type, type]
   },
-  grad: ({ inputs: [logits, labels, weight], outputs: [, lse], gradOutputs: [dloss, dlse], attrs }) => {
+  grad: ({ inputs: [logits, labels, weight], outputs: [, shift, logSum], gradOutputs: [dloss, , dlse], attrs }) => {
     const fromLoss = dloss
-      ? apply(crossEntropyGradOp, [logits!, labels!, lse!, dloss, ...(weight ? [weight] : [])], attrs)
+      ? apply(crossEntropyGradOp, [logits!, labels!, shift!, logSum!, dloss, ...(weight ? [weight] : [])], attrs)
       : null
+    // Whoever uses shift uses shift + logSum: the derivative of both together stands at logSum.
     const fromLse = dlse && !attrs.logProbabilities ? mul(softmax(logits!), reshape(dlse, [dlse.size, 1])) : null
     return [fromLoss && fromLse ? add(fromLoss, fromLse) : (fromLoss ?? fromLse), null, null]
   },
   flops: ([logits]) => 4 * logits!.size,
   reference: ([logits, labels, weight], attrs, types) => {
-    const [loss, lse, weights] = types.map((t) => refArray(t.shape, t.dtype)) as [RefArray, RefArray, RefArray]
+    const [loss, shift, logSum, weights] = types.map((t) => refArray(t.shape, t.dtype)) as [
+      RefArray,
+      RefArray,
+      RefArray,
+      RefArray,
+    ]
     forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
-      lse.data[row] = attrs.logProbabilities ? 0 : logSumExpOf(x)
+      const lse = attrs.logProbabilities ? 0 : logSumExpOf(x)
+      shift.data[row] = attrs.logProbabilities ? 0 : x.reduce((m, v) => Math.max(m, v))
+      logSum.data[row] = lse - shift.data[row]!
       if (label < 0) return
       weights.data[row] = w[label]!
-      const spread = x.reduce((total, v, c) => total + w[c]! * (lse.data[row]! - v), 0) / x.length
-      const own = w[label]! * (lse.data[row]! - x[label]!)
+      const spread = x.reduce((total, v, c) => total + w[c]! * (lse - v), 0) / x.length
+      const own = w[label]! * (lse - x[label]!)
       loss.data[row] = own + (attrs.smoothing ? attrs.smoothing * (spread - own) : 0)
     })
-    return [loss, lse, weights]
+    return [loss, shift, logSum, weights]
   },
 })
 
-/** logits (N, C), labels (N), lse (N), dloss (N), weight (C) or absent → dlogits (N, C). */
+/** logits (N, C), labels (N), shift, logSum, dloss (N), weight (C) or absent → dlogits (N, C). */
 const crossEntropyGradOp: Op<Layout> = defineOp({
   name: 'crossEntropyGrad',
   code: 213,
-  inputs: ['logits', 'labels', 'lse', 'dloss', 'weight'],
+  inputs: ['logits', 'labels', 'shift', 'logSum', 'dloss', 'weight'],
   attrs: ATTRS,
   infer: ([logits]) => [logits!.type],
-  grad: ({ inputs: [logits, labels, lse, dloss, ...weight], gradOutputs: [d], attrs }) => {
+  grad: ({ inputs: [logits, labels, shift, logSum, dloss, ...weight], gradOutputs: [d], attrs }) => {
     const gradient = (g: Tensor, a: Attrs<Layout>) =>
-      apply(crossEntropyGradOp, [logits!, labels!, lse!, g, ...weight], a)
+      apply(crossEntropyGradOp, [logits!, labels!, shift!, logSum!, g, ...weight], a)
     const ones = filled(dloss!.shape, 1, dloss!.dtype)
     const ddloss = sum(mul(d!, gradient(ones, attrs)), { axes: 1 })
-    if (attrs.logProbabilities) return [null, null, null, ddloss, null]
+    if (attrs.logProbabilities) return [null, null, null, null, ddloss, null]
     // dloss · A p: what is left of the gradient without the part that does not depend on the logits.
     const smooth = sub(gradient(dloss!, attrs), gradient(dloss!, { ...attrs, logProbabilities: 1 }))
     const dlogits = mul(d!, smooth)
-    return [dlogits, null, neg(sum(dlogits, { axes: 1 })), ddloss, null]
+    return [dlogits, null, null, neg(sum(dlogits, { axes: 1 })), ddloss, null]
   },
   flops: ([logits]) => 4 * logits!.size,
-  reference: ([logits, labels, lse, dloss, weight], attrs, [type]) => {
+  reference: ([logits, labels, shift, logSum, dloss, weight], attrs, [type]) => {
     const out = refArray(type!.shape, type!.dtype)
     const { smoothing } = attrs
     forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
@@ -83,7 +92,7 @@ const crossEntropyGradOp: Op<Layout> = defineOp({
       const own = (1 - smoothing) * w[label]!
       const total = own + (smoothing / x.length) * w.reduce((a, b) => a + b, 0)
       x.forEach((v, c) => {
-        const p = attrs.logProbabilities ? 0 : Math.exp(v - lse!.data[row]!)
+        const p = attrs.logProbabilities ? 0 : Math.exp(v - shift!.data[row]! - logSum!.data[row]!)
         const target = (c === label ? own : 0) + (smoothing / x.length) * w[c]!
         out.data[row * x.length + c] = dloss!.data[row]! * (total * p - target)
       })
@@ -130,7 +139,7 @@ export function labelLoss(
   const axis = logits.rank === 1 ? 0 : 1
   const { moved } = axisToLast(logits, axis)
   const rows = reshape(moved, [labels.size, logits.shape[axis]!])
-  const [loss, , weights] = applyAll(
+  const [loss, , , weights] = applyAll(
     crossEntropyOp,
     [rows, reshape(labels, [labels.size]), ...(weight ? [weight] : [])],
     { smoothing, ignoreIndex, logProbabilities: what === 'nllLoss' ? 1 : 0 },

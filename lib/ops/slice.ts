@@ -45,9 +45,14 @@ const sliceOp: Op<{ starts: 'i32x8'; steps: 'i32x8'; shape: 'i32[]' }> = defineO
     })
     return [{ shape, dtype: x!.dtype }]
   },
-  grad: ({ inputs: [x], gradOutputs: [dy], attrs: { starts, steps } }) => [
-    apply(placeOp, [dy!], { starts, steps, value: 0, shape: x!.shape }),
-  ],
+  grad: ({ inputs: [x], gradOutputs: [dy], attrs: { starts, steps } }) => {
+    // `place` only walks forwards: axes that were walked backwards are turned around first.
+    const back = dy!.shape.map((_, axis) => axis).filter((axis) => steps[axis]! < 0)
+    const first = starts.map((at, axis) => (back.includes(axis) ? at + (dy!.shape[axis]! - 1) * steps[axis]! : at))
+    const forward = back.length > 0 ? flip(dy!, { axes: back }) : dy!
+    const attrs = { starts: first, steps: steps.map(Math.abs), value: 0, shape: x!.shape }
+    return [apply(placeOp, [forward], attrs)]
+  },
   reference: ([x], attrs, [type]) => {
     const out = refArray(type!.shape, type!.dtype)
     forEachPlace(type!.shape, x!.shape, attrs, (part, whole) => {

@@ -18,7 +18,19 @@ CheckFamily checks_softmax();
 CheckFn find_check(uint16_t opcode) {
   // One a line, so that a new family is one line.
   // clang-format off
-  static const CheckFamily kFamilies[] = {checks_conv(), checks_elementwise(), checks_indexing(), checks_matmul(), checks_norm(), checks_optim(), checks_pool(), checks_random(), checks_reduce(), checks_shape(), checks_softmax()};
+  static const CheckFamily kFamilies[] = {
+      checks_conv(),
+      checks_elementwise(),
+      checks_indexing(),
+      checks_matmul(),
+      checks_norm(),
+      checks_optim(),
+      checks_pool(),
+      checks_random(),
+      checks_reduce(),
+      checks_shape(),
+      checks_softmax(),
+  };
   // clang-format on
   for (const CheckFamily& family : kFamilies) {
     for (size_t i = 0; i < family.count; i++) {

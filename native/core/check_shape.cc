@@ -22,11 +22,10 @@ bool check_transpose(Check& c) {
 }
 
 // part[i..] lies at starts + i * steps in `whole`, all inside; a part without elements lies nowhere.
-bool check_places(Check& c, const fj_value& part, const fj_value& whole, const int32_t* starts, const int32_t* steps,
-                  bool backwards) {
+bool check_places(Check& c, const fj_value& part, const fj_value& whole, const int32_t* starts, const int32_t* steps) {
   if (!c.rank(part, whole.rank) || !c.dtype(part, whole.dtype)) return false;
   for (int axis = 0; axis < part.rank; axis++) {
-    if (!c.expect(backwards ? steps[axis] != 0 : steps[axis] > 0, "a step is out of range")) return false;
+    if (!c.expect(steps[axis] != 0, "a step is 0")) return false;
     if (part.bytes == 0) continue;
     const int64_t first = starts[axis], last = first + (static_cast<int64_t>(part.dims[axis]) - 1) * steps[axis];
     const int64_t size = whole.dims[axis];
@@ -38,7 +37,7 @@ bool check_places(Check& c, const fj_value& part, const fj_value& whole, const i
 bool check_slice(Check& c) {
   if (!c.arity(1, 1, 1) || !c.attr_size_with_tail(sizeof(fj_slice_attrs))) return false;
   const auto& attrs = c.attrs<fj_slice_attrs>();
-  return check_places(c, c.out(0), c.in(0), attrs.starts, attrs.steps, true);
+  return check_places(c, c.out(0), c.in(0), attrs.starts, attrs.steps);
 }
 
 // The value must be one of the output's dtype: the kernel converts it.
@@ -50,7 +49,7 @@ bool check_place(Check& c) {
   return c.expect(dtype == FJ_FLOAT32 || dtype == FJ_INT32 || dtype == FJ_UINT8 || dtype == FJ_BOOL,
                   "no kernel for this dtype") &&
          c.expect(dtype == FJ_FLOAT32 || (attrs.value >= low && attrs.value <= high), "the value has another dtype") &&
-         check_places(c, c.in(0), c.out(0), attrs.starts, attrs.steps, false);
+         check_places(c, c.in(0), c.out(0), attrs.starts, attrs.steps);
 }
 
 // All dims agree but the axis, along which the inputs add up to the output.

@@ -49,18 +49,18 @@ bool check_labels(Check& c, int weight) {
 }
 
 bool check_cross_entropy(Check& c) {
-  if (!c.arity(2, 3, 3) || !check_labels(c, 2)) return false;
-  for (int i = 0; i < 3; i++) {
+  if (!c.arity(2, 3, 4) || !check_labels(c, 2)) return false;
+  for (int i = 0; i < 4; i++) {
     if (!check_vector(c, c.out(i), c.in(0).dims[0])) return false;
   }
   return true;
 }
 
 bool check_cross_entropy_grad(Check& c) {
-  if (!c.arity(4, 5, 1) || !check_labels(c, 4)) return false;
+  if (!c.arity(5, 6, 1) || !check_labels(c, 5)) return false;
   const uint32_t rows = c.in(0).dims[0];
-  return check_vector(c, c.in(2), rows) && check_vector(c, c.in(3), rows) && c.dtype(c.out(0), FJ_FLOAT32) &&
-         c.same_shape(c.in(0), c.out(0));
+  return check_vector(c, c.in(2), rows) && check_vector(c, c.in(3), rows) && check_vector(c, c.in(4), rows) &&
+         c.dtype(c.out(0), FJ_FLOAT32) && c.same_shape(c.in(0), c.out(0));
 }
 
 const CheckEntry kEntries[] = {

@@ -43,35 +43,38 @@ struct Labels {
   }
 };
 
-// logits, labels, weight? → loss (N), lse (N), weight of the label (N).
+// logits, labels, weight? → loss, shift, logSum, weight of the label, each (N).
 void run_cross_entropy(const Call& call, Team& team) {
   const Labels labels(call, 2);
   const int64_t classes = labels.classes;
-  float *loss = call.out[0].as<float>(), *lse = call.out[1].as<float>(), *weights = call.out[2].as<float>();
+  float *loss = call.out[0].as<float>(), *shift = call.out[1].as<float>(), *log_sum = call.out[2].as<float>(),
+        *weights = call.out[3].as<float>();
   const Range range = split(labels.rows, team, 16);
   for (int64_t row = range.begin; row < range.end; row++) {
     const float* x = call.in[0].as<const float>() + row * classes;
-    const float total = labels.attrs.log_probabilities ? 0 : row_log_sum_exp(x, classes);
+    const LogSumExp lse = labels.attrs.log_probabilities ? LogSumExp{0, 0} : row_log_sum_exp(x, classes);
     const int64_t label = labels.of(row);
-    lse[row] = total;
+    shift[row] = lse.shift, log_sum[row] = lse.log_sum;
     loss[row] = 0, weights[row] = 0;
     if (label < 0) continue;
-    const float weight = labels.weight_of(label), own = weight * (total - x[label]);
+    const float weight = labels.weight_of(label), own = weight * ((lse.shift - x[label]) + lse.log_sum);
     weights[row] = weight;
     loss[row] = own;
     if (labels.attrs.smoothing == 0) continue;
-    const Vec shift = broadcast(total);
-    const double spread =
-        row_sum(x, classes, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA { return labels.weights(i, n) * (shift - v); });
+    const Vec shift_all = broadcast(lse.shift), log_sum_all = broadcast(lse.log_sum);
+    const double spread = row_sum(x, classes, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA {
+      return labels.weights(i, n) * ((shift_all - v) + log_sum_all);
+    });
     loss[row] = own + labels.attrs.smoothing * (static_cast<float>(spread / static_cast<double>(classes)) - own);
   }
 }
 
-// logits, labels, lse, dloss, weight? → dlogits (N, C).
+// logits, labels, shift, logSum, dloss, weight? → dlogits (N, C).
 void run_cross_entropy_grad(const Call& call, Team& team) {
-  const Labels labels(call, 4);
+  const Labels labels(call, 5);
   const int64_t classes = labels.classes;
-  const float *lse = call.in[2].as<const float>(), *dloss = call.in[3].as<const float>();
+  const float *shift = call.in[2].as<const float>(), *log_sum = call.in[3].as<const float>(),
+              *dloss = call.in[4].as<const float>();
   const bool softmax = labels.attrs.log_probabilities == 0;
   const float share = labels.attrs.smoothing / static_cast<float>(classes);
   const Range range = split(labels.rows, team);
@@ -85,11 +88,11 @@ void run_cross_entropy_grad(const Call& call, Team& team) {
     }
     const float own = (1 - labels.attrs.smoothing) * labels.weight_of(label), g = dloss[row];
     const Vec scale = broadcast(g * (own + share * labels.weight_sum)), spread = broadcast(-g * share);
-    const Vec shift = broadcast(lse[row]);
+    const Vec row_shift = broadcast(shift[row]), row_log_sum = broadcast(log_sum[row]);
     for (int64_t i = 0; i < classes; i += kWidth) {
       const int64_t n = classes - i;
       Vec d = share != 0 ? spread * labels.weights(i, n) : zero();
-      if (softmax) d = fma(scale, vexp(load_part(x + i, n) - shift), d);
+      if (softmax) d = fma(scale, vexp((load_part(x + i, n) - row_shift) - row_log_sum), d);
       store_part(dx + i, n, d);
     }
     dx[label] -= g * own;

@@ -17,11 +17,11 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int64_t kBlock = 4096;     // elements of a run, or of a block of rows, that are joined without float64
-constexpr int64_t kColumns = 512;    // columns joined at a time: their totals stay in the first-level cache
-constexpr int64_t kMaxParts = 32;    // parts of what is reduced into one result
-constexpr int64_t kPartBlocks = 4;   // blocks in the smallest part worth a thread's while
-constexpr int64_t kFewResults = 16;  // below this many pieces of work the reduced axes are cut into parts
+constexpr int64_t kBlock = 256 * kWidth;  // elements of a run, or of a block of rows, that are joined without float64
+constexpr int64_t kColumns = 512;         // columns joined at a time: their totals stay in the first-level cache
+constexpr int64_t kMaxParts = 32;         // parts of what is reduced into one result
+constexpr int64_t kPartBlocks = 4;        // blocks in the smallest part worth a thread's while
+constexpr int64_t kFewResults = 16;       // below this many pieces of work the reduced axes are cut into parts
 
 // In: elements; Acc: joined within a block; Total: joined over blocks and parts; Vectors of Acc where `lanes`.
 struct SumFloat {
@@ -212,7 +212,14 @@ FJ_INLINE void join_rows(typename Op::Acc* __restrict acc, int64_t width, const 
   int64_t row = 0;
   for (; row + 4 <= rows; row += 4, x += 4 * stride) {
     const typename Op::In *a = x, *b = x + stride, *c = b + stride, *d = c + stride;
-    for (int64_t j = 0; j < width; j++) {
+    int64_t j = 0;
+    if constexpr (Op::kLanes) {
+      for (; j + kWidth <= width; j += kWidth) {
+        const Vec ab = Op::join(load(a + j), load(b + j)), cd = Op::join(load(c + j), load(d + j));
+        store(acc + j, Op::join(load(acc + j), Op::join(ab, cd)));
+      }
+    }
+    for (; j < width; j++) {
       const Acc ab = Op::join(static_cast<Acc>(a[j]), static_cast<Acc>(b[j]));
       const Acc cd = Op::join(static_cast<Acc>(c[j]), static_cast<Acc>(d[j]));
       acc[j] = Op::join(acc[j], Op::join(ab, cd));

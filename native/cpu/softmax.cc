@@ -74,7 +74,8 @@ void run_log_sum_exp(const Call& call, Team& team) {
   const Rows rows(*call.in[0].value);
   const Range range = split(rows.count, team, 16);
   for (int64_t row = range.begin; row < range.end; row++) {
-    call.out[0].as<float>()[row] = row_log_sum_exp(call.in[0].as<const float>() + row * rows.columns, rows.columns);
+    const LogSumExp y = row_log_sum_exp(call.in[0].as<const float>() + row * rows.columns, rows.columns);
+    call.out[0].as<float>()[row] = y.shift + y.log_sum;
   }
 }
 

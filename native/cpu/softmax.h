@@ -27,7 +27,7 @@ FJ_INLINE float row_max(const float* x, int64_t n) {
   return reduce_max(m);
 }
 
-// Σ term(load(x + i), i) over n elements, f(x, i, mask) storing what it wants and returning the terms.
+// Σ over n elements of term(x[i..], i, left): a vector of terms, of which the first `left` count.
 template <class F>
 FJ_INLINE double row_sum(const float* x, int64_t n, const F& term) {
   double total = 0;
@@ -54,13 +54,18 @@ FJ_INLINE void store_part(float* p, int64_t n, Vec x) {
   }
 }
 
-// log Σ exp(x); an infinite maximum is the answer itself.
-FJ_INLINE float row_log_sum_exp(const float* x, int64_t n) {
+// log Σ exp(x) = shift + log_sum, kept apart: of large logits only the difference to the shift is exact. An infinite
+// maximum is the answer itself.
+struct LogSumExp {
+  float shift, log_sum;
+};
+
+FJ_INLINE LogSumExp row_log_sum_exp(const float* x, int64_t n) {
   const float m = row_max(x, n);
-  if (m == -INFINITY || m == INFINITY) return m;
+  if (m == -INFINITY || m == INFINITY) return {m, 0};
   const Vec shift = broadcast(m);
   const double sum = row_sum(x, n, [&](Vec v, int64_t, int64_t) FJ_LAMBDA { return vexp(v - shift); });
-  return m + first_lane(vlog(broadcast(static_cast<float>(sum))));
+  return {m, first_lane(vlog(broadcast(static_cast<float>(sum))))};
 }
 
 }  // namespace forja::FJ_ISA

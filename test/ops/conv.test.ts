@@ -107,6 +107,23 @@ describe('padding', () => {
   })
 })
 
+it('paddingMode mirrors the image or repeats its edge', async () => {
+  const x = fj.tensor([1, 2, 3, 4], { shape: [1, 1, 1, 4] })
+  const weight = fj.tensor([1, 0, 0], { shape: [1, 1, 1, 3] }) // the pixel to the left of the left one
+  const padded = (paddingMode: 'zeros' | 'reflect' | 'replicate') =>
+    fj.conv2d(x, weight, null, { padding: [0, 2], paddingMode }).data()
+  expect(Array.from(await padded('zeros'))).toEqual([0, 0, 1, 2, 3, 4])
+  expect(Array.from(await padded('reflect'))).toEqual([3, 2, 1, 2, 3, 4])
+  expect(Array.from(await padded('replicate'))).toEqual([1, 1, 1, 2, 3, 4])
+  const inputs = [randomTensor([2, 3, 5, 6], 1), randomTensor([4, 3, 3, 3], 2)]
+  for (const paddingMode of ['reflect', 'replicate'] as const) {
+    const options = { padding: 'same', stride: 2, paddingMode } as const
+    await compareWithReference((x, w) => fj.conv2d(x!, w!, null, options), inputs)
+    const line = (x?: fj.Tensor, w?: fj.Tensor) => fj.conv1d(x!, w!, null, { padding: 2, paddingMode })
+    await compareWithReference(line, [randomTensor([2, 3, 7], 1), randomTensor([4, 3, 5], 2)])
+  }
+})
+
 it('im2col lays columns out as (N, C·R·S, L), and a product with them is a convolution', async () => {
   const x = fj.reshape(fj.arange(0, 18), [1, 2, 3, 3])
   expect(await fj.im2col(x, { kernelSize: 2 }).array()).toEqual([
@@ -145,6 +162,11 @@ describe('errors', () => {
     fails(() => fj.conv2d(x, fj.zeros([6, 32, 3, 3]), null, { stride: 0 }), 'ERR_ARGUMENT', 'stride')
     fails(() => fj.conv2d(x, fj.zeros([6, 32, 3, 3]), null, { padding: -1 }), 'ERR_ARGUMENT', 'padding')
     fails(() => fj.conv2d(x, fj.zeros([6, 32, 3, 3], { dtype: 'int32' })), 'ERR_DTYPE', 'float32 expected, got int32')
+    fails(
+      () => fj.conv2d(fj.zeros([1, 32, 2, 2]), weight, null, { groups: 2, padding: 2, paddingMode: 'reflect' }),
+      'ERR_ARGUMENT',
+      'smaller than 2 x 2',
+    )
     fails(() => fj.convTranspose2d(x, weight), 'ERR_SHAPE', 'input has 32 channels, weight (64, 16, 3, 3) expects 64')
     fails(() => fj.col2im(fj.zeros([1, 8, 5]), { kernelSize: 2, outputSize: 3 }), 'ERR_SHAPE', '(N, C·4, 4) expected')
   })

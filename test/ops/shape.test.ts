@@ -4,7 +4,7 @@ import { checkGolden, compareWithReference, goldenCases, randomTensor } from '..
 
 describe.each(['cpu', 'reference'])('golden on %s', (device) => {
   it.each(goldenCases('transpose'))('$name', (test) =>
-    checkGolden(test, ({ x }, attrs: { axes: number[] }) => fj.transpose(x!, attrs.axes), device),
+    checkGolden(test, ({ x }, { axes }) => fj.transpose(x!, axes), device),
   )
   it.each(goldenCases('slice'))('$name', (test) => checkGolden(test, ({ x }, attrs) => fj.slice(x!, attrs), device))
   it.each(goldenCases('pad'))('$name', (test) =>
@@ -201,7 +201,7 @@ describe('pad', () => {
       ] as [number, number][][]) {
         const x = randomTensor([2, 4, 7], 1, dtype, 2)
         const fits = mode !== 'reflect' || pads.length < 3 || pads.every((p, axis) => Math.max(...p) < x.shape[axis]!)
-        if (fits) await compareWithReference((t) => fj.pad(t!, { pads, mode, value: 1 }), [x], { rtol: 0, atol: 0 })
+        if (fits) await compareWithReference((t) => fj.pad(t!, { pads, mode, value: 1 }), [x])
       }
     }
   })

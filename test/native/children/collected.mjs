@@ -3,11 +3,11 @@ import { fj, settledRss, sleep } from './work.mjs'
 
 async function round(count) {
   for (let i = 0; i < count; i++) {
-    // 1 MB of variable, 1 MB of arena, a constant of 1 MB bound to the program
-    const v = fj.variable(fj.full([512, 512], i))
-    const constant = fj.tensor(new Float32Array(512 * 512))
-    const f = fj.compile((x) => fj.sum(fj.add(fj.matmul(v, x), fj.reshape(constant, [512, 512]))))
-    await f(fj.zeros([512, 1]))
+    // 256 KB each of variable, arena and a constant that is bound to the program
+    const v = fj.variable(fj.full([256, 256], i))
+    const constant = fj.tensor(new Float32Array(256 * 256))
+    const f = fj.compile((x) => fj.sum(fj.add(fj.matmul(v, x), fj.reshape(constant, [256, 256]))))
+    await f(fj.zeros([256, 1]))
     if (i % 10 === 0) {
       globalThis.gc()
       await sleep(0)

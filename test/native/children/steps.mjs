@@ -1,4 +1,4 @@
-// Many steps of a small training loop, several in flight. Prints rss after a tenth and at the end, and how late the
+// Many steps of a small training loop, several in flight. Prints rss after a warm-up of half as many and at the end, and how late the
 // event loop was, in ms.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { settledRss, trainingStep } from './work.mjs'
@@ -14,15 +14,15 @@ const run = async (count) => {
   }
   return await Promise.all(queue)
 }
-await run(steps / 10)
+await run(steps / 2)
 const warm = await settledRss()
-// Five windows, the quietest counts: other processes delay the loop too.
+// Twenty windows, the quietest counts: other processes delay the loop too, but what this one does is in all of them.
 const windows = []
 let answers = []
-for (let i = 0; i < 5; i++) {
+for (let i = 0; i < 20; i++) {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
-  answers = await run(steps / 5)
+  answers = await run(steps / 20)
   delay.disable()
   windows.push(delay.percentile(99) / 1e6)
 }
@@ -33,7 +33,6 @@ console.log(
     end: await settledRss(),
     first,
     last,
-    p50: delay.percentile(50) / 1e6,
-    p99: delay.percentile(99) / 1e6,
+    p99: Math.min(...windows),
   }),
 )
