@@ -1,0 +1,235 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const dist = mkdtempSync(join(tmpdir(), 'forja-cli-'))
+const main = join(dist, 'dist/cli/main.js')
+/** Nothing is downloaded, and no data of this machine is used. */
+const env = { ...process.env, FORJA_OFFLINE: '1', FORJA_DATA_DIR: dist, XDG_CACHE_HOME: dist, NO_COLOR: '1' }
+
+// The command line is tested as it is shipped: compiled, beside a package.json, with the addon of this checkout.
+beforeAll(() => {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', join(dist, 'dist')], { cwd: root })
+  for (const name of ['package.json', 'node_modules', 'build']) {
+    execFileSync('ln', ['-s', join(root, name), join(dist, name)])
+  }
+}, 120_000)
+afterAll(() => rmSync(dist, { recursive: true, force: true }))
+
+interface Run {
+  code: number | null
+  stdout: string
+  stderr: string
+  /** The lines of stdout as JSON. */
+  events: () => Record<string, never>[]
+}
+
+function start(args: readonly string[], done: (run: Run) => void): ChildProcess {
+  const child = spawn(process.execPath, [main, ...args], { env })
+  const out = { stdout: '', stderr: '' }
+  child.stdout.on('data', (text) => (out.stdout += text))
+  child.stderr.on('data', (text) => (out.stderr += text))
+  const events = () =>
+    out.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, never>)
+  child.on('close', (code) => done({ code, ...out, events }))
+  return child
+}
+
+function forja(...args: string[]): Promise<Run> {
+  return new Promise((resolve) => start(args, resolve))
+}
+
+describe('help and usage', () => {
+  it.each([
+    ['train'],
+    ['info'],
+    ['summary'],
+    ['data'],
+    ['data', 'ls'],
+    ['data', 'get'],
+    ['data', 'verify'],
+    ['data', 'path'],
+  ])('%s %s --help shows two examples', async (...verb) => {
+    const { code, stdout } = await forja(...(verb.filter(Boolean) as string[]), '--help')
+    expect(code).toBe(0)
+    expect(stdout.match(/^ {2}\$ forja /gm)?.length).toBeGreaterThanOrEqual(2)
+  })
+
+  it.each([
+    [['nonsense'], /unknown command 'nonsense'/],
+    [['train'], /missing required argument 'model'/],
+    [['train', 'lenet5', '--epochs', '0'], /an integer from 1 was expected/],
+    [['train', 'lenet5', '--lr', 'fast'], /a positive number was expected/],
+    [['train', 'lenet5', '--data', 'unknown'], /Allowed choices are mnist, fashion-mnist, synthetic/],
+    [['train', 'lenet5', '--optimizer', 'x'], /Allowed choices are/],
+    [['train', 'lenet5', '--nonsense'], /unknown option '--nonsense'/],
+    [['data', 'get', 'unknown'], /expected one of mnist, fashion-mnist/],
+    [['summary', 'lenet5', '--input', 'a,b'], /positive integers separated by commas/],
+  ])('%j is a usage error', async (args, text) => {
+    const { code, stdout, stderr } = await forja(...args)
+    expect(code).toBe(2)
+    expect(stderr).toMatch(text)
+    expect(stdout).toBe('')
+  })
+})
+
+describe('info, summary, data', () => {
+  it('info tells the machine', async () => {
+    const { code, events } = await forja('info', '--json')
+    expect(code).toBe(0)
+    expect(events()).toHaveLength(1)
+    expect(events()[0]).toMatchObject({
+      event: 'result',
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      node: process.version,
+      cpu: {
+        name: expect.any(String),
+        isa: expect.stringMatching(/^(avx512|avx2|neon|baseline)$/),
+        threads: expect.any(Number),
+      },
+      cuda: { available: expect.any(Boolean), devices: expect.any(Array) },
+    })
+  })
+
+  it('summary counts', async () => {
+    const { code, events } = await forja('summary', 'lenet5', '--json')
+    expect(code).toBe(0)
+    expect(events()).toHaveLength(1)
+    expect(events()[0]).toMatchObject({
+      event: 'result',
+      model: 'lenet5',
+      parameters: 61706,
+      trainableParameters: 61706,
+      macs: 416520,
+      layers: expect.arrayContaining([expect.objectContaining({ name: 'conv1' })]),
+    })
+    expect((await forja('summary', 'lenet5')).stdout).toContain('61,706')
+  })
+
+  it('data lists what there is and what is missing', async () => {
+    const { code, events } = await forja('data', 'ls', '--json')
+    expect(code).toBe(0)
+    expect(events()[0]).toMatchObject({
+      event: 'result',
+      datasets: [{ name: 'mnist', present: false }, { name: 'fashion-mnist' }],
+    })
+    const got = await forja('data', 'get', 'mnist')
+    expect(got.code).toBe(1)
+    expect(got.stderr).toMatch(/^error: MNIST: train-images-idx3-ubyte.gz is not on this machine/)
+    expect(got.stderr).toMatch(/^hint: Put the file at/m)
+    expect(got.stderr).not.toMatch(/^ +at /m)
+    expect((await forja('data', 'path', '--json')).events()[0]).toMatchObject({ folders: [{ path: dist }, {}] })
+  })
+})
+
+describe('train', () => {
+  const quick = ['train', 'softmaxRegression', '--data', 'synthetic', '--json', '--epochs', '2']
+
+  it('says every epoch and the result as JSON, and nothing else on stdout', async () => {
+    const { code, stderr, events } = await forja(...quick)
+    expect(code).toBe(0)
+    expect(events().map(({ event }) => event)).toEqual(['epoch', 'epoch', 'result'])
+    expect(events()[0]).toMatchObject({
+      epoch: 1,
+      epochs: 2,
+      trainLoss: expect.any(Number),
+      testAccuracy: expect.any(Number),
+    })
+    const keys = 'event model data device epochs parameters trainLoss testLoss testAccuracy imagesPerSecond seconds'
+    expect(Object.keys(events()[2]!)).toEqual(keys.split(' '))
+    expect(events()[2]).toMatchObject({
+      model: 'softmaxRegression',
+      data: 'synthetic',
+      device: 'cpu',
+      epochs: 2,
+      parameters: 7850,
+    })
+    expect(events()[2]!.testAccuracy).toBeGreaterThan(0.8)
+    expect(stderr).toMatch(/^Epoch 2\/2 .* loss .* acc .* \| val_loss .* val_acc .* lr 0.001000$/m)
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: looks for escape sequences
+    expect(stderr).not.toMatch(/\u001b/)
+  })
+
+  it('takes drawn digits where MNIST cannot be had, and says why', async () => {
+    const { code, stderr, stdout } = await forja('train', 'softmaxRegression', '--epochs', '1')
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/using 'synthetic' .* since MNIST: .* is not on this machine: fetching is switched off/)
+    expect(stdout).toMatch(/^test accuracy \d\d\.\d\d %/)
+  })
+
+  it('is the same for one seed, and resumed is the same as never stopped', async () => {
+    const [whole, part] = [join(dist, 'whole.safetensors'), join(dist, 'part.safetensors')]
+    const all = await forja(...quick, '--save', whole)
+    await forja(...quick, '--epochs', '1', '--save', part)
+    const rest = await forja(...quick, '--resume', part, '--save', part)
+    expect(rest.code).toBe(0)
+    expect(rest.events()).toHaveLength(2)
+    const figures = ({ trainLoss, testLoss, testAccuracy }: Record<string, never>) => ({
+      trainLoss,
+      testLoss,
+      testAccuracy,
+    })
+    expect(figures(rest.events().at(-1)!)).toEqual(figures(all.events().at(-1)!))
+    const [a, b] = [fj.models.softmaxRegression(), fj.models.softmaxRegression()]
+    await fj.load(a, whole)
+    await fj.load(b, part)
+    expect(await b.parameters()[0]!.data()).toEqual(await a.parameters()[0]!.data())
+    const none = await forja(...quick, '--resume', part)
+    expect(none.events()).toMatchObject([{ event: 'result', epochs: 2, testAccuracy: all.events()[2]!.testAccuracy }])
+  })
+
+  it('names what is wrong, without a stack', async () => {
+    const cases: [string[], number, RegExp][] = [
+      [['--device', 'cuda'], 3, /^error: device 'cuda' is not available/],
+      [['--device', 'tpu'], 3, /^error: unknown device 'tpu'/],
+      [['--save', join(dist, 'no/such/folder.safetensors')], 1, /^error: --save: the folder .* cannot be written/],
+      [['--resume', join(dist, 'none.safetensors')], 1, /^error: .*none.safetensors cannot be read/m],
+    ]
+    for (const [args, code, text] of cases) {
+      const run = await forja(...quick, ...args)
+      expect(run.stderr).toMatch(text)
+      expect(run.stderr).not.toMatch(/^ +at /m)
+      expect(run.code).toBe(code)
+    }
+    const hot = await forja('train', 'mlp', '--data', 'synthetic', '--lr', '1e30', '--optimizer', 'sgd')
+    expect(hot.code).toBe(1)
+    expect(hot.stderr).toMatch(
+      /^error: fit: the loss is .* in epoch 1, step \d+ of \d+\nhint: lower the learning rate/m,
+    )
+    const model = await forja('train', 'nosuch')
+    expect(model.code).toBe(1)
+    expect(model.stderr).toMatch(/unknown model 'nosuch'; expected one of softmaxRegression/)
+    const wrong = await forja('train', 'resnet18Cifar', '--data', 'synthetic')
+    expect(wrong.code).toBe(1)
+    expect(wrong.stderr).toMatch(/takes samples \(3, 32, 32\), those of synthetic are \(1, 28, 28\)/)
+  })
+
+  it('ends with 130 on Ctrl-C, the last complete epoch saved', async () => {
+    const file = join(dist, 'stopped.safetensors')
+    const run = await new Promise<Run>((resolve) => {
+      const child = start([...quick, '--epochs', '1000', '--save', file], resolve)
+      let text = ''
+      child.stdout!.on('data', (chunk) => {
+        text += chunk
+        // The second epoch's line is out: the first epoch's file is complete.
+        if (text.split('\n').length > 2) child.kill('SIGINT')
+      })
+    })
+    expect(run.code).toBe(130)
+    expect(run.stderr).toMatch(/interrupted after \d+ complete epochs; epoch \d+ is in .*stopped.safetensors$/m)
+    expect(run.stderr).not.toContain('error')
+    expect(existsSync(file)).toBe(true)
+    const epochs = Number(/epoch (\d+) is in/.exec(run.stderr)![1])
+    const next = await forja(...quick, '--epochs', String(epochs + 1), '--resume', file)
+    expect(next.events()[0]).toMatchObject({ event: 'epoch', epoch: epochs + 1 })
+  })
+})
