@@ -1,4 +1,6 @@
 /** forja: the public surface, nothing else. */
+import './ops/methods.js'
+
 export { type GradOptions, grad } from './autodiff/grad.js'
 export { type GradcheckOptions, gradcheck } from './autodiff/gradcheck.js'
 export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './create.js'
