@@ -1,6 +1,7 @@
 /**
  * From a lowered graph to the bytes of native/abi/program.h, with what the runtime must feed and bind.
  */
+import { debuglog } from 'node:util'
 import { dtypeCode, sizeOf } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type {
@@ -18,6 +19,9 @@ import { MAX_RANK, sizeOfShape } from '../shape.js'
 import type { LowerOptions } from './lower.js'
 import { byteSize, type Plan, plan } from './plan.js'
 import { type Schedule, schedule, storageOf } from './schedule.js'
+import { printPlan, verifyPlan } from './verify_plan.js'
+
+const debug = debuglog('forja-plan')
 
 export const PROGRAM_MAGIC = 0x4a524f46
 export const PROGRAM_VERSION = 1
@@ -44,6 +48,8 @@ interface Place {
 export function emit(graph: Graph, options: LowerOptions = {}): Program {
   const order = schedule(graph)
   const memory = plan(order)
+  if (debug.enabled) debug('%s', printPlan(order, memory))
+  verifyPlan(order, memory)
   const inputs: { source: InputSource | HostScalarSource; type: TensorType }[] = []
   const buffers: { source: VariableSource | ConstantSource; type: TensorType }[] = []
   const leafPlaces = new Map<unknown, Place>()

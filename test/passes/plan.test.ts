@@ -8,6 +8,7 @@ import { emit } from '../../lib/passes/emit.js'
 import { fuse } from '../../lib/passes/fuse.js'
 import { byteSize, plan } from '../../lib/passes/plan.js'
 import { type Schedule, type Step, schedule, storageOf } from '../../lib/passes/schedule.js'
+import { printPlan, verifyPlan } from '../../lib/passes/verify_plan.js'
 import { RandomStream } from '../../lib/random.js'
 import { Tensor } from '../../lib/tensor.js'
 
@@ -184,4 +185,24 @@ it('writes lists longer than the stack holds arguments', () => {
   let value = x
   for (let i = 0; i < 3; i++) value = node({}, [value, ...new Array<Value>(60_000).fill(x)], [1]).outputs[0]!
   expect(emit(new Graph([value])).bytes.length).toBeGreaterThan(180_000 * 4)
+})
+
+describe('the verifier', () => {
+  const x = new fj.Tensor(makeLeaf({ kind: 'input', name: 'x' }, { shape: [64], dtype: 'float32' }))
+  const order = schedule(new Graph([fj.sum(fj.relu(x)).value, fj.neg(fj.sum(x)).value]))
+
+  it('accepts what the planner makes', () => {
+    expect(() => verifyPlan(order, plan(order))).not.toThrow()
+    expect(printPlan(order, plan(order))).toContain('arena')
+  })
+
+  it('refuses values that overwrite each other', () => {
+    const good = plan(order)
+    const crowded = { ...good, offsets: new Map([...good.offsets].map(([value]) => [value, 0])) }
+    expect(() => verifyPlan(order, crowded)).toThrow(/overwritten or not there yet/)
+  })
+
+  it('refuses a place past the arena', () => {
+    expect(() => verifyPlan(order, { ...plan(order), arenaBytes: 0 })).toThrow(/past the arena/)
+  })
 })
