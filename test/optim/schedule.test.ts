@@ -12,7 +12,7 @@ function optimizer(lr: number): fj.optim.Optimizer {
 }
 
 it.each(golden)('$name', ({ kind, attrs, lrs }) => {
-  const { lr, ...options } = attrs as { lr: number }
+  const { lr, ...options } = attrs as unknown as { lr: number }
   const sgd = optimizer(lr)
   const schedule = new fj.schedule[kind](sgd, options as never)
   const used = lrs!.map(() => {
@@ -24,7 +24,7 @@ it.each(golden)('$name', ({ kind, attrs, lrs }) => {
 })
 
 it.each(golden)('$name goes on from its state', ({ kind, attrs, lrs }) => {
-  const { lr, ...options } = attrs as { lr: number }
+  const { lr, ...options } = attrs as unknown as { lr: number }
   const first = new fj.schedule[kind](optimizer(lr), options as never)
   for (let i = 0; i < 9; i++) first.step()
   const sgd = optimizer(77)
