@@ -1,6 +1,6 @@
 /**
  * What `forja train` does where the user says nothing: data, epochs and optimizer of each network. The figures reach
- * on MNIST: softmaxRegression 92 %, mlp 98 %, lenet5 98.9 %.
+ * on MNIST: softmaxRegression 92 %, mlp 97.9 %, lenet5 98.8 %.
  */
 import { ForjaError } from '../errors.js'
 import * as optim from '../optim/index.js'
@@ -24,6 +24,8 @@ export interface Recipe {
   readonly batchSize: number
   readonly optimizer: string
   readonly lr: number
+  /** What the rate is multiplied by after every epoch; not where the user chose optimizer or rate. Default 1. */
+  readonly decay?: number
 }
 
 const DIGITS: Recipe = { data: ['mnist', 'synthetic'], epochs: 3, batchSize: 64, optimizer: 'momentum', lr: 0.02 }
@@ -31,7 +33,7 @@ const DIGITS: Recipe = { data: ['mnist', 'synthetic'], epochs: 3, batchSize: 64,
 const RECIPES: Readonly<Record<string, Partial<Recipe>>> = {
   softmaxRegression: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
   mlp: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
-  lenet5: {},
+  lenet5: { lr: 0.05, decay: 0.5 },
 }
 
 export function recipeFor(model: string): Recipe {

@@ -7,6 +7,7 @@ import { ForjaError } from '../errors.js'
 import { loadCheckpoint, saveCheckpoint } from '../io/checkpoint.js'
 import * as models from '../models/index.js'
 import type { Optimizer } from '../optim/index.js'
+import { ExponentialLR } from '../optim/schedule.js'
 import { setSeed } from '../random.js'
 import { resolveDevice } from '../runtime/device.js'
 import { setThreads } from '../runtime/devices.js'
@@ -93,13 +94,16 @@ async function train(name: string, options: Options): Promise<void> {
   const optimizerName = options.optimizer ?? recipe.optimizer
   const lr = options.lr ?? (optimizerName === recipe.optimizer ? recipe.lr : undefined)
   const optimizer = makeOptimizer(optimizerName, model.parameters(), lr)
+  const decay = options.optimizer === undefined && options.lr === undefined ? (recipe.decay ?? 1) : 1
+  const schedule = decay < 1 ? new ExponentialLR(optimizer, { gamma: decay }) : undefined
   const start = options.resume ? await resume(options, { model, optimizer, device }, output) : 0
+  schedule?.loadStateDict({ steps: start, baseLr: recipe.lr })
   const epochs = options.epochs ?? recipe.epochs
   const batchSize = options.batchSize ?? recipe.batchSize
   const parameters = model.parameters().reduce((total, parameter) => total + parameter.size, 0)
   output.say(
     `${name}, ${parameters.toLocaleString('en')} parameters · ${data}, ${splits.train.length.toLocaleString('en')} samples · ` +
-      `${optimizerName}, lr ${optimizer.lr}, batches of ${batchSize} · ${device}`,
+      `${optimizerName}, lr ${optimizer.lr}${schedule ? `, times ${decay} an epoch` : ''}, batches of ${batchSize} · ${device}`,
   )
 
   let saved = start
@@ -126,6 +130,7 @@ async function train(name: string, options: Options): Promise<void> {
       epochs,
       initialEpoch: start,
       batchSize,
+      schedule,
       validation: splits.test,
       metrics: ['accuracy'],
       device,

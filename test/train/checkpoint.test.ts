@@ -1,0 +1,90 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'forja-checkpoint-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const path = join(folder, 'run.safetensors')
+
+/** A network with convolution weights (stored in another order), running statistics and dropout. */
+function network() {
+  fj.setSeed(3)
+  return new fj.nn.Sequential(
+    new fj.nn.Conv2d(1, 4, 3, { padding: 1 }),
+    new fj.nn.BatchNorm2d(4),
+    new fj.nn.ReLU(),
+    new fj.nn.Flatten(),
+    new fj.nn.Dropout(0.3),
+    new fj.nn.Linear(64, 3),
+  )
+}
+
+const labels = Int32Array.from({ length: 40 }, (_, i) => i % 3)
+const images = Float32Array.from({ length: 40 * 16 }, (_, i) => Math.sin(i * (1 + labels[Math.floor(i / 16)]!)))
+const dataset = fj.data.fromArrays({ x: images, y: labels, shape: [1, 4, 4] })
+const options = { batchSize: 9, seed: 5, verbose: 0 } as const
+
+async function everything(model: fj.nn.Module): Promise<Record<string, unknown>> {
+  const entries = Object.entries(await model.stateDict())
+  return Object.fromEntries(await Promise.all(entries.map(async ([name, tensor]) => [name, await tensor.data()])))
+}
+
+const MAKERS: [string, (p: fj.Variable[]) => fj.optim.Optimizer][] = [
+  ['SGD', (p) => new fj.optim.SGD(p, { lr: 0.05, momentum: 0.9 })],
+  ['Adam', (p) => new fj.optim.Adam(p, { lr: 0.01, amsgrad: true })],
+  ['NAdam', (p) => new fj.optim.NAdam(p)],
+]
+
+it.each(MAKERS)('a run resumed with %s equals one that never stopped, dropout included', async (_name, make) => {
+  const whole = network()
+  const history = await fj.fit(whole, dataset, { ...options, optimizer: make(whole.parameters()), epochs: 4 })
+
+  const first = network()
+  const optimizer = make(first.parameters())
+  await fj.fit(first, dataset, { ...options, optimizer, epochs: 2 })
+  await fj.saveCheckpoint(path, { model: first, optimizer, epoch: 2, metadata: { note: 'half' } })
+
+  fj.setSeed(99) // another process
+  const second = network()
+  fj.setSeed(98)
+  const next = make(second.parameters())
+  const { epoch, metadata } = await fj.loadCheckpoint(path, { model: second, optimizer: next })
+  expect(epoch).toBe(2)
+  expect(metadata).toMatchObject({ note: 'half', format: 'pt' })
+  const rest = await fj.fit(second, dataset, { ...options, optimizer: next, epochs: 4, initialEpoch: epoch })
+  expect(rest.loss).toEqual(history.loss.slice(2))
+  expect(await everything(second)).toEqual(await everything(whole))
+})
+
+it('the same seed gives the same weights, dropout included; every epoch drops others', async () => {
+  const run = async (seed: number) => {
+    const model = network()
+    const optimizer = new fj.optim.SGD(model.parameters(), { lr: 0 })
+    const history = await fj.fit(model, dataset, { ...options, optimizer, epochs: 2, seed, shuffle: false })
+    return history.loss
+  }
+  const first = await run(1)
+  expect(await run(1)).toEqual(first)
+  expect(await run(2)).not.toEqual(first)
+  expect(first[0]).not.toBe(first[1]) // nothing is learned: only dropout differs
+})
+
+it('load() reads the network of a checkpoint; other files are no checkpoints', async () => {
+  const model = network()
+  const optimizer = new fj.optim.Adam(model.parameters())
+  await fj.saveCheckpoint(path, { model, optimizer, epoch: 1 })
+  const other = network()
+  expect(await fj.load(other, path)).toEqual({ missing: [], unexpected: [] })
+  const sgd = new fj.optim.SGD(other.parameters())
+  await expect(fj.loadCheckpoint(path, { model: other, optimizer: sgd })).rejects.toThrow(/written with Adam, not SGD/)
+  await fj.save(model, path)
+  await expect(fj.loadCheckpoint(path, { model: other, optimizer })).rejects.toThrow(
+    expect.objectContaining({ code: 'ERR_FORMAT', message: expect.stringMatching(/no state of a training run/) }),
+  )
+  writeFileSync(path, readFileSync(path).subarray(0, 100))
+  await expect(fj.loadCheckpoint(path, { model: other, optimizer })).rejects.toThrow(
+    expect.objectContaining({ code: 'ERR_FORMAT' }),
+  )
+})
