@@ -58,7 +58,7 @@ export async function race(contenders: readonly Contender[], seconds: number, tu
     return {
       name: contender.name,
       p50Ms: median(medians) * 1000,
-      minMs: Math.min(...samples[i]!.flat()) * 1000,
+      minMs: samples[i]!.flat().reduce((least, s) => Math.min(least, s), Number.POSITIVE_INFINITY) * 1000,
       calls: samples[i]!.flat().length,
       turns: medians,
     }
