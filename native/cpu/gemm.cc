@@ -34,6 +34,10 @@ struct Plan {
 
 FJ_INLINE int64_t round_up(int64_t n, int64_t grain) { return ceil_div(n, grain) * grain; }
 
+// Where the panel of B's column j begins. A line apart from a multiple of 4 KB: packing writes one row of every panel
+// at a time, and nine panels in one set of an 8-way L1 cache would evict each other at each row.
+FJ_INLINE int64_t panel_at(int64_t j, int64_t kc) { return j * kc + j / kTileCols * kLineFloats; }
+
 // Which grid of threads has the least work in its largest rectangle. Work is counted in multiply-adds of a
 // full vector: a rectangle's own, and what reading or packing its share of B and A is worth.
 void choose_grid(const GemmArgs& g, int threads, Plan& plan) {
@@ -82,7 +86,7 @@ Plan make_plan(const GemmArgs& g, int threads) {
   plan.pack_b = g.trans_b || plan.height > kTileRows;
   plan.pack_b_first = g.trans_b || (plan.pack_b && plan.height > kPackingTiles * kTileRows);
   plan.pack_a = pays_to_pack_a(g, plan.height, plan.width);
-  if (plan.pack_b) plan.b_floats = round_up(plan.kc * plan.nc, kLineFloats);
+  if (plan.pack_b) plan.b_floats = round_up(panel_at(plan.nc, plan.kc), kLineFloats);
   if (plan.pack_a) plan.a_floats = round_up(plan.kc * plan.height + kWidth, kLineFloats);  // room to spill
   return plan;
 }
@@ -104,7 +108,7 @@ FJ_INLINE void pack_b_block(const GemmArgs& g, int64_t k0, int64_t kc, int64_t j
   if (g.trans_b) {
     for (int64_t j = 0; j < columns; j += kTileCols) {
       const int64_t nr = smaller(kTileCols, columns - j);
-      pack_transposed(nr, kc, g.b + (j0 + j) * g.ldb + k0, g.ldb, packed + j * kc, round_up(nr, kWidth));
+      pack_transposed(nr, kc, g.b + (j0 + j) * g.ldb + k0, g.ldb, packed + panel_at(j, kc), round_up(nr, kWidth));
     }
     return;
   }
@@ -112,7 +116,7 @@ FJ_INLINE void pack_b_block(const GemmArgs& g, int64_t k0, int64_t kc, int64_t j
     const float* row = g.b + (k0 + k) * g.ldb + j0;
     for (int64_t j = 0; j < columns; j += kTileCols) {
       const int64_t nr = smaller(kTileCols, columns - j);
-      pack_rows(1, nr, row + j, 0, packed + j * kc + k * round_up(nr, kWidth), 0);
+      pack_rows(1, nr, row + j, 0, packed + panel_at(j, kc) + k * round_up(nr, kWidth), 0);
     }
   }
 }
@@ -146,7 +150,7 @@ void multiply(const GemmArgs& g, const Plan& plan, float* scratch) {
           const int nv = (nr + kWidth - 1) / kWidth;
           const int64_t offset = i * g.ldc + j0 + j;
           t.tail = nr - (nv - 1) * kWidth;
-          t.b_packed = b_packed + j * t.kc;
+          t.b_packed = b_packed + panel_at(j, t.kc);
           t.b = b_source == BSource::kPacked ? t.b_packed : g.b + k0 * g.ldb + j0 + j;
           t.c = g.c + offset;
           t.epilogue = last_block ? g.epilogue.at(offset, j0 + j) : Epilogue{};
