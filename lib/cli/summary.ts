@@ -1,6 +1,7 @@
 /** `forja summary <model>`: layers, output shapes, parameters, multiply-accumulates. */
 import { type Command, InvalidArgumentError } from 'commander'
 import * as models from '../models/index.js'
+import { modelArgument } from './arguments.js'
 import { examples, Output } from './output.js'
 
 interface Options {
@@ -12,13 +13,7 @@ export function addSummary(program: Command): void {
   program
     .command('summary')
     .description('layers, output shapes, parameters and multiply-accumulates of a network')
-    .argument(
-      '<model>',
-      `one of ${models
-        .list()
-        .map((model) => model.name)
-        .join(', ')}`,
-    )
+    .addArgument(modelArgument())
     .option('--input <shape>', "a sample's shape, such as 3,224,224", parseShape)
     .option('--json', 'one JSON object a line on stdout')
     .addHelpText('after', examples('forja summary lenet5', 'forja summary resnet50 --input 3,256,256'))

@@ -13,6 +13,7 @@ import { resolveDevice } from '../runtime/device.js'
 import { setThreads } from '../runtime/devices.js'
 import { formatShape, sameShape } from '../shape.js'
 import { type EpochLogs, evaluateModel, fit } from '../train/index.js'
+import { modelArgument } from './arguments.js'
 import { DATASETS } from './datasets.js'
 import { examples, Interrupted, Output } from './output.js'
 import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
@@ -37,13 +38,7 @@ export function addTrain(program: Command): void {
   program
     .command('train')
     .description('train a network and measure it on test data')
-    .argument(
-      '<model>',
-      `one of ${models
-        .list()
-        .map((model) => model.name)
-        .join(', ')}`,
-    )
+    .addArgument(modelArgument())
     .addOption(
       new Option('--data <name>', 'data set; by default MNIST, or drawn digits where it cannot be had').choices(
         Object.keys(DATASETS),
@@ -78,19 +73,18 @@ export function addTrain(program: Command): void {
 
 async function train(name: string, options: Options): Promise<void> {
   const output = new Output(options.json === true)
-  const info = models.list().find((model) => model.name === name)
-  if (!info) models.create(name) // says which there are
+  const info = models.list().find((model) => model.name === name)!
   const { id: device } = resolveDevice(options.device)
   if (options.threads !== undefined) await setThreads(options.threads)
   if (options.save !== undefined) await checkWritable(options.save)
   const interrupt = interruptible()
   const recipe = recipeFor(name)
   const { data, splits } = await loadData(recipe, options, output, interrupt.signal)
-  checkSample(name, info!.input, data, splits)
+  checkSample(name, info.input, data, splits)
 
   setSeed(options.seed)
-  const classes = splits.train.classes ?? info!.classes
-  const model = models.create(name, classes === info!.classes ? {} : { classes })
+  const classes = splits.train.classes ?? info.classes
+  const model = models.create(name, classes === info.classes ? {} : { classes })
   const optimizerName = options.optimizer ?? recipe.optimizer
   const lr = options.lr ?? (optimizerName === recipe.optimizer ? recipe.lr : undefined)
   const optimizer = makeOptimizer(optimizerName, model.parameters(), lr)

@@ -206,8 +206,8 @@ describe('train', () => {
       /^error: fit: the loss is .* in epoch 1, step \d+ of \d+\nhint: lower the learning rate/m,
     )
     const model = await forja('train', 'nosuch')
-    expect(model.code).toBe(1)
-    expect(model.stderr).toMatch(/unknown model 'nosuch'; expected one of softmaxRegression/)
+    expect(model.code).toBe(2)
+    expect(model.stderr).toMatch(/'nosuch' is invalid .* expected one of softmaxRegression/)
     const wrong = await forja('train', 'resnet18Cifar', '--data', 'synthetic')
     expect(wrong.code).toBe(1)
     expect(wrong.stderr).toMatch(/takes samples \(3, 32, 32\), those of synthetic are \(1, 28, 28\)/)

@@ -1,0 +1,12 @@
+/** Arguments that several verbs take. */
+import { Argument, InvalidArgumentError } from 'commander'
+import * as models from '../models/index.js'
+
+/** `<model>`, the name of a network; another name is a usage error. */
+export function modelArgument(): Argument {
+  const names = models.list().map((model) => model.name)
+  return new Argument('<model>', `one of ${names.join(', ')}`).argParser((name) => {
+    if (!names.includes(name)) throw new InvalidArgumentError(`expected one of ${names.join(', ')}`)
+    return name
+  })
+}
