@@ -20,6 +20,7 @@ export function generateHeader(): string {
   const microOps = ops.filter((op) => op.traits.elementwise && op !== (broadcastToOp as AnyOp))
   return [
     '/* Generated from lib/ops by `npm run gen`: do not edit. */',
+    '/* clang-format off */',
     '#ifndef FORJA_ABI_OPS_GEN_H',
     '#define FORJA_ABI_OPS_GEN_H',
     '',

@@ -1,7 +1,8 @@
 /* The contract between the core and a backend (CPU, CUDA): plain C, POD only. A backend exports one
  * function that takes the host's ABI version and returns its table, or NULL if the versions differ.
  * No call aborts, exits, prints or throws; each that can fail fills an fj_error and returns its code.
- * All calls on one device come from one thread, its executor's (native/core/executor.h). */
+ * Buffers are created and freed, and programs freed and described, on the environment's thread; everything else of a
+ * device comes from one thread, its executor's (native/core/executor.h). */
 #ifndef FORJA_ABI_BACKEND_H
 #define FORJA_ABI_BACKEND_H
 

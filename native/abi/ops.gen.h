@@ -1,4 +1,5 @@
 /* Generated from lib/ops by `npm run gen`: do not edit. */
+/* clang-format off */
 #ifndef FORJA_ABI_OPS_GEN_H
 #define FORJA_ABI_OPS_GEN_H
 
