@@ -13,6 +13,9 @@ import type { CompileOptions, Device, DeviceBuffer, Executable, ProfileRow } fro
 import { explainProgram } from './explain.js'
 import type { VariableState } from './state.js'
 
+/** Bytes that are copied in one turn of the event loop: about a millisecond. */
+const FILL_BYTES = 4 << 20
+
 export class NativeCpuDevice implements Device {
   readonly id = 'cpu'
   readonly kind = 'cpu'
@@ -44,7 +47,7 @@ export class NativeCpuDevice implements Device {
       } else {
         const buffer = this.createBuffer(type)
         constants.push(buffer)
-        await buffer.write(source.data)
+        await buffer.fill(source.data)
         buffers.push(buffer.native)
       }
     }
@@ -79,6 +82,16 @@ class NativeDeviceBuffer implements DeviceBuffer {
 
   async write(data: TypedArray): Promise<void> {
     await this.native.write(0, data)
+  }
+
+  /**
+   * As write, of a buffer that no program reads yet: piece by piece, so that the event loop turns between the copies of
+   * a large data set.
+   */
+  async fill(data: TypedArray): Promise<void> {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    for (let at = 0; at < bytes.length; at += FILL_BYTES)
+      await this.native.write(at, bytes.subarray(at, at + FILL_BYTES))
   }
 
   async read(): Promise<TypedArray> {
