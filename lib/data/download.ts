@@ -63,7 +63,7 @@ export async function download(request: DownloadRequest, options: DownloadOption
   }
   throw new ForjaError(
     corrupted ? 'ERR_CHECKSUM' : 'ERR_OFFLINE',
-    `${request.to} could not be fetched. Tried:\n${failures.map((line) => `  ${line}`).join('\n')}`,
+    `${request.to} could not be fetched\nTried\n${failures.map((line) => `  ${line}`).join('\n')}`,
   )
 }
 
