@@ -83,15 +83,15 @@ export interface Op<L extends AttrLayout> extends OpSpec<L> {
 // biome-ignore lint/suspicious/noExplicitAny: the registry holds operations of every attribute layout
 export type AnyOp = Op<any>
 
-const byName = new Map<string, AnyOp>()
+const names = new Set<string>()
 const byCode = new Map<number, AnyOp>()
 
 export function defineOp<const L extends AttrLayout>(spec: OpSpec<L>): Op<L> {
-  if (byName.has(spec.name) || byCode.has(spec.code)) {
+  if (names.has(spec.name) || byCode.has(spec.code)) {
     throw new ForjaError('ERR_INTERNAL', `operation ${spec.name} (code ${spec.code}) is defined twice`)
   }
   const op: Op<L> = { ...spec, traits: spec.traits ?? {} }
-  byName.set(op.name, op)
+  names.add(op.name)
   byCode.set(op.code, op)
   return op
 }
@@ -99,10 +99,6 @@ export function defineOp<const L extends AttrLayout>(spec: OpSpec<L>): Op<L> {
 /** All operations, by code. */
 export function allOps(): AnyOp[] {
   return [...byCode.values()].sort((a, b) => a.code - b.code)
-}
-
-export function opNamed(name: string): AnyOp | undefined {
-  return byName.get(name)
 }
 
 /** The layer whose forward() is running, for names and messages: `features.conv1`. */
