@@ -134,6 +134,7 @@ export { logSoftmax, logSumExp, type SoftmaxOptions, softmax } from './ops/softm
 export * as optim from './optim/index.js'
 export { clipGradNorm, l1Penalty, l2Penalty } from './optim/penalty.js'
 export * as schedule from './optim/schedule.js'
+export * as plot from './plot/index.js'
 export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'

@@ -1,0 +1,28 @@
+/**
+ * Charts as SVG: Vega-Lite specifications, rendered in Node without a browser. The libraries are loaded when the first
+ * chart is drawn.
+ */
+import type { TopLevelSpec } from 'vega-lite'
+import { writeFileAtomic } from '../io/atomic.js'
+
+/** A Vega-Lite specification that can be drawn. */
+export class Chart {
+  constructor(readonly spec: TopLevelSpec) {}
+
+  /** The chart as one SVG element. */
+  async svg(): Promise<string> {
+    const [vega, vegaLite] = await Promise.all([import('vega'), import('vega-lite')])
+    const { spec } = vegaLite.compile(this.spec)
+    const view = new vega.View(vega.parse(spec), { renderer: 'none' })
+    try {
+      return await view.toSVG()
+    } finally {
+      view.finalize()
+    }
+  }
+
+  /** Writes the SVG, whole or not at all. */
+  async save(path: string): Promise<void> {
+    await writeFileAtomic(path, Buffer.from(await this.svg()))
+  }
+}

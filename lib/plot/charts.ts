@@ -1,0 +1,196 @@
+/**
+ * The charts that lessons and histories need. Anything else: `new Chart(spec)` with a Vega-Lite specification.
+ */
+import type { TopLevelSpec } from 'vega-lite'
+import { ForjaError } from '../errors.js'
+import { Chart } from './chart.js'
+
+/** y over 1, 2, 3 …, or (x, y) pairs. */
+export type Series = readonly number[] | readonly (readonly [x: number, y: number])[]
+
+export interface AxisTitles {
+  title?: string
+  /** What the axes show. */
+  x?: string
+  y?: string
+  /** Of the drawing area, in pixels. Default 480 by 300. */
+  width?: number
+  height?: number
+}
+
+export interface LinesOptions extends AxisTitles {
+  /** By name, in the order of the legend. */
+  series: Readonly<Record<string, Series>>
+  /** Default 'linear'. */
+  yScale?: 'linear' | 'log'
+}
+
+export interface PointsOptions extends AxisTitles {
+  /** (x, y) pairs by class. */
+  series: Readonly<Record<string, readonly (readonly [x: number, y: number])[]>>
+  /** Curves drawn over the points, such as a decision boundary. */
+  lines?: Readonly<Record<string, readonly (readonly [x: number, y: number])[]>>
+}
+
+export interface BarsOptions extends AxisTitles {
+  /** By label, in the order they are drawn. */
+  values: Readonly<Record<string, number>>
+}
+
+export interface HeatmapOptions extends AxisTitles {
+  /** Rows from the top, such as `await tensor.array()`. */
+  values: readonly (readonly number[])[]
+  /** Names of rows and columns. Default: their indices. */
+  rows?: readonly string[]
+  columns?: readonly string[]
+  /** Default 'viridis'; 'greys' for images. */
+  scheme?: string
+}
+
+export interface ImagesOptions {
+  title?: string
+  /** Each (H, W), rows from the top; drawn side by side. */
+  images: readonly (readonly (readonly number[])[])[]
+  /** Under each image. */
+  labels?: readonly string[]
+  /** Images in a row. Default 10. */
+  columns?: number
+  /** Pixels on the screen for one of the image. Default 3. */
+  scale?: number
+}
+
+const SCHEMA = 'https://vega.github.io/schema/vega-lite/v6.json'
+const FRAME = { $schema: SCHEMA, background: 'white', padding: 12 } as const
+
+interface Row {
+  x: number
+  y: number
+  series: string
+}
+
+/** Lines over a shared x axis, one a series. */
+export function lines(options: LinesOptions): Chart {
+  const { series, yScale = 'linear' } = options
+  const encoding = {
+    ...axes(options),
+    y: { field: 'y', type: 'quantitative', title: options.y ?? null, scale: { type: yScale, zero: false } },
+    ...colour(series),
+  }
+  return chart(options, { data: { values: rowsOf(series, 'lines') }, mark: { type: 'line', point: true }, encoding })
+}
+
+/** A scatter of points, one colour a class, with curves over it. */
+export function points(options: PointsOptions): Chart {
+  const { series, lines: curves = {} } = options
+  const encoding = axes(options)
+  return chart(options, {
+    layer: [
+      {
+        data: { values: rowsOf(series, 'points') },
+        mark: { type: 'point', filled: true, opacity: 0.7 },
+        encoding: { ...encoding, ...colour(series) },
+      },
+      ...Object.entries(curves).map(([name, line]) => ({
+        data: { values: rowsOf({ [name]: line }, 'points') },
+        mark: { type: 'line', color: 'black' },
+        encoding: { ...encoding, order: { field: 'index', type: 'quantitative' } },
+      })),
+    ],
+  })
+}
+
+/** One bar a label. */
+export function bars(options: BarsOptions): Chart {
+  const values = Object.entries(options.values).map(([label, value]) => ({ label, value: checked(value, 'bars') }))
+  return chart(options, {
+    data: { values },
+    mark: 'bar',
+    encoding: {
+      x: { field: 'label', type: 'nominal', sort: null, title: options.x ?? null, axis: { labelAngle: 0 } },
+      y: { field: 'value', type: 'quantitative', title: options.y ?? null },
+    },
+  })
+}
+
+/** A matrix, one coloured cell an element: a confusion matrix, weights, a decision surface. */
+export function heatmap(options: HeatmapOptions): Chart {
+  const { values, rows, columns, scheme = 'viridis' } = options
+  const cells = values.flatMap((line, i) =>
+    line.map((value, j) => ({ row: rows?.[i] ?? i, column: columns?.[j] ?? j, value: checked(value, 'heatmap') })),
+  )
+  const side = { sort: null, type: 'ordinal' } as const
+  return chart(options, {
+    data: { values: cells },
+    mark: 'rect',
+    encoding: {
+      x: { field: 'column', title: options.x ?? null, axis: { labelAngle: 0, labelOverlap: true }, ...side },
+      y: { field: 'row', title: options.y ?? null, axis: { labelOverlap: true }, ...side },
+      color: { field: 'value', type: 'quantitative', scale: { scheme }, title: null },
+    },
+  })
+}
+
+/** Grey images side by side, each from its own darkest to its own brightest value. */
+export function images(options: ImagesOptions): Chart {
+  const { images: list, labels = [], columns = 10, scale = 3, title } = options
+  const spec = list.map((image, i) => {
+    const values = image.flatMap((line, y) => line.map((value, x) => ({ x, y, value: checked(value, 'images') })))
+    const side = { type: 'ordinal', axis: null } as const
+    return {
+      data: { values },
+      title: labels[i] ?? '',
+      width: (image[0]?.length ?? 0) * scale,
+      height: image.length * scale,
+      mark: 'rect',
+      encoding: {
+        x: { field: 'x', ...side },
+        y: { field: 'y', ...side },
+        color: { field: 'value', type: 'quantitative', scale: { scheme: 'greys', reverse: true }, legend: null },
+      },
+    }
+  })
+  return new Chart({
+    ...FRAME,
+    ...(title === undefined ? {} : { title }),
+    columns,
+    concat: spec,
+    spacing: 6,
+    resolve: { scale: { color: 'independent' } },
+    config: { view: { stroke: null } },
+  } as unknown as TopLevelSpec)
+}
+
+function chart({ title, width = 480, height = 300 }: AxisTitles, body: object): Chart {
+  return new Chart({ ...FRAME, ...(title === undefined ? {} : { title }), width, height, ...body } as TopLevelSpec)
+}
+
+function axes({ x, y }: AxisTitles) {
+  const scale = { zero: false }
+  return {
+    x: { field: 'x', type: 'quantitative', title: x ?? null, scale },
+    y: { field: 'y', type: 'quantitative', title: y ?? null, scale },
+  }
+}
+
+/** A legend where there is something to tell apart. */
+function colour(series: object) {
+  const names = Object.keys(series)
+  return names.length < 2 ? {} : { color: { field: 'series', type: 'nominal', sort: names, title: null } }
+}
+
+function rowsOf(series: Readonly<Record<string, Series>>, who: string): (Row & { index: number })[] {
+  return Object.entries(series).flatMap(([name, values]) =>
+    values.map((value, index) => {
+      const [x, y] = typeof value === 'number' ? [index + 1, value] : value
+      return { x: checked(x, who), y: checked(y, who), series: name, index }
+    }),
+  )
+}
+
+/** Vega draws nothing for NaN and says nothing. */
+function checked(value: number, who: string): number {
+  if (!Number.isFinite(value)) {
+    throw new ForjaError('ERR_ARGUMENT', `plot.${who}: ${value} cannot be drawn; finite numbers were expected`)
+  }
+  return value
+}

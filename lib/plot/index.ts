@@ -1,0 +1,16 @@
+/** `fj.plot`: charts as SVG files. */
+export { Chart } from './chart.js'
+export {
+  type AxisTitles,
+  type BarsOptions,
+  bars,
+  type HeatmapOptions,
+  heatmap,
+  type ImagesOptions,
+  images,
+  type LinesOptions,
+  lines,
+  type PointsOptions,
+  points,
+  type Series,
+} from './charts.js'

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest'
+import { bars, heatmap, images, lines, points } from '../../lib/plot/index.js'
+
+const marks = (svg: string, role: string) => svg.match(new RegExp(`class="mark-${role}`, 'g'))?.length ?? 0
+
+describe('charts', () => {
+  it('draws one line a series, with titles and a legend', async () => {
+    const chart = lines({ title: 'Loss', x: 'epoch', y: 'loss', series: { training: [3, 2, 1], test: [3, 2.5, 2] } })
+    const svg = await chart.svg()
+    expect(svg).toMatch(/^<svg /)
+    for (const text of ['Loss', 'epoch', 'loss', 'training', 'test']) expect(svg).toContain(`>${text}</text>`)
+    expect(marks(svg, 'line')).toBe(2)
+    expect(svg.match(/aria-roledescription="point"/g)).toHaveLength(6)
+  })
+
+  it('draws points of two classes and a boundary', async () => {
+    const svg = await points({
+      series: { a: [[0, 0]], b: [[1, 1]] },
+      lines: {
+        boundary: [
+          [0, 1],
+          [1, 0],
+        ],
+      },
+    }).svg()
+    expect(svg.match(/aria-roledescription="point"/g)).toHaveLength(2)
+    expect(marks(svg, 'line')).toBe(1)
+  })
+
+  it('draws bars, cells and pixels, one each', async () => {
+    expect((await bars({ values: { cpu: 1, gpu: 3 } }).svg()).match(/aria-roledescription="bar"/g)).toHaveLength(2)
+    const cells = /aria-roledescription="rect mark"/g
+    expect((await heatmap({ values: [[1, 2, 3]] }).svg()).match(cells)).toHaveLength(3)
+    const pixels = [
+      [0, 1],
+      [1, 0],
+    ]
+    expect((await images({ images: [pixels, pixels], labels: ['x', 'y'] }).svg()).match(cells)).toHaveLength(8)
+  })
+
+  it('refuses what cannot be drawn', () => {
+    expect(() => lines({ series: { loss: [1, Number.NaN] } })).toThrow('plot.lines: NaN cannot be drawn')
+  })
+})
