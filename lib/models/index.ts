@@ -5,6 +5,7 @@ import { ForjaError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor.js'
 import { type AlexNetOptions, alexnet } from './alexnet.js'
+import { type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 import { type GoogLeNetOptions, googlenet } from './googlenet.js'
 import { type LeNet5Options, lenet5 } from './lenet5.js'
 import { type MLPOptions, mlp, softmaxRegression } from './mlp.js'
@@ -12,6 +13,7 @@ import { type ResNetOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet
 import { type VGGOptions, vgg11, vgg13, vgg16, vgg19 } from './vgg.js'
 
 export { type AlexNet, type AlexNetOptions, alexnet } from './alexnet.js'
+export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 export { type GoogLeNet, type GoogLeNetOptions, googlenet } from './googlenet.js'
 export { type LeNet5, type LeNet5Options, lenet5 } from './lenet5.js'
 export {
@@ -45,7 +47,13 @@ export interface ModelInfo {
 }
 
 /** Options of every network of this package; each takes those it knows. */
-export type ModelOptions = MLPOptions & LeNet5Options & ResNetOptions & AlexNetOptions & VGGOptions & GoogLeNetOptions
+export type ModelOptions = MLPOptions &
+  LeNet5Options &
+  ConvNetJSCifarOptions &
+  ResNetOptions &
+  AlexNetOptions &
+  VGGOptions &
+  GoogLeNetOptions
 
 /** A network that takes and gives one tensor. */
 export type Network = Module<[x: Tensor]>
@@ -82,6 +90,13 @@ const MODELS: Readonly<Record<string, Entry>> = {
     create: lenet5,
     description: 'LeNet-5 with ReLU and max pooling',
     input: MNIST,
+    classes: 10,
+    options: ['classes'],
+  },
+  convnetjsCifar: {
+    create: convnetjsCifar,
+    description: 'three convolutions 5×5, as ConvNetJS learns CIFAR-10',
+    input: CIFAR,
     classes: 10,
     options: ['classes'],
   },

@@ -11,6 +11,7 @@ describe.each([
   { name: 'mlp', options: { hidden: [512, 512] }, parameters: 669_706, macs: 668_672 },
   { name: 'mlp', options: { hidden: [800] }, parameters: 636_010, macs: 635_200 },
   { name: 'lenet5', options: {}, parameters: 61_706, macs: 416_520 },
+  { name: 'convnetjsCifar', options: {}, parameters: 22_466, macs: 3_920_000 },
   { name: 'resnet18Cifar', options: {}, parameters: 11_173_962, macs: 555_422_720 },
   { name: 'alexnet', options: {}, parameters: 61_100_840, macs: 714_188_480 },
   { name: 'vgg11', options: {}, parameters: 132_863_336, macs: 7_609_090_048 },
