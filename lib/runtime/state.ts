@@ -51,7 +51,7 @@ export class VariableState implements VariableSource {
   async #place(device: Device): Promise<DeviceBuffer> {
     const data = await this.read()
     const buffer = device.createBuffer(this.type)
-    await buffer.write(data)
+    await buffer.fill(data)
     this.#check()
     this.#buffer?.dispose()
     this.#buffer = buffer

@@ -114,6 +114,14 @@ const ENTRIES = [
     const [x, gamma, beta] = [float(2, 4, 3, 3), float(4), float(4)]
     return withGrad(fj.groupNorm(x, { groups: 2, gamma, beta }), [x, gamma, beta])
   }),
+  plain('batchNorm', () => {
+    const [x, gamma, beta] = [float(2, 3, 7, 6), float(3), float(3)]
+    return withGrad(fj.relu(fj.batchNorm(x, { gamma, beta, training: true })), [x, gamma, beta])
+  }),
+  plain('batchNorm', () => {
+    const options = { gamma: float(3), beta: float(3), runningMean: float(3), runningVar: float(3), training: false }
+    return [fj.batchNorm(float(2, 3, 7, 6), options)]
+  }),
   plain('crossEntropy', () => {
     const x = float(5, 10)
     return withGrad(fj.crossEntropy(x, int(5)), [x])
@@ -134,7 +142,7 @@ function unaryImage(name, ...args) {
 }
 
 /** Programs as bytes, the sizes of the buffers they bind, the operations they hold, and what was left out. */
-export function allPrograms() {
+export async function allPrograms() {
   const programs = []
   const absent = []
   for (const { needs, build } of ENTRIES) {
@@ -145,7 +153,7 @@ export function allPrograms() {
     }
     const built = build()
     const { outputs, assignments = [] } = Array.isArray(built) ? { outputs: built } : built
-    const program = lower(
+    const program = await lower(
       new Graph(
         outputs.map((t) => t.value),
         assignments,
