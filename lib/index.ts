@@ -139,7 +139,19 @@ export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
-
+export {
+  assign,
+  type FeedValue,
+  type Fetched,
+  type Fetches,
+  globalVariablesInitializer,
+  Operation,
+  type PlaceholderOptions,
+  placeholder,
+  type RunOptions,
+  Session,
+  type SessionOptions,
+} from './runtime/session.js'
 export { Tensor } from './tensor.js'
 export {
   type BatchLogs,

@@ -34,6 +34,7 @@ const RECIPES: Readonly<Record<string, Partial<Recipe>>> = {
   softmaxRegression: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
   mlp: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
   lenet5: { lr: 0.05, decay: 0.5 },
+  lenet1998: { lr: 0.002 },
 }
 
 export function recipeFor(model: string): Recipe {

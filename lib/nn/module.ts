@@ -45,6 +45,14 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
 
   abstract forward(...inputs: Inputs): Output
 
+  /**
+   * Ways to run a network besides `forward`, such as an encoder alone, wrap their body in this, so that messages name
+   * the layers in it from here on.
+   */
+  protected within<T>(body: () => T): T {
+    return call(this, body)
+  }
+
   /** @internal Named values that may be or hold layers and variables; containers override it. */
   members(): [string, unknown][] {
     return Object.entries(this)

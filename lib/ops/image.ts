@@ -19,7 +19,7 @@ export function imageError(name: string, code: ForjaErrorCode, message: string, 
 
 /** [rows, columns], each an integer of at least `least`. */
 export function pairOf(name: string, what: string, value: Pair, least: number): [number, number] {
-  const list = typeof value === 'number' ? [value, value] : [...value]
+  const list = Array.isArray(value) ? [...value] : [value as number, value as number]
   if (list.length !== 2 || !list.every((v) => Number.isInteger(v) && v >= least && v < 2 ** 31)) {
     imageError(
       name,
