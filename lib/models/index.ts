@@ -78,6 +78,8 @@ export interface ModelInfo {
   readonly input: readonly number[]
   /** Outputs, with default options. */
   readonly classes: number
+  /** What `create` takes. */
+  readonly options: readonly string[]
 }
 
 /** Options of every network of this package; each takes those it knows. */
@@ -98,7 +100,6 @@ export type Network = Module<[x: Tensor]>
 
 interface Entry extends Omit<ModelInfo, 'name'> {
   readonly create: (options: ModelOptions) => Network
-  readonly options: readonly string[]
 }
 
 const MNIST = [1, 28, 28]
@@ -185,11 +186,12 @@ const MODELS: Readonly<Record<string, Entry>> = {
 
 /** The networks of this package. */
 export function list(): ModelInfo[] {
-  return Object.entries(MODELS).map(([name, { description, input, classes }]) => ({
+  return Object.entries(MODELS).map(([name, { description, input, classes, options }]) => ({
     name,
     description,
     input: [...input],
     classes,
+    options: [...options],
   }))
 }
 
