@@ -13,7 +13,17 @@ export * as models from './models/index.js'
 export * as nn from './nn/index.js'
 export { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './ops/activation.js'
 export type { TensorLike } from './ops/apply.js'
-export { type ArgOptions, argMax, argMin, type CumSumOptions, cumSum, type TopKOptions, topK } from './ops/axis.js'
+export {
+  type ArgOptions,
+  argMax,
+  argMin,
+  type CumSumOptions,
+  cumSum,
+  type SortOptions,
+  sort,
+  type TopKOptions,
+  topK,
+} from './ops/axis.js'
 export { cast } from './ops/cast.js'
 export {
   equal,
@@ -39,6 +49,16 @@ export {
   type Im2colOptions,
   im2col,
 } from './ops/conv_api.js'
+export {
+  boxIou,
+  type NmsOptions,
+  nms,
+  nmsPadded,
+  type RoiAlignOptions,
+  type RoiPoolOptions,
+  roiAlign,
+  roiPool,
+} from './ops/detection.js'
 export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
 export {
   embedding,
@@ -49,6 +69,7 @@ export {
   scatterAdd,
   takeAlongAxis,
 } from './ops/indexing.js'
+export { type InterpolateOptions, interpolate } from './ops/interpolate.js'
 export {
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
@@ -119,6 +140,7 @@ export {
 } from './ops/reduce.js'
 export { broadcastTo, type FlattenOptions, flatten, reshape, squeeze, transpose, unsqueeze } from './ops/shape.js'
 export {
+  type BorderMode,
   concat,
   flip,
   type PadOptions,
