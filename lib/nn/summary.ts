@@ -177,7 +177,7 @@ function buildRows(root: AnyModule, calls: readonly Call[], batch: number): Row[
   return rows
 }
 
-const PRODUCTS = new Set(['matmul', 'conv2d', 'conv2dGradInput'])
+const PRODUCTS = new Set(['matmul', 'conv2d', 'conv2dGradInput', 'recurrent'])
 
 /** Multiply-accumulates of the layers that `outputs` need, by the path of the layer. */
 function macsByPath(outputs: readonly Value[]): Map<string, number> {

@@ -100,9 +100,11 @@ enum fj_opcode {
   FJ_OP_RANDOM = 216,
   FJ_OP_SGD_UPDATE = 224,
   FJ_OP_ADAM_UPDATE = 225,
+  FJ_OP_RECURRENT = 244,
+  FJ_OP_RECURRENT_GRAD = 245,
 };
 
-#define FJ_OP_LIMIT 226
+#define FJ_OP_LIMIT 246
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -283,6 +285,10 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "sgdUpdate";
     case FJ_OP_ADAM_UPDATE:
       return "adamUpdate";
+    case FJ_OP_RECURRENT:
+      return "recurrent";
+    case FJ_OP_RECURRENT_GRAD:
+      return "recurrentGrad";
     default:
       return 0;
   }
@@ -325,6 +331,12 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 #define FJ_RANDOM_NORMAL 1
 #define FJ_RANDOM_INTEGER 2
 #define FJ_RANDOM_MASK 3
+
+/* Values of the attribute `cell` of recurrent. */
+#define FJ_CELL_TANH 0
+#define FJ_CELL_RELU 1
+#define FJ_CELL_LSTM 2
+#define FJ_CELL_GRU 3
 
 /* Limits of a fused micro-program. */
 #define FJ_FUSED_MAX_REGISTERS 24
@@ -648,5 +660,19 @@ struct fj_adam_update_attrs {
   int32_t decoupled;
 };
 FJ_ATTRS_SIZE(fj_adam_update_attrs, 20);
+
+struct fj_recurrent_attrs {
+  int32_t cell;
+  int32_t reverse;
+};
+FJ_ATTRS_SIZE(fj_recurrent_attrs, 8);
+
+struct fj_recurrent_grad_attrs {
+  int32_t cell;
+  int32_t reverse;
+  int32_t given;
+  int32_t dx;
+};
+FJ_ATTRS_SIZE(fj_recurrent_grad_attrs, 16);
 
 #endif
