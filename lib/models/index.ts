@@ -1,6 +1,7 @@
 /**
  * `fj.models`: networks by name. To add one: its file, an entry in MODELS, its counts in test/models.
  */
+import type { DType } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor.js'
@@ -8,6 +9,14 @@ import { type AlexNetOptions, alexnet } from './alexnet.js'
 import { type GoogLeNetOptions, googlenet } from './googlenet.js'
 import { type LeNet5Options, lenet5 } from './lenet5.js'
 import { type MLPOptions, mlp, softmaxRegression } from './mlp.js'
+import {
+  type CharLSTMOptions,
+  charLSTM,
+  gruClassifier,
+  lstmClassifier,
+  type RecurrentClassifierOptions,
+  rnnClassifier,
+} from './recurrent.js'
 import { type ResNetOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet101, resnet152 } from './resnet.js'
 import { type VGGOptions, vgg11, vgg13, vgg16, vgg19 } from './vgg.js'
 
@@ -22,6 +31,16 @@ export {
   type SoftmaxRegressionOptions,
   softmaxRegression,
 } from './mlp.js'
+export {
+  type CharLSTM,
+  type CharLSTMOptions,
+  charLSTM,
+  gruClassifier,
+  lstmClassifier,
+  type RecurrentClassifier,
+  type RecurrentClassifierOptions,
+  rnnClassifier,
+} from './recurrent.js'
 export {
   type ResNet,
   type ResNetOptions,
@@ -40,17 +59,28 @@ export interface ModelInfo {
   readonly description: string
   /** The shape of a sample, with default options. */
   readonly input: readonly number[]
+  /** Of its elements: int32 for networks that begin with an embedding. */
+  readonly dtype: DType
   /** Outputs, with default options. */
   readonly classes: number
 }
 
 /** Options of every network of this package; each takes those it knows. */
-export type ModelOptions = MLPOptions & LeNet5Options & ResNetOptions & AlexNetOptions & VGGOptions & GoogLeNetOptions
+export type ModelOptions = MLPOptions &
+  LeNet5Options &
+  ResNetOptions &
+  AlexNetOptions &
+  VGGOptions &
+  GoogLeNetOptions &
+  RecurrentClassifierOptions &
+  CharLSTMOptions
 
 /** A network that takes and gives one tensor. */
 export type Network = Module<[x: Tensor]>
 
-interface Entry extends Omit<ModelInfo, 'name'> {
+interface Entry extends Omit<ModelInfo, 'name' | 'dtype'> {
+  /** Default float32. */
+  readonly dtype?: DType
   readonly create: (options: ModelOptions) => Network
   readonly options: readonly string[]
 }
@@ -61,6 +91,11 @@ const IMAGENET = [3, 224, 224]
 
 function imagenet(create: Entry['create'], description: string, ...options: string[]): Entry {
   return { create, description, input: IMAGENET, classes: 1000, options: ['classes', ...options] }
+}
+
+function rows(create: Entry['create'], cell: string): Entry {
+  const description = `${cell} 28→128 over the rows of an image, its last state to a linear layer`
+  return { create, description, input: MNIST, classes: 10, options: ['inputs', 'hiddenSize', 'classes'] }
 }
 
 const MODELS: Readonly<Record<string, Entry>> = {
@@ -85,6 +120,17 @@ const MODELS: Readonly<Record<string, Entry>> = {
     classes: 10,
     options: ['classes'],
   },
+  rnnClassifier: rows(rnnClassifier, 'simple RNN'),
+  lstmClassifier: rows(lstmClassifier, 'LSTM'),
+  gruClassifier: rows(gruClassifier, 'GRU'),
+  charLSTM: {
+    create: charLSTM,
+    description: 'language model of characters: embedding 64, LSTM 256, linear layer',
+    input: [100],
+    dtype: 'int32',
+    classes: 96,
+    options: ['vocabulary', 'embeddingSize', 'hiddenSize', 'numLayers'],
+  },
   resnet18Cifar: {
     create: resnet18Cifar,
     description: 'ResNet-18 for 32×32 images: 3×3 stem, no first pooling',
@@ -107,10 +153,11 @@ const MODELS: Readonly<Record<string, Entry>> = {
 
 /** The networks of this package. */
 export function list(): ModelInfo[] {
-  return Object.entries(MODELS).map(([name, { description, input, classes }]) => ({
+  return Object.entries(MODELS).map(([name, { description, input, dtype = 'float32', classes }]) => ({
     name,
     description,
     input: [...input],
+    dtype,
     classes,
   }))
 }

@@ -130,6 +130,15 @@ describe.each(NAMES)('%s', (name) => {
   })
 })
 
+it('is one operation a layer and direction, and one for its gradient', async () => {
+  const { inputs, layer } = operands('gru', { n: 2, t: 6, i: 3, h: 4, options: { numLayers: 2, bidirectional: true } })
+  const step = fj.compile((...args: fj.Tensor[]) => fj.grad(fj.sum(layer(...args).y), args), { device: 'cpu' })
+  const operations = (await step.profile(...inputs)).map((row) => row.operation)
+  expect(operations.filter((name) => name === 'recurrent').length).toBe(4)
+  expect(operations.filter((name) => name === 'recurrentGrad').length).toBe(4)
+  step.dispose()
+})
+
 it('rnn with relu', async () => {
   const options = { nonlinearity: 'relu', bidirectional: true } as const
   const { inputs, layer } = operands('rnn', { n: 9, t: 4, i: 6, h: 35, options })
