@@ -127,6 +127,17 @@ export {
 } from './ops/pool_api.js'
 export { type DropoutOptions, dropout, type RandomOptions, rand, randint, randn } from './ops/random.js'
 export {
+  gru,
+  type LSTMOutput,
+  lstm,
+  type RecurrentOptions,
+  type RecurrentOutput,
+  type RecurrentState,
+  type RecurrentWeights,
+  type RNNOptions,
+  rnn,
+} from './ops/recurrent_api.js'
+export {
   all,
   any,
   max,

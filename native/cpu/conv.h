@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "scratch.h"
 #include "team.h"
 
 namespace forja {
@@ -46,23 +47,6 @@ FJ_INLINE Range valid_taps(int64_t taps, int64_t origin, int64_t dilation, int64
   if (begin > end) begin = end;
   return {begin, end};
 }
-
-// Hands out 64-byte aligned pieces of the team's scratch. With base null it only counts, which is how
-// the *_scratch functions stay in step with the kernels.
-class ScratchCursor {
- public:
-  FJ_INLINE_MEMBER explicit ScratchCursor(uint8_t* base) : base_(base), used_(0) {}
-  FJ_INLINE_MEMBER float* take(int64_t floats) {
-    const size_t at = used_;
-    used_ += (static_cast<size_t>(floats) * sizeof(float) + 63) / 64 * 64;
-    return reinterpret_cast<float*>(reinterpret_cast<uintptr_t>(base_) + at);
-  }
-  FJ_INLINE_MEMBER size_t used() const { return used_; }
-
- private:
-  uint8_t* base_;
-  size_t used_;
-};
 
 // bias may be null. x (N,H,W,C), w (R,S,C/groups,K), bias (K), y (N,OH,OW,K).
 void conv_forward_naive(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias, bool relu,
