@@ -189,8 +189,9 @@ function axes({ x, y }: AxisTitles, xScale = 'linear', yScale = 'linear') {
     type: 'quantitative',
     title: title ?? null,
     // A logarithmic axis has room for few of its numbers.
-    ...(type === 'log' ? { axis: { format: '~e', labelOverlap: true } } : {}),
-    scale: { type, zero: false },
+    ...(type === 'log'
+      ? { axis: { format: '~e', labelOverlap: true }, scale: { type } }
+      : { scale: { type, zero: false } }),
   })
   return { x: axis('x', x, xScale), y: axis('y', y, yScale) }
 }

@@ -87,7 +87,7 @@ function checkClass(value: number, classes: number, what: string, index: number)
 
 function largest(values: Classes): number {
   let found = -1
-  for (const value of values) if (value > found) found = value
+  for (const value of values) if (Number.isInteger(value) && value > found) found = value
   return found
 }
 

@@ -260,10 +260,12 @@ export class Training {
       }
       const again = this.#batches(epoch.number, epoch.done, step - 1)
       await runBatches(stepAt, again, () => true, { done: epoch.done, waitsAt: () => true })
+      optimizer.lr = lr
+      const found = await this.#snapshot() // looking moves running statistics
       for await (const batch of this.#batches(epoch.number, step - 1, step)) {
         where = await findNonFinite(this.model, this.#feed, this.#objective, batch, device)
       }
-      optimizer.lr = lr
+      await found.restore()
     }
     const what = Number.isNaN(loss) ? 'no number (NaN)' : 'infinite'
     const text = `fit: the loss is ${what} in epoch ${epoch.number}, step ${step} of ${this.#steps}`
