@@ -7,7 +7,13 @@ export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './cr
 export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
-export { type Checkpoint, loadCheckpoint, type SaveCheckpointOptions, saveCheckpoint } from './io/checkpoint.js'
+export {
+  type Checkpoint,
+  type LoadedCheckpoint,
+  loadCheckpoint,
+  type SaveCheckpointOptions,
+  saveCheckpoint,
+} from './io/checkpoint.js'
 export { load, type SaveOptions, save } from './io/model.js'
 export * as models from './models/index.js'
 export * as nn from './nn/index.js'
@@ -186,6 +192,7 @@ export {
   type SessionOptions,
 } from './runtime/session.js'
 export { Tensor } from './tensor.js'
+export { TensorBoardWriter } from './tensorboard/writer.js'
 export {
   type BatchLogs,
   type Callback,
@@ -196,9 +203,16 @@ export {
   type FitOptions,
   fit,
   History,
+  type LearningRateFinderOptions,
+  LearningRateSweep,
   type LossFunction,
   type LossName,
+  learningRateFinder,
   type Metric,
+  type MetricFunction,
+  type MetricLike,
+  type MetricName,
+  metrics,
   type PredictOptions,
   predict,
   type Scores,
