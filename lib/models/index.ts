@@ -7,6 +7,7 @@ import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor.js'
 import { alexnet } from './alexnet.js'
 import { type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
+import { type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 import { type GoogLeNetOptions, googlenet, googlenet2014 } from './googlenet.js'
 import { type HaykinOptions, haykin } from './haykin.js'
 import { type LeNet5Options, lenet5 } from './lenet5.js'
@@ -27,6 +28,7 @@ import { type VGGOptions, vgg11, vgg11Bn, vgg13, vgg13Bn, vgg16, vgg16Bn, vgg19,
 
 export { type AlexNet, type AlexNetOptions, alexnet } from './alexnet.js'
 export { type AlexNet2012, type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
+export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 export {
   type GoogLeNet,
   type GoogLeNetHeads,
@@ -104,6 +106,7 @@ export type ModelOptions = PerceptronOptions &
   MLPOptions &
   LeNet5Options &
   LeNet1998Options &
+  ConvNetJSCifarOptions &
   HaykinOptions &
   ResNetOptions &
   ResNetCifarOptions &
@@ -194,6 +197,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     classes: 26,
     options: ['classes'],
   },
+  convnetjsCifar: cifar(convnetjsCifar, 'three convolutions 5×5, as ConvNetJS learns CIFAR-10'),
   resnet18Cifar: cifar(resnet18Cifar, 'ResNet-18 for 32×32 images: 3×3 stem, no first pooling'),
   resnet20Cifar: cifar(resnet20Cifar, 'residual network of 20 layers for 32×32 images', 'residual'),
   resnet56Cifar: cifar(resnet56Cifar, 'residual network of 56 layers for 32×32 images', 'residual'),

@@ -12,6 +12,7 @@ describe.each<{ name: string; options: fj.models.ModelOptions; parameters: numbe
   { name: 'mlp', options: { hidden: [512, 512] }, parameters: 669_706, macs: 668_672 },
   { name: 'mlp', options: { hidden: [800] }, parameters: 636_010, macs: 635_200 },
   { name: 'lenet5', options: {}, parameters: 61_706, macs: 416_520 },
+  { name: 'convnetjsCifar', options: {}, parameters: 22_466, macs: 3_920_000 },
   // The 1998 form's convolution by table runs as a full one: 117,600 + 240,000 + 48,000 + 10,080 multiply-accumulates.
   { name: 'lenet1998', options: {}, parameters: 60_000, macs: 415_680 },
   { name: 'lenet1998', options: { output: 'linear' as const }, parameters: 60_850, macs: 416_520 },
