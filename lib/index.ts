@@ -14,7 +14,17 @@ export * as nn from './nn/index.js'
 export { type ReplaceHeadOptions, replaceHead } from './nn/replace_head.js'
 export { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './ops/activation.js'
 export type { TensorLike } from './ops/apply.js'
-export { type ArgOptions, argMax, argMin, type CumSumOptions, cumSum, type TopKOptions, topK } from './ops/axis.js'
+export {
+  type ArgOptions,
+  argMax,
+  argMin,
+  type CumSumOptions,
+  cumSum,
+  type SortOptions,
+  sort,
+  type TopKOptions,
+  topK,
+} from './ops/axis.js'
 export { cast } from './ops/cast.js'
 export {
   equal,
@@ -40,6 +50,16 @@ export {
   type Im2colOptions,
   im2col,
 } from './ops/conv_api.js'
+export {
+  boxIou,
+  type NmsOptions,
+  nms,
+  nmsPadded,
+  type RoiAlignOptions,
+  type RoiPoolOptions,
+  roiAlign,
+  roiPool,
+} from './ops/detection.js'
 export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
 export {
   embedding,
@@ -50,6 +70,7 @@ export {
   scatterAdd,
   takeAlongAxis,
 } from './ops/indexing.js'
+export { type InterpolateOptions, interpolate } from './ops/interpolate.js'
 export {
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
@@ -120,6 +141,7 @@ export {
 } from './ops/reduce.js'
 export { broadcastTo, type FlattenOptions, flatten, reshape, squeeze, transpose, unsqueeze } from './ops/shape.js'
 export {
+  type BorderMode,
   concat,
   flip,
   type PadOptions,
@@ -140,7 +162,19 @@ export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
-
+export {
+  assign,
+  type FeedValue,
+  type Fetched,
+  type Fetches,
+  globalVariablesInitializer,
+  Operation,
+  type PlaceholderOptions,
+  placeholder,
+  type RunOptions,
+  Session,
+  type SessionOptions,
+} from './runtime/session.js'
 export { Tensor } from './tensor.js'
 export {
   type BatchLogs,

@@ -14,8 +14,10 @@ import type { DType } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { filled } from '../ops/apply.js'
 import { add } from '../ops/elementwise.js'
-import { activeTrace } from '../runtime/compile.js'
+import { activeTrace, recording } from '../runtime/compile.js'
+import { defaultDevice } from '../runtime/device.js'
 import { evaluate } from '../runtime/evaluate.js'
+import { dependsOnPlaceholder, Operation } from '../runtime/session.js'
 import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
@@ -118,9 +120,13 @@ export abstract class Optimizer {
    * Differentiates `loss` and updates every parameter that it depends on; frozen ones stay as they are.
    *
    * @param loss a scalar
+   * @returns outside a compiled function, where the loss depends on a placeholder: the update, for a session to run
    */
-  minimize(loss: Tensor): void {
-    this.#checkTrace('minimize')
+  minimize(loss: Tensor): Operation {
+    return this.#operation('minimize', [loss], () => this.#minimize(loss))
+  }
+
+  #minimize(loss: Tensor): void {
     if (loss.size !== 1) {
       throw new ForjaError('ERR_SHAPE', `minimize: the loss has shape ${formatShape(loss.shape)}; expected a scalar`, {
         hint: 'reduce it with mean() or sum()',
@@ -144,9 +150,14 @@ export abstract class Optimizer {
    * Updates the parameters with these gradients, in the order of `parameters`; null leaves one as it is.
    *
    * @param gradients each in its parameter's shape
+   * @returns as minimize
    */
-  step(gradients: readonly (Tensor | null)[]): void {
-    this.#checkTrace('step')
+  step(gradients: readonly (Tensor | null)[]): Operation {
+    const given = gradients.filter((g) => g !== null)
+    return this.#operation('step', given, () => this.#step(gradients))
+  }
+
+  #step(gradients: readonly (Tensor | null)[]): void {
     if (gradients.length !== this.parameters.length) {
       throw new ForjaError(
         'ERR_ARGUMENT',
@@ -166,6 +177,20 @@ export abstract class Optimizer {
       return [{ index, gradient: parameter.toStorage(gradient) }]
     })
     this.#apply(updates)
+  }
+
+  /** Writes `update` into the function being compiled; into an operation where `sources` need a session's feed. */
+  #operation(method: string, sources: readonly Tensor[], update: () => void): Operation {
+    const write = () => {
+      this.#checkTrace(method)
+      update()
+    }
+    const name = `${this.name}.${method}`
+    if (activeTrace() === null && sources.some((t) => dependsOnPlaceholder(t.value))) {
+      return new Operation(name, recording(defaultDevice(), write).assignments)
+    }
+    write()
+    return new Operation(name, [])
   }
 
   #apply(updates: readonly { index: number; gradient: Tensor }[]): void {

@@ -100,9 +100,13 @@ enum fj_opcode {
   FJ_OP_RANDOM = 216,
   FJ_OP_SGD_UPDATE = 224,
   FJ_OP_ADAM_UPDATE = 225,
+  FJ_OP_NMS = 256,
+  FJ_OP_ROI_ALIGN = 257,
+  FJ_OP_ROI_ALIGN_GRAD = 258,
+  FJ_OP_ROI_POOL = 259,
 };
 
-#define FJ_OP_LIMIT 226
+#define FJ_OP_LIMIT 260
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -283,6 +287,14 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "sgdUpdate";
     case FJ_OP_ADAM_UPDATE:
       return "adamUpdate";
+    case FJ_OP_NMS:
+      return "nms";
+    case FJ_OP_ROI_ALIGN:
+      return "roiAlign";
+    case FJ_OP_ROI_ALIGN_GRAD:
+      return "roiAlignGrad";
+    case FJ_OP_ROI_POOL:
+      return "roiPool";
     default:
       return 0;
   }
@@ -648,5 +660,32 @@ struct fj_adam_update_attrs {
   int32_t decoupled;
 };
 FJ_ATTRS_SIZE(fj_adam_update_attrs, 20);
+
+struct fj_nms_attrs {
+  float iou_threshold;
+};
+FJ_ATTRS_SIZE(fj_nms_attrs, 4);
+
+struct fj_roi_align_attrs {
+  int32_t output[2];
+  float spatial_scale;
+  int32_t sampling_ratio;
+  int32_t aligned;
+};
+FJ_ATTRS_SIZE(fj_roi_align_attrs, 20);
+
+struct fj_roi_align_grad_attrs {
+  int32_t output[2];
+  float spatial_scale;
+  int32_t sampling_ratio;
+  int32_t aligned;
+}; /* then int32_t image[] */
+FJ_ATTRS_SIZE(fj_roi_align_grad_attrs, 20);
+
+struct fj_roi_pool_attrs {
+  int32_t output[2];
+  float spatial_scale;
+};
+FJ_ATTRS_SIZE(fj_roi_pool_attrs, 12);
 
 #endif
