@@ -1,5 +1,6 @@
 /**
- * `fj.models`: networks by name. To add one: its file, an entry in MODELS, its counts in test/models.
+ * `fj.models`: networks, those that classify also by name. To add one: its file, an entry in MODELS, its counts in
+ * test/models.
  */
 import type { DType } from '../dtype.js'
 import { ForjaError } from '../errors.js'
@@ -30,12 +31,35 @@ export { type AlexNet, type AlexNetOptions, alexnet } from './alexnet.js'
 export { type AlexNet2012, type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
 export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 export {
+  Autoencoder,
+  type AutoencoderOptions,
+  autoencoder,
+  type ConvAutoencoderOptions,
+  convAutoencoder,
+  type ReconstructionOptions,
+  type SparsityOptions,
+  sparsityPenalty,
+} from './autoencoder.js'
+export {
   type GoogLeNet,
   type GoogLeNetHeads,
   type GoogLeNetOptions,
   googlenet,
   googlenet2014,
 } from './googlenet.js'
+export {
+  type AutoencoderLayer,
+  type DeepBeliefNetworkOptions,
+  deepBeliefNetwork,
+  fitUnsupervised,
+  type GreedyLayer,
+  GreedyStack,
+  type PretrainOptions,
+  type StackedAutoencoderOptions,
+  stackedAutoencoder,
+  type Unsupervised,
+  type UnsupervisedFitOptions,
+} from './greedy.js'
 export { type Haykin, type HaykinOptions, haykin } from './haykin.js'
 export { type LeNet5, type LeNet5Options, lenet5 } from './lenet5.js'
 export { type LeNet1998, type LeNet1998Options, lenet1998 } from './lenet1998.js'
@@ -49,6 +73,7 @@ export {
   softmaxRegression,
 } from './mlp.js'
 export { type Perceptron, type PerceptronOptions, perceptron, perceptronLoss } from './perceptron.js'
+export { RBM, type RBMOptions, rbm } from './rbm.js'
 export {
   type CharLSTM,
   type CharLSTMOptions,
