@@ -16,7 +16,9 @@ namespace forja::FJ_ISA {
 namespace {
 
 constexpr int64_t kChunk = 64;        // input channels summed before they are added to M
-constexpr int64_t kBlockTiles = 70;   // tiles of a block: V, M and U of 64 channels take 1.6 MB with M = 4
+// Tiles of a block: V, M and U of 64 channels should stay in L2, but U is read again for every block.
+constexpr int64_t kBlockTiles = 2 * 14, kLargeBlockTiles = 5 * 14;
+constexpr int64_t kFewFilterFloats = 1024 * 1024;  // U of all filters up to here is near in any case: small blocks
 constexpr int64_t kSharedTiles = 96;  // below this many tiles a thread, threads share V
 
 struct WinogradConv {
@@ -91,7 +93,8 @@ Plan<M> plan_winograd(const WinogradConv& conv, int threads, uint8_t* scratch) {
   }
   plan.parts = threads / plan.sharers;
   const int64_t most = ceil_div(plan.grid.count, plan.parts);
-  plan.block = plan.sharers > 1 ? most : even_part(most, kBlockTiles);
+  const bool few = kPoints * channels * conv.k <= kFewFilterFloats;
+  plan.block = plan.sharers > 1 ? most : even_part(most, few ? kBlockTiles : kLargeBlockTiles);
   plan.filters_once = plan.parts == 1 && plan.block == plan.grid.count;
 
   plan.v_plane = plane_floats(channels * plan.block);

@@ -14,10 +14,10 @@ namespace forja::FJ_ISA {
 namespace {
 
 constexpr int64_t kGroup = 128;                   // input channels
-constexpr int64_t kBlockFloats = 6 * 256 * 1024;  // V and Z of a block: 6 MB
+constexpr int64_t kBlockFloats = 400 * 1024;  // V and Z of a block: 1.6 MB, or a third of S where that is more
 constexpr int64_t kFewestTiles = 32;
-constexpr int64_t kRun = 128;  // tiles summed before they are added to S: bounds the rounding error
-constexpr int64_t kOneBlockFloats = 7 * 1024 * 1024;  // V and Z of all tiles, where these are fewer: 28 MB
+constexpr int64_t kRun = 128;                         // tiles summed before they are added to S: bounds the error
+constexpr int64_t kOneBlockFloats = 7 * 1024 * 1024;  // the most V and Z of all tiles may take: 28 MB
 
 template <int M>
 struct Plan {
@@ -40,9 +40,11 @@ Plan<M> plan_winograd(const ConvGeometry& g, int threads, uint8_t* scratch) {
   plan.channels = whole_lines(g.c);
   plan.panels = ceil_div(g.k, kTileCols);
   const int64_t tile_floats = kPoints * (plan.channels + plan.panels * kTileCols);
+  const int64_t s_floats = kPoints * plan.channels * plan.panels * kTileCols;
   plan.block = plan.grid.count;
-  if (plan.block * tile_floats > kOneBlockFloats) {
-    plan.block = even_part(plan.grid.count, larger(kFewestTiles, kBlockFloats / tile_floats));
+  if (plan.block * tile_floats > smaller(s_floats, kOneBlockFloats)) {
+    const int64_t most = larger(kBlockFloats, s_floats / 3) / tile_floats;
+    plan.block = even_part(plan.grid.count, larger(kFewestTiles, most));
   }
   plan.blocks = ceil_div(plan.grid.count, plan.block);
   plan.v_plane = plane_floats(plan.channels * plan.block);
