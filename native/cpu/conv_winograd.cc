@@ -15,11 +15,13 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int64_t kChunk = 64;        // input channels summed before they are added to M
+constexpr int64_t kChunk = 64;  // input channels summed before they are added to M
 // Tiles of a block: V, M and U of 64 channels should stay in L2, but U is read again for every block.
 constexpr int64_t kBlockTiles = 2 * 14, kLargeBlockTiles = 5 * 14;
 constexpr int64_t kFewFilterFloats = 1024 * 1024;  // U of all filters up to here is near in any case: small blocks
-constexpr int64_t kSharedTiles = 96;  // below this many tiles a thread, threads share V
+constexpr int64_t kSharedTiles = 96;               // below this many tiles a thread, threads share V
+
+constexpr int64_t kNearFloats = 256 * 1024;  // 1 MB: L2
 
 struct WinogradConv {
   TiledMaps x;
@@ -178,12 +180,19 @@ void multiply(const Plan<M>& plan, const WinogradConv& conv, int64_t tiles, int6
   t.accumulate = chunk > 0;
   v += c0 * plan.block;
   const BSource source = nv == kTileVectors ? BSource::kPacked : BSource::kInPlace;
+  // The next point's part of V, where V is too large to be found in L2 again: a fifth of the time at 512 channels.
+  const int64_t fetched = plan.v_floats > kNearFloats ? t.segments : 0;
   for (int point = 0; point < Plan<M>::kPoints; point++, v += plan.v_plane, u += plan.u_plane, m += plan.m_plane) {
     t.b = u;
     for (int64_t tile = 0; tile < tiles; tile += height) {
+      const int64_t rows = smaller(height, tiles - tile);
       t.a = v + tile * kLineFloats;
       t.c = m + tile * kTileCols;
-      tile_kernel(ASource::kRows, source, static_cast<int>(smaller(height, tiles - tile)), nv)(t);
+      for (int64_t line = 0; line < fetched; line++) {
+        const float* next = t.a + plan.v_plane + line * t.a_segment;
+        for (int64_t i = 0; i < rows; i++) __builtin_prefetch(next + i * kLineFloats, 0, 2);
+      }
+      tile_kernel(ASource::kRows, source, static_cast<int>(rows), nv)(t);
     }
   }
 }

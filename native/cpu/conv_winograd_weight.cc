@@ -13,10 +13,10 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int64_t kGroup = 128;                   // input channels
+constexpr int64_t kGroup = 128;               // input channels
 constexpr int64_t kBlockFloats = 400 * 1024;  // V and Z of a block: 1.6 MB, or a third of S where that is more
 constexpr int64_t kFewestTiles = 32;
-constexpr int64_t kRun = 128;                         // tiles summed before they are added to S: bounds the error
+constexpr int64_t kRun = 64;                          // tiles summed before they are added to S: bounds the error
 constexpr int64_t kOneBlockFloats = 7 * 1024 * 1024;  // the most V and Z of all tiles may take: 28 MB
 
 template <int M>

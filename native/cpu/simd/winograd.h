@@ -114,19 +114,23 @@ struct Winograd<4> {
 };
 
 // put(i, j, T X T^T) for the IN x IN numbers X = at(i, j) and a transform T of OUT rows: columns first, then rows.
+// What does not fit in registers is made in two halves, X being read twice: a store costs more than a load.
 template <int IN, int OUT, class At, class Transform, class Put>
 FJ_INLINE void transform_2d(const At& at, const Transform& transform, const Put& put) {
-  Vec half[OUT][IN];
-  unroll<IN>([&](auto j) FJ_LAMBDA {
-    Vec column[IN], out[OUT];
-    unroll<IN>([&](auto i) FJ_LAMBDA { column[i] = at(i, j); });
-    transform(column, out);
-    unroll<OUT>([&](auto i) FJ_LAMBDA { half[i][j] = out[i]; });
-  });
-  unroll<OUT>([&](auto i) FJ_LAMBDA {
-    Vec out[OUT];
-    transform(half[i], out);
-    unroll<OUT>([&](auto j) FJ_LAMBDA { put(i, j, out[j]); });
+  constexpr int kParts = IN * OUT > kVectorRegisters ? 2 : 1, kRows = OUT / kParts;
+  unroll<kParts>([&](auto part) FJ_LAMBDA {
+    Vec half[kRows][IN];
+    unroll<IN>([&](auto j) FJ_LAMBDA {
+      Vec column[IN], out[OUT];
+      unroll<IN>([&](auto i) FJ_LAMBDA { column[i] = at(i, j); });
+      transform(column, out);
+      unroll<kRows>([&](auto i) FJ_LAMBDA { half[i][j] = out[part * kRows + i]; });
+    });
+    unroll<kRows>([&](auto i) FJ_LAMBDA {
+      Vec out[OUT];
+      transform(half[i], out);
+      unroll<OUT>([&](auto j) FJ_LAMBDA { put(Index<part * kRows + i>{}, j, out[j]); });
+    });
   });
 }
 
