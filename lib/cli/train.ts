@@ -92,8 +92,7 @@ async function train(name: string, options: Options): Promise<void> {
   const optimizer = makeOptimizer(optimizerName, model.parameters(), lr)
   const decay = options.optimizer === undefined && options.lr === undefined ? (recipe.decay ?? 1) : 1
   const schedule = decay < 1 ? new ExponentialLR(optimizer, { gamma: decay }) : undefined
-  const start = options.resume ? await resume(options, { model, optimizer, device }, output) : 0
-  schedule?.loadStateDict({ steps: start, baseLr: recipe.lr })
+  const start = options.resume ? await resume(options, { model, optimizer, schedule, device }, output) : 0
   const epochs = options.epochs ?? recipe.epochs
   const batchSize = options.batchSize ?? recipe.batchSize
   const parameters = model.parameters().reduce((total, parameter) => total + parameter.size, 0)
@@ -114,6 +113,7 @@ async function train(name: string, options: Options): Promise<void> {
     await saveCheckpoint(options.save, {
       model,
       optimizer,
+      schedule,
       device,
       epoch: logs.epoch,
       metadata: { 'forja.model': name },
@@ -219,7 +219,7 @@ interface Task {
 function taskOf(info: models.ModelInfo, data: string, { train }: Splits): Task {
   const { shape } = train.fields[0]
   const fits = sameShape(shape, info.input)
-  if (!fits && !info.options.includes('inputs')) {
+  if (!fits && !info.flattens) {
     throw new ForjaError(
       'ERR_SHAPE',
       `${info.name} takes samples ${formatShape(info.input)}, those of ${data} are ${formatShape(shape)}`,
@@ -244,13 +244,13 @@ function varianceOf(values: ArrayLike<number>): number {
 function modelsFor(shape: readonly number[]): string[] {
   return models
     .list()
-    .filter((model) => sameShape(model.input, shape) || model.options.includes('inputs'))
+    .filter((model) => sameShape(model.input, shape) || model.flattens)
     .map((model) => model.name)
 }
 
 async function resume(
   options: Options,
-  run: { model: models.Network; optimizer: Optimizer; device: string },
+  run: { model: models.Network; optimizer: Optimizer; schedule: ExponentialLR | undefined; device: string },
   output: Output,
 ): Promise<number> {
   const { epoch } = await loadCheckpoint(options.resume!, run)

@@ -1,6 +1,8 @@
 /**
- * `fj.models`: networks by name. To add one: its file, an entry in MODELS, its counts in test/models.
+ * `fj.models`: networks, those that classify also by name. To add one: its file, an entry in MODELS, its counts in
+ * test/models.
  */
+import type { DType } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor.js'
@@ -13,12 +15,30 @@ import { type LeNet5Options, lenet5 } from './lenet5.js'
 import { type LeNet1998Options, lenet1998 } from './lenet1998.js'
 import { type MLPOptions, mlp, softmaxRegression } from './mlp.js'
 import { type PerceptronOptions, perceptron } from './perceptron.js'
+import {
+  type CharLSTMOptions,
+  charLSTM,
+  gruClassifier,
+  lstmClassifier,
+  type RecurrentClassifierOptions,
+  rnnClassifier,
+} from './recurrent.js'
 import { type ResNetOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet101, resnet152 } from './resnet.js'
 import { type ResNetCifarOptions, resnet20Cifar, resnet56Cifar, resnet110Cifar } from './resnet_cifar.js'
 import { type VGGOptions, vgg11, vgg11Bn, vgg13, vgg13Bn, vgg16, vgg16Bn, vgg19, vgg19Bn } from './vgg.js'
 
 export { type AlexNet, type AlexNetOptions, alexnet } from './alexnet.js'
 export { type AlexNet2012, type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
+export {
+  Autoencoder,
+  type AutoencoderOptions,
+  autoencoder,
+  type ConvAutoencoderOptions,
+  convAutoencoder,
+  type ReconstructionOptions,
+  type SparsityOptions,
+  sparsityPenalty,
+} from './autoencoder.js'
 export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 export {
   type GoogLeNet,
@@ -27,6 +47,19 @@ export {
   googlenet,
   googlenet2014,
 } from './googlenet.js'
+export {
+  type AutoencoderLayer,
+  type DeepBeliefNetworkOptions,
+  deepBeliefNetwork,
+  fitUnsupervised,
+  type GreedyLayer,
+  GreedyStack,
+  type PretrainOptions,
+  type StackedAutoencoderOptions,
+  stackedAutoencoder,
+  type Unsupervised,
+  type UnsupervisedFitOptions,
+} from './greedy.js'
 export { type Haykin, type HaykinOptions, haykin } from './haykin.js'
 export { type LeNet5, type LeNet5Options, lenet5 } from './lenet5.js'
 export { type LeNet1998, type LeNet1998Options, lenet1998 } from './lenet1998.js'
@@ -40,6 +73,17 @@ export {
   softmaxRegression,
 } from './mlp.js'
 export { type Perceptron, type PerceptronOptions, perceptron, perceptronLoss } from './perceptron.js'
+export { RBM, type RBMOptions, rbm } from './rbm.js'
+export {
+  type CharLSTM,
+  type CharLSTMOptions,
+  charLSTM,
+  gruClassifier,
+  lstmClassifier,
+  type RecurrentClassifier,
+  type RecurrentClassifierOptions,
+  rnnClassifier,
+} from './recurrent.js'
 export {
   type ResNet,
   type ResNetOptions,
@@ -76,10 +120,12 @@ export interface ModelInfo {
   readonly description: string
   /** The shape of a sample, with default options. */
   readonly input: readonly number[]
+  /** Of its elements: int32 for networks that begin with an embedding. */
+  readonly dtype: DType
   /** Outputs, with default options. */
   readonly classes: number
-  /** What `create` takes. */
-  readonly options: readonly string[]
+  /** Whether it takes samples of any shape, flattened to as many numbers as its option `inputs` says. */
+  readonly flattens: boolean
 }
 
 /** Options of every network of this package; each takes those it knows. */
@@ -93,13 +139,19 @@ export type ModelOptions = PerceptronOptions &
   ResNetCifarOptions &
   AlexNet2012Options &
   VGGOptions &
-  GoogLeNetOptions
+  GoogLeNetOptions &
+  RecurrentClassifierOptions &
+  CharLSTMOptions
 
 /** A network that takes and gives one tensor. */
 export type Network = Module<[x: Tensor]>
 
-interface Entry extends Omit<ModelInfo, 'name'> {
+interface Entry extends Omit<ModelInfo, 'name' | 'dtype' | 'flattens'> {
+  /** Default float32. */
+  readonly dtype?: DType
   readonly create: (options: ModelOptions) => Network
+  readonly options: readonly string[]
+  readonly flattens?: boolean
 }
 
 const MNIST = [1, 28, 28]
@@ -114,6 +166,11 @@ function imagenet(create: Entry['create'], description: string, ...options: stri
   return { create, description, input: IMAGENET, classes: 1000, options: ['classes', ...options] }
 }
 
+function rows(create: Entry['create'], cell: string): Entry {
+  const description = `${cell} 28→128 over the rows of an image, its last state to a linear layer`
+  return { create, description, input: MNIST, classes: 10, options: ['inputs', 'hiddenSize', 'classes'] }
+}
+
 const MODELS: Readonly<Record<string, Entry>> = {
   softmaxRegression: {
     create: softmaxRegression,
@@ -121,6 +178,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['inputs', 'classes'],
+    flattens: true,
   },
   perceptron: {
     create: perceptron,
@@ -128,6 +186,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['inputs', 'classes'],
+    flattens: true,
   },
   mlp: {
     create: mlp,
@@ -135,6 +194,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['inputs', 'hidden', 'activation', 'classes'],
+    flattens: true,
   },
   lenet5: {
     create: lenet5,
@@ -142,6 +202,17 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['classes'],
+  },
+  rnnClassifier: rows(rnnClassifier, 'simple RNN'),
+  lstmClassifier: rows(lstmClassifier, 'LSTM'),
+  gruClassifier: rows(gruClassifier, 'GRU'),
+  charLSTM: {
+    create: charLSTM,
+    description: 'language model of characters: embedding 64, LSTM 256, linear layer',
+    input: [100],
+    dtype: 'int32',
+    classes: 96,
+    options: ['vocabulary', 'embeddingSize', 'hiddenSize', 'numLayers'],
   },
   lenet1998: {
     create: lenet1998,
@@ -186,12 +257,13 @@ const MODELS: Readonly<Record<string, Entry>> = {
 
 /** The networks of this package. */
 export function list(): ModelInfo[] {
-  return Object.entries(MODELS).map(([name, { description, input, classes, options }]) => ({
+  return Object.entries(MODELS).map(([name, { description, input, dtype = 'float32', classes, flattens = false }]) => ({
     name,
     description,
     input: [...input],
+    dtype,
     classes,
-    options: [...options],
+    flattens,
   }))
 }
 
