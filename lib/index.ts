@@ -17,9 +17,20 @@ export {
 export { load, type SaveOptions, save } from './io/model.js'
 export * as models from './models/index.js'
 export * as nn from './nn/index.js'
+export { type ReplaceHeadOptions, replaceHead } from './nn/replace_head.js'
 export { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './ops/activation.js'
 export type { TensorLike } from './ops/apply.js'
-export { type ArgOptions, argMax, argMin, type CumSumOptions, cumSum, type TopKOptions, topK } from './ops/axis.js'
+export {
+  type ArgOptions,
+  argMax,
+  argMin,
+  type CumSumOptions,
+  cumSum,
+  type SortOptions,
+  sort,
+  type TopKOptions,
+  topK,
+} from './ops/axis.js'
 export { cast } from './ops/cast.js'
 export {
   equal,
@@ -45,6 +56,16 @@ export {
   type Im2colOptions,
   im2col,
 } from './ops/conv_api.js'
+export {
+  boxIou,
+  type NmsOptions,
+  nms,
+  nmsPadded,
+  type RoiAlignOptions,
+  type RoiPoolOptions,
+  roiAlign,
+  roiPool,
+} from './ops/detection.js'
 export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
 export {
   embedding,
@@ -55,6 +76,7 @@ export {
   scatterAdd,
   takeAlongAxis,
 } from './ops/indexing.js'
+export { type InterpolateOptions, interpolate } from './ops/interpolate.js'
 export {
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
@@ -112,6 +134,17 @@ export {
 } from './ops/pool_api.js'
 export { type DropoutOptions, dropout, type RandomOptions, rand, randint, randn } from './ops/random.js'
 export {
+  gru,
+  type LSTMOutput,
+  lstm,
+  type RecurrentOptions,
+  type RecurrentOutput,
+  type RecurrentState,
+  type RecurrentWeights,
+  type RNNOptions,
+  rnn,
+} from './ops/recurrent_api.js'
+export {
   all,
   any,
   max,
@@ -125,6 +158,7 @@ export {
 } from './ops/reduce.js'
 export { broadcastTo, type FlattenOptions, flatten, reshape, squeeze, transpose, unsqueeze } from './ops/shape.js'
 export {
+  type BorderMode,
   concat,
   flip,
   type PadOptions,
@@ -145,7 +179,19 @@ export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
-
+export {
+  assign,
+  type FeedValue,
+  type Fetched,
+  type Fetches,
+  globalVariablesInitializer,
+  Operation,
+  type PlaceholderOptions,
+  placeholder,
+  type RunOptions,
+  Session,
+  type SessionOptions,
+} from './runtime/session.js'
 export { Tensor } from './tensor.js'
 export { TensorBoardWriter } from './tensorboard/writer.js'
 export {

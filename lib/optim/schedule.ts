@@ -3,7 +3,8 @@
  * first step at once and that of each later one by `step()`, once an epoch (OneCycleLR: once a batch).
  */
 import { ForjaError } from '../errors.js'
-import { checkRate, type Optimizer } from './optimizer.js'
+import { checkRate } from './groups.js'
+import type { Optimizer } from './optimizer.js'
 
 export interface ScheduleState {
   steps: number
