@@ -280,7 +280,8 @@ void run_winograd(Team& team, WinogradConv conv, uint8_t* scratch) {
 
 bool winograd_supports(const ConvGeometry& g) {
   return g.r == 3 && g.s == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
-         g.groups == 1;
+         g.groups == 1 &&
+         g.n * g.oh * g.ow <= INT32_MAX && g.n * g.h * g.w <= INT32_MAX;
 }
 
 template <int M>
