@@ -4,6 +4,7 @@
 namespace forja {
 
 CheckFamily checks_conv();
+CheckFamily checks_detection();
 CheckFamily checks_elementwise();
 CheckFamily checks_indexing();
 CheckFamily checks_matmul();
@@ -21,6 +22,7 @@ CheckFn find_check(uint16_t opcode) {
   // clang-format off
   static const CheckFamily kFamilies[] = {
       checks_conv(),
+      checks_detection(),
       checks_elementwise(),
       checks_indexing(),
       checks_matmul(),

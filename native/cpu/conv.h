@@ -10,7 +10,9 @@
 // channels of its group, so w is (R, S, C/G, K). Three variants compute the same thing:
 //   naive     the loops above as they stand
 //   im2col    columns written out to scratch, then matrix products (gemm.h)
-//   implicit  the micro-kernel of simd/microkernel.h walks the image itself; the default
+//   implicit  the micro-kernel of simd/microkernel.h walks the image itself
+//   winograd  3 x 3 filters with stride 1: a quarter of the products for some rounding error (conv_winograd.h)
+// The default is chosen by the sizes (conv.cc).
 //
 // All threads of a team call a function together with the same arguments; none allocates. Every sum is
 // taken in an order that the geometry fixes, so results do not depend on the number of threads.
@@ -72,6 +74,18 @@ void conv_grad_weight_im2col(Team& team, const ConvGeometry& g, const float* x, 
 void conv_grad_weight_implicit(Team& team, const ConvGeometry& g, const float* x, const float* dy, float* dw,
                                uint8_t* scratch);
 
+// Of tiles of M x M output pixels, M = 2 or 4; only what winograd_supports.
+bool winograd_supports(const ConvGeometry& g);
+template <int M>
+void conv_forward_winograd(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,
+                           bool relu, float* y, uint8_t* scratch);
+template <int M>
+void conv_grad_input_winograd(Team& team, const ConvGeometry& g, const float* dy, const float* w, float* dx,
+                              uint8_t* scratch);
+template <int M>
+void conv_grad_weight_winograd(Team& team, const ConvGeometry& g, const float* x, const float* dy, float* dw,
+                               uint8_t* scratch);
+
 // Bytes of scratch for a team of `threads`; the naive variants need none.
 size_t conv_forward_im2col_scratch(const ConvGeometry& g, int threads);
 size_t conv_forward_implicit_scratch(const ConvGeometry& g, int threads);
@@ -79,6 +93,12 @@ size_t conv_grad_input_im2col_scratch(const ConvGeometry& g, int threads);
 size_t conv_grad_input_implicit_scratch(const ConvGeometry& g, int threads);
 size_t conv_grad_weight_im2col_scratch(const ConvGeometry& g, int threads);
 size_t conv_grad_weight_implicit_scratch(const ConvGeometry& g, int threads);
+template <int M>
+size_t conv_forward_winograd_scratch(const ConvGeometry& g, int threads);
+template <int M>
+size_t conv_grad_input_winograd_scratch(const ConvGeometry& g, int threads);
+template <int M>
+size_t conv_grad_weight_winograd_scratch(const ConvGeometry& g, int threads);
 
 // x (N,H,W,C) -> columns (N*OH*OW, R*S*C), zero where the filter hangs over the border; k and groups are
 // not looked at. col2im is the adjoint: it sums each column entry into the pixel it came from.

@@ -7,6 +7,7 @@ void register_axis(KernelTable&);
 void register_ceilings(KernelTable&);
 void register_conv(KernelTable&);
 void register_cross_entropy(KernelTable&);
+void register_detection(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_indexing(KernelTable&);
 void register_matmul(KernelTable&);
@@ -26,6 +27,7 @@ void register_kernels(KernelTable& table) {
   register_ceilings(table);
   register_conv(table);
   register_cross_entropy(table);
+  register_detection(table);
   register_elementwise(table);
   register_indexing(table);
   register_matmul(table);
