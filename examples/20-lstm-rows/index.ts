@@ -30,8 +30,8 @@ const correctByRow = fj.compile((images: fj.Tensor, labels: fj.Tensor) => {
   return fj.sum(fj.cast(fj.equal(answers, labels.unsqueeze({ axis: 1 })), 'float32'), { axes: [0] })
 })
 const correct = new Array<number>(28).fill(0)
-for await (const [images, labels] of test.batches({ batchSize: 100 })) {
-  const counts = await (await correctByRow(images!, labels!)).data()
+for await (const { x, xShape, y } of test.batches({ batchSize: 100 })) {
+  const counts = await (await correctByRow(fj.tensor(x, { shape: xShape }), fj.tensor(y))).data()
   for (let row = 0; row < 28; row++) correct[row]! += counts[row]!
 }
 const byRow = correct.map((count, row): [number, number] => [row + 1, count / test.length])
