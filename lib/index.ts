@@ -174,7 +174,7 @@ export {
   Session,
   type SessionOptions,
 } from './runtime/session.js'
-export { Tensor } from './tensor.js'
+export { evaluateTensors as evaluate, Tensor } from './tensor.js'
 export {
   type BatchLogs,
   type Callback,
