@@ -7,10 +7,17 @@ export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './cr
 export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
-export { type Checkpoint, loadCheckpoint, type SaveCheckpointOptions, saveCheckpoint } from './io/checkpoint.js'
+export {
+  type Checkpoint,
+  type LoadedCheckpoint,
+  loadCheckpoint,
+  type SaveCheckpointOptions,
+  saveCheckpoint,
+} from './io/checkpoint.js'
 export { load, type SaveOptions, save } from './io/model.js'
 export * as models from './models/index.js'
 export * as nn from './nn/index.js'
+export { type ReplaceHeadOptions, replaceHead } from './nn/replace_head.js'
 export { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './ops/activation.js'
 export type { TensorLike } from './ops/apply.js'
 export {
@@ -127,6 +134,17 @@ export {
 } from './ops/pool_api.js'
 export { type DropoutOptions, dropout, type RandomOptions, rand, randint, randn } from './ops/random.js'
 export {
+  gru,
+  type LSTMOutput,
+  lstm,
+  type RecurrentOptions,
+  type RecurrentOutput,
+  type RecurrentState,
+  type RecurrentWeights,
+  type RNNOptions,
+  rnn,
+} from './ops/recurrent_api.js'
+export {
   all,
   any,
   max,
@@ -175,6 +193,7 @@ export {
   type SessionOptions,
 } from './runtime/session.js'
 export { evaluateTensors as evaluate, Tensor } from './tensor.js'
+export { TensorBoardWriter } from './tensorboard/writer.js'
 export {
   type BatchLogs,
   type Callback,
@@ -185,9 +204,16 @@ export {
   type FitOptions,
   fit,
   History,
+  type LearningRateFinderOptions,
+  LearningRateSweep,
   type LossFunction,
   type LossName,
+  learningRateFinder,
   type Metric,
+  type MetricFunction,
+  type MetricLike,
+  type MetricName,
+  metrics,
   type PredictOptions,
   predict,
   type Scores,

@@ -4,7 +4,7 @@
  * Its memory may hold the elements in another order of axes than its shape shows (`storageAxes`): convolution weights
  * are (K, C, R, S) to the user and lie as (R, S, C, K), so that no program has to transpose them.
  */
-import { fromData } from './create.js'
+import { fromData, zeros } from './create.js'
 import { ForjaError } from './errors.js'
 import type { Assignment, Value } from './graph/graph.js'
 import { makeLeaf } from './ops/creation.js'
@@ -72,10 +72,21 @@ export class Variable extends Tensor {
     return transpose(value, this.#axes)
   }
 
+  /** @internal Zeros of this variable's shape and dtype, lying in memory as it does: what adds up its gradients. */
+  zerosLike(name: string): Variable {
+    return new Variable(zeros(this.shape, { dtype: this.dtype }), { name, storageAxes: this.#axes, buffer: true })
+  }
+
   /** The value at this moment, as a tensor that later assignments do not change. */
   async snapshot(): Promise<Tensor> {
     const stored = fromData(await this.state.read(), this.storage.shape, this.dtype)
     return transpose(stored, inversePermutation(this.#axes))
+  }
+
+  /** The value as differentiation sees a constant: no gradient of what is made of it reaches the variable. */
+  detach(): Tensor {
+    const leaf = new Tensor(makeLeaf(this.state, this.state.type), this.name)
+    return transpose(leaf, inversePermutation(this.#axes))
   }
 
   /**

@@ -1,23 +1,45 @@
 /**
- * `fj.models`: networks by name. To add one: its file, an entry in MODELS, its counts in test/models.
+ * `fj.models`: networks, those that classify also by name. To add one: its file, an entry in MODELS, its counts in
+ * test/models.
  */
+import type { DType } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor.js'
 import { alexnet } from './alexnet.js'
 import { type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
+import { type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 import { type GoogLeNetOptions, googlenet, googlenet2014 } from './googlenet.js'
 import { type HaykinOptions, haykin } from './haykin.js'
 import { type LeNet5Options, lenet5 } from './lenet5.js'
 import { type LeNet1998Options, lenet1998 } from './lenet1998.js'
 import { type MLPOptions, mlp, softmaxRegression } from './mlp.js'
 import { type PerceptronOptions, perceptron } from './perceptron.js'
+import {
+  type CharLSTMOptions,
+  charLSTM,
+  gruClassifier,
+  lstmClassifier,
+  type RecurrentClassifierOptions,
+  rnnClassifier,
+} from './recurrent.js'
 import { type ResNetOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet101, resnet152 } from './resnet.js'
 import { type ResNetCifarOptions, resnet20Cifar, resnet56Cifar, resnet110Cifar } from './resnet_cifar.js'
 import { type VGGOptions, vgg11, vgg11Bn, vgg13, vgg13Bn, vgg16, vgg16Bn, vgg19, vgg19Bn } from './vgg.js'
 
 export { type AlexNet, type AlexNetOptions, alexnet } from './alexnet.js'
 export { type AlexNet2012, type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
+export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
+export {
+  Autoencoder,
+  type AutoencoderOptions,
+  autoencoder,
+  type ConvAutoencoderOptions,
+  convAutoencoder,
+  type ReconstructionOptions,
+  type SparsityOptions,
+  sparsityPenalty,
+} from './autoencoder.js'
 export {
   type GoogLeNet,
   type GoogLeNetHeads,
@@ -25,6 +47,19 @@ export {
   googlenet,
   googlenet2014,
 } from './googlenet.js'
+export {
+  type AutoencoderLayer,
+  type DeepBeliefNetworkOptions,
+  deepBeliefNetwork,
+  fitUnsupervised,
+  type GreedyLayer,
+  GreedyStack,
+  type PretrainOptions,
+  type StackedAutoencoderOptions,
+  stackedAutoencoder,
+  type Unsupervised,
+  type UnsupervisedFitOptions,
+} from './greedy.js'
 export { type Haykin, type HaykinOptions, haykin } from './haykin.js'
 export { type LeNet5, type LeNet5Options, lenet5 } from './lenet5.js'
 export { type LeNet1998, type LeNet1998Options, lenet1998 } from './lenet1998.js'
@@ -38,6 +73,17 @@ export {
   softmaxRegression,
 } from './mlp.js'
 export { type Perceptron, type PerceptronOptions, perceptron, perceptronLoss } from './perceptron.js'
+export { RBM, type RBMOptions, rbm } from './rbm.js'
+export {
+  type CharLSTM,
+  type CharLSTMOptions,
+  charLSTM,
+  gruClassifier,
+  lstmClassifier,
+  type RecurrentClassifier,
+  type RecurrentClassifierOptions,
+  rnnClassifier,
+} from './recurrent.js'
 export {
   type ResNet,
   type ResNetOptions,
@@ -74,6 +120,8 @@ export interface ModelInfo {
   readonly description: string
   /** The shape of a sample, with default options. */
   readonly input: readonly number[]
+  /** Of its elements: int32 for networks that begin with an embedding. */
+  readonly dtype: DType
   /** Outputs, with default options. */
   readonly classes: number
 }
@@ -83,17 +131,22 @@ export type ModelOptions = PerceptronOptions &
   MLPOptions &
   LeNet5Options &
   LeNet1998Options &
+  ConvNetJSCifarOptions &
   HaykinOptions &
   ResNetOptions &
   ResNetCifarOptions &
   AlexNet2012Options &
   VGGOptions &
-  GoogLeNetOptions
+  GoogLeNetOptions &
+  RecurrentClassifierOptions &
+  CharLSTMOptions
 
 /** A network that takes and gives one tensor. */
 export type Network = Module<[x: Tensor]>
 
-interface Entry extends Omit<ModelInfo, 'name'> {
+interface Entry extends Omit<ModelInfo, 'name' | 'dtype'> {
+  /** Default float32. */
+  readonly dtype?: DType
   readonly create: (options: ModelOptions) => Network
   readonly options: readonly string[]
 }
@@ -108,6 +161,11 @@ function cifar(create: Entry['create'], description: string, ...options: string[
 
 function imagenet(create: Entry['create'], description: string, ...options: string[]): Entry {
   return { create, description, input: IMAGENET, classes: 1000, options: ['classes', ...options] }
+}
+
+function rows(create: Entry['create'], cell: string): Entry {
+  const description = `${cell} 28→128 over the rows of an image, its last state to a linear layer`
+  return { create, description, input: MNIST, classes: 10, options: ['inputs', 'hiddenSize', 'classes'] }
 }
 
 const MODELS: Readonly<Record<string, Entry>> = {
@@ -139,6 +197,17 @@ const MODELS: Readonly<Record<string, Entry>> = {
     classes: 10,
     options: ['classes'],
   },
+  rnnClassifier: rows(rnnClassifier, 'simple RNN'),
+  lstmClassifier: rows(lstmClassifier, 'LSTM'),
+  gruClassifier: rows(gruClassifier, 'GRU'),
+  charLSTM: {
+    create: charLSTM,
+    description: 'language model of characters: embedding 64, LSTM 256, linear layer',
+    input: [100],
+    dtype: 'int32',
+    classes: 96,
+    options: ['vocabulary', 'embeddingSize', 'hiddenSize', 'numLayers'],
+  },
   lenet1998: {
     create: lenet1998,
     description: 'LeNet-5 as published: trained subsampling, scaled tanh, radial basis output',
@@ -153,6 +222,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     classes: 26,
     options: ['classes'],
   },
+  convnetjsCifar: cifar(convnetjsCifar, 'three convolutions 5×5, as ConvNetJS learns CIFAR-10'),
   resnet18Cifar: cifar(resnet18Cifar, 'ResNet-18 for 32×32 images: 3×3 stem, no first pooling'),
   resnet20Cifar: cifar(resnet20Cifar, 'residual network of 20 layers for 32×32 images', 'residual'),
   resnet56Cifar: cifar(resnet56Cifar, 'residual network of 56 layers for 32×32 images', 'residual'),
@@ -181,10 +251,11 @@ const MODELS: Readonly<Record<string, Entry>> = {
 
 /** The networks of this package. */
 export function list(): ModelInfo[] {
-  return Object.entries(MODELS).map(([name, { description, input, classes }]) => ({
+  return Object.entries(MODELS).map(([name, { description, input, dtype = 'float32', classes }]) => ({
     name,
     description,
     input: [...input],
+    dtype,
     classes,
   }))
 }

@@ -58,6 +58,14 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
     return Object.entries(this)
   }
 
+  /** @internal Puts another value in the place of the one that `members`, arrays opened, call `name`. */
+  setMember(name: string, value: unknown): void {
+    const keys = name.split('.')
+    const last = keys.pop()!
+    const holder = keys.reduce((at: unknown, key) => (at as Record<string, unknown>)[key], this)
+    Reflect.set(holder as object, last, value)
+  }
+
   /** What `summary` prints behind the type, such as the size of a kernel. */
   detail(): string {
     return ''
@@ -146,7 +154,12 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
     return this.train(false)
   }
 
-  /** Optimizers leave these parameters alone from the next traced step on. Running statistics go on in training mode. */
+  /**
+   * Optimizers leave these parameters alone from the next traced step on, and no gradients are computed for them. As in
+   * PyTorch, that does not touch batch normalisation's running statistics: in training mode it goes on normalising with
+   * the batch's mean and variance and moving them. A body whose statistics shall stay needs `eval()` too, which fit()
+   * respects, layer by layer: `model.features.freeze().eval()`.
+   */
   freeze(): this {
     for (const parameter of this.parameters()) parameter.trainable = false
     return this

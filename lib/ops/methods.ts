@@ -38,6 +38,7 @@ import { linear, matmul } from './matmul.js'
 import { batchNorm, groupNorm, layerNorm, localResponseNorm } from './norm_api.js'
 import { adaptiveAvgPool2d, adaptiveMaxPool2d, avgPool2d, globalAvgPool2d, maxPool2d } from './pool_api.js'
 import { dropout } from './random.js'
+import { gru, lstm, rnn } from './recurrent_api.js'
 import { all, any, max, mean, min, prod, sum, variance } from './reduce.js'
 import { broadcastTo, flatten, reshape, squeeze, transpose, unsqueeze } from './shape.js'
 import { flip, pad, slice, split, tile } from './slice.js'
@@ -55,6 +56,7 @@ const FUNCTIONS = {
   ...{ adaptiveAvgPool2d, adaptiveMaxPool2d, avgPool2d, globalAvgPool2d, maxPool2d },
   ...{ boxIou, interpolate, nms, nmsPadded, roiAlign, roiPool },
   ...{ batchNorm, dropout, groupNorm, layerNorm, localResponseNorm },
+  ...{ gru, lstm, rnn },
   ...{ binaryCrossEntropy, binaryCrossEntropyWithLogits, crossEntropy, huberLoss, klDivLoss, l1Loss, mseLoss },
   ...{ nllLoss, smoothL1Loss },
 }

@@ -147,6 +147,24 @@ export abstract class Optimizer {
   }
 
   /**
+   * What `minimize` would give to `step`, for something to be done to it in between: one gradient a parameter, in their
+   * order and shapes; null for frozen ones and those that the loss does not depend on.
+   *
+   * @param loss a scalar
+   */
+  gradients(loss: Tensor): (Tensor | null)[] {
+    const indices = this.#trainable()
+    const grads = gradValues(
+      [loss.value],
+      indices.map((i) => this.parameters[i]!.value),
+      [filled(loss.shape, 1, loss.dtype)],
+    )
+    const all: (Tensor | null)[] = this.parameters.map(() => null)
+    for (const [i, index] of indices.entries()) all[index] = grads[i]!
+    return all
+  }
+
+  /**
    * Updates the parameters with these gradients, in the order of `parameters`; null leaves one as it is.
    *
    * @param gradients each in its parameter's shape

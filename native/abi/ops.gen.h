@@ -100,6 +100,8 @@ enum fj_opcode {
   FJ_OP_RANDOM = 216,
   FJ_OP_SGD_UPDATE = 224,
   FJ_OP_ADAM_UPDATE = 225,
+  FJ_OP_RECURRENT = 244,
+  FJ_OP_RECURRENT_GRAD = 245,
   FJ_OP_NMS = 256,
   FJ_OP_ROI_ALIGN = 257,
   FJ_OP_ROI_ALIGN_GRAD = 258,
@@ -287,6 +289,10 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "sgdUpdate";
     case FJ_OP_ADAM_UPDATE:
       return "adamUpdate";
+    case FJ_OP_RECURRENT:
+      return "recurrent";
+    case FJ_OP_RECURRENT_GRAD:
+      return "recurrentGrad";
     case FJ_OP_NMS:
       return "nms";
     case FJ_OP_ROI_ALIGN:
@@ -321,12 +327,18 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 #define FJ_CONV2D_NAIVE 1
 #define FJ_CONV2D_IM2COL 2
 #define FJ_CONV2D_IMPLICIT 3
+#define FJ_CONV2D_WINOGRAD 4
+#define FJ_CONV2D_WINOGRAD2X2 5
 #define FJ_CONV2D_GRAD_INPUT_NAIVE 1
 #define FJ_CONV2D_GRAD_INPUT_IM2COL 2
 #define FJ_CONV2D_GRAD_INPUT_IMPLICIT 3
+#define FJ_CONV2D_GRAD_INPUT_WINOGRAD 4
+#define FJ_CONV2D_GRAD_INPUT_WINOGRAD2X2 5
 #define FJ_CONV2D_GRAD_WEIGHT_NAIVE 1
 #define FJ_CONV2D_GRAD_WEIGHT_IM2COL 2
 #define FJ_CONV2D_GRAD_WEIGHT_IMPLICIT 3
+#define FJ_CONV2D_GRAD_WEIGHT_WINOGRAD 4
+#define FJ_CONV2D_GRAD_WEIGHT_WINOGRAD2X2 5
 
 /* Values of the attribute `activation`. */
 #define FJ_ACTIVATION_NONE 0
@@ -337,6 +349,12 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 #define FJ_RANDOM_NORMAL 1
 #define FJ_RANDOM_INTEGER 2
 #define FJ_RANDOM_MASK 3
+
+/* Values of the attribute `cell` of recurrent. */
+#define FJ_CELL_TANH 0
+#define FJ_CELL_RELU 1
+#define FJ_CELL_LSTM 2
+#define FJ_CELL_GRU 3
 
 /* Limits of a fused micro-program. */
 #define FJ_FUSED_MAX_REGISTERS 24
@@ -660,6 +678,20 @@ struct fj_adam_update_attrs {
   int32_t decoupled;
 };
 FJ_ATTRS_SIZE(fj_adam_update_attrs, 20);
+
+struct fj_recurrent_attrs {
+  int32_t cell;
+  int32_t reverse;
+};
+FJ_ATTRS_SIZE(fj_recurrent_attrs, 8);
+
+struct fj_recurrent_grad_attrs {
+  int32_t cell;
+  int32_t reverse;
+  int32_t given;
+  int32_t dx;
+};
+FJ_ATTRS_SIZE(fj_recurrent_grad_attrs, 16);
 
 struct fj_nms_attrs {
   float iou_threshold;

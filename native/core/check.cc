@@ -12,6 +12,7 @@ CheckFamily checks_norm();
 CheckFamily checks_optim();
 CheckFamily checks_pool();
 CheckFamily checks_random();
+CheckFamily checks_recurrent();
 CheckFamily checks_reduce();
 CheckFamily checks_shape();
 CheckFamily checks_softmax();
@@ -29,6 +30,7 @@ CheckFn find_check(uint16_t opcode) {
       checks_optim(),
       checks_pool(),
       checks_random(),
+      checks_recurrent(),
       checks_reduce(),
       checks_shape(),
       checks_softmax(),

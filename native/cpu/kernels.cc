@@ -15,6 +15,8 @@ void register_norm(KernelTable&);
 void register_optim(KernelTable&);
 void register_pool(KernelTable&);
 void register_random(KernelTable&);
+void register_recurrent(KernelTable&);
+void register_recurrent_grad(KernelTable&);
 void register_reduce(KernelTable&);
 void register_shape(KernelTable&);
 void register_slice(KernelTable&);
@@ -33,6 +35,8 @@ void register_kernels(KernelTable& table) {
   register_optim(table);
   register_pool(table);
   register_random(table);
+  register_recurrent(table);
+  register_recurrent_grad(table);
   register_reduce(table);
   register_shape(table);
   register_slice(table);

@@ -36,7 +36,7 @@ const GEOMETRIES: [number[], number[], fj.Conv2dOptions][] = [
   [[1, 4, 1, 31], [127, 4, 1, 4], { dilation: [1, 3] }],
 ]
 
-describe.each(['naive', 'im2col', 'implicit'])('variant %s', (variant) => {
+describe.each(['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2'])('variant %s', (variant) => {
   it.each(GEOMETRIES)('x %j, weight %j, %j', async (xShape, weightShape, options) => {
     const inputs = [randomTensor(xShape, 1), randomTensor(weightShape, 2), randomTensor([weightShape[0]!], 3)]
     const algorithms = all(variant)

@@ -128,6 +128,20 @@ const ENTRIES = [
     const options = { gamma: float(3), beta: float(3), runningMean: float(3), runningVar: float(3), training: false }
     return [fj.batchNorm(float(2, 3, 7, 6), options)]
   }),
+  ...Object.entries({ rnn: 1, lstm: 4, gru: 3 }).map(([name, blocks]) =>
+    plain(name, () => {
+      const x = float(3, 4, 5)
+      const rows = blocks * 7
+      const weights = {
+        weight_ih_l0: float(rows, 5),
+        weight_hh_l0: float(rows, 7),
+        bias_ih_l0: float(rows),
+        bias_hh_l0: float(rows),
+      }
+      const states = Object.values(fj[name](x, weights))
+      return [...states, ...fj.grad(states.map((s) => fj.sum(s)).reduce(fj.add), [x, ...Object.values(weights)])]
+    }),
+  ),
   plain('crossEntropy', () => {
     const x = float(5, 10)
     return withGrad(fj.crossEntropy(x, int(5)), [x])
