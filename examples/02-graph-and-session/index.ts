@@ -23,7 +23,7 @@ await session.run(e, { feed: new Map([[a, 15]]) }).catch((error: fj.ForjaError) 
 
 // Softmax regression: ŷ = softmax(x·W + b). null is the size of the batch, known only when the session runs.
 const { train, test } = quick
-  ? await fj.data.syntheticDigits({ train: 2000, test: 500, seed: 1 })
+  ? await fj.data.syntheticDigits({ train: 1000, test: 300, seed: 1 })
   : await fj.data.mnist()
 const x = fj.placeholder([null, 784], { name: 'x' })
 const labels = fj.placeholder([null, 10], { name: 'labels' })

@@ -88,6 +88,7 @@ await draw(
   'logistic-regression-updates',
   fj.plot.lines({
     title: 'Cost after each update, two epochs',
+    dots: false,
     x: 'update',
     y: 'cost',
     series: curves((run) => run.early),

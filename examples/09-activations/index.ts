@@ -25,8 +25,8 @@ for (const [name, activation] of Object.entries(ACTIVATIONS)) {
   slopes[name] = at.map((x, i) => [x, dy![i]!])
   console.log(`${name.padEnd(12)}largest slope ${Math.max(...dy!).toFixed(2)}`)
 }
-await draw('activations', fj.plot.lines({ title: 'Activations', x: 'z', y: 'a', series: values }))
-await draw('activations-slopes', fj.plot.lines({ title: 'Their slopes', x: 'z', y: "a'", series: slopes }))
+await draw('activations', fj.plot.lines({ title: 'Activations', dots: false, x: 'z', y: 'a', series: values }))
+await draw('activations-slopes', fj.plot.lines({ title: 'Their slopes', dots: false, x: 'z', y: "a'", series: slopes }))
 
 // The chain of four neurons: a₀ → σ(w₁a₀ + b₁) → .. → σ(w₄a₃ + b₄) = a₄, C = ½(a₄ - 1)². Its gradient by the rule,
 //   ∂C/∂b₁ = σ'(z₁) w₂ σ'(z₂) w₃ σ'(z₃) w₄ σ'(z₄) ∂C/∂a₄,
