@@ -2,7 +2,7 @@
 import * as fj from 'forja'
 import { draw, finish, quick } from '../example.js'
 
-fj.setSeed(1)
+fj.setSeed(2)
 fj.setThreads(1) // three weights: a second thread would only be waited for
 const n = quick ? 20 : 60
 

@@ -53,14 +53,14 @@ console.log(
   `\n∂C/∂b₁ of four sigmoids: ${byRule.toExponential(4)} by the rule, ${(await byGraph!.item()).toExponential(4)} by fj.grad`,
 )
 
-// |∂a_L/∂b₁| by depth. Biases hold every z at 0, where slopes are largest: each layer multiplies by w·σ'(0).
+// |∂a/∂b₁| by depth. Biases hold every z next to 0, where slopes are largest: each layer multiplies by w·σ'(0).
 const depths = Array.from({ length: quick ? 6 : 15 }, (_, i) => i + 1)
 async function reach(activation: Activation, weight: number): Promise<[number, number][]> {
   const perDepth = depths.map((depth) => {
-    const z1 = fj.tensor(0.01)
+    const z1 = fj.tensor(1e-6)
     let a = activation(z1)
     const centre = activation(fj.tensor(0))
-    for (let layer = 1; layer < depth; layer++) a = activation(fj.add(fj.mul(fj.sub(a, centre), weight), 0.01))
+    for (let layer = 1; layer < depth; layer++) a = activation(fj.mul(fj.sub(a, centre), weight))
     return fj.abs(fj.grad(a, [z1])[0]!)
   })
   const gradients = await fj.evaluate(perDepth)
