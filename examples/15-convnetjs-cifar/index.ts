@@ -33,7 +33,7 @@ await draw(
     title: 'Three convolutions 5×5 on CIFAR-10',
     x: 'epoch',
     y: 'accuracy',
-    series: { 'training (changed images)': history.accuracy, test: history.valAccuracy },
+    series: { training: history.accuracy, test: history.valAccuracy },
   }),
 )
 const images = train.length * epochs
