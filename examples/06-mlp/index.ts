@@ -7,7 +7,7 @@ const { train, test } = quick
   : await fj.data.mnist()
 
 const curves: Record<string, number[]> = {}
-const lines: string[] = []
+const results: string[] = []
 for (const hidden of quick ? [[16], [16, 16]] : [[512], [512, 256]]) {
   fj.setSeed(1)
   const model = fj.models.mlp({ hidden })
@@ -27,8 +27,9 @@ for (const hidden of quick ? [[16], [16, 16]] : [[512], [512, 256]]) {
   curves[`${name}, test`] = history.valAccuracy
   const { accuracy } = await fj.evaluateModel(model, test, { loss: 'crossEntropy', metrics: ['accuracy'] })
   const parameters = model.parameters().reduce((sum, parameter) => sum + parameter.size, 0)
-  lines.push(`${name}: ${(100 * accuracy!).toFixed(2)} %, ${parameters.toLocaleString('en')} parameters`)
+  console.log(`${name}: ${parameters.toLocaleString('en')} parameters`)
+  results.push(`${name} ${(100 * accuracy!).toFixed(2)} %`)
 }
 
 await draw('mlp', fj.plot.lines({ title: 'Multilayer perceptrons', x: 'epoch', y: 'accuracy', series: curves }))
-finish(`Test accuracy\n  ${lines.join('\n  ')}\n`)
+finish(`Test accuracy: ${results.join(', ')}`)
