@@ -64,7 +64,7 @@ export async function findFile(
   return undefined
 }
 
-/** The path of the first of a set's other forms that is on this machine. */
+/** The path of the first of a set's other forms that is on this machine, unless its files come in an earlier folder. */
 export async function findUnpacked(
   source: Source,
   options: Pick<LocateOptions, 'dir' | 'env'> = {},
@@ -74,6 +74,9 @@ export async function findUnpacked(
       const path = join(folder.path, source.name, form)
       if (await exists(path)) return path
     }
+    const packed = source.files.map((file) => namesOf(file).map((name) => exists(join(folder.path, source.name, name))))
+    const here = await Promise.all(packed.map(async (names) => (await Promise.all(names)).includes(true)))
+    if (!here.includes(false)) return undefined
   }
   return undefined
 }
@@ -130,9 +133,13 @@ async function sha256Unpacked(path: string): Promise<string> {
   }
 }
 
+/** A file may lie packed or not. */
+function namesOf(file: SourceFile): string[] {
+  return file.name.endsWith('.gz') ? [file.name, file.name.slice(0, -3)] : [file.name]
+}
+
 function candidates(source: Source, file: SourceFile, options: Pick<LocateOptions, 'dir' | 'env'>): string[] {
-  const names = file.name.endsWith('.gz') ? [file.name, file.name.slice(0, -3)] : [file.name]
-  return dataFolders(options).flatMap(({ path }) => names.map((name) => join(path, source.name, name)))
+  return dataFolders(options).flatMap(({ path }) => namesOf(file).map((name) => join(path, source.name, name)))
 }
 
 function missing(source: Source, file: SourceFile, options: LocateOptions, reason: string): ForjaError {
