@@ -203,7 +203,7 @@ describe('train', () => {
     const hot = await forja('train', 'mlp', '--data', 'synthetic', '--lr', '1e30', '--optimizer', 'sgd')
     expect(hot.code).toBe(1)
     expect(hot.stderr).toMatch(
-      /^error: fit: the loss is .* in epoch 1, step \d+ of \d+\nhint: lower the learning rate/m,
+      /^error: fit: the loss is .* in epoch 1, step \d+ of \d+; first in layer 'layers\.\d': the output of \w+\nhint: lower the learning rate/m,
     )
     const model = await forja('train', 'nosuch')
     expect(model.code).toBe(2)
