@@ -29,7 +29,6 @@ import { type VGGOptions, vgg11, vgg11Bn, vgg13, vgg13Bn, vgg16, vgg16Bn, vgg19,
 
 export { type AlexNet, type AlexNetOptions, alexnet } from './alexnet.js'
 export { type AlexNet2012, type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
-export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 export {
   Autoencoder,
   type AutoencoderOptions,
@@ -40,6 +39,7 @@ export {
   type SparsityOptions,
   sparsityPenalty,
 } from './autoencoder.js'
+export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 export {
   type GoogLeNet,
   type GoogLeNetHeads,
