@@ -1,6 +1,6 @@
 /**
  * What `forja train` does where the user says nothing: data, epochs and optimizer of each network. The figures reach
- * on MNIST: softmaxRegression 92 %, mlp 97.9 %, lenet5 98.8 %.
+ * on MNIST: softmaxRegression 92 %, mlp 97.9 %, lenet5 98.8 %, lstmClassifier 98.8 %.
  */
 import { ForjaError } from '../errors.js'
 import * as optim from '../optim/index.js'
