@@ -57,6 +57,7 @@ struct Kernel {
   void (*run)(const Call&, Team&);
   size_t (*scratch)(const Call&, int threads);  // bytes, or null for none; operands carry no data yet
   bool (*supports)(const Call&);                // null: every call the core lets through
+  const char* (*missing)() = nullptr;  // why this machine cannot run it, or null; only of variants that are asked for
 };
 
 // Kernels of one instruction set. Where a program leaves the variant open, the first registered kernel
