@@ -5,6 +5,7 @@
 import { allocate, type DType, type TypedArray } from './dtype.js'
 import { ForjaError } from './errors.js'
 import type { Value } from './graph/graph.js'
+import { formatDimension } from './graph/unknown_size.js'
 import { evaluate } from './runtime/evaluate.js'
 import { type Shape, sizeOfShape } from './shape.js'
 
@@ -85,7 +86,7 @@ export class Tensor {
   toString(): string {
     return this.#value === null
       ? 'Tensor(disposed)'
-      : `Tensor(${this.name ? `'${this.name}', ` : ''}[${this.shape.join(', ')}], ${this.dtype})`
+      : `Tensor(${this.name ? `'${this.name}', ` : ''}[${this.shape.map(formatDimension).join(', ')}], ${this.dtype})`
   }
 }
 

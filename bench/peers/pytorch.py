@@ -176,7 +176,18 @@ def vgg16():
     return nn.Sequential(*layers)
 
 
-MODELS = {"lenet5": lenet5, "mlp": mlp, "resnet18Cifar": resnet18_cifar, "vgg16": vgg16}
+class LSTMClassifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(28, 128, batch_first=True)
+        self.fc = nn.Linear(128, 10)
+
+    def forward(self, x):
+        _, (h, _) = self.rnn(x.squeeze(1))
+        return self.fc(h[-1])
+
+
+MODELS = {"lenet5": lenet5, "mlp": mlp, "resnet18Cifar": resnet18_cifar, "vgg16": vgg16, "lstmClassifier": LSTMClassifier}
 
 
 def network(case, files):

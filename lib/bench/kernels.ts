@@ -131,6 +131,11 @@ class KernelProgram implements Entrant {
       }
       const steps = await program.profile()
       const kernel = steps.find((step) => step.operation === operation)?.kernel.split(' ')[1]
+      if (variant !== undefined && kernel !== variant) {
+        dispose()
+        say(`${kase.name}: no ${variant} (it has no kernel for these sizes; ${kernel} would run)`)
+        return undefined
+      }
       const call = async () => {
         const timed = (await program.profile()).filter((step) => step.operation !== kase.untimed)
         return secondsOf(

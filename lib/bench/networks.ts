@@ -15,6 +15,7 @@ const TRAIN: readonly NetworkCase[] = [
   { model: 'mlp', batch: 128 },
   { model: 'resnet18Cifar', batch: 64 },
   { model: 'vgg16', batch: 4 },
+  { model: 'lstmClassifier', batch: 128 },
 ]
 
 const INFER: readonly NetworkCase[] = [

@@ -34,6 +34,10 @@ const RECIPES: Readonly<Record<string, Partial<Recipe>>> = {
   softmaxRegression: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
   mlp: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
   lenet5: { lr: 0.05, decay: 0.5 },
+  lenet1998: { lr: 0.002 },
+  rnnClassifier: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001, decay: 0.7 },
+  lstmClassifier: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.003, decay: 0.6 },
+  gruClassifier: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.003, decay: 0.6 },
 }
 
 export function recipeFor(model: string): Recipe {

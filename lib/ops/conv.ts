@@ -121,7 +121,7 @@ function convFlops(maps: Value, filter: Value): number {
   return 2 * maps.size * r * s * c
 }
 
-const VARIANTS = ['naive', 'im2col', 'implicit'] as const
+const VARIANTS = ['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2'] as const
 
 const CONV2D_ATTRS = { ...GEOMETRY, activation: 'i32' } as const
 

@@ -67,6 +67,17 @@ size_t scratch(const Call& call, int threads) {
   return g.n == 0 ? 0 : Size(g, threads);
 }
 
+template <Geometry Of>
+bool supports_winograd(const Call& call) {
+  return winograd_supports(Of(call));
+}
+
+template <Geometry Of>
+bool prefers_winograd(const Call& call) {
+  const ConvGeometry g = Of(call);
+  return g.c >= 32 && g.k >= 32;
+}
+
 template <Forward Run>
 void run_forward(const Call& call, Team& team) {
   const ConvGeometry g = forward_geometry(call);
@@ -100,24 +111,45 @@ void run_col2im(const Call& call, Team& team) {
 }  // namespace
 
 void register_conv(KernelTable& table) {
+  table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD, "conv2d winograd 4x4", run_forward<conv_forward_winograd<4>>,
+             scratch<forward_geometry, conv_forward_winograd_scratch<4>>, supports_winograd<forward_geometry>,
+             prefers_winograd<forward_geometry>});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_IMPLICIT, "conv2d implicit", run_forward<conv_forward_implicit>,
              scratch<forward_geometry, conv_forward_implicit_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD2X2, "conv2d winograd 2x2", run_forward<conv_forward_winograd<2>>,
+             scratch<forward_geometry, conv_forward_winograd_scratch<2>>, supports_winograd<forward_geometry>});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_IM2COL, "conv2d im2col", run_forward<conv_forward_im2col>,
              scratch<forward_geometry, conv_forward_im2col_scratch>, nullptr});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_NAIVE, "conv2d naive", run_forward<conv_forward_naive>, nullptr, nullptr});
 
+  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_WINOGRAD, "conv2dGradInput winograd 4x4",
+             run_gradient<grad_input_geometry, conv_grad_input_winograd<4>>,
+             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<4>>, supports_winograd<grad_input_geometry>,
+             prefers_winograd<grad_input_geometry>});
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IMPLICIT, "conv2dGradInput implicit",
              run_gradient<grad_input_geometry, conv_grad_input_implicit>,
              scratch<grad_input_geometry, conv_grad_input_implicit_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_WINOGRAD2X2, "conv2dGradInput winograd 2x2",
+             run_gradient<grad_input_geometry, conv_grad_input_winograd<2>>,
+             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<2>>,
+             supports_winograd<grad_input_geometry>});
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IM2COL, "conv2dGradInput im2col",
              run_gradient<grad_input_geometry, conv_grad_input_im2col>,
              scratch<grad_input_geometry, conv_grad_input_im2col_scratch>, nullptr});
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_NAIVE, "conv2dGradInput naive",
              run_gradient<grad_input_geometry, conv_grad_input_naive>, nullptr, nullptr});
 
+  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_WINOGRAD, "conv2dGradWeight winograd 4x4",
+             run_gradient<grad_weight_geometry, conv_grad_weight_winograd<4>>,
+             scratch<grad_weight_geometry, conv_grad_weight_winograd_scratch<4>>,
+             supports_winograd<grad_weight_geometry>, prefers_winograd<grad_weight_geometry>});
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IMPLICIT, "conv2dGradWeight implicit",
              run_gradient<grad_weight_geometry, conv_grad_weight_implicit>,
              scratch<grad_weight_geometry, conv_grad_weight_implicit_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_WINOGRAD2X2, "conv2dGradWeight winograd 2x2",
+             run_gradient<grad_weight_geometry, conv_grad_weight_winograd<2>>,
+             scratch<grad_weight_geometry, conv_grad_weight_winograd_scratch<2>>,
+             supports_winograd<grad_weight_geometry>});
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IM2COL, "conv2dGradWeight im2col",
              run_gradient<grad_weight_geometry, conv_grad_weight_im2col>,
              scratch<grad_weight_geometry, conv_grad_weight_im2col_scratch>, nullptr});

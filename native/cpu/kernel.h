@@ -57,11 +57,15 @@ struct Kernel {
   void (*run)(const Call&, Team&);
   size_t (*scratch)(const Call&, int threads);  // bytes, or null for none; operands carry no data yet
   bool (*supports)(const Call&);                // null: every call the core lets through
-  const char* (*missing)() = nullptr;  // why this machine cannot run it, or null; only of variants that are asked for
+  // Asked where the program leaves the variant open: is this the kernel for a call of these sizes? null: yes.
+  bool (*prefers)(const Call&) = nullptr;
+  // Why this machine cannot run it, or null; asked of variants that a program names.
+  const char* (*missing)() = nullptr;
 };
 
 // Kernels of one instruction set. Where a program leaves the variant open, the first registered kernel
-// of the opcode that supports the call runs: register the fastest first.
+// of the opcode that supports and prefers the call runs: register the fastest first. A variant that a program asks for
+// but that does not support the call (a Winograd convolution of other than 3 x 3) counts as left open.
 struct KernelTable {
   static constexpr int kMaxKernels = 512;
   Kernel kernels[kMaxKernels];

@@ -114,7 +114,8 @@ void register_matmul(KernelTable& table) {
   table.add({FJ_OP_MATMUL, FJ_MATMUL_SIMD, "matmul simd " FJ_TEXT(FJ_ISA), run_simd, scratch_simd, nullptr});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_BLOCKED, "matmul blocked", run_plain<gemm_blocked>, nullptr, nullptr});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_NAIVE, "matmul naive", run_plain<gemm_naive>, nullptr, nullptr});
-  table.add({FJ_OP_MATMUL, FJ_MATMUL_BLAS, "matmul blas", run_plain<gemm_blas>, nullptr, fits_blas, missing_blas});
+  table.add(
+      {FJ_OP_MATMUL, FJ_MATMUL_BLAS, "matmul blas", run_plain<gemm_blas>, nullptr, fits_blas, nullptr, missing_blas});
 }
 
 }  // namespace forja::FJ_ISA

@@ -36,7 +36,7 @@ const GEOMETRIES: [number[], number[], fj.Conv2dOptions][] = [
   [[1, 4, 1, 31], [127, 4, 1, 4], { dilation: [1, 3] }],
 ]
 
-describe.each(['naive', 'im2col', 'implicit'])('variant %s', (variant) => {
+describe.each(['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2'])('variant %s', (variant) => {
   it.each(GEOMETRIES)('x %j, weight %j, %j', async (xShape, weightShape, options) => {
     const inputs = [randomTensor(xShape, 1), randomTensor(weightShape, 2), randomTensor([weightShape[0]!], 3)]
     const algorithms = all(variant)
@@ -107,16 +107,17 @@ describe('padding', () => {
   })
 })
 
-it('paddingMode mirrors the image or repeats its edge', async () => {
+it('paddingMode mirrors the image, repeats its edge or wraps around', async () => {
   const x = fj.tensor([1, 2, 3, 4], { shape: [1, 1, 1, 4] })
   const weight = fj.tensor([1, 0, 0], { shape: [1, 1, 1, 3] }) // the pixel to the left of the left one
-  const padded = (paddingMode: 'zeros' | 'reflect' | 'replicate') =>
+  const padded = (paddingMode: 'zeros' | fj.BorderMode) =>
     fj.conv2d(x, weight, null, { padding: [0, 2], paddingMode }).data()
   expect(Array.from(await padded('zeros'))).toEqual([0, 0, 1, 2, 3, 4])
   expect(Array.from(await padded('reflect'))).toEqual([3, 2, 1, 2, 3, 4])
   expect(Array.from(await padded('replicate'))).toEqual([1, 1, 1, 2, 3, 4])
+  expect(Array.from(await padded('circular'))).toEqual([3, 4, 1, 2, 3, 4])
   const inputs = [randomTensor([2, 3, 5, 6], 1), randomTensor([4, 3, 3, 3], 2)]
-  for (const paddingMode of ['reflect', 'replicate'] as const) {
+  for (const paddingMode of ['reflect', 'replicate', 'circular'] as const) {
     const options = { padding: 'same', stride: 2, paddingMode } as const
     await compareWithReference((x, w) => fj.conv2d(x!, w!, null, options), inputs)
     const line = (x?: fj.Tensor, w?: fj.Tensor) => fj.conv1d(x!, w!, null, { padding: 2, paddingMode })
@@ -165,7 +166,7 @@ describe('errors', () => {
     fails(
       () => fj.conv2d(fj.zeros([1, 32, 2, 2]), weight, null, { groups: 2, padding: 2, paddingMode: 'reflect' }),
       'ERR_ARGUMENT',
-      'smaller than 2 x 2',
+      'paddingMode reflect takes padding up to [1,1] of 2 x 2 pixels, got [2,2,2,2]',
     )
     fails(() => fj.convTranspose2d(x, weight), 'ERR_SHAPE', 'input has 32 channels, weight (64, 16, 3, 3) expects 64')
     fails(() => fj.col2im(fj.zeros([1, 8, 5]), { kernelSize: 2, outputSize: 3 }), 'ERR_SHAPE', '(N, C·4, 4) expected')
