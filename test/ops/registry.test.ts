@@ -53,8 +53,8 @@ describe.each(named(ops))('%s', (_, op) => {
 describe.each(named(kernels))('%s', (_, op) => {
   it('has a CPU kernel, and one for each variant it lists', () => {
     const addon = loadAddon()
-    expect(addon.supports(op.code, 0)).toBe(true)
-    const missing = (op.variants ?? []).filter((_variant, i) => !addon.supports(op.code, i + 1))
+    expect(addon.supports('cpu', op.code, 0)).toBe(true)
+    const missing = (op.variants ?? []).filter((_variant, i) => !addon.supports('cpu', op.code, i + 1))
     expect(missing, 'variants without a kernel').toEqual([])
   })
 })
