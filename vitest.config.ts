@@ -10,7 +10,7 @@ const emulated = {
   extends: true as const,
   test: {
     name: 'cuda-emulated',
-    include: ['test/ops/activation.test.ts', 'test/cuda/**/*.test.ts'],
+    include: [...onAnyDevice, 'test/cuda/**/*.test.ts'],
     globalSetup: 'test/helpers/build_emulated.ts',
     setupFiles: 'test/helpers/device.ts',
     env: {

@@ -59,11 +59,11 @@ const open = new Map<string, Device>()
 export function resolveDevice(name: string = 'auto'): Device {
   let wanted = name === 'auto' ? defaultName : name
   if (wanted === 'auto') wanted = automaticName ??= chooseDevice()
-  if (wanted === 'cuda') wanted = 'cuda:0'
-  const known = open.get(wanted)
+  const id = wanted === 'cuda' ? 'cuda:0' : wanted
+  const known = open.get(id)
   if (known) return known
   const device = openDevice(wanted)
-  open.set(wanted, device)
+  open.set(id, device)
   return device
 }
 
@@ -76,8 +76,8 @@ function openDevice(name: string): Device {
   if (name === 'cpu') return new AddonDevice('cpu', 'cpu')
   if (name === 'reference') return new ReferenceDevice()
   if (name === 'cuda-emulated') return new AddonDevice(name, 'cuda-emulated')
-  const index = /^cuda:(\d+)$/.exec(name)?.[1]
-  if (index !== undefined) return openCuda(name, Number(index))
+  const cuda = /^cuda(?::(\d+))?$/.exec(name)
+  if (cuda) return openCuda(name, Number(cuda[1] ?? 0))
   throw new ForjaError(
     'ERR_DEVICE',
     `unknown device '${name}'; expected 'auto', 'cpu', 'cuda', 'cuda:<n>' or 'reference'`,
@@ -93,7 +93,7 @@ function openCuda(name: string, index: number): Device {
     const known = devices.map((device) => `'cuda:${device.index}'`).join(', ')
     throw new ForjaError('ERR_DEVICE', `there is no device '${name}'; CUDA has ${known}`)
   }
-  return new AddonDevice(name, 'cuda', index)
+  return new AddonDevice(`cuda:${index}`, 'cuda', index)
 }
 
 /** The device that 'auto' and calls without a device use from now on. */

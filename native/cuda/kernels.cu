@@ -3,11 +3,35 @@
 
 namespace forja::cuda {
 
+void register_axis(KernelTable&);
+void register_cross_entropy(KernelTable&);
 void register_elementwise(KernelTable&);
+void register_indexing(KernelTable&);
+void register_norm(KernelTable&);
+void register_optim(KernelTable&);
+void register_pool(KernelTable&);
+void register_random(KernelTable&);
+void register_reduce(KernelTable&);
+void register_shape(KernelTable&);
+void register_slice(KernelTable&);
+void register_softmax(KernelTable&);
 
 namespace {
 
-void register_kernels(KernelTable& table) { register_elementwise(table); }
+void register_kernels(KernelTable& table) {
+  register_axis(table);
+  register_cross_entropy(table);
+  register_elementwise(table);
+  register_indexing(table);
+  register_norm(table);
+  register_optim(table);
+  register_pool(table);
+  register_random(table);
+  register_reduce(table);
+  register_shape(table);
+  register_slice(table);
+  register_softmax(table);
+}
 
 }  // namespace
 
