@@ -4,9 +4,11 @@
 namespace forja::cuda {
 
 void register_axis(KernelTable&);
+void register_conv(KernelTable&);
 void register_cross_entropy(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_indexing(KernelTable&);
+void register_matmul(KernelTable&);
 void register_norm(KernelTable&);
 void register_optim(KernelTable&);
 void register_pool(KernelTable&);
@@ -20,9 +22,11 @@ namespace {
 
 void register_kernels(KernelTable& table) {
   register_axis(table);
+  register_conv(table);
   register_cross_entropy(table);
   register_elementwise(table);
   register_indexing(table);
+  register_matmul(table);
   register_norm(table);
   register_optim(table);
   register_pool(table);

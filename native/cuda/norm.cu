@@ -31,18 +31,19 @@ struct Layout {
 
 // Pieces of scratch: two numbers for each chunk and channel, then four for each channel.
 struct Scratch {
-  float *first, *second;     // (chunks, C)
+  double *first, *second;    // (chunks, C)
   float *shift, *p, *q, *r;  // (C)
 };
 
-size_t scratch_bytes(const Layout& l) { return static_cast<size_t>((2 * l.chunks + 4) * l.c) * sizeof(float); }
+size_t scratch_bytes(const Layout& l) {
+  return static_cast<size_t>(l.c) * (2 * static_cast<size_t>(l.chunks) * sizeof(double) + 4 * sizeof(float));
+}
 
 Scratch scratch_of(const Layout& l, const Call& call) {
-  auto* at = reinterpret_cast<float*>(call.scratch);
   Scratch s{};
-  s.first = at;
+  s.first = reinterpret_cast<double*>(call.scratch);
   s.second = s.first + l.chunks * l.c;
-  s.shift = s.second + l.chunks * l.c;
+  s.shift = reinterpret_cast<float*>(s.second + l.chunks * l.c);
   s.p = s.shift + l.c;
   s.q = s.p + l.c;
   s.r = s.q + l.c;
@@ -52,38 +53,37 @@ Scratch scratch_of(const Layout& l, const Call& call) {
 size_t forward_scratch(const Call& call) { return scratch_bytes(Layout(*call.in[0].value)); }
 size_t backward_scratch(const Call& call) { return scratch_bytes(Layout(*call.in[1].value)); }
 
-struct Moments {
-  float count, mean, squares;  // squares: sum of (x - mean)^2
-};
-
-__device__ __forceinline__ Moments merge(const Moments& a, const Moments& b) {
-  const float count = a.count + b.count;
-  if (b.count == 0) return a;
-  const float d = b.mean - a.mean, part = b.count / count;
-  return {count, a.mean + d * part, a.squares + b.squares + d * d * a.count * part};
+// The two sums of a channel over the block's threads, in thread row 0.
+__device__ __forceinline__ double2 add_down(double2 own) {
+  __shared__ double2 sums[kDown][kWarp];
+  sums[threadIdx.y][threadIdx.x] = own;
+  __syncthreads();
+  for (int i = 1; i < kDown && threadIdx.y == 0; i++) {
+    own.x += sums[i][threadIdx.x].x;
+    own.y += sums[i][threadIdx.x].y;
+  }
+  return own;
 }
 
-// Block (32, 8), grid (channels / 32, chunks): first = mean, second = squares of each chunk.
+// Block (32, 8), grid (channels / 32, chunks): first = mean, second = sum of (x - mean)^2 of each chunk.
 __global__ void __launch_bounds__(kThreads)
-    batch_norm_moments_kernel(const float* x, float* first, float* second, const __grid_constant__ Layout l) {
-  __shared__ Moments moments[kDown][kWarp];
+    batch_norm_moments_kernel(const float* x, double* first, double* second, const __grid_constant__ Layout l) {
   const int64_t channel = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
   const int64_t begin = blockIdx.y * l.rows, end = begin + l.rows < l.m ? begin + l.rows : l.m;
-  Moments own{0, 0, 0};
+  const float pivot = channel < l.c ? x[begin * l.c + channel] : 0.0f;
+  double2 sums = make_double2(0, 0);
   if (channel < l.c) {
     for (int64_t row = begin + threadIdx.y; row < end; row += kDown) {
-      const float value = x[row * l.c + channel], d = value - own.mean;
-      own.count += 1;
-      own.mean += d / own.count;
-      own.squares += d * (value - own.mean);
+      const double d = static_cast<double>(x[row * l.c + channel]) - static_cast<double>(pivot);
+      sums.x += d;
+      sums.y += d * d;
     }
   }
-  moments[threadIdx.y][threadIdx.x] = own;
-  __syncthreads();
+  sums = add_down(sums);
   if (threadIdx.y != 0 || channel >= l.c) return;
-  for (int i = 1; i < kDown; i++) own = merge(own, moments[i][threadIdx.x]);
-  first[blockIdx.y * l.c + channel] = own.mean;
-  second[blockIdx.y * l.c + channel] = own.squares;
+  const double mean = sums.x / static_cast<double>(end - begin);
+  first[blockIdx.y * l.c + channel] = static_cast<double>(pivot) + mean;
+  second[blockIdx.y * l.c + channel] = sums.y - mean * sums.x;
 }
 
 __device__ __forceinline__ double rows_of(const Layout& l, int64_t chunk) {
@@ -98,11 +98,11 @@ __global__ void batch_norm_statistics_kernel(const __grid_constant__ Scratch s, 
   const int64_t c = thread_index();
   if (c >= l.c) return;
   double total = 0, squares = 0;
-  for (int64_t k = 0; k < l.chunks; k++) total += static_cast<double>(s.first[k * l.c + c]) * rows_of(l, k);
+  for (int64_t k = 0; k < l.chunks; k++) total += s.first[k * l.c + c] * rows_of(l, k);
   const double average = total / static_cast<double>(l.m);
   for (int64_t k = 0; k < l.chunks; k++) {
-    const double d = static_cast<double>(s.first[k * l.c + c]) - average;
-    squares += static_cast<double>(s.second[k * l.c + c]) + d * d * rows_of(l, k);
+    const double d = s.first[k * l.c + c] - average;
+    squares += s.second[k * l.c + c] + d * d * rows_of(l, k);
   }
   const double spread = squares / static_cast<double>(l.m);
   mean[c] = static_cast<float>(average);
@@ -141,29 +141,23 @@ struct Gradient {
 
 // Block (32, 8): first = sum dy, second = sum dy * (x - mean) of each chunk.
 __global__ void __launch_bounds__(kThreads)
-    batch_norm_grad_sums_kernel(const __grid_constant__ Gradient g, const float* mean, float* first, float* second,
+    batch_norm_grad_sums_kernel(const __grid_constant__ Gradient g, const float* mean, double* first, double* second,
                                 const __grid_constant__ Layout l) {
-  __shared__ float2 sums[kDown][kWarp];
   const int64_t channel = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
   const int64_t begin = blockIdx.y * l.rows, end = begin + l.rows < l.m ? begin + l.rows : l.m;
-  float sum = 0, product = 0;
+  double2 sums = make_double2(0, 0);
   if (channel < l.c) {
     const float shift = mean[channel];
     for (int64_t row = begin + threadIdx.y; row < end; row += kDown) {
       const float d = g.dy_at(row * l.c + channel);
-      sum += d;
-      product += d * (g.x[row * l.c + channel] - shift);
+      sums.x += static_cast<double>(d);
+      sums.y += static_cast<double>(d * (g.x[row * l.c + channel] - shift));
     }
   }
-  sums[threadIdx.y][threadIdx.x] = make_float2(sum, product);
-  __syncthreads();
+  sums = add_down(sums);
   if (threadIdx.y != 0 || channel >= l.c) return;
-  for (int i = 1; i < kDown; i++) {
-    sum += sums[i][threadIdx.x].x;
-    product += sums[i][threadIdx.x].y;
-  }
-  first[blockIdx.y * l.c + channel] = sum;
-  second[blockIdx.y * l.c + channel] = product;
+  first[blockIdx.y * l.c + channel] = sums.x;
+  second[blockIdx.y * l.c + channel] = sums.y;
 }
 
 __global__ void batch_norm_grad_vectors_kernel(const __grid_constant__ Scratch s, const float* gamma, const float* mean,
@@ -173,8 +167,8 @@ __global__ void batch_norm_grad_vectors_kernel(const __grid_constant__ Scratch s
   if (c >= l.c) return;
   double sum = 0, product = 0;  // of dy, of dy * (x - mean)
   for (int64_t k = 0; k < l.chunks; k++) {
-    sum += static_cast<double>(s.first[k * l.c + c]);
-    product += static_cast<double>(s.second[k * l.c + c]);
+    sum += s.first[k * l.c + c];
+    product += s.second[k * l.c + c];
   }
   const double inverse = 1 / sqrt(static_cast<double>(variance[c]) + static_cast<double>(eps));
   const double scale = static_cast<double>(gamma[c]) * inverse, m = static_cast<double>(l.m);

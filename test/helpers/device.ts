@@ -5,7 +5,7 @@
  */
 import { beforeAll } from 'vitest'
 import { setDefaultDevice } from '../../lib/index.js'
-import type { AnyOp } from '../../lib/ops/registry.js'
+import { allOps } from '../../lib/ops/registry.js'
 import { type BackendName, loadAddon } from '../../lib/runtime/addon.js'
 
 export const TEST_DEVICE = process.env.FORJA_TEST_DEVICE ?? 'cpu'
@@ -13,9 +13,10 @@ export const TEST_DEVICE = process.env.FORJA_TEST_DEVICE ?? 'cpu'
 export const DEVICES = TEST_DEVICE === 'cpu' ? ['cpu', 'reference'] : [TEST_DEVICE]
 export const BACKEND = TEST_DEVICE.split(':')[0] as BackendName
 
-/** Whether the device under test has this kernel variant. */
-export function hasVariant(op: AnyOp, variant: string): boolean {
-  return loadAddon().supports(BACKEND, op.code, (op.variants ?? []).indexOf(variant) + 1)
+/** The kernel variants of an operation that the device under test has. */
+export function variantsOf(name: string): string[] {
+  const op = allOps().find((candidate) => candidate.name === name)!
+  return (op.variants ?? []).filter((_variant, i) => loadAddon().supports(BACKEND, op.code, i + 1))
 }
 
 // As a setup file: what is read outside of `compile` is computed there too.
