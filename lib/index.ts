@@ -7,13 +7,30 @@ export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './cr
 export * as data from './data/index.js'
 export type { DType, TypedArray } from './dtype.js'
 export { AbortError, ForjaError, type ForjaErrorCode } from './errors.js'
-export { type Checkpoint, loadCheckpoint, type SaveCheckpointOptions, saveCheckpoint } from './io/checkpoint.js'
+export {
+  type Checkpoint,
+  type LoadedCheckpoint,
+  loadCheckpoint,
+  type SaveCheckpointOptions,
+  saveCheckpoint,
+} from './io/checkpoint.js'
 export { load, type SaveOptions, save } from './io/model.js'
 export * as models from './models/index.js'
 export * as nn from './nn/index.js'
+export { type ReplaceHeadOptions, replaceHead } from './nn/replace_head.js'
 export { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './ops/activation.js'
 export type { TensorLike } from './ops/apply.js'
-export { type ArgOptions, argMax, argMin, type CumSumOptions, cumSum, type TopKOptions, topK } from './ops/axis.js'
+export {
+  type ArgOptions,
+  argMax,
+  argMin,
+  type CumSumOptions,
+  cumSum,
+  type SortOptions,
+  sort,
+  type TopKOptions,
+  topK,
+} from './ops/axis.js'
 export { cast } from './ops/cast.js'
 export {
   equal,
@@ -39,6 +56,16 @@ export {
   type Im2colOptions,
   im2col,
 } from './ops/conv_api.js'
+export {
+  boxIou,
+  type NmsOptions,
+  nms,
+  nmsPadded,
+  type RoiAlignOptions,
+  type RoiPoolOptions,
+  roiAlign,
+  roiPool,
+} from './ops/detection.js'
 export { add, div, maximum, minimum, mul, neg, pow, sub } from './ops/elementwise.js'
 export {
   embedding,
@@ -49,6 +76,7 @@ export {
   scatterAdd,
   takeAlongAxis,
 } from './ops/indexing.js'
+export { type InterpolateOptions, interpolate } from './ops/interpolate.js'
 export {
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
@@ -106,6 +134,17 @@ export {
 } from './ops/pool_api.js'
 export { type DropoutOptions, dropout, type RandomOptions, rand, randint, randn } from './ops/random.js'
 export {
+  gru,
+  type LSTMOutput,
+  lstm,
+  type RecurrentOptions,
+  type RecurrentOutput,
+  type RecurrentState,
+  type RecurrentWeights,
+  type RNNOptions,
+  rnn,
+} from './ops/recurrent_api.js'
+export {
   all,
   any,
   max,
@@ -119,6 +158,7 @@ export {
 } from './ops/reduce.js'
 export { broadcastTo, type FlattenOptions, flatten, reshape, squeeze, transpose, unsqueeze } from './ops/shape.js'
 export {
+  type BorderMode,
   concat,
   flip,
   type PadOptions,
@@ -139,8 +179,21 @@ export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
 export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
-
-export { Tensor } from './tensor.js'
+export {
+  assign,
+  type FeedValue,
+  type Fetched,
+  type Fetches,
+  globalVariablesInitializer,
+  Operation,
+  type PlaceholderOptions,
+  placeholder,
+  type RunOptions,
+  Session,
+  type SessionOptions,
+} from './runtime/session.js'
+export { evaluateTensors as evaluate, Tensor } from './tensor.js'
+export { TensorBoardWriter } from './tensorboard/writer.js'
 export {
   type BatchLogs,
   type Callback,
@@ -151,9 +204,16 @@ export {
   type FitOptions,
   fit,
   History,
+  type LearningRateFinderOptions,
+  LearningRateSweep,
   type LossFunction,
   type LossName,
+  learningRateFinder,
   type Metric,
+  type MetricFunction,
+  type MetricLike,
+  type MetricName,
+  metrics,
   type PredictOptions,
   predict,
   type Scores,

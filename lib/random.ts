@@ -15,7 +15,7 @@ import { ForjaError } from './errors.js'
 export type Philox4 = [number, number, number, number]
 
 /** Who draws: the last counter word. Append only, or old seeds give other numbers. */
-export const DOMAINS = { tensor: 0, shuffle: 1, data: 2, program: 3 } as const
+export const DOMAINS = { tensor: 0, shuffle: 1, data: 2, program: 3, augment: 4 } as const
 
 const MULTIPLIER_0 = 0xd2511f53
 const MULTIPLIER_1 = 0xcd9e8d57

@@ -2,6 +2,7 @@
  * Shape arithmetic: sizes, strides, broadcasting, axes. Shapes are arrays of non-negative integers, row-major.
  */
 import { ForjaError } from './errors.js'
+import { formatDimension } from './graph/unknown_size.js'
 
 export type Shape = readonly number[]
 
@@ -19,7 +20,8 @@ export function sameShape(a: Shape, b: Shape): boolean {
 }
 
 export function formatShape(shape: Shape): string {
-  return shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`
+  const dims = shape.map(formatDimension)
+  return dims.length === 1 ? `(${dims[0]},)` : `(${dims.join(', ')})`
 }
 
 /** Row-major strides in elements. */

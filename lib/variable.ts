@@ -4,9 +4,9 @@
  * Its memory may hold the elements in another order of axes than its shape shows (`storageAxes`): convolution weights
  * are (K, C, R, S) to the user and lie as (R, S, C, K), so that no program has to transpose them.
  */
-import { fromData } from './create.js'
+import { fromData, zeros } from './create.js'
 import { ForjaError } from './errors.js'
-import type { Value } from './graph/graph.js'
+import type { Assignment, Value } from './graph/graph.js'
 import { makeLeaf } from './ops/creation.js'
 import { transpose } from './ops/shape.js'
 import { activeTrace } from './runtime/compile.js'
@@ -26,6 +26,17 @@ export interface VariableOptions {
 
 let unnamed = 0
 
+const living = new Set<WeakRef<Variable>>()
+const collected = new FinalizationRegistry<WeakRef<Variable>>((reference) => living.delete(reference))
+
+/** Every variable that was neither disposed nor garbage collected, in the order they were made. */
+export function livingVariables(): Variable[] {
+  return [...living].flatMap((reference) => {
+    const variable = reference.deref()
+    return variable && !variable.isDisposed ? [variable] : []
+  })
+}
+
 export class Variable extends Tensor {
   readonly state: VariableState
   /** The value as it lies in memory. */
@@ -36,6 +47,7 @@ export class Variable extends Tensor {
   /** A name was given, not made up: modules use it in place of the field's. */
   readonly isNamed: boolean
   readonly #axes: readonly number[]
+  readonly #reference: WeakRef<Variable>
 
   constructor(initial: Tensor, options: VariableOptions = {}) {
     const axes = options.storageAxes ?? initial.shape.map((_, i) => i)
@@ -50,11 +62,19 @@ export class Variable extends Tensor {
     this.isBuffer = options.buffer ?? false
     this.trainable = !this.isBuffer
     this.isNamed = options.name !== undefined
+    this.#reference = new WeakRef<Variable>(this)
+    living.add(this.#reference)
+    collected.register(this, this.#reference, this.#reference)
   }
 
   /** @internal A tensor of this variable's shape, its gradient for one, as the variable lies in memory. */
   toStorage(value: Tensor): Tensor {
     return transpose(value, this.#axes)
+  }
+
+  /** @internal Zeros of this variable's shape and dtype, lying in memory as it does: what adds up its gradients. */
+  zerosLike(name: string): Variable {
+    return new Variable(zeros(this.shape, { dtype: this.dtype }), { name, storageAxes: this.#axes, buffer: true })
   }
 
   /** The value at this moment, as a tensor that later assignments do not change. */
@@ -63,14 +83,25 @@ export class Variable extends Tensor {
     return transpose(stored, inversePermutation(this.#axes))
   }
 
+  /** The value as differentiation sees a constant: no gradient of what is made of it reaches the variable. */
+  detach(): Tensor {
+    const leaf = new Tensor(makeLeaf(this.state, this.state.type), this.name)
+    return transpose(leaf, inversePermutation(this.#axes))
+  }
+
   /**
    * Gives the variable a new value of the same shape and dtype. Inside a compiled function the assignment takes effect
    * when the call succeeds; outside, when the returned promise resolves.
    */
   async assign(value: Tensor): Promise<void> {
+    const { value: stored } = this.assignment(value)
+    if (!this.#record(stored)) await this.state.write((await evaluate([stored]))[0]!)
+  }
+
+  /** @internal What assigns `value`, in a program that is yet to be made. */
+  assignment(value: Tensor): Assignment {
     this.#check(value)
-    const stored = transpose(value, this.#axes)
-    if (!this.#record(stored.value)) await this.state.write((await evaluate([stored.value]))[0]!)
+    return { variable: this.state, value: this.toStorage(value).value }
   }
 
   /** @internal As assign, of a value in storage order; only while tracing. */
@@ -97,7 +128,11 @@ export class Variable extends Tensor {
   }
 
   override dispose(): void {
-    if (!this.isDisposed) this.state.dispose()
+    if (!this.isDisposed) {
+      this.state.dispose()
+      living.delete(this.#reference)
+      collected.unregister(this.#reference)
+    }
     super.dispose()
   }
 }

@@ -20,7 +20,7 @@ export interface GradOptions {
  * An input that the outputs do not depend on gets zeros.
  *
  * @throws ERR_SHAPE for an output that is no scalar without gradOutputs; ERR_DTYPE for integer inputs;
- *   ERR_ARGUMENT where an operation on the way has no gradient.
+ *   ERR_UNSUPPORTED_OP naming an operation on the way that has no gradient.
  */
 export function grad(
   outputs: Tensor | readonly Tensor[],
@@ -88,7 +88,7 @@ export function gradValues(
     if (!needs.some(Boolean)) continue
     if (node.op.grad === null) {
       throw new ForjaError(
-        'ERR_ARGUMENT',
+        'ERR_UNSUPPORTED_OP',
         `grad: ${node.op.name}${node.name ? ` (${node.name})` : ''} is not differentiable`,
       )
     }

@@ -22,8 +22,8 @@ export function addSummary(program: Command): void {
 
 function summary(name: string, options: Options): void {
   const model = models.create(name)
-  const input = options.input ?? models.list().find((info) => info.name === name)!.input
-  const found = model.summary({ input, name })
+  const { input, dtype } = models.list().find((info) => info.name === name)!
+  const found = model.summary({ input: options.input ?? input, dtype, name })
   new Output(options.json === true).result(String(found), found.toJSON())
 }
 

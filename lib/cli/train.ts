@@ -90,8 +90,7 @@ async function train(name: string, options: Options): Promise<void> {
   const optimizer = makeOptimizer(optimizerName, model.parameters(), lr)
   const decay = options.optimizer === undefined && options.lr === undefined ? (recipe.decay ?? 1) : 1
   const schedule = decay < 1 ? new ExponentialLR(optimizer, { gamma: decay }) : undefined
-  const start = options.resume ? await resume(options, { model, optimizer, device }, output) : 0
-  schedule?.loadStateDict({ steps: start, baseLr: recipe.lr })
+  const start = options.resume ? await resume(options, { model, optimizer, schedule, device }, output) : 0
   const epochs = options.epochs ?? recipe.epochs
   const batchSize = options.batchSize ?? recipe.batchSize
   const parameters = model.parameters().reduce((total, parameter) => total + parameter.size, 0)
@@ -112,6 +111,7 @@ async function train(name: string, options: Options): Promise<void> {
     await saveCheckpoint(options.save, {
       model,
       optimizer,
+      schedule,
       device,
       epoch: logs.epoch,
       metadata: { 'forja.model': name },
@@ -223,7 +223,7 @@ function modelsFor(shape: readonly number[]): string[] {
 
 async function resume(
   options: Options,
-  run: { model: models.Network; optimizer: Optimizer; device: string },
+  run: { model: models.Network; optimizer: Optimizer; schedule: ExponentialLR | undefined; device: string },
   output: Output,
 ): Promise<number> {
   const { epoch } = await loadCheckpoint(options.resume!, run)

@@ -64,6 +64,20 @@ export async function findFile(
   return undefined
 }
 
+/** The path of the first of a set's other forms that is on this machine. */
+export async function findUnpacked(
+  source: Source,
+  options: Pick<LocateOptions, 'dir' | 'env'> = {},
+): Promise<string | undefined> {
+  for (const folder of dataFolders(options)) {
+    for (const form of source.unpacked ?? []) {
+      const path = join(folder.path, source.name, form)
+      if (await exists(path)) return path
+    }
+  }
+  return undefined
+}
+
 /** The path of a file, fetched if it must be and may be. */
 export async function locateFile(source: Source, file: SourceFile, options: LocateOptions = {}): Promise<string> {
   const found = await findFile(source, file, options)
@@ -73,9 +87,13 @@ export async function locateFile(source: Source, file: SourceFile, options: Loca
   const to = join(cacheFolder(env), source.name, file.name)
   if (options.offline ?? env.FORJA_OFFLINE === '1') throw missing(source, file, options, 'fetching is switched off')
   const { signal, timeoutMs, onProgress } = options
+  const { bytes, sha256 } = file
+  if (urls.length === 0 || sha256 === undefined) {
+    throw missing(source, file, options, 'no mirror with a published checksum is known')
+  }
   try {
     await download(
-      { urls, to, bytes: file.bytes, sha256: file.sha256 },
+      { urls, to, bytes, sha256 },
       { signal, timeoutMs, onProgress: onProgress && ((progress) => onProgress({ ...progress, file: file.name })) },
     )
   } catch (error) {
@@ -87,6 +105,9 @@ export async function locateFile(source: Source, file: SourceFile, options: Loca
 
 /** Throws ERR_CHECKSUM unless the file is the published one, as served or unpacked or packed anew. */
 export async function verifyFile(path: string, file: SourceFile): Promise<void> {
+  if (file.sha256 === undefined) {
+    throw new ForjaError('ERR_CHECKSUM', `${path}: no checksum is published that it could be compared with`)
+  }
   const found = await sha256OfFile(path)
   if (found === file.sha256 || found === file.plainSha256) return
   const plain = file.plainSha256 !== undefined && path.endsWith('.gz') ? await sha256Unpacked(path) : undefined
@@ -115,7 +136,10 @@ function candidates(source: Source, file: SourceFile, options: Pick<LocateOption
 }
 
 function missing(source: Source, file: SourceFile, options: LocateOptions, reason: string): ForjaError {
-  const looked = candidates(source, file, options).map((path) => `  ${path}`)
+  const forms = dataFolders(options).flatMap(({ path }) =>
+    (source.unpacked ?? []).map((form) => join(path, source.name, form)),
+  )
+  const looked = [...candidates(source, file, options), ...forms].map((path) => `  ${path}`)
   const urls = source.mirrors.map((mirror) => `  ${mirror}${file.name}`)
   const manual = join(cacheFolder(options.env), source.name, file.name)
   return new ForjaError(
@@ -124,18 +148,19 @@ function missing(source: Source, file: SourceFile, options: LocateOptions, reaso
       `${source.title}: ${file.name} is not on this machine: ${reason}`,
       'Looked at',
       ...looked,
-      'Mirrors',
-      ...urls,
+      ...(urls.length > 0 ? ['Mirrors', ...urls] : []),
     ].join('\n'),
     { hint: `Put the file at ${manual}, or point FORJA_DATA_DIR at a folder that holds ${source.name}/${file.name}.` },
   )
 }
 
+async function exists(path: string): Promise<boolean> {
+  return access(path, constants.R_OK).then(
+    () => true,
+    () => false,
+  )
+}
+
 async function isReadable(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.R_OK)
-    return (await stat(path)).isFile()
-  } catch {
-    return false
-  }
+  return (await exists(path)) && (await stat(path)).isFile()
 }

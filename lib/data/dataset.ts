@@ -3,7 +3,7 @@
  *
  * An {@link ArrayDataset} holds x as ONE typed array, samples one after another, in the type it was stored in: images
  * stay uint8 [N, C, H, W]. What the network sees is `stored * scale[c] + offset[c]`, c being the first axis of a sample
- * of rank >= 2 (the channel), or one pair for all. A trainer hands `x`, `y` and the normalisation to the device once
+ * (the channel of an image, the column of a table), or one pair for all. A trainer hands `x`, `y` and the normalisation to the device once
  * and gathers batches there by index; `get` and `batches` do the same on the host for loops written by hand.
  *
  * y is int32 class labels [N], or float32 targets [N, ...].
@@ -14,7 +14,7 @@ import { allocate, type DType, dtypeOfArray, isFloat, type TypedArray } from '..
 import { ForjaError } from '../errors.js'
 import { checkSeed, defaultSeed, permutation } from '../random.js'
 
-/** value = stored * scale + offset; one entry a channel, or one for all. */
+/** value = stored * scale + offset; one entry for each index of a sample's first axis, or one for all. */
 export interface Normalization {
   readonly scale: readonly number[]
   readonly offset: readonly number[]
@@ -87,6 +87,8 @@ export interface ArraysOptions {
   classes?: number
   /** What the classes are called, in order. */
   classNames?: readonly string[]
+  /** What the numbers of a flat sample are called, in order: the columns of a table. */
+  featureNames?: readonly string[]
   /** Of one target; default [] where y is flat. */
   targetShape?: readonly number[]
   normalization?: Normalization
@@ -102,6 +104,7 @@ export class ArrayDataset implements Dataset {
   /** [length, ...fields[1].shape] */
   readonly y: TypedArray
   readonly classNames: readonly string[] | undefined
+  readonly featureNames: readonly string[] | undefined
 
   /** Arrays that already agree; users call {@link fromArrays}, which checks. */
   constructor(
@@ -109,13 +112,14 @@ export class ArrayDataset implements Dataset {
     y: TypedArray,
     fields: readonly [Field, Field],
     length: number,
-    names?: readonly string[],
+    names: { classes?: readonly string[]; features?: readonly string[] } = {},
   ) {
     this.x = x
     this.y = y
     this.fields = fields
     this.length = length
-    this.classNames = names
+    this.classNames = names.classes
+    this.featureNames = names.features
   }
 
   get classes(): number | undefined {
@@ -123,12 +127,7 @@ export class ArrayDataset implements Dataset {
   }
 
   get(index: number, options: ReadOptions = {}): Sample {
-    if (!Number.isInteger(index) || index < 0 || index >= this.length) {
-      throw new ForjaError(
-        'ERR_ARGUMENT',
-        `dataset.get: index ${index}; expected an integer from 0 to ${this.length - 1}`,
-      )
-    }
+    checkIndex(index, this.length)
     const { x, y, yShape } = this.gather(Int32Array.of(index), options)
     return { x, y: yShape.length === 1 ? y[0]! : y }
   }
@@ -148,28 +147,18 @@ export class ArrayDataset implements Dataset {
 
   /** The order in which an epoch visits the samples. */
   order(options: OrderOptions = {}): Int32Array {
-    const { shuffle = false, seed = defaultSeed(), epoch = 0 } = options
-    checkSeed(seed, 'dataset.order')
-    if (!Number.isInteger(epoch) || epoch < 0) {
-      throw new ForjaError('ERR_ARGUMENT', `dataset.order: epoch ${epoch}; expected an integer from 0`)
-    }
-    if (shuffle) return permutation(this.length, seed, epoch)
-    return Int32Array.from({ length: this.length }, (_, i) => i)
+    return epochOrder(this.length, options)
   }
 
   batches(options: BatchOptions = {}): AsyncIterable<Batch> {
-    const { batchSize = DEFAULT_BATCH_SIZE, dropLast = false } = options
-    if (!Number.isInteger(batchSize) || batchSize < 1) {
-      throw new ForjaError('ERR_ARGUMENT', `dataset.batches: batchSize ${batchSize}; expected an integer from 1`)
-    }
-    const order = this.order(options)
-    const end = dropLast ? this.length - (this.length % batchSize) : this.length
-    const gather = (from: number) => this.gather(order.slice(from, Math.min(from + batchSize, end)), options)
-    return {
-      async *[Symbol.asyncIterator]() {
-        for (let from = 0; from < end; from += batchSize) yield gather(from)
-      },
-    }
+    return batchesOf(this.length, options, (indices) => this.gather(indices, options))
+  }
+
+  /** The same samples, sharing this data set's memory, under another normalisation (none if undefined). */
+  normalized(normalization: Normalization | undefined): ArrayDataset {
+    const [x, y] = this.fields
+    if (normalization) checkNormalization(normalization, x.shape)
+    return this.#with(this.x, this.y, [{ ...x, normalization }, y], this.length)
   }
 
   /** Samples start .. end - 1, sharing this data set's memory. */
@@ -181,19 +170,59 @@ export class ArrayDataset implements Dataset {
       )
     }
     const [sizeX, sizeY] = this.fields.map((field) => elements(field.shape)) as [number, number]
-    return new ArrayDataset(
-      this.x.subarray(start * sizeX, end * sizeX),
-      this.y.subarray(start * sizeY, end * sizeY),
-      this.fields,
-      end - start,
-      this.classNames,
-    )
+    const x = this.x.subarray(start * sizeX, end * sizeX)
+    return this.#with(x, this.y.subarray(start * sizeY, end * sizeY), this.fields, end - start)
+  }
+
+  /** A copy of the samples of `indices`, in that order, as they are stored. */
+  take(indices: Int32Array): ArrayDataset {
+    const { x, y, length } = this.gather(indices, { raw: true })
+    return this.#with(x, y, this.fields, length)
+  }
+
+  #with(x: TypedArray, y: TypedArray, fields: readonly [Field, Field], length: number): ArrayDataset {
+    return new ArrayDataset(x, y, fields, length, { classes: this.classNames, features: this.featureNames })
+  }
+}
+
+export function checkIndex(index: number, length: number): void {
+  if (Number.isInteger(index) && index >= 0 && index < length) return
+  throw new ForjaError('ERR_ARGUMENT', `dataset.get: index ${index}; expected an integer from 0 to ${length - 1}`)
+}
+
+/** The order in which an epoch visits `length` samples. */
+export function epochOrder(length: number, options: OrderOptions = {}): Int32Array {
+  const { shuffle = false, seed = defaultSeed(), epoch = 0 } = options
+  checkSeed(seed, 'dataset.order')
+  if (!Number.isInteger(epoch) || epoch < 0) {
+    throw new ForjaError('ERR_ARGUMENT', `dataset.order: epoch ${epoch}; expected an integer from 0`)
+  }
+  if (shuffle) return permutation(length, seed, epoch)
+  return Int32Array.from({ length }, (_, i) => i)
+}
+
+/** The batches of an epoch, each made by `gather` when it is asked for. */
+export function batchesOf(
+  length: number,
+  options: BatchOptions,
+  gather: (indices: Int32Array) => Batch | Promise<Batch>,
+): AsyncIterable<Batch> {
+  const { batchSize = DEFAULT_BATCH_SIZE, dropLast = false } = options
+  if (!Number.isInteger(batchSize) || batchSize < 1) {
+    throw new ForjaError('ERR_ARGUMENT', `dataset.batches: batchSize ${batchSize}; expected an integer from 1`)
+  }
+  const order = epochOrder(length, options)
+  const end = dropLast ? length - (length % batchSize) : length
+  return {
+    async *[Symbol.asyncIterator]() {
+      for (let from = 0; from < end; from += batchSize) yield gather(order.slice(from, Math.min(from + batchSize, end)))
+    },
   }
 }
 
 /** A data set of arrays that are already in memory. */
 export function fromArrays(options: ArraysOptions): ArrayDataset {
-  const { normalization, classNames } = options
+  const { normalization, classNames, featureNames } = options
   const x = flatten(options.x, 'x', options.shape)
   const classes = options.classes ?? classNames?.length ?? inferClasses(options.y)
   const y = flatten(options.y, 'y', classes === undefined ? options.targetShape : [])
@@ -218,12 +247,23 @@ export function fromArrays(options: ArraysOptions): ArrayDataset {
   const labels = classes === undefined ? y.data : toLabels(y.data, classes)
   const fieldX: Field = { name: 'x', shape: x.shape, dtype: dtypeOfArray(x.data)!, normalization }
   const fieldY: Field = { name: 'y', shape: y.shape, dtype: dtypeOfArray(labels)!, classes }
-  return new ArrayDataset(x.data, labels, [fieldX, fieldY], length, names)
+  if (featureNames && featureNames.length !== sampleSize) {
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `fromArrays: ${featureNames.length} featureNames for samples of ${sampleSize} numbers`,
+    )
+  }
+  return new ArrayDataset(x.data, labels, [fieldX, fieldY], length, { classes: names, features: featureNames })
 }
 
-/** The normalisation that gives every channel of `x` mean 0 and standard deviation 1. */
+/**
+ * The normalisation that gives mean 0 and standard deviation 1 to every channel of images, every column of a table.
+ *
+ * @param x samples one after another
+ * @param shape of one sample: [C, H, W], [columns]
+ */
 export function standardize(x: TypedArray, shape: readonly number[]): Normalization {
-  const channels = shape.length >= 2 ? shape[0]! : 1
+  const channels = shape[0] ?? 1
   const plane = elements(shape) / channels
   const scale: number[] = []
   const offset: number[] = []
@@ -333,13 +373,13 @@ function checkShape(shape: readonly number[], name: string): readonly number[] {
 }
 
 function checkNormalization({ scale, offset }: Normalization, shape: readonly number[]): void {
-  const channels = shape.length >= 2 ? shape[0]! : 1
+  const channels = shape[0] ?? 1
   const fits = scale.length === offset.length && (scale.length === 1 || scale.length === channels)
   if (!fits || ![...scale, ...offset].every(Number.isFinite)) {
     throw new ForjaError(
       'ERR_ARGUMENT',
       `fromArrays: normalization has scale [${scale.join(', ')}] and offset [${offset.join(', ')}]; ` +
-        `expected ${channels === 1 ? '1 finite number' : `1 or ${channels} finite numbers (one a channel)`} in each`,
+        `expected ${channels === 1 ? '1 finite number' : `1 or ${channels} finite numbers (one for each index of the first axis)`} in each`,
     )
   }
 }
@@ -351,6 +391,7 @@ function checkNames(names: readonly string[], classes: number): readonly string[
   return names
 }
 
-function elements(shape: readonly number[]): number {
+/** Of a sample of this shape. */
+export function elements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1)
 }

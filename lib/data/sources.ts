@@ -7,7 +7,8 @@ export interface SourceFile {
   /** As the mirrors call it and as it lies in a data folder; without `.gz` when unpacked. */
   readonly name: string
   readonly bytes: number
-  readonly sha256: string
+  /** Absent where none is published that could be relied on: the file is then used where it lies, never fetched. */
+  readonly sha256?: string
   /** Of the file after unpacking, where it is known. */
   readonly plainSha256?: string
 }
@@ -20,6 +21,8 @@ export interface Source {
   /** Addresses that a file's name is appended to. */
   readonly mirrors: readonly string[]
   readonly files: readonly SourceFile[]
+  /** Paths in the set's folder of which one shows another form of it, used as it is: no checksum is published. */
+  readonly unpacked?: readonly string[]
 }
 
 export const SOURCES = {
@@ -86,5 +89,39 @@ export const SOURCES = {
         sha256: '67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5',
       },
     ],
+  },
+  cifar10: {
+    name: 'cifar10',
+    title: 'CIFAR-10',
+    license: 'none stated',
+    mirrors: ['https://www.cs.toronto.edu/~kriz/'],
+    files: [
+      {
+        name: 'cifar-10-binary.tar.gz',
+        bytes: 170_052_171,
+        sha256: 'c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd',
+      },
+    ],
+    unpacked: ['cifar-10-batches-bin/test_batch.bin', 'test_batch.bin', 'train'],
+  },
+  housing: {
+    name: 'housing',
+    title: 'California housing',
+    license: 'none stated',
+    mirrors: ['https://raw.githubusercontent.com/ageron/handson-ml2/master/datasets/housing/'],
+    files: [
+      {
+        name: 'housing.csv',
+        bytes: 1_423_529,
+        sha256: '8a3727f4cf54ac1a327f69b1d5b4db54c5834ea81c6e4efc0d163300022a685e',
+      },
+    ],
+  },
+  digits: {
+    name: 'digits',
+    title: 'Handwritten digits 8×8',
+    license: 'CC BY 4.0',
+    mirrors: [],
+    files: [{ name: 'digits.csv.gz', bytes: 57_512 }],
   },
 } as const satisfies Record<string, Source>

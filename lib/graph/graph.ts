@@ -76,6 +76,8 @@ export interface HostScalarSource {
 export interface InputSource {
   readonly kind: 'input'
   readonly name: string
+  /** Of placeholders: what messages call it, such as `placeholder 'x' (null, 784) float32`. */
+  readonly placeholder?: string
 }
 
 /** Elements given on the host; the node's value is `resident` from the start. */

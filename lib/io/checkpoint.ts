@@ -1,63 +1,117 @@
 /**
  * Checkpoints: one .safetensors file that holds a network as save() writes it, so that load() reads it, and beside it
- * what training needs to go on as if it had never stopped: the optimizer's state (`__optimizer__.<name>`), the epochs
- * done and the state of the random numbers (metadata).
+ * what training needs to go on as if it had never stopped: the optimizer's state (`__optimizer__.<name>`), and in the
+ * metadata the epochs and steps done, the states of the random numbers and of the schedule, and what fit() must know.
  */
 import { readFile } from 'node:fs/promises'
 import { fromData } from '../create.js'
 import { ForjaError } from '../errors.js'
+import { checkState } from '../nn/load_state.js'
 import type { AnyModule } from '../nn/module.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { resolveDevice } from '../runtime/device.js'
 import { randomStateOf } from '../runtime/random_state.js'
 import type { Tensor } from '../tensor.js'
-import { load, OPTIMIZER_PREFIX, save } from './model.js'
-import { decodeSafetensors } from './safetensors.js'
+import type { ScoreState } from '../train/objective.js'
+import { decodeModel, OPTIMIZER_PREFIX, save } from './model.js'
+
+/** Anything of `fj.schedule`: plain numbers in, plain numbers out. */
+export interface Stateful {
+  stateDict?(): object
+  loadStateDict?(state: never): void
+}
 
 export interface Checkpoint {
   model: AnyModule
   optimizer: Optimizer
+  schedule?: Stateful
   /** The device that is trained on. Default 'auto'. */
   device?: string
+}
+
+/** What fit() keeps to go on in the middle of an epoch, and with the same order of batches. */
+export interface RunState {
+  /** Decides the order. */
+  seed: number
+  batchSize: number
+  accumulate: number
+  shuffle: boolean
+  /** Of the data set. */
+  samples: number
+  /** Batches an epoch. */
+  steps: number
+  /** What was added up in the epoch that has begun. */
+  score?: ScoreState
 }
 
 export interface SaveCheckpointOptions extends Checkpoint {
   /** Complete epochs. */
   epoch: number
+  /** Batches done of the next epoch. Default 0. */
+  step?: number
+  /** @internal Written by fit(). */
+  run?: RunState
   /** Kept in the file. */
   metadata?: Readonly<Record<string, string>>
 }
 
+export interface LoadedCheckpoint {
+  /** Complete epochs: fit()'s initialEpoch. */
+  epoch: number
+  /** Batches done of the next epoch; fit() goes on there with `resume`. */
+  step: number
+  /** @internal For fit(). */
+  run?: RunState
+  metadata: Record<string, string>
+}
+
 const EPOCH = 'forja.epoch'
+const STEP = 'forja.step'
 const RANDOM = 'forja.random'
 const OPTIMIZER = 'forja.optimizer'
+const SCHEDULE = 'forja.schedule'
+const RUN = 'forja.run'
 
 /** Writes the whole file or leaves the old one. No step may be running. */
 export async function saveCheckpoint(path: string, options: SaveCheckpointOptions): Promise<void> {
-  const { model, optimizer, epoch, device, metadata } = options
+  const { model, optimizer, schedule, epoch, step = 0, device, run, metadata } = options
+  if (schedule !== undefined && schedule.stateDict === undefined) {
+    throw new ForjaError('ERR_ARGUMENT', 'saveCheckpoint: the schedule has no stateDict(), so it could not go on')
+  }
   const random = await randomStateOf(resolveDevice(device)).read()
   await save(model, path, {
     optimizer: await optimizer.stateDict(),
-    metadata: { ...metadata, [EPOCH]: String(epoch), [RANDOM]: random.join(','), [OPTIMIZER]: optimizer.name },
+    metadata: {
+      ...metadata,
+      [EPOCH]: String(epoch),
+      [STEP]: String(step),
+      [RANDOM]: random.join(','),
+      [OPTIMIZER]: optimizer.name,
+      ...(schedule === undefined ? {} : { [SCHEDULE]: toJSON(schedule.stateDict!()) }),
+      ...(run === undefined ? {} : { [RUN]: toJSON(run) }),
+    },
   })
 }
 
 /**
- * Reads a checkpoint into a network and an optimizer made as they were when it was written.
+ * Reads a checkpoint into a network, an optimizer and a schedule made as they were when it was written; nothing changes
+ * where something does not fit.
  *
- * @returns the epochs done, for fit()'s initialEpoch, and the file's metadata.
- * @throws ERR_FORMAT for a file that is no checkpoint; else as load().
+ * @throws ERR_FORMAT for a file that is no checkpoint; ERR_ARGUMENT for another kind of optimizer, and for another
+ *   network listing missing, unexpected and mis-shaped names; ERR_SHAPE, ERR_DTYPE naming the tensor.
  */
 export async function loadCheckpoint(
   path: string,
-  { model, optimizer, device }: Checkpoint,
-): Promise<{ epoch: number; metadata: Record<string, string> }> {
+  { model, optimizer, schedule, device }: Checkpoint,
+): Promise<LoadedCheckpoint> {
   const bytes = await readFile(path).catch((cause: Error) => {
     throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
   })
-  const { tensors, metadata } = decodeSafetensors(bytes, path)
-  const [epoch, random] = [Number(metadata[EPOCH]), (metadata[RANDOM] ?? '').split(',').map(Number)]
-  if (!Number.isSafeInteger(epoch) || epoch < 0 || random.length !== 4 || !random.every(Number.isInteger)) {
+  const { state, rest, metadata, hint } = decodeModel(model, bytes, path)
+  const [epoch, step] = [Number(metadata[EPOCH]), Number(metadata[STEP] ?? 0)]
+  const random = (metadata[RANDOM] ?? '').split(',').map(Number)
+  const whole = [epoch, step].every((count) => Number.isSafeInteger(count) && count >= 0)
+  if (!whole || random.length !== 4 || !random.every(Number.isInteger)) {
     throw new ForjaError('ERR_FORMAT', `${path} holds weights but no state of a training run`, {
       hint: 'load(model, path) reads the weights; training can only go on from what `train --save` wrote',
     })
@@ -67,12 +121,48 @@ export async function loadCheckpoint(
       hint: 'go on with the optimizer that training began with',
     })
   }
-  const state: Record<string, Tensor> = {}
-  for (const [name, { data, shape, dtype }] of tensors) {
-    if (name.startsWith(OPTIMIZER_PREFIX)) state[name.slice(OPTIMIZER_PREFIX.length)] = fromData(data, shape, dtype)
+  if (schedule?.loadStateDict !== undefined && metadata[SCHEDULE] === undefined) {
+    throw new ForjaError('ERR_ARGUMENT', `${path} was written without a schedule`, {
+      hint: 'go on without one, as training began',
+    })
   }
-  await load(model, path)
-  await optimizer.loadStateDict(state)
+  const run = metadata[RUN] === undefined ? undefined : (fromJSON(metadata[RUN], path) as RunState)
+  const scheduled = metadata[SCHEDULE] === undefined ? undefined : fromJSON(metadata[SCHEDULE], path)
+  if (step > 0 && run?.score === undefined) throw notWhole(path)
+  const optimizerState: Record<string, Tensor> = {}
+  for (const [name, { data, shape, dtype }] of rest) {
+    optimizerState[name.slice(OPTIMIZER_PREFIX.length)] = fromData(data, shape, dtype)
+  }
+  const { assign } = checkState(model.namedVariables(), state, {}, path, hint)
+  await optimizer.loadStateDict(optimizerState)
+  await assign()
+  if (schedule?.loadStateDict !== undefined) {
+    // A schedule sets the rate of its step; the rate that was saved counts, whoever set it.
+    const { lr } = optimizer
+    schedule.loadStateDict(scheduled as never)
+    optimizer.lr = lr
+  }
   await randomStateOf(resolveDevice(device)).write(Int32Array.from(random))
-  return { epoch, metadata }
+  return { epoch, step, metadata, ...(run === undefined ? {} : { run }) }
+}
+
+/** JSON that keeps infinities and NaN, which a schedule's best figure begins as. */
+function toJSON(value: object): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === 'number' && !Number.isFinite(item) ? { __number__: String(item) } : item,
+  )
+}
+
+function fromJSON(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text, (_key, item: unknown) =>
+      typeof item === 'object' && item !== null && '__number__' in item ? Number(item.__number__) : item,
+    )
+  } catch (cause) {
+    throw notWhole(path, cause)
+  }
+}
+
+function notWhole(path: string, cause?: unknown): ForjaError {
+  return new ForjaError('ERR_FORMAT', `${path}: the state of the training run is not whole`, { cause })
 }

@@ -50,12 +50,31 @@ export async function load(model: AnyModule, path: string, options: LoadOptions 
   const bytes = await readFile(path).catch((cause: Error) => {
     throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
   })
+  const { state, hint } = decodeModel(model, bytes, path)
+  return await loadVariables(model.namedVariables(), state, options, path, hint)
+}
+
+/** @internal A file taken apart: what is for `model` to take, and what else it holds. */
+export function decodeModel(
+  model: AnyModule,
+  bytes: Uint8Array,
+  path: string,
+): {
+  state: Record<string, Tensor>
+  /** An optimizer's state, names as in the file. */
+  rest: Map<string, StoredTensor>
+  metadata: Record<string, string>
+  /** Where the file names another class of network. */
+  hint: string | undefined
+} {
   const { tensors, metadata } = decodeSafetensors(bytes, path)
-  const dict: Record<string, Tensor> = Object.create(null)
-  for (const [name, { data, shape, dtype }] of tensors) {
-    if (!name.startsWith(OPTIMIZER_PREFIX)) dict[name] = fromData(data, shape, dtype, name)
+  const state: Record<string, Tensor> = Object.create(null)
+  const rest = new Map<string, StoredTensor>()
+  for (const [name, stored] of tensors) {
+    if (name.startsWith(OPTIMIZER_PREFIX)) rest.set(name, stored)
+    else state[name] = fromData(stored.data, stored.shape, stored.dtype, name)
   }
   const [saved, given] = [metadata.architecture, model.constructor.name]
   const hint = saved !== undefined && saved !== given ? `the file holds a ${saved}, the model is a ${given}` : undefined
-  return await loadVariables(model.namedVariables(), dict, options, path, hint)
+  return { state, rest, metadata, hint }
 }

@@ -1,20 +1,70 @@
 /**
- * `fj.models`: networks by name. To add one: its file, an entry in MODELS, its counts in test/models.
+ * `fj.models`: networks, those that classify also by name. To add one: its file, an entry in MODELS, its counts in
+ * test/models.
  */
+import type { DType } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor.js'
-import { type AlexNetOptions, alexnet } from './alexnet.js'
-import { type GoogLeNetOptions, googlenet } from './googlenet.js'
+import { alexnet } from './alexnet.js'
+import { type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
+import { type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
+import { type GoogLeNetOptions, googlenet, googlenet2014 } from './googlenet.js'
+import { type HaykinOptions, haykin } from './haykin.js'
 import { type LeNet5Options, lenet5 } from './lenet5.js'
+import { type LeNet1998Options, lenet1998 } from './lenet1998.js'
 import { type MLPOptions, mlp, softmaxRegression } from './mlp.js'
-import { type ResNetOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet101, resnet152 } from './resnet.js'
-import { type VGGOptions, vgg11, vgg13, vgg16, vgg19 } from './vgg.js'
+import { type PerceptronOptions, perceptron } from './perceptron.js'
+import {
+  type CharLSTMOptions,
+  charLSTM,
+  gruClassifier,
+  lstmClassifier,
+  type RecurrentClassifierOptions,
+  rnnClassifier,
+} from './recurrent.js'
+import { type BottleneckOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet101, resnet152 } from './resnet.js'
+import { type ResNetCifarOptions, resnet20Cifar, resnet56Cifar, resnet110Cifar } from './resnet_cifar.js'
+import { type VGGOptions, vgg11, vgg11Bn, vgg13, vgg13Bn, vgg16, vgg16Bn, vgg19, vgg19Bn } from './vgg.js'
 
 export { type AlexNet, type AlexNetOptions, alexnet } from './alexnet.js'
-export { type GoogLeNet, type GoogLeNetOptions, googlenet } from './googlenet.js'
-export { type LeNet5, type LeNet5Options, lenet5 } from './lenet5.js'
+export { type AlexNet2012, type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
 export {
+  Autoencoder,
+  type AutoencoderOptions,
+  autoencoder,
+  type ConvAutoencoderOptions,
+  convAutoencoder,
+  type ReconstructionOptions,
+  type SparsityOptions,
+  sparsityPenalty,
+} from './autoencoder.js'
+export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
+export {
+  type GoogLeNet,
+  type GoogLeNetHeads,
+  type GoogLeNetOptions,
+  googlenet,
+  googlenet2014,
+} from './googlenet.js'
+export {
+  type AutoencoderLayer,
+  type DeepBeliefNetworkOptions,
+  deepBeliefNetwork,
+  fitUnsupervised,
+  type GreedyLayer,
+  GreedyStack,
+  type PretrainOptions,
+  type StackedAutoencoderOptions,
+  stackedAutoencoder,
+  type Unsupervised,
+  type UnsupervisedFitOptions,
+} from './greedy.js'
+export { type Haykin, type HaykinOptions, haykin } from './haykin.js'
+export { type LeNet5, type LeNet5Options, lenet5 } from './lenet5.js'
+export { type LeNet1998, type LeNet1998Options, lenet1998 } from './lenet1998.js'
+export {
+  type HiddenActivation,
   type MLP,
   type MLPOptions,
   mlp,
@@ -22,7 +72,20 @@ export {
   type SoftmaxRegressionOptions,
   softmaxRegression,
 } from './mlp.js'
+export { type Perceptron, type PerceptronOptions, perceptron, perceptronLoss } from './perceptron.js'
+export { RBM, type RBMOptions, rbm } from './rbm.js'
 export {
+  type CharLSTM,
+  type CharLSTMOptions,
+  charLSTM,
+  gruClassifier,
+  lstmClassifier,
+  type RecurrentClassifier,
+  type RecurrentClassifierOptions,
+  rnnClassifier,
+} from './recurrent.js'
+export {
+  type BottleneckOptions,
   type ResNet,
   type ResNetOptions,
   resnet18,
@@ -32,7 +95,25 @@ export {
   resnet101,
   resnet152,
 } from './resnet.js'
-export { type VGG, type VGGOptions, vgg11, vgg13, vgg16, vgg19 } from './vgg.js'
+export {
+  type ResNetCifar,
+  type ResNetCifarOptions,
+  resnet20Cifar,
+  resnet56Cifar,
+  resnet110Cifar,
+} from './resnet_cifar.js'
+export {
+  type VGG,
+  type VGGOptions,
+  vgg11,
+  vgg11Bn,
+  vgg13,
+  vgg13Bn,
+  vgg16,
+  vgg16Bn,
+  vgg19,
+  vgg19Bn,
+} from './vgg.js'
 
 export interface ModelInfo {
   readonly name: string
@@ -40,17 +121,33 @@ export interface ModelInfo {
   readonly description: string
   /** The shape of a sample, with default options. */
   readonly input: readonly number[]
+  /** Of its elements: int32 for networks that begin with an embedding. */
+  readonly dtype: DType
   /** Outputs, with default options. */
   readonly classes: number
 }
 
 /** Options of every network of this package; each takes those it knows. */
-export type ModelOptions = MLPOptions & LeNet5Options & ResNetOptions & AlexNetOptions & VGGOptions & GoogLeNetOptions
+export type ModelOptions = PerceptronOptions &
+  MLPOptions &
+  LeNet5Options &
+  LeNet1998Options &
+  ConvNetJSCifarOptions &
+  HaykinOptions &
+  BottleneckOptions &
+  ResNetCifarOptions &
+  AlexNet2012Options &
+  VGGOptions &
+  GoogLeNetOptions &
+  RecurrentClassifierOptions &
+  CharLSTMOptions
 
 /** A network that takes and gives one tensor. */
 export type Network = Module<[x: Tensor]>
 
-interface Entry extends Omit<ModelInfo, 'name'> {
+interface Entry extends Omit<ModelInfo, 'name' | 'dtype'> {
+  /** Default float32. */
+  readonly dtype?: DType
   readonly create: (options: ModelOptions) => Network
   readonly options: readonly string[]
 }
@@ -59,8 +156,17 @@ const MNIST = [1, 28, 28]
 const CIFAR = [3, 32, 32]
 const IMAGENET = [3, 224, 224]
 
+function cifar(create: Entry['create'], description: string, ...options: string[]): Entry {
+  return { create, description, input: CIFAR, classes: 10, options: ['classes', ...options] }
+}
+
 function imagenet(create: Entry['create'], description: string, ...options: string[]): Entry {
   return { create, description, input: IMAGENET, classes: 1000, options: ['classes', ...options] }
+}
+
+function rows(create: Entry['create'], cell: string): Entry {
+  const description = `${cell} 28→128 over the rows of an image, its last state to a linear layer`
+  return { create, description, input: MNIST, classes: 10, options: ['inputs', 'hiddenSize', 'classes'] }
 }
 
 const MODELS: Readonly<Record<string, Entry>> = {
@@ -71,12 +177,19 @@ const MODELS: Readonly<Record<string, Entry>> = {
     classes: 10,
     options: ['inputs', 'classes'],
   },
+  perceptron: {
+    create: perceptron,
+    description: 'Rosenblatt’s threshold units, one a class',
+    input: MNIST,
+    classes: 10,
+    options: ['inputs', 'classes'],
+  },
   mlp: {
     create: mlp,
     description: 'multilayer perceptron 784-512-10 with ReLU',
     input: MNIST,
     classes: 10,
-    options: ['inputs', 'hidden', 'classes'],
+    options: ['inputs', 'hidden', 'activation', 'classes'],
   },
   lenet5: {
     create: lenet5,
@@ -85,32 +198,65 @@ const MODELS: Readonly<Record<string, Entry>> = {
     classes: 10,
     options: ['classes'],
   },
-  resnet18Cifar: {
-    create: resnet18Cifar,
-    description: 'ResNet-18 for 32×32 images: 3×3 stem, no first pooling',
-    input: CIFAR,
+  rnnClassifier: rows(rnnClassifier, 'simple RNN'),
+  lstmClassifier: rows(lstmClassifier, 'LSTM'),
+  gruClassifier: rows(gruClassifier, 'GRU'),
+  charLSTM: {
+    create: charLSTM,
+    description: 'language model of characters: embedding 64, LSTM 256, linear layer',
+    input: [100],
+    dtype: 'int32',
+    classes: 96,
+    options: ['vocabulary', 'embeddingSize', 'hiddenSize', 'numLayers'],
+  },
+  lenet1998: {
+    create: lenet1998,
+    description: 'LeNet-5 as published: trained subsampling, scaled tanh, radial basis output',
+    input: MNIST,
     classes: 10,
+    options: ['classes', 'output'],
+  },
+  haykin: {
+    create: haykin,
+    description: 'Haykin’s recogniser of 26 characters',
+    input: MNIST,
+    classes: 26,
     options: ['classes'],
   },
+  convnetjsCifar: cifar(convnetjsCifar, 'three convolutions 5×5, as ConvNetJS learns CIFAR-10'),
+  resnet18Cifar: cifar(resnet18Cifar, 'ResNet-18 for 32×32 images: 3×3 stem, no first pooling'),
+  resnet20Cifar: cifar(resnet20Cifar, 'residual network of 20 layers for 32×32 images', 'residual'),
+  resnet56Cifar: cifar(resnet56Cifar, 'residual network of 56 layers for 32×32 images', 'residual'),
+  resnet110Cifar: cifar(resnet110Cifar, 'residual network of 110 layers for 32×32 images', 'residual'),
   alexnet: imagenet(alexnet, 'AlexNet in its single-tower form', 'dropout'),
+  alexnet2012: {
+    ...imagenet(alexnet2012, 'AlexNet as published: two groups, local response normalisation', 'dropout', 'groups'),
+    input: [3, 227, 227],
+  },
   vgg11: imagenet(vgg11, 'VGG with 8 convolutions', 'dropout'),
   vgg13: imagenet(vgg13, 'VGG with 10 convolutions', 'dropout'),
   vgg16: imagenet(vgg16, 'VGG with 13 convolutions', 'dropout'),
   vgg19: imagenet(vgg19, 'VGG with 16 convolutions', 'dropout'),
-  googlenet: imagenet(googlenet, 'GoogLeNet with batch normalisation, no auxiliary heads', 'dropout'),
+  vgg11Bn: imagenet(vgg11Bn, 'VGG with 8 convolutions and batch normalisation', 'dropout'),
+  vgg13Bn: imagenet(vgg13Bn, 'VGG with 10 convolutions and batch normalisation', 'dropout'),
+  vgg16Bn: imagenet(vgg16Bn, 'VGG with 13 convolutions and batch normalisation', 'dropout'),
+  vgg19Bn: imagenet(vgg19Bn, 'VGG with 16 convolutions and batch normalisation', 'dropout'),
+  googlenet: imagenet(googlenet, 'GoogLeNet with batch normalisation', 'dropout', 'auxiliary'),
+  googlenet2014: imagenet(googlenet2014, 'GoogLeNet as published, 5×5 convolutions', 'dropout', 'auxiliary'),
   resnet18: imagenet(resnet18, 'residual network of 18 layers'),
   resnet34: imagenet(resnet34, 'residual network of 34 layers'),
-  resnet50: imagenet(resnet50, 'residual network of 50 layers, bottleneck blocks'),
-  resnet101: imagenet(resnet101, 'residual network of 101 layers, bottleneck blocks'),
-  resnet152: imagenet(resnet152, 'residual network of 152 layers, bottleneck blocks'),
+  resnet50: imagenet(resnet50, 'residual network of 50 layers, bottleneck blocks', 'version'),
+  resnet101: imagenet(resnet101, 'residual network of 101 layers, bottleneck blocks', 'version'),
+  resnet152: imagenet(resnet152, 'residual network of 152 layers, bottleneck blocks', 'version'),
 }
 
 /** The networks of this package. */
 export function list(): ModelInfo[] {
-  return Object.entries(MODELS).map(([name, { description, input, classes }]) => ({
+  return Object.entries(MODELS).map(([name, { description, input, dtype = 'float32', classes }]) => ({
     name,
     description,
     input: [...input],
+    dtype,
     classes,
   }))
 }

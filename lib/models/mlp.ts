@@ -5,7 +5,7 @@ import { ForjaError } from '../errors.js'
 import { checkInteger } from '../nn/check.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
-import { flatten, relu } from '../ops/index.js'
+import { flatten, relu, sigmoid, tanh } from '../ops/index.js'
 import type { Tensor } from '../tensor.js'
 
 export interface SoftmaxRegressionOptions {
@@ -36,14 +36,30 @@ export function softmaxRegression(options: SoftmaxRegressionOptions = {}): Softm
 export interface MLPOptions extends SoftmaxRegressionOptions {
   /** Sizes of the hidden layers. Default [512]. */
   hidden?: readonly number[]
+  /** Of the hidden layers. Default 'relu'. */
+  activation?: HiddenActivation
 }
 
-/** Linear layers with ReLU between them: 784-512-10 has 407,050 parameters. */
+const ACTIVATIONS = { relu, sigmoid, tanh }
+export type HiddenActivation = keyof typeof ACTIVATIONS
+
+/** The function called `name`. @throws ERR_ARGUMENT listing those there are. */
+export function hiddenActivation(name: HiddenActivation, who: string): (x: Tensor) => Tensor {
+  if (!Object.hasOwn(ACTIVATIONS, name)) {
+    const known = Object.keys(ACTIVATIONS).join(', ')
+    throw new ForjaError('ERR_ARGUMENT', `${who}: unknown activation '${String(name)}'; expected one of ${known}`)
+  }
+  return ACTIVATIONS[name]
+}
+
+/** Linear layers with an activation between them: 784-512-10 has 407,050 parameters. */
 export class MLP extends Module<[x: Tensor]> {
   layers: Linear[]
+  readonly #activate: (x: Tensor) => Tensor
 
-  constructor({ inputs = 784, hidden = [512], classes = 10 }: MLPOptions = {}) {
+  constructor({ inputs = 784, hidden = [512], classes = 10, activation = 'relu' }: MLPOptions = {}) {
     super()
+    this.#activate = hiddenActivation(activation, 'mlp')
     if (!Array.isArray(hidden)) {
       throw new ForjaError('ERR_ARGUMENT', `mlp: hidden must be an array of sizes, got ${JSON.stringify(hidden)}`)
     }
@@ -53,7 +69,10 @@ export class MLP extends Module<[x: Tensor]> {
   }
 
   override forward(x: Tensor): Tensor {
-    return this.layers.reduce((h, layer, i) => layer.forward(i === 0 ? h : relu(h)), flatten(x, { startAxis: 1 }))
+    return this.layers.reduce(
+      (h, layer, i) => layer.forward(i === 0 ? h : this.#activate(h)),
+      flatten(x, { startAxis: 1 }),
+    )
   }
 }
 

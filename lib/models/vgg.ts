@@ -7,6 +7,7 @@ import { Conv2d } from '../nn/conv.js'
 import { kaimingNormal, normal, zeros } from '../nn/init.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
+import { BatchNorm2d } from '../nn/norm.js'
 import { AdaptiveAvgPool2d, MaxPool2d } from '../nn/pool.js'
 import { Sequential } from '../nn/sequential.js'
 import { flatten } from '../ops/shape.js'
@@ -27,8 +28,8 @@ export class VGG extends Module<[x: Tensor]> {
   avgpool = new AdaptiveAvgPool2d(7)
   classifier: Sequential
 
-  /** @param convolutions how many each of the five stages has */
-  constructor(convolutions: readonly number[], { classes = 1000, dropout = 0.5 }: VGGOptions) {
+  /** @param convolutions how many each of the five stages has @param normalized batch normalisation behind each */
+  constructor(convolutions: readonly number[], { classes = 1000, dropout = 0.5 }: VGGOptions, normalized = false) {
     super()
     const convInit = { weightInit: kaimingNormal({ mode: 'fanOut', nonlinearity: 'relu' }), biasInit: zeros() }
     const linearInit = { weightInit: normal({ std: 0.01 }), biasInit: zeros() }
@@ -36,8 +37,11 @@ export class VGG extends Module<[x: Tensor]> {
     const stages = convolutions.map((count, stage) => {
       const layers: Module[] = []
       for (let i = 0; i < count; i++) {
-        layers.push(new Conv2d(channels, CHANNELS[stage]!, 3, { padding: 1, ...convInit }), new ReLU())
-        channels = CHANNELS[stage]!
+        const width = CHANNELS[stage]!
+        layers.push(new Conv2d(channels, width, 3, { padding: 1, ...convInit }))
+        if (normalized) layers.push(new BatchNorm2d(width))
+        layers.push(new ReLU())
+        channels = width
       }
       return [...layers, new MaxPool2d(2)]
     })
@@ -77,4 +81,24 @@ export function vgg16(options: VGGOptions = {}): VGG {
 /** 143,667,240 parameters, 19,632,062,464 MACs at 224 pixels. */
 export function vgg19(options: VGGOptions = {}): VGG {
   return new VGG([2, 2, 4, 4, 4], options)
+}
+
+/** VGG-11 with batch normalisation: 132,868,840 parameters, 7,609,090,048 MACs at 224 pixels. */
+export function vgg11Bn(options: VGGOptions = {}): VGG {
+  return new VGG([1, 1, 2, 2, 2], options, true)
+}
+
+/** VGG-13 with batch normalisation: 133,053,736 parameters, 11,308,466,176 MACs at 224 pixels. */
+export function vgg13Bn(options: VGGOptions = {}): VGG {
+  return new VGG([2, 2, 2, 2, 2], options, true)
+}
+
+/** VGG-16 with batch normalisation: 138,365,992 parameters, 15,470,264,320 MACs at 224 pixels. */
+export function vgg16Bn(options: VGGOptions = {}): VGG {
+  return new VGG([2, 2, 3, 3, 3], options, true)
+}
+
+/** VGG-19 with batch normalisation: 143,678,248 parameters, 19,632,062,464 MACs at 224 pixels. */
+export function vgg19Bn(options: VGGOptions = {}): VGG {
+  return new VGG([2, 2, 4, 4, 4], options, true)
 }

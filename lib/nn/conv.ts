@@ -37,120 +37,101 @@ function convVariables(shape: Shape, outChannels: number, { bias = true, weightI
   }
 }
 
-function checkChannels(layer: string, inChannels: number, outChannels: number, groups: number): void {
-  checkInteger(layer, 'inChannels', inChannels)
-  checkInteger(layer, 'outChannels', outChannels)
-  checkGroups(layer, groups, { inChannels, outChannels })
-}
-
 /** `5×5, stride 2`: what distinguishes a convolution in a summary. */
 function describe(kernelSize: readonly number[], options: { stride?: number | readonly number[] }): string {
   const stride = [options.stride ?? 1].flat()
   return formatSizes(kernelSize) + (stride.some((s) => s !== 1) ? ` /${[...new Set(stride)].join('×')}` : '')
 }
 
-/** (N, inChannels, L) → (N, outChannels, OL). weight (outChannels, inChannels/groups, kernelSize). */
-export class Conv1d extends Module {
+interface WindowOptions extends ConvLayerOptions {
+  stride?: number | readonly number[]
+  padding?: number | readonly number[] | 'same' | 'valid'
+  dilation?: number | readonly number[]
+  groups?: number
+}
+
+/** What the layers share: checks where a layer is written, not where it first runs; weight and bias. */
+abstract class Convolution<Options extends WindowOptions> extends Module {
   weight: Variable
   bias: Variable | null
   readonly kernelSize: readonly number[]
 
+  /** @param axes of the window @param transposed the weight begins with the input's channels */
   constructor(
     readonly inChannels: number,
     readonly outChannels: number,
-    kernelSize: number | readonly [number],
-    readonly options: Conv1dOptions = {},
+    kernelSize: number | readonly number[],
+    readonly options: Options,
+    axes: 1 | 2,
+    transposed = false,
   ) {
     super()
-    const { groups = 1, padding = 0 } = options
-    checkChannels('Conv1d', inChannels, outChannels, groups)
-    this.kernelSize = perAxis('Conv1d', 'kernelSize', kernelSize, 1)
-    checkWindow('Conv1d', options, padding, 1)
-    const variables = convVariables([outChannels, inChannels / groups, ...this.kernelSize], outChannels, options)
+    const layer = this.constructor.name
+    const { groups = 1, stride = 1, dilation = 1, padding = 0 } = options
+    checkInteger(layer, 'inChannels', inChannels)
+    checkInteger(layer, 'outChannels', outChannels)
+    checkGroups(layer, groups, { inChannels, outChannels })
+    this.kernelSize = perAxis(layer, 'kernelSize', kernelSize, axes)
+    perAxis(layer, 'stride', stride, axes)
+    perAxis(layer, 'dilation', dilation, axes)
+    // Named paddings are checked by the operation.
+    if (typeof padding !== 'string') perAxis(layer, 'padding', padding, axes, 0)
+    const [first, second] = transposed ? [inChannels, outChannels] : [outChannels, inChannels]
+    const variables = convVariables([first, second / groups, ...this.kernelSize], outChannels, options)
     this.weight = variables.weight
     this.bias = variables.bias
+  }
+
+  override detail(): string {
+    return describe(this.kernelSize, this.options)
+  }
+}
+
+/** (N, inChannels, L) → (N, outChannels, OL). weight (outChannels, inChannels/groups, kernelSize). */
+export class Conv1d extends Convolution<Conv1dOptions> {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly [number],
+    options: Conv1dOptions = {},
+  ) {
+    super(inChannels, outChannels, kernelSize, options, 1)
   }
 
   override forward(x: Tensor): Tensor {
     return conv1d(x, this.weight, this.bias, this.options)
   }
-
-  override detail(): string {
-    return describe(this.kernelSize, this.options)
-  }
 }
 
 /** (N, inChannels, H, W) → (N, outChannels, OH, OW). weight (outChannels, inChannels/groups, R, S). */
-export class Conv2d extends Module {
-  weight: Variable
-  bias: Variable | null
-  readonly kernelSize: readonly number[]
-
+export class Conv2d extends Convolution<Conv2dOptions> {
   constructor(
-    readonly inChannels: number,
-    readonly outChannels: number,
+    inChannels: number,
+    outChannels: number,
     kernelSize: number | readonly number[],
-    readonly options: Conv2dOptions = {},
+    options: Conv2dOptions = {},
   ) {
-    super()
-    const { groups = 1, padding = 0 } = options
-    checkChannels('Conv2d', inChannels, outChannels, groups)
-    this.kernelSize = perAxis('Conv2d', 'kernelSize', kernelSize, 2)
-    checkWindow('Conv2d', options, padding, 2)
-    const variables = convVariables([outChannels, inChannels / groups, ...this.kernelSize], outChannels, options)
-    this.weight = variables.weight
-    this.bias = variables.bias
+    super(inChannels, outChannels, kernelSize, options, 2)
   }
 
   override forward(x: Tensor): Tensor {
     return conv2d(x, this.weight, this.bias, this.options)
   }
-
-  override detail(): string {
-    return describe(this.kernelSize, this.options)
-  }
 }
 
 /** (N, inChannels, H, W) → (N, outChannels, OH, OW), upsampling. weight (inChannels, outChannels/groups, R, S). */
-export class ConvTranspose2d extends Module {
-  weight: Variable
-  bias: Variable | null
-  readonly kernelSize: readonly number[]
-
+export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
   constructor(
-    readonly inChannels: number,
-    readonly outChannels: number,
+    inChannels: number,
+    outChannels: number,
     kernelSize: number | readonly number[],
-    readonly options: ConvTranspose2dOptions = {},
+    options: ConvTranspose2dOptions = {},
   ) {
-    super()
-    const { groups = 1, padding = 0 } = options
-    checkChannels('ConvTranspose2d', inChannels, outChannels, groups)
-    this.kernelSize = perAxis('ConvTranspose2d', 'kernelSize', kernelSize, 2)
-    checkWindow('ConvTranspose2d', options, padding, 2)
-    perAxis('ConvTranspose2d', 'outputPadding', options.outputPadding ?? 0, 2, 0)
-    const variables = convVariables([inChannels, outChannels / groups, ...this.kernelSize], outChannels, options)
-    this.weight = variables.weight
-    this.bias = variables.bias
+    super(inChannels, outChannels, kernelSize, options, 2, true)
+    perAxis(this.constructor.name, 'outputPadding', options.outputPadding ?? 0, 2, 0)
   }
 
   override forward(x: Tensor): Tensor {
     return convTranspose2d(x, this.weight, this.bias, this.options)
   }
-
-  override detail(): string {
-    return describe(this.kernelSize, this.options)
-  }
-}
-
-/** Errors where the layer is written, not where it first runs. Named paddings are checked by the operation. */
-function checkWindow(
-  layer: string,
-  { stride = 1, dilation = 1 }: { stride?: unknown; dilation?: unknown },
-  padding: unknown,
-  axes: number,
-): void {
-  perAxis(layer, 'stride', stride, axes)
-  perAxis(layer, 'dilation', dilation, axes)
-  if (typeof padding !== 'string') perAxis(layer, 'padding', padding, axes, 0)
 }

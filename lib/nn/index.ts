@@ -46,5 +46,6 @@ export {
   MaxPool2d,
   type MaxPool2dOptions,
 } from './pool.js'
+export { GRU, LSTM, type RecurrentLayerOptions, RNN, type RNNLayerOptions } from './recurrent.js'
 export { Sequential } from './sequential.js'
 export type { LayerSummary, Summary, SummaryOptions } from './summary.js'

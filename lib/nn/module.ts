@@ -45,9 +45,25 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
 
   abstract forward(...inputs: Inputs): Output
 
+  /**
+   * Ways to run a network besides `forward`, such as an encoder alone, wrap their body in this, so that messages name
+   * the layers in it from here on.
+   */
+  protected within<T>(body: () => T): T {
+    return call(this, body)
+  }
+
   /** @internal Named values that may be or hold layers and variables; containers override it. */
   members(): [string, unknown][] {
     return Object.entries(this)
+  }
+
+  /** @internal Puts another value in the place of the one that `members`, arrays opened, call `name`. */
+  setMember(name: string, value: unknown): void {
+    const keys = name.split('.')
+    const last = keys.pop()!
+    const holder = keys.reduce((at: unknown, key) => (at as Record<string, unknown>)[key], this)
+    Reflect.set(holder as object, last, value)
   }
 
   /** What `summary` prints behind the type, such as the size of a kernel. */
@@ -138,7 +154,12 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
     return this.train(false)
   }
 
-  /** Optimizers leave these parameters alone from the next traced step on. Running statistics go on in training mode. */
+  /**
+   * Optimizers leave these parameters alone from the next traced step on, and no gradients are computed for them. As in
+   * PyTorch, that does not touch batch normalisation's running statistics: in training mode it goes on normalising with
+   * the batch's mean and variance and moving them. A body whose statistics shall stay needs `eval()` too, which fit()
+   * respects, layer by layer: `model.features.freeze().eval()`.
+   */
   freeze(): this {
     for (const parameter of this.parameters()) parameter.trainable = false
     return this

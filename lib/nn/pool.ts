@@ -21,7 +21,7 @@ export type AvgPool2dOptions = Omit<AvgPool2dCall, 'kernelSize'>
 
 function checkPool(layer: string, kernelSize: unknown, { stride, padding = 0 }: MaxPool2dOptions): number[] {
   if (stride !== undefined) perAxis(layer, 'stride', stride, 2)
-  perAxis(layer, 'padding', padding, 2, 0)
+  if (typeof padding !== 'string') perAxis(layer, 'padding', padding, 2, 0)
   return perAxis(layer, 'kernelSize', kernelSize, 2)
 }
 

@@ -26,6 +26,10 @@ export class Sequential extends Module<[x: Tensor]> {
     return [...this.layers].map((layer, i) => [String(i), layer])
   }
 
+  override setMember(name: string, value: unknown): void {
+    super.setMember(`layers.${name}`, value)
+  }
+
   get length(): number {
     return this.layers.length
   }

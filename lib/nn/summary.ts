@@ -30,7 +30,7 @@ export interface LayerSummary {
   readonly name: string
   /** Its class. */
   readonly type: string
-  /** Batch first, N as given, else 1; null where the layer did not run or gave something else than one tensor. */
+  /** Of the first tensor that the layer gives; batch first, N as given, else 1; null where it did not run. */
   readonly outputShape: readonly number[] | null
   readonly parameters: number
   /** Of one sample. */
@@ -168,16 +168,16 @@ function buildRows(root: AnyModule, calls: readonly Call[], batch: number): Row[
     macs.delete(path)
     // Containers show only where they compute something themselves.
     if (module.namedChildren().length > 0 && parameters + ownMacs === 0) continue
-    const batched = output instanceof Tensor && output.shape[0] === 1
-    const outputShape =
-      output instanceof Tensor ? (batched ? [batch, ...output.shape.slice(1)] : [...output.shape]) : null
+    const shape = tensorsIn(output)[0]?.shape ?? null
+    const batched = shape?.[0] === 1
+    const outputShape = batched ? [batch, ...shape!.slice(1)] : shape && [...shape]
     const type = module.constructor.name
     rows.push({ name: path, type, detail: module.detail(), outputShape, parameters, macs: ownMacs, batched })
   }
   return rows
 }
 
-const PRODUCTS = new Set(['matmul', 'conv2d', 'conv2dGradInput'])
+const PRODUCTS = new Set(['matmul', 'conv2d', 'conv2dGradInput', 'recurrent'])
 
 /** Multiply-accumulates of the layers that `outputs` need, by the path of the layer. */
 function macsByPath(outputs: readonly Value[]): Map<string, number> {

@@ -134,11 +134,11 @@ const topKOp = defineOp({
   ],
   reference: ([x], { k, smallest }, types) => {
     const [values, indices] = types.map((t) => refArray(t.shape, t.dtype)) as [RefArray, RefArray]
-    const sign = smallest ? -1 : 1
     forEachLine(x!.shape, x!.shape.length - 1, (begin, step, line) => {
-      const at = (i: number) => sign * x!.data[begin + i * step]!
+      const at = (i: number) => x!.data[begin + i * step]!
+      const precedes = (a: number, b: number) => (smallest ? before(at(b), at(a)) : before(at(a), at(b)))
       const order = Array.from({ length: x!.shape[x!.shape.length - 1]! }, (_, i) => i)
-      order.sort((a, b) => (before(at(a), at(b)) ? -1 : before(at(b), at(a)) ? 1 : a - b))
+      order.sort((a, b) => (precedes(a, b) ? -1 : precedes(b, a) ? 1 : a - b))
       order.slice(0, k).forEach((source, i) => {
         values.data[line * k + i] = x!.data[begin + source * step]!
         indices.data[line * k + i] = source
@@ -159,7 +159,10 @@ export interface TopKOptions extends AxisOptions {
   smallest?: boolean
 }
 
-/** The k largest elements along `axis` (default: the last), largest first, and their indices (int32). */
+/**
+ * The k largest elements along `axis` (default: the last), largest first, and their indices (int32). Of equal elements
+ * the first comes first; NaN counts as larger than every number.
+ */
 export function topK(x: Tensor, options: TopKOptions): { values: Tensor; indices: Tensor } {
   const { k, axis = -1, smallest = false } = options
   if (!Number.isInteger(k)) throw new ForjaError('ERR_ARGUMENT', `topK: k must be an integer, got ${k}`)
@@ -167,6 +170,24 @@ export function topK(x: Tensor, options: TopKOptions): { values: Tensor; indices
   const { moved, back } = axisToLast(x, normalizeAxis(axis, x.rank, 'topK'))
   const [values, indices] = applyAll(topKOp, [moved], { k, smallest: smallest ? 1 : 0 })
   return { values: back(values!), indices: back(indices!) }
+}
+
+export interface SortOptions extends AxisOptions {
+  /** Largest first. Default false. */
+  descending?: boolean
+}
+
+/**
+ * The elements along `axis` (default: the last) in order, and the indices (int32) they came from. Equal elements keep
+ * their order; NaN counts as larger than every number.
+ */
+export function sort(
+  x: Tensor,
+  { axis = -1, descending = false }: SortOptions = {},
+): { values: Tensor; indices: Tensor } {
+  if (x.rank === 0) throw new ForjaError('ERR_SHAPE', `sort: x has no axes, its shape is ${formatShape(x.shape)}`)
+  const k = x.shape[normalizeAxis(axis, x.rank, 'sort')]!
+  return topK(x, { k, axis, smallest: !descending })
 }
 
 /** x with `axis` moved to the end, and what moves it back. */

@@ -7,9 +7,9 @@ import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { col2imOp, conv, convGradInput, im2colOp, outputSize, outputSizes, type WindowAttrs } from './conv.js'
 import { add } from './elementwise.js'
-import { imageError, type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
+import { imageError, type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
 import { reshape, transpose } from './shape.js'
-import { pad } from './slice.js'
+import { type BorderMode, pad } from './slice.js'
 
 export interface Conv2dOptions {
   /** Default 1. */
@@ -23,8 +23,8 @@ export interface Conv2dOptions {
   dilation?: Pair
   /** Channels are split into this many groups that do not see each other. Default 1. */
   groups?: number
-  /** What the padding holds: zeros, the pixels mirrored at the edge, or the edge repeated. Default 'zeros'. */
-  paddingMode?: 'zeros' | 'reflect' | 'replicate'
+  /** What the padding holds: zeros, the pixels mirrored at the edge, the edge repeated, or the other side. Default 'zeros'. */
+  paddingMode?: 'zeros' | BorderMode
 }
 
 export interface ConvTranspose2dOptions {
@@ -45,7 +45,7 @@ export interface Conv1dOptions {
   padding?: number | readonly [number] | 'same' | 'valid'
   dilation?: number | readonly [number]
   groups?: number
-  paddingMode?: 'zeros' | 'reflect' | 'replicate'
+  paddingMode?: 'zeros' | BorderMode
 }
 
 export interface Im2colOptions {
@@ -225,17 +225,19 @@ function padPixels(
   name: string,
   x: Tensor,
   [top, left, bottom, right]: readonly [number, number, number, number],
-  mode: 'reflect' | 'replicate',
+  mode: BorderMode,
 ): Tensor {
-  if (mode !== 'reflect' && mode !== 'replicate') {
-    imageError(name, 'ERR_ARGUMENT', `paddingMode must be zeros, reflect or replicate, got '${String(mode)}'`)
-  }
   const [h, w] = x.shape.slice(1, 3) as [number, number]
-  if (mode === 'reflect' && (Math.max(top, bottom) >= h || Math.max(left, right) >= w)) {
+  const most = { reflect: [h - 1, w - 1], replicate: null, circular: [h, w] }[mode]
+  if (most === undefined) {
+    const text = `paddingMode must be zeros, reflect, replicate or circular, got '${String(mode)}'`
+    imageError(name, 'ERR_ARGUMENT', text)
+  }
+  if (most && (Math.max(top, bottom) > most[0]! || Math.max(left, right) > most[1]!)) {
     imageError(
       name,
       'ERR_ARGUMENT',
-      `reflecting needs padding [${top},${left},${bottom},${right}] smaller than ${h} x ${w}`,
+      `paddingMode ${mode} takes padding up to [${most}] of ${h} x ${w} pixels, got [${top},${left},${bottom},${right}]`,
     )
   }
   const pads = [
@@ -259,31 +261,6 @@ function windowOf(name: string, options: Im2colOptions): WindowAttrs {
     padding: [top, left, top, left],
     dilation: pairOf(name, 'dilation', options.dilation ?? 1, 1),
   }
-}
-
-/** [top, left, bottom, right]. */
-function resolvePadding(
-  name: string,
-  padding: Pair | 'same' | 'valid',
-  size: readonly number[],
-  taps: readonly number[],
-  stride: readonly number[],
-  dilation: readonly number[],
-): [number, number, number, number] {
-  if (padding === 'valid') return [0, 0, 0, 0]
-  if (typeof padding !== 'string') {
-    const [h, w] = pairOf(name, 'padding', padding, 0)
-    return [h, w, h, w]
-  }
-  if (padding !== 'same') {
-    imageError(name, 'ERR_ARGUMENT', `padding must be a number, two, 'same' or 'valid', got '${String(padding)}'`)
-  }
-  const total = [0, 1].map((axis) => {
-    const outputs = Math.ceil(size[axis]! / stride[axis]!)
-    return Math.max(0, (outputs - 1) * stride[axis]! + dilation[axis]! * (taps[axis]! - 1) + 1 - size[axis]!)
-  })
-  const [top, left] = [Math.floor(total[0]! / 2), Math.floor(total[1]! / 2)]
-  return [top, left, total[0]! - top, total[1]! - left]
 }
 
 function checkGroups(name: string, groups = 1): number {

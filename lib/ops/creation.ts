@@ -51,6 +51,6 @@ export const fullOp = defineOp({
 
 /** The value of a node that holds `value` everywhere. */
 export function makeFull(shape: readonly number[], value: number, dtype: DType): Value {
-  const integer = isFloat(dtype) ? 0 : value | 0
+  const integer = isFloat(dtype) ? 0 : Math.trunc(value)
   return makeNode(fullOp, [], { value, integer, dtype: dtypeCode(dtype), shape: [...shape] }).outputs[0]!
 }

@@ -8,6 +8,7 @@ import { fullOp } from './creation.js'
 import './index.js'
 import { FUSED_MAX_INPUTS, FUSED_MAX_REGISTERS, FUSED_WORDS } from './fused.js'
 import { RANDOM_KINDS } from './random.js'
+import { CELLS } from './recurrent.js'
 import { type AnyOp, allOps } from './registry.js'
 import { broadcastToOp } from './shape.js'
 
@@ -64,6 +65,9 @@ export function generateHeader(): string {
     '',
     '/* Values of the attribute `kind` of random. */',
     ...RANDOM_KINDS.map((name, i) => `#define FJ_RANDOM_${constant(name)} ${i}`),
+    '',
+    '/* Values of the attribute `cell` of recurrent. */',
+    ...CELLS.map((name, i) => `#define FJ_CELL_${constant(name)} ${i}`),
     '',
     '/* Limits of a fused micro-program. */',
     `#define FJ_FUSED_MAX_REGISTERS ${FUSED_MAX_REGISTERS}`,

@@ -19,7 +19,7 @@ export function imageError(name: string, code: ForjaErrorCode, message: string, 
 
 /** [rows, columns], each an integer of at least `least`. */
 export function pairOf(name: string, what: string, value: Pair, least: number): [number, number] {
-  const list = typeof value === 'number' ? [value, value] : [...value]
+  const list = Array.isArray(value) ? [...value] : [value as number, value as number]
   if (list.length !== 2 || !list.every((v) => Number.isInteger(v) && v >= least && v < 2 ** 31)) {
     imageError(
       name,
@@ -28,6 +28,34 @@ export function pairOf(name: string, what: string, value: Pair, least: number): 
     )
   }
   return [list[0]!, list[1]!]
+}
+
+/**
+ * [top, left, bottom, right] of windows over `taps` pixels. 'same': ⌈size / stride⌉ windows, an odd total giving the larger
+ * half to the bottom and right.
+ */
+export function resolvePadding(
+  name: string,
+  padding: Pair | 'same' | 'valid',
+  size: readonly number[],
+  taps: readonly number[],
+  stride: readonly number[],
+  dilation: readonly number[] = [1, 1],
+): [number, number, number, number] {
+  if (padding === 'valid') return [0, 0, 0, 0]
+  if (typeof padding !== 'string') {
+    const [h, w] = pairOf(name, 'padding', padding, 0)
+    return [h, w, h, w]
+  }
+  if (padding !== 'same') {
+    imageError(name, 'ERR_ARGUMENT', `padding must be a number, two, 'same' or 'valid', got '${String(padding)}'`)
+  }
+  const total = [0, 1].map((axis) => {
+    const outputs = Math.ceil(size[axis]! / stride[axis]!)
+    return Math.max(0, (outputs - 1) * stride[axis]! + dilation[axis]! * (taps[axis]! - 1) + 1 - size[axis]!)
+  })
+  const [top, left] = [Math.floor(total[0]! / 2), Math.floor(total[1]! / 2)]
+  return [top, left, total[0]! - top, total[1]! - left]
 }
 
 export function requireRank(name: string, what: string, x: Tensor, axes: string): void {

@@ -3,7 +3,7 @@
  */
 import { Tensor } from '../tensor.js'
 import { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './activation.js'
-import { argMax, argMin, cumSum, topK } from './axis.js'
+import { argMax, argMin, cumSum, sort, topK } from './axis.js'
 import { cast } from './cast.js'
 import {
   equal,
@@ -17,9 +17,11 @@ import {
   notEqual,
   where,
 } from './compare.js'
-import { conv1d, conv2d, convTranspose2d, im2col } from './conv_api.js'
+import { col2im, conv1d, conv2d, convTranspose2d, im2col } from './conv_api.js'
+import { boxIou, nms, nmsPadded, roiAlign, roiPool } from './detection.js'
 import { add, div, maximum, minimum, mul, neg, pow, sub } from './elementwise.js'
 import { embedding, gather, oneHot, scatterAdd } from './indexing.js'
+import { interpolate } from './interpolate.js'
 import {
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
@@ -36,6 +38,7 @@ import { linear, matmul } from './matmul.js'
 import { batchNorm, groupNorm, layerNorm, localResponseNorm } from './norm_api.js'
 import { adaptiveAvgPool2d, adaptiveMaxPool2d, avgPool2d, globalAvgPool2d, maxPool2d } from './pool_api.js'
 import { dropout } from './random.js'
+import { gru, lstm, rnn } from './recurrent_api.js'
 import { all, any, max, mean, min, prod, sum, variance } from './reduce.js'
 import { broadcastTo, flatten, reshape, squeeze, transpose, unsqueeze } from './shape.js'
 import { flip, pad, slice, split, tile } from './slice.js'
@@ -46,12 +49,14 @@ const FUNCTIONS = {
   ...{ sign, sin, sqrt, square, sub, where, cast },
   ...{ equal, greater, greaterEqual, less, lessEqual, logicalAnd, logicalNot, logicalOr, notEqual },
   ...{ elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh, softmax, logSoftmax },
-  ...{ all, any, argMax, argMin, cumSum, logSumExp, max, mean, min, prod, sum, topK, variance },
+  ...{ all, any, argMax, argMin, cumSum, logSumExp, max, mean, min, prod, sort, sum, topK, variance },
   ...{ broadcastTo, flatten, flip, pad, reshape, slice, split, squeeze, tile, transpose, unsqueeze },
   ...{ embedding, gather, oneHot, scatterAdd },
-  ...{ linear, matmul, conv1d, conv2d, convTranspose2d, im2col },
+  ...{ linear, matmul, col2im, conv1d, conv2d, convTranspose2d, im2col },
   ...{ adaptiveAvgPool2d, adaptiveMaxPool2d, avgPool2d, globalAvgPool2d, maxPool2d },
+  ...{ boxIou, interpolate, nms, nmsPadded, roiAlign, roiPool },
   ...{ batchNorm, dropout, groupNorm, layerNorm, localResponseNorm },
+  ...{ gru, lstm, rnn },
   ...{ binaryCrossEntropy, binaryCrossEntropyWithLogits, crossEntropy, huberLoss, klDivLoss, l1Loss, mseLoss },
   ...{ nllLoss, smoothL1Loss },
 }

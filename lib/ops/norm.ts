@@ -38,7 +38,7 @@ const batchNormOp: Op<typeof NORM_ATTRS> = defineOp({
     const perChannel = x!.size / gamma!.size
     const parts: Tensor[] = dx ? [dx] : []
     if (dmean) parts.push(broadcastTo(div(dmean, perChannel), x!.shape))
-    if (dvariance) parts.push(mul(sub(x!, mean!), mul(dvariance, 2 / perChannel)))
+    if (dvariance) parts.push(mul(sub(x!, mean!), div(mul(dvariance, 2), perChannel)))
     return [parts.length > 0 ? parts.reduce((a, b) => add(a, b)) : null, dgamma!, dbeta!]
   },
   traits: { epilogue: true, inplace: [[0, 0]] },

@@ -100,7 +100,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   const [y, mean, variance] = normalizeBatch(last, gamma, beta, eps)
   const towards = (old: Tensor, batch: Tensor) => add(mul(old, 1 - momentum), mul(batch, momentum))
   track(runningMean, (old) => towards(old, mean))
-  track(runningVar, (old) => towards(old, mul(variance, count / (count - 1))))
+  track(runningVar, (old) => towards(old, div(mul(variance, count), count - 1)))
   return back(y)
 }
 

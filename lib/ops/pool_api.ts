@@ -3,15 +3,18 @@
  * layout pass cancels against their neighbours.
  */
 import type { Tensor } from '../tensor.js'
-import { imageError, type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
+import { imageError, type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
 import { adaptiveKernel, avgPool, maxPool, type PoolAttrs } from './pool.js'
 
 export interface MaxPool2dOptions {
   kernelSize: Pair
   /** Default: kernelSize. */
   stride?: Pair
-  /** Pixels added on both sides that never win; at most half the kernel. Default 0. */
-  padding?: Pair
+  /**
+   * Pixels added on both sides that never win; at most half the kernel. 'valid' is 0; with 'same' the output has
+   * ⌈size / stride⌉ pixels. Default 0.
+   */
+  padding?: Pair | 'same' | 'valid'
   /** Round the output size up, so that the last window may hang over. Default false. */
   ceilMode?: boolean
 }
@@ -60,27 +63,28 @@ function fixedWindows(name: string, x: Tensor, options: MaxPool2dOptions): PoolA
   requireRank(name, 'input', x, 'N, C, H, W')
   const kernel = pairOf(name, 'kernelSize', options.kernelSize, 1)
   const stride = pairOf(name, 'stride', options.stride ?? kernel, 1)
-  const padding = pairOf(name, 'padding', options.padding ?? 0, 0)
+  const sizes = x.shape.slice(2)
+  const padding = resolvePadding(name, options.padding ?? 0, sizes, kernel, stride)
   const round = options.ceilMode ? Math.ceil : Math.floor
   const output = [0, 1].map((axis) => {
-    const size = x.shape[axis + 2]!
-    const [k, s, pad] = [kernel[axis]!, stride[axis]!, padding[axis]!]
-    if (2 * pad > k) {
-      imageError(name, 'ERR_ARGUMENT', `padding ${pad} is more than half the kernel (${k})`)
+    const size = sizes[axis]!
+    const [k, s, before, after] = [kernel[axis]!, stride[axis]!, padding[axis]!, padding[axis + 2]!]
+    if (2 * before > k) {
+      imageError(name, 'ERR_ARGUMENT', `padding ${before} is more than half the kernel (${k})`)
     }
-    if (size + 2 * pad < k) {
-      const padded = x.shape.slice(2).map((d, i) => d + 2 * padding[i]!)
+    if (size + before + after < k) {
+      const padded = sizes.map((d, i) => d + padding[i]! + padding[i + 2]!)
       imageError(
         name,
         'ERR_SHAPE',
         `a window of ${kernel.join(' x ')} does not fit ${padded.join(' x ')} (padded) pixels`,
       )
     }
-    const count = round((size + 2 * pad - k) / s) + 1
+    const count = round((size + before + after - k) / s) + 1
     // A window that would begin behind the image is dropped.
-    return (count - 1) * s >= size + pad ? count - 1 : count
+    return (count - 1) * s >= size + before ? count - 1 : count
   })
-  return { kernel, stride, padding: [...padding, ...padding], output, adaptive: 0 }
+  return { kernel, stride, padding, output, adaptive: 0 }
 }
 
 function adaptiveWindows(name: string, x: Tensor, { outputSize }: AdaptivePool2dOptions): PoolAttrs {

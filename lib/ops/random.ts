@@ -32,7 +32,7 @@ type Kind = (typeof RANDOM_KINDS)[number]
 
 const KIND_DTYPES: Record<Kind, DType> = { uniform: 'float32', normal: 'float32', integer: 'int32', mask: 'bool' }
 
-const randomOp = defineOp({
+export const randomOp = defineOp({
   name: 'random',
   code: 216,
   inputs: ['state'],

@@ -68,6 +68,8 @@ export interface OpSpec<L extends AttrLayout> {
   readonly traits?: Traits
   /** Kernel variants that `algorithms` can force, in the order of their codes 1, 2, ... */
   readonly variants?: readonly string[]
+  /** The operation whose entry in `algorithms` counts where this one has none: a gradient follows its operation. */
+  readonly variantsOf?: string
   /** Floating-point operations of one call. Default: none counted. */
   readonly flops?: (inputs: readonly Value[], outputs: readonly Value[], attrs: Attrs<L>) => number
   /** Slow, obvious, float64. Null only for leaves and internal operations that expand themselves. */

@@ -240,11 +240,14 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
   return y
 }
 
+/** Padding that continues the elements there are. */
+export type BorderMode = 'reflect' | 'replicate' | 'circular'
+
 export interface PadOptions {
   /** [before, after] for each axis; for fewer pairs than axes, of the last axes. */
   pads: readonly (readonly [number, number])[]
-  /** reflect mirrors without repeating the edge element; replicate repeats it. Default constant. */
-  mode?: 'constant' | 'reflect' | 'replicate'
+  /** reflect mirrors without repeating the edge element; replicate repeats it; circular wraps around. Default constant. */
+  mode?: 'constant' | BorderMode
   /** Of the constant mode. Default 0. */
   value?: number
 }
@@ -259,8 +262,11 @@ export function pad(x: Tensor, { pads, mode = 'constant', value = 0 }: PadOption
       `pad: pads must be up to ${x.rank} pairs of non-negative integers for shape ${formatShape(x.shape)}, got ${JSON.stringify(pads)}`,
     )
   }
-  if (!['constant', 'reflect', 'replicate'].includes(mode)) {
-    throw new ForjaError('ERR_ARGUMENT', `pad: unknown mode '${mode}', expected constant, reflect or replicate`)
+  if (!['constant', 'reflect', 'replicate', 'circular'].includes(mode)) {
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `pad: unknown mode '${mode}', expected constant, reflect, replicate or circular`,
+    )
   }
   const around = [...new Array<[number, number]>(x.rank - pads.length).fill([0, 0]), ...pads]
   if (around.every(([before, after]) => before === 0 && after === 0)) return x
@@ -275,23 +281,27 @@ export function pad(x: Tensor, { pads, mode = 'constant', value = 0 }: PadOption
   })
 }
 
-function padAxis(x: Tensor, axis: number, before: number, after: number, mode: 'reflect' | 'replicate'): Tensor {
+function padAxis(x: Tensor, axis: number, before: number, after: number, mode: BorderMode): Tensor {
   if (before === 0 && after === 0) return x
   const dim = x.shape[axis]!
-  const needed = mode === 'reflect' ? Math.max(before, after) + 1 : 1
+  const needed = { reflect: Math.max(before, after) + 1, replicate: 1, circular: Math.max(before, after) }[mode]
   if (dim < needed) {
     throw new ForjaError(
       'ERR_SHAPE',
       `pad: mode ${mode} with pads ${before} and ${after} needs at least ${needed} elements along axis ${axis}, x has shape ${formatShape(x.shape)}`,
     )
   }
-  const mirrored = (start: number, count: number) => flip(sliceAxis(x, axis, start, start + count), { axes: axis })
-  const repeated = (at: number, count: number) => broadcastTo(sliceAxis(x, axis, at, at + 1), x.shape.with(axis, count))
-  const reflect = mode === 'reflect'
-  const parts = [
-    ...(before > 0 ? [reflect ? mirrored(1, before) : repeated(0, before)] : []),
-    x,
-    ...(after > 0 ? [reflect ? mirrored(dim - 1 - after, after) : repeated(dim - 1, after)] : []),
-  ]
+  const part = (start: number, count: number) => sliceAxis(x, axis, start, start + count)
+  const repeated = (at: number, count: number) => broadcastTo(part(at, 1), x.shape.with(axis, count))
+  /** `count` elements before the first, and behind the last. */
+  const border = {
+    reflect: [
+      (count: number) => flip(part(1, count), { axes: axis }),
+      (count: number) => flip(part(dim - 1 - count, count), { axes: axis }),
+    ],
+    replicate: [(count: number) => repeated(0, count), (count: number) => repeated(dim - 1, count)],
+    circular: [(count: number) => part(dim - count, count), (count: number) => part(0, count)],
+  }[mode]
+  const parts = [...(before > 0 ? [border[0]!(before)] : []), x, ...(after > 0 ? [border[1]!(after)] : [])]
   return concat(parts, { axis })
 }

@@ -5,8 +5,8 @@
 import { applyAll } from '../ops/apply.js'
 import { adamUpdateOp } from '../ops/optim.js'
 import type { Tensor } from '../tensor.js'
-import type { Variable } from '../variable.js'
-import { checkRate, type LearningRate, Optimizer, type Step } from './optimizer.js'
+import { checkRate, type Parameters } from './groups.js'
+import { type LearningRate, Optimizer, type Step } from './optimizer.js'
 
 export interface AdamOptions extends LearningRate {
   /** Share of the running means that stays: of the gradient and of its square. Default [0.9, 0.999]. */
@@ -19,17 +19,16 @@ export interface AdamOptions extends LearningRate {
 }
 
 export class Adam extends Optimizer {
-  readonly #attrs: { rate1: number; rate2: number; eps: number; weightDecay: number; decoupled: number }
+  readonly #attrs: { rate1: number; rate2: number; eps: number; decoupled: number }
 
   /** Default learning rate 0.001; weightDecay (default 0) is added to the gradient as an L2 penalty's would be. */
-  constructor(parameters: readonly Variable[], options: AdamOptions = {}) {
-    super(parameters, options.lr ?? 0.001, { m: 0, v: 0, ...(options.amsgrad ? { vmax: 0 } : {}) })
+  constructor(parameters: Parameters, options: AdamOptions = {}) {
+    super(parameters, options.lr ?? 0.001, { m: 0, v: 0, ...(options.amsgrad ? { vmax: 0 } : {}) }, options.weightDecay)
     const [beta1, beta2] = checkBetas(options.betas, this.name)
     this.#attrs = {
       rate1: 1 - beta1,
       rate2: 1 - beta2,
       eps: checkRate(options.eps ?? 1e-8, `${this.name}: eps`),
-      weightDecay: checkRate(options.weightDecay ?? this.defaultDecay, `${this.name}: weightDecay`),
       decoupled: this.decoupled ? 1 : 0,
     }
   }
@@ -38,23 +37,19 @@ export class Adam extends Optimizer {
     return false
   }
 
-  protected get defaultDecay(): number {
-    return 0
-  }
-
-  protected update(p: Tensor, g: Tensor, state: readonly Tensor[], { lr, count }: Step): Tensor[] {
-    return applyAll(adamUpdateOp, [p, g, lr, count, ...state], this.#attrs)
+  protected update(p: Tensor, g: Tensor, state: readonly Tensor[], { lr, count, weightDecay }: Step): Tensor[] {
+    return applyAll(adamUpdateOp, [p, g, lr, count, ...state], { ...this.#attrs, weightDecay })
   }
 }
 
 /** weightDecay (default 0.01) shrinks every parameter by lr · weightDecay a step. */
 export class AdamW extends Adam {
-  protected override get decoupled(): boolean {
-    return true
+  constructor(parameters: Parameters, options: AdamOptions = {}) {
+    super(parameters, { ...options, weightDecay: options.weightDecay ?? 0.01 })
   }
 
-  protected override get defaultDecay(): number {
-    return 0.01
+  protected override get decoupled(): boolean {
+    return true
   }
 }
 

@@ -8,7 +8,8 @@ import { abs, exp, expm1, sqrt, square } from '../ops/math.js'
 import type { Tensor } from '../tensor.js'
 import type { Variable } from '../variable.js'
 import { checkBetas } from './adam.js'
-import { checkRate, type LearningRate, Optimizer, type Step } from './optimizer.js'
+import { checkRate, type Parameters } from './groups.js'
+import { type LearningRate, Optimizer, type Step } from './optimizer.js'
 
 export interface AdaptiveOptions extends LearningRate {
   /** Keeps the division finite. */
@@ -20,22 +21,20 @@ export interface AdaptiveOptions extends LearningRate {
 /** What these have in common: the L2 penalty. */
 abstract class Adaptive extends Optimizer {
   protected readonly eps: number
-  readonly #weightDecay: number
 
   constructor(
-    parameters: readonly Variable[],
+    parameters: Parameters,
     lr: number,
     slots: Record<string, number>,
-    { eps, weightDecay = 0 }: AdaptiveOptions,
+    { eps, weightDecay }: AdaptiveOptions,
     defaultEps: number,
   ) {
-    super(parameters, lr, slots)
+    super(parameters, lr, slots, weightDecay)
     this.eps = checkRate(eps ?? defaultEps, `${this.name}: eps`)
-    this.#weightDecay = checkRate(weightDecay, `${this.name}: weightDecay`)
   }
 
   protected update(p: Tensor, g: Tensor, state: readonly Tensor[], step: Step): readonly Tensor[] {
-    return this.adapt(p, this.#weightDecay > 0 ? add(g, mul(p, this.#weightDecay)) : g, state, step)
+    return this.adapt(p, step.weightDecay > 0 ? add(g, mul(p, step.weightDecay)) : g, state, step)
   }
 
   protected abstract adapt(p: Tensor, g: Tensor, state: readonly Tensor[], step: Step): readonly Tensor[]
@@ -52,7 +51,7 @@ function correction(beta: number, t: Tensor): Tensor {
 }
 
 /** 1, 2, .. in the first, second .. step, float32. */
-function stepNumber({ count }: Step): Tensor {
+function stepNumber(count: Tensor): Tensor {
   return add(cast(count, 'float32'), 1)
 }
 
@@ -67,7 +66,7 @@ export class Adagrad extends Adaptive {
   readonly #lrDecay: number
 
   /** Defaults: lr 0.01, eps 1e-10. */
-  constructor(parameters: readonly Variable[], options: AdagradOptions = {}) {
+  constructor(parameters: Parameters, options: AdagradOptions = {}) {
     const { lr = 0.01, lrDecay = 0, initialAccumulatorValue = 0 } = options
     super(
       parameters,
@@ -102,7 +101,7 @@ export class RMSprop extends Adaptive {
   readonly #momentum: number
 
   /** Defaults: lr 0.01, eps 1e-8. */
-  constructor(parameters: readonly Variable[], options: RMSpropOptions = {}) {
+  constructor(parameters: Parameters, options: RMSpropOptions = {}) {
     const { lr = 0.01, alpha = 0.99, centered = false, momentum = 0 } = options
     const slots = { square: 0, ...(centered ? { mean: 0 } : {}), ...(momentum > 0 ? { velocity: 0 } : {}) }
     super(parameters, lr, slots, options, 1e-8)
@@ -131,7 +130,7 @@ export class Adadelta extends Adaptive {
   readonly #rho: number
 
   /** Defaults: lr 1, eps 1e-6. */
-  constructor(parameters: readonly Variable[], options: AdadeltaOptions = {}) {
+  constructor(parameters: Parameters, options: AdadeltaOptions = {}) {
     super(parameters, options.lr ?? 1, { square: 0, delta: 0 }, options, 1e-6)
     this.#rho = checkRate(options.rho ?? 0.9, 'Adadelta: rho')
   }
@@ -152,7 +151,7 @@ export class Adamax extends Adaptive {
   readonly #betas: readonly [number, number]
 
   /** Defaults: lr 0.002, betas [0.9, 0.999], eps 1e-8. */
-  constructor(parameters: readonly Variable[], options: AdamaxOptions = {}) {
+  constructor(parameters: Parameters, options: AdamaxOptions = {}) {
     super(parameters, options.lr ?? 0.002, { mean: 0, largest: 0 }, options, 1e-8)
     this.#betas = checkBetas(options.betas, 'Adamax')
   }
@@ -161,7 +160,7 @@ export class Adamax extends Adaptive {
     const [beta1, beta2] = this.#betas
     const mean = running(before!, g, beta1)
     const largest = maximum(mul(high!, beta2), add(abs(g), this.eps))
-    const rate = div(step.lr, correction(beta1, stepNumber(step)))
+    const rate = div(step.lr, correction(beta1, stepNumber(step.count)))
     return [sub(p, div(mul(mean, rate), largest)), mean, largest]
   }
 }
@@ -179,7 +178,7 @@ export class NAdam extends Adaptive {
   readonly #product: Variable
 
   /** Defaults: lr 0.002, betas [0.9, 0.999], eps 1e-8. */
-  constructor(parameters: readonly Variable[], options: NAdamOptions = {}) {
+  constructor(parameters: Parameters, options: NAdamOptions = {}) {
     super(parameters, options.lr ?? 0.002, { mean: 0, square: 0 }, options, 1e-8)
     this.#betas = checkBetas(options.betas, 'NAdam')
     this.#decay = checkRate(options.momentumDecay ?? 0.004, 'NAdam: momentumDecay')
@@ -192,13 +191,13 @@ export class NAdam extends Adaptive {
     return mul(add(mul(exp(mul(t, this.#decay * Math.log(0.96))), -0.5), 1), beta1)
   }
 
-  protected override begin(step: Step): void {
-    this.#product.assignStorage(mul(this.#product.storage, this.#momentum(stepNumber(step))))
+  protected override begin(count: Tensor): void {
+    this.#product.assignStorage(mul(this.#product.storage, this.#momentum(stepNumber(count))))
   }
 
   protected adapt(p: Tensor, g: Tensor, [before, squaresBefore]: readonly Tensor[], step: Step): Tensor[] {
     const [beta1, beta2] = this.#betas
-    const t = stepNumber(step)
+    const t = stepNumber(step.count)
     const [now, next] = [this.#momentum(t), this.#momentum(add(t, 1))]
     const product = mul(this.#product.storage, now)
     const mean = running(before!, g, beta1)

@@ -12,5 +12,6 @@ export {
   RMSprop,
   type RMSpropOptions,
 } from './adaptive.js'
+export type { OptimizerGroup, ParameterGroup, Parameters } from './groups.js'
 export { type LearningRate, Optimizer, type OptimizerState } from './optimizer.js'
 export { SGD, type SGDOptions } from './sgd.js'

@@ -3,55 +3,72 @@
  * each parameter. `minimize` and `step` are written into a compiled function; what they assign takes effect when a call
  * succeeds, in the same native program as forward and backward.
  *
+ * Parameters may come in groups with a rate and a weight decay of their own, such as a small rate for a body that was
+ * trained before and a large one for its new head.
+ *
  * State lies in the parameters' storage layout, so that no update transposes anything.
  */
 import { gradValues } from '../autodiff/grad.js'
 import { fromData } from '../create.js'
-import { type DType, isFloat } from '../dtype.js'
+import type { DType } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { filled } from '../ops/apply.js'
-import { makeLeaf } from '../ops/creation.js'
 import { add } from '../ops/elementwise.js'
-import { activeTrace } from '../runtime/compile.js'
+import { activeTrace, recording } from '../runtime/compile.js'
+import { defaultDevice } from '../runtime/device.js'
 import { evaluate } from '../runtime/evaluate.js'
+import { dependsOnPlaceholder, Operation } from '../runtime/session.js'
 import { formatShape, sameShape } from '../shape.js'
-import { Tensor } from '../tensor.js'
+import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
+import { checkGroups, checkParameters, checkRate, OptimizerGroup, type Parameters } from './groups.js'
 
 export interface LearningRate {
   /** Learning rate. */
   lr?: number
 }
 
-/** State by name: `step`, `lr`, and `<slot>.<index of the parameter>` such as `velocity.0`. */
+/** State by name: `step`, `lr`, and `<slot>.<index of the parameter>` such as `velocity.0`; of several groups
+ * `scale.<index of the group>`, its rate as a multiple of `lr`. */
 export type OptimizerState = Record<string, Tensor>
 
-/** Values of one update that all parameters share. */
+/** Values of one update that the parameters of a group share. */
 export interface Step {
   /** The learning rate, a float32 scalar read at every run. */
   readonly lr: Tensor
   /** Updates done before this one, an int32 scalar. */
   readonly count: Tensor
+  readonly weightDecay: number
 }
 
 export abstract class Optimizer {
+  /** Of all groups, in their order. */
   readonly parameters: readonly Variable[]
+  /** One that holds everything, unless the parameters were given in groups. */
+  readonly groups: readonly OptimizerGroup[]
   #lr: number
-  readonly #lrLeaf: Tensor
+  readonly #groupOf: readonly OptimizerGroup[]
   readonly #count: Variable
   readonly #state = new Map<string, Variable>()
 
-  /** @param slots names of the arrays of state that each parameter has, each with its initial value */
+  /**
+   * @param parameters variables, or groups of them: [{ params: body, lr: 1e-4 }, { params: head }]
+   * @param slots names of the arrays of state that each parameter has, each with its initial value
+   */
   constructor(
-    parameters: readonly Variable[],
+    parameters: Parameters,
     lr: number,
     private readonly slots: Readonly<Record<string, number>> = {},
+    weightDecay = 0,
   ) {
-    this.parameters = checkParameters(parameters, this.name)
-    this.#lr = checkRate(lr, `${this.name}: lr`)
-    this.#lrLeaf = new Tensor(
-      makeLeaf({ kind: 'hostScalar', name: 'lr', read: () => this.#lr }, { shape: [], dtype: 'float32' }),
+    const { groups, who } = checkGroups(parameters, this.name)
+    this.parameters = checkParameters(
+      groups.flatMap((group) => group.params),
+      this.name,
     )
+    this.#lr = checkRate(lr, `${this.name}: lr`)
+    this.groups = groups.map((group, i) => new OptimizerGroup(this, group, weightDecay, who(i)))
+    this.#groupOf = this.groups.flatMap((group) => group.params.map(() => group))
     this.#count = this.stateVariable('step', [], 'int32', 0)
     for (const [slot, initial] of Object.entries(slots)) {
       this.parameters.forEach((parameter, i) => {
@@ -65,7 +82,10 @@ export abstract class Optimizer {
     return this.constructor.name
   }
 
-  /** The learning rate; a change holds from the next call of a compiled step on, which is not compiled anew. */
+  /**
+   * The learning rate; a change holds from the next call of a compiled step on, which is not compiled anew. The rates of
+   * groups change in proportion.
+   */
   get lr(): number {
     return this.#lr
   }
@@ -93,42 +113,68 @@ export abstract class Optimizer {
    */
   protected abstract update(p: Tensor, g: Tensor, state: readonly Tensor[], step: Step): readonly Tensor[]
 
-  /** Called once a step, before the updates: assigns shared state. */
-  protected begin(_step: Step): void {}
+  /** Called once a step, before the updates: assigns shared state. `count`: updates done before, an int32 scalar. */
+  protected begin(_count: Tensor): void {}
 
   /**
    * Differentiates `loss` and updates every parameter that it depends on; frozen ones stay as they are.
    *
    * @param loss a scalar
+   * @returns outside a compiled function, where the loss depends on a placeholder: the update, for a session to run
    */
-  minimize(loss: Tensor): void {
-    this.#checkTrace('minimize')
+  minimize(loss: Tensor): Operation {
+    return this.#operation('minimize', [loss], () => this.#minimize(loss))
+  }
+
+  #minimize(loss: Tensor): void {
+    const updates = this.#differentiate('minimize', loss, (parameter) => parameter.storage)
+    this.#apply(updates.flatMap((gradient, index) => (gradient ? [{ index, gradient }] : [])))
+  }
+
+  /**
+   * What `minimize` would give to `step`, for something to be done to it in between: one gradient a parameter, in their
+   * order and shapes; null for frozen ones and those that the loss does not depend on.
+   *
+   * @param loss a scalar
+   */
+  gradients(loss: Tensor): (Tensor | null)[] {
+    return this.#differentiate('gradients', loss, (parameter) => parameter)
+  }
+
+  #differentiate(method: string, loss: Tensor, of: (parameter: Variable) => Tensor): (Tensor | null)[] {
     if (loss.size !== 1) {
-      throw new ForjaError('ERR_SHAPE', `minimize: the loss has shape ${formatShape(loss.shape)}; expected a scalar`, {
+      throw new ForjaError('ERR_SHAPE', `${method}: the loss has shape ${formatShape(loss.shape)}; expected a scalar`, {
         hint: 'reduce it with mean() or sum()',
       })
     }
     const indices = this.#trainable()
     const grads = gradValues(
       [loss.value],
-      indices.map((i) => this.parameters[i]!.storage.value),
+      indices.map((i) => of(this.parameters[i]!).value),
       [filled(loss.shape, 1, loss.dtype)],
     )
     if (grads.every((g) => g === null)) {
-      throw new ForjaError('ERR_ARGUMENT', `${this.name}.minimize: the loss depends on no parameter that is trained`, {
+      throw new ForjaError('ERR_ARGUMENT', `${this.name}.${method}: the loss depends on no parameter that is trained`, {
         hint: 'give the optimizer the parameters of the model that made the loss, and unfreeze() what shall learn',
       })
     }
-    this.#apply(indices.map((index, i) => ({ index, gradient: grads[i]! })).filter(({ gradient }) => gradient !== null))
+    const all: (Tensor | null)[] = this.parameters.map(() => null)
+    for (const [i, index] of indices.entries()) all[index] = grads[i]!
+    return all
   }
 
   /**
    * Updates the parameters with these gradients, in the order of `parameters`; null leaves one as it is.
    *
    * @param gradients each in its parameter's shape
+   * @returns as minimize
    */
-  step(gradients: readonly (Tensor | null)[]): void {
-    this.#checkTrace('step')
+  step(gradients: readonly (Tensor | null)[]): Operation {
+    const given = gradients.filter((g) => g !== null)
+    return this.#operation('step', given, () => this.#step(gradients))
+  }
+
+  #step(gradients: readonly (Tensor | null)[]): void {
     if (gradients.length !== this.parameters.length) {
       throw new ForjaError(
         'ERR_ARGUMENT',
@@ -150,17 +196,32 @@ export abstract class Optimizer {
     this.#apply(updates)
   }
 
+  /** Writes `update` into the function being compiled; into an operation where `sources` need a session's feed. */
+  #operation(method: string, sources: readonly Tensor[], update: () => void): Operation {
+    const write = () => {
+      this.#checkTrace(method)
+      update()
+    }
+    const name = `${this.name}.${method}`
+    if (activeTrace() === null && sources.some((t) => dependsOnPlaceholder(t.value))) {
+      return new Operation(name, recording(defaultDevice(), write).assignments)
+    }
+    write()
+    return new Operation(name, [])
+  }
+
   #apply(updates: readonly { index: number; gradient: Tensor }[]): void {
-    const step: Step = { lr: this.#lrLeaf, count: this.#count.storage }
-    this.begin(step)
+    const count = this.#count.storage
+    this.begin(count)
     for (const { index, gradient } of updates) {
       const parameter = this.parameters[index]!
+      const { lrLeaf: lr, weightDecay } = this.#groupOf[index]!
       const slots = Object.keys(this.slots).map((slot) => this.#state.get(`${slot}.${index}`)!)
       const values = this.update(
         parameter.storage,
         gradient,
         slots.map((slot) => slot.storage),
-        step,
+        { lr, count, weightDecay },
       )
       for (const [i, target] of [parameter, ...slots].entries()) target.assignStorage(values[i]!)
     }
@@ -192,9 +253,16 @@ export abstract class Optimizer {
     }
   }
 
+  /** Groups by the name of their state; one alone needs none. */
+  #scaled(): Map<string, OptimizerGroup> {
+    const { groups } = this
+    return new Map(groups.length > 1 ? groups.map((group, i) => [`scale.${i}`, group]) : [])
+  }
+
   /** State and learning rate as they are now: with the parameters, all it takes to go on. */
   async stateDict(): Promise<OptimizerState> {
     const dict: OptimizerState = { lr: fromData(Float64Array.of(this.#lr), [], 'float64') }
+    for (const [name, group] of this.#scaled()) dict[name] = fromData(Float64Array.of(group.scale), [], 'float64')
     for (const [name, state] of this.#state) dict[name] = await state.snapshot()
     return dict
   }
@@ -205,7 +273,7 @@ export abstract class Optimizer {
    * @throws ERR_ARGUMENT listing missing and unexpected names; ERR_SHAPE for another shape.
    */
   async loadStateDict(dict: Readonly<OptimizerState>): Promise<void> {
-    const wanted = ['lr', ...this.#state.keys()]
+    const wanted = ['lr', ...this.#scaled().keys(), ...this.#state.keys()]
     const missing = wanted.filter((name) => !Object.hasOwn(dict, name))
     const unexpected = Object.keys(dict).filter((name) => !wanted.includes(name))
     if (missing.length + unexpected.length > 0) {
@@ -226,6 +294,7 @@ export abstract class Optimizer {
       }
     }
     this.lr = (await dict.lr!.data())[0]!
+    for (const [name, group] of this.#scaled()) group.scale = checkRate((await dict[name]!.data())[0]!, name)
     for (const [name, state] of this.#state) await state.state.write((await evaluate([dict[name]!.value]))[0]!)
   }
 
@@ -237,40 +306,4 @@ export abstract class Optimizer {
   [Symbol.dispose](): void {
     this.dispose()
   }
-}
-
-function checkParameters(parameters: readonly Variable[], who: string): readonly Variable[] {
-  if (!Array.isArray(parameters) || parameters.length === 0) {
-    throw new ForjaError('ERR_ARGUMENT', `${who}: an array of parameters was expected`, {
-      hint: `new ${who}(model.parameters(), { ... })`,
-    })
-  }
-  const seen = new Map<Variable, number>()
-  for (const [i, parameter] of parameters.entries()) {
-    if (!(parameter instanceof Variable)) {
-      throw new ForjaError('ERR_ARGUMENT', `${who}: parameter ${i} must be a variable, got ${typeof parameter}`)
-    }
-    if (!isFloat(parameter.dtype)) {
-      throw new ForjaError('ERR_DTYPE', `${who}: parameter ${i} ('${parameter.name}') is ${parameter.dtype}`)
-    }
-    const first = seen.get(parameter)
-    if (first !== undefined) {
-      throw new ForjaError(
-        'ERR_ARGUMENT',
-        `${who}: parameters ${first} and ${i} are the same variable '${parameter.name}'`,
-        { hint: 'a shared parameter is listed once; its gradients add up' },
-      )
-    }
-    seen.set(parameter, i)
-  }
-  return [...parameters]
-}
-
-/** `value` if it is a finite number from `low` up to, but without, `high`. */
-export function checkRate(value: number, what: string, low = 0, high = Number.POSITIVE_INFINITY): number {
-  if (typeof value !== 'number' || !(value >= low && value < high)) {
-    const range = high === Number.POSITIVE_INFINITY ? `a finite number from ${low}` : `a number in [${low}, ${high})`
-    throw new ForjaError('ERR_ARGUMENT', `${what} is ${String(value)}; expected ${range}`)
-  }
-  return value
 }

@@ -6,7 +6,7 @@ import { add, div, minimum, mul } from '../ops/elementwise.js'
 import { abs, sqrt, square } from '../ops/math.js'
 import { sum } from '../ops/reduce.js'
 import type { Tensor } from '../tensor.js'
-import { checkRate } from './optimizer.js'
+import { checkRate } from './groups.js'
 
 /** rate · Σ |p| over all elements of all parameters, a scalar to add to a loss. */
 export function l1Penalty(parameters: readonly Tensor[], rate: number): Tensor {

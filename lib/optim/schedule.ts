@@ -3,7 +3,8 @@
  * first step at once and that of each later one by `step()`, once an epoch (OneCycleLR: once a batch).
  */
 import { ForjaError } from '../errors.js'
-import { checkRate, type Optimizer } from './optimizer.js'
+import { checkRate } from './groups.js'
+import type { Optimizer } from './optimizer.js'
 
 export interface ScheduleState {
   steps: number
@@ -215,8 +216,10 @@ export interface ReduceLROnPlateauOptions {
   factor?: number
   /** Steps without improvement that are let pass. Default 10. */
   patience?: number
-  /** The share of the best figure that a better one must gain. Default 1e-4. */
+  /** What a better figure must gain: a share of the best one, or, with thresholdMode 'abs', so much. Default 1e-4. */
   threshold?: number
+  /** Default 'rel'. */
+  thresholdMode?: 'rel' | 'abs'
   /** Steps after a fall in which nothing is counted. Default 0. */
   cooldown?: number
   /** Default 0. */
@@ -245,7 +248,9 @@ export class ReduceLROnPlateau {
       })
     }
     const { mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0, minLr = 0 } = this.options
-    const better = mode === 'min' ? metric < this.#best * (1 - threshold) : metric > this.#best * (1 + threshold)
+    const gain = mode === 'min' ? -threshold : threshold
+    const bar = this.options.thresholdMode === 'abs' ? this.#best + gain : this.#best * (1 + gain)
+    const better = mode === 'min' ? metric < bar : metric > bar
     if (better) this.#best = metric
     this.#bad = better ? 0 : this.#bad + 1
     if (this.#cooldown > 0) {

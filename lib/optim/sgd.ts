@@ -5,8 +5,8 @@ import { ForjaError } from '../errors.js'
 import { applyAll } from '../ops/apply.js'
 import { sgdUpdateOp } from '../ops/optim.js'
 import type { Tensor } from '../tensor.js'
-import type { Variable } from '../variable.js'
-import { checkRate, type LearningRate, Optimizer, type Step } from './optimizer.js'
+import { checkRate, type Parameters } from './groups.js'
+import { type LearningRate, Optimizer, type Step } from './optimizer.js'
 
 export interface SGDOptions extends LearningRate {
   /** Share of the velocity that stays. Default 0. */
@@ -20,24 +20,24 @@ export interface SGDOptions extends LearningRate {
 }
 
 export class SGD extends Optimizer {
-  readonly #attrs: { momentum: number; dampening: number; weightDecay: number; nesterov: number }
+  readonly #attrs: { momentum: number; dampening: number; nesterov: number }
 
   /** Default learning rate 0.001. */
-  constructor(parameters: readonly Variable[], options: SGDOptions = {}) {
+  constructor(parameters: Parameters, options: SGDOptions = {}) {
     const { lr = 0.001, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = options
     checkRate(momentum, 'SGD: momentum')
-    checkRate(weightDecay, 'SGD: weightDecay')
     if (nesterov && (momentum === 0 || dampening !== 0)) {
       throw new ForjaError(
         'ERR_ARGUMENT',
         `SGD: nesterov needs momentum > 0 and no dampening, got ${momentum} and ${dampening}`,
       )
     }
-    super(parameters, lr, momentum > 0 ? { velocity: 0 } : {})
-    this.#attrs = { momentum, dampening, weightDecay, nesterov: nesterov ? 1 : 0 }
+    super(parameters, lr, momentum > 0 ? { velocity: 0 } : {}, weightDecay)
+    this.#attrs = { momentum, dampening, nesterov: nesterov ? 1 : 0 }
   }
 
-  protected update(p: Tensor, g: Tensor, state: readonly Tensor[], { lr, count }: Step): Tensor[] {
-    return applyAll(sgdUpdateOp, state.length > 0 ? [p, g, lr, count, ...state] : [p, g, lr], this.#attrs)
+  protected update(p: Tensor, g: Tensor, state: readonly Tensor[], { lr, count, weightDecay }: Step): Tensor[] {
+    const operands = state.length > 0 ? [p, g, lr, count, ...state] : [p, g, lr]
+    return applyAll(sgdUpdateOp, operands, { ...this.#attrs, weightDecay })
   }
 }

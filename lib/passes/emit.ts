@@ -98,7 +98,8 @@ export function emit(graph: Graph, options: LowerOptions = {}): Program {
       }
     })
     const { offset, bytes } = attrs.write(node.op, node.attrs)
-    const variant = variantCode(node.op, options.algorithms?.[node.op.name])
+    const { op } = node
+    const variant = variantCode(op, options.algorithms?.[op.name] ?? options.algorithms?.[op.variantsOf ?? op.name])
     return { opcode: node.op.code, variant, nIn: ins.length, nOut: outs.length, first, offset, bytes }
   })
   const outputs = order.outputs.map(idOf)

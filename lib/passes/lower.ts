@@ -2,6 +2,7 @@
  * The pass pipeline from a graph as the user wrote it to a native program. Each pass is Graph → Graph, has a printer
  * (`NODE_DEBUG=forja-passes`) and is followed by the verifier.
  */
+import { setImmediate } from 'node:timers/promises'
 import { debuglog } from 'node:util'
 import type { Graph } from '../graph/graph.js'
 import { printGraph } from '../graph/print.js'
@@ -30,14 +31,17 @@ const PASSES: readonly { name: string; run: (graph: Graph) => Graph }[] = [
   { name: 'fuse', run: fuse },
 ]
 
-export function lower(graph: Graph, options: LowerOptions = {}): Program {
+/** The event loop turns between passes: each takes milliseconds for a large graph that is compiled for the first time. */
+export async function lower(graph: Graph, options: LowerOptions = {}): Promise<Program> {
   verifyGraph(graph, 'trace')
   let current = graph
   if (debug.enabled) debug('trace\n%s', printGraph(current))
   for (const pass of PASSES) {
+    await setImmediate()
     current = pass.run(current)
     if (debug.enabled) debug('%s\n%s', pass.name, printGraph(current))
     verifyGraph(current, pass.name)
   }
+  await setImmediate()
   return emit(current, options)
 }

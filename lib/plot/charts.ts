@@ -22,7 +22,10 @@ export interface LinesOptions extends AxisTitles {
   /** By name, in the order of the legend. */
   series: Readonly<Record<string, Series>>
   /** Default 'linear'. */
+  xScale?: 'linear' | 'log'
   yScale?: 'linear' | 'log'
+  /** A dot at every point. Default true. */
+  dots?: boolean
 }
 
 export interface PointsOptions extends AxisTitles {
@@ -45,6 +48,8 @@ export interface HeatmapOptions extends AxisTitles {
   columns?: readonly string[]
   /** Default 'viridis'; 'greys' for images. */
   scheme?: string
+  /** The value written into each cell. Default false. */
+  numbers?: boolean
 }
 
 export interface ImagesOptions {
@@ -70,13 +75,13 @@ interface Row {
 
 /** Lines over a shared x axis, one a series. */
 export function lines(options: LinesOptions): Chart {
-  const { series, yScale = 'linear' } = options
-  const encoding = {
-    ...axes(options),
-    y: { field: 'y', type: 'quantitative', title: options.y ?? null, scale: { type: yScale, zero: false } },
-    ...colour(series),
-  }
-  return chart(options, { data: { values: rowsOf(series, 'lines') }, mark: { type: 'line', point: true }, encoding })
+  const { series, xScale, yScale, dots = true } = options
+  const values = rowsOf(series, 'lines')
+  const { x, y } = axes(options, xScale, yScale)
+  // Between two epochs there is nothing to mark.
+  const whole = xScale !== 'log' && values.every((row) => Number.isInteger(row.x))
+  const encoding = { x: whole ? { ...x, axis: { tickMinStep: 1 } } : x, y, ...colour(series) }
+  return chart(options, { data: { values }, mark: { type: 'line', point: dots }, encoding })
 }
 
 /** A scatter of points, one colour a class, with curves over it. */
@@ -114,19 +119,27 @@ export function bars(options: BarsOptions): Chart {
 
 /** A matrix, one coloured cell an element: a confusion matrix, weights, a decision surface. */
 export function heatmap(options: HeatmapOptions): Chart {
-  const { values, rows, columns, scheme = 'viridis' } = options
+  const { values, rows, columns, scheme = 'viridis', numbers = false } = options
   const cells = values.flatMap((line, i) =>
     line.map((value, j) => ({ row: rows?.[i] ?? i, column: columns?.[j] ?? j, value: checked(value, 'heatmap') })),
   )
   const side = { sort: null, type: 'ordinal' } as const
+  const encoding = {
+    x: { field: 'column', title: options.x ?? null, axis: { labelAngle: 0, labelOverlap: true }, ...side },
+    y: { field: 'row', title: options.y ?? null, axis: { labelOverlap: true }, ...side },
+  }
+  const colours = {
+    mark: 'rect',
+    encoding: { ...encoding, color: { field: 'value', type: 'quantitative', scale: { scheme }, title: null } },
+  }
+  if (!numbers) return chart(options, { data: { values: cells }, ...colours })
+  const largest = cells.reduce((most, { value }) => Math.max(most, value), Number.NEGATIVE_INFINITY)
+  const text = { field: 'value', type: 'quantitative' }
+  // Viridis ends in yellow: dark letters there, white ones on the rest.
+  const ink = { condition: { test: `datum.value > ${0.6 * largest}`, value: 'black' }, value: 'white' }
   return chart(options, {
     data: { values: cells },
-    mark: 'rect',
-    encoding: {
-      x: { field: 'column', title: options.x ?? null, axis: { labelAngle: 0, labelOverlap: true }, ...side },
-      y: { field: 'row', title: options.y ?? null, axis: { labelOverlap: true }, ...side },
-      color: { field: 'value', type: 'quantitative', scale: { scheme }, title: null },
-    },
+    layer: [colours, { mark: 'text', encoding: { ...encoding, text, color: ink } }],
   })
 }
 
@@ -160,16 +173,33 @@ export function images(options: ImagesOptions): Chart {
   } as unknown as TopLevelSpec)
 }
 
+/** Charts in a row, each with its own axes; `sharedLegend` where they show the same series. */
+export function sideBySide(charts: readonly Chart[], options: { title?: string; sharedLegend?: boolean } = {}): Chart {
+  const { title, sharedLegend = false } = options
+  const hconcat = charts.map(({ spec }) => {
+    const { $schema: _schema, background: _background, padding: _padding, ...rest } = spec
+    return rest
+  })
+  const heading = title === undefined ? {} : { title: { text: title, anchor: 'middle', offset: 14 } }
+  const resolve = { scale: { color: sharedLegend ? 'shared' : 'independent' } }
+  return new Chart({ ...FRAME, ...heading, hconcat, resolve } as unknown as TopLevelSpec)
+}
+
 function chart({ title, width = 480, height = 300 }: AxisTitles, body: object): Chart {
   return new Chart({ ...FRAME, ...(title === undefined ? {} : { title }), width, height, ...body } as TopLevelSpec)
 }
 
-function axes({ x, y }: AxisTitles) {
-  const scale = { zero: false }
-  return {
-    x: { field: 'x', type: 'quantitative', title: x ?? null, scale },
-    y: { field: 'y', type: 'quantitative', title: y ?? null, scale },
-  }
+function axes({ x, y }: AxisTitles, xScale = 'linear', yScale = 'linear') {
+  const axis = (field: string, title: string | undefined, type: string) => ({
+    field,
+    type: 'quantitative',
+    title: title ?? null,
+    // A logarithmic axis has room for few of its numbers.
+    ...(type === 'log'
+      ? { axis: { format: '~e', labelOverlap: true }, scale: { type } }
+      : { scale: { type, zero: false } }),
+  })
+  return { x: axis('x', x, xScale), y: axis('y', y, yScale) }
 }
 
 /** A legend where there is something to tell apart. */

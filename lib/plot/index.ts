@@ -13,4 +13,5 @@ export {
   type PointsOptions,
   points,
   type Series,
+  sideBySide,
 } from './charts.js'

@@ -7,14 +7,17 @@ import { type Assignment, Graph, type InputSource, rewrite, type Value } from '.
 import { makeLeaf } from '../ops/creation.js'
 import { Tensor } from '../tensor.js'
 import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
-import { evaluate, scalar } from './evaluate.js'
+import { evaluate, missingFeed, scalar } from './evaluate.js'
 import { advanceRandomState } from './random_state.js'
 import type { VariableState } from './state.js'
 
 export interface CompileFunctionOptions {
   /** Default 'auto'. */
   device?: string
-  /** Kernel variants by operation: { conv2d: 'im2col', matmul: 'naive' }. */
+  /**
+   * Kernel variants by operation: { conv2d: 'im2col', matmul: 'naive' }. `conv2d` counts for its gradients too; its
+   * variants 'winograd' and 'winograd2x2' take effect for 3 × 3 filters with stride 1, and 'implicit' avoids their rounding.
+   */
   algorithms?: Readonly<Record<string, string>>
   precision?: 'float32' | 'tf32' | 'bfloat16'
 }
@@ -110,7 +113,7 @@ const lastStart = new WeakMap<Device, Promise<unknown>>()
  * Runs `start` after the starts of all earlier calls on this device: a call that must be traced and compiled first is
  * not overtaken by the next one, so that variables change in the order in which the calls were written.
  */
-function inOrder<T>(device: Device, start: () => Promise<T>): Promise<T> {
+export function inOrder<T>(device: Device, start: () => Promise<T>): Promise<T> {
   const mine = (lastStart.get(device) ?? Promise.resolve()).then(start)
   lastStart.set(
     device,
@@ -136,39 +139,53 @@ function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal?:
   return signal ? { tensors: tensors as Tensor[], signal } : { tensors: tensors as Tensor[] }
 }
 
-interface TraceResult {
+/** A graph and how a run feeds it. */
+export interface TraceResult {
   readonly graph: Graph
   readonly inputs: readonly InputSource[]
   /** The function's answer, its tensors in the order of the graph's outputs. */
   readonly result: Result
 }
 
-function trace(fn: (...args: Tensor[]) => Result, args: readonly Tensor[], device: Device): TraceResult {
+/** Runs `body` with assignments recorded in place of made, random operations drawing from the device's state. */
+export function recording<T>(device: Device, body: () => T): { value: T; assignments: Assignment[] } {
   if (currentTrace)
     throw new ForjaError('ERR_ARGUMENT', 'compiled functions cannot be called while another one is being traced')
-  const inputs = args.map((_, i): InputSource => ({ kind: 'input', name: `argument ${i}` }))
-  const placeholders = args.map((arg, i) => new Tensor(makeLeaf(inputs[i]!, { shape: arg.shape, dtype: arg.dtype })))
   const current: Trace = { device, assignments: new Map(), randomStreams: 0 }
   currentTrace = current
   try {
+    const value = body()
+    if (current.randomStreams > 0) advanceRandomState(current)
+    return { value, assignments: [...current.assignments].map(([variable, value]) => ({ variable, value })) }
+  } finally {
+    currentTrace = null
+  }
+}
+
+function trace(fn: (...args: Tensor[]) => Result, args: readonly Tensor[], device: Device): TraceResult {
+  const inputs = args.map((_, i): InputSource => ({ kind: 'input', name: `argument ${i}` }))
+  const placeholders = args.map((arg, i) => new Tensor(makeLeaf(inputs[i]!, { shape: arg.shape, dtype: arg.dtype })))
+  const { value: result, assignments } = recording(device, () => {
     const result = fn(...placeholders)
     if (result instanceof Promise) {
       throw new ForjaError('ERR_ARGUMENT', 'compile: the function returned a promise; it must be synchronous', {
         hint: 'read results outside: the compiled function returns them',
       })
     }
-    if (current.randomStreams > 0) advanceRandomState(current)
-    const outputs: Value[] = []
-    mapResult(result, (tensor) => outputs.push(tensor.value))
-    const assignments = [...current.assignments].map(([variable, value]): Assignment => ({ variable, value }))
-    return { graph: captureResident(new Graph(outputs, assignments)), inputs, result }
-  } finally {
-    currentTrace = null
-  }
+    return result
+  })
+  return { graph: captureResident(new Graph(tensorsOf(result), assignments)), inputs, result }
+}
+
+/** The values of all tensors in `result`, in the order in which a run's outputs replace them. */
+export function tensorsOf(result: Result): Value[] {
+  const values: Value[] = []
+  mapResult(result, (tensor) => values.push(tensor.value))
+  return values
 }
 
 /** Tensors that were read before are constants of the program: it does not compute them again at every run. */
-function captureResident(graph: Graph): Graph {
+export function captureResident(graph: Graph): Graph {
   return rewrite(graph, (node) =>
     !node.source && node.outputs.length > 0 && node.outputs.every((output) => output.resident)
       ? node.outputs.map((output) => makeLeaf({ kind: 'constant', data: output.resident! }, output.type))
@@ -190,8 +207,8 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
   )
 }
 
-/** One traced signature: its graph and its executable, which is made anew where a variable was moved meanwhile. */
-class Traced {
+/** A graph and its executable, which is made anew where a variable was moved meanwhile. */
+export class Traced {
   #disposed = false
 
   private constructor(
@@ -217,9 +234,10 @@ class Traced {
       this.executable = await this.device.compile(this.traced.graph, this.options)
     }
     const feeds = new Map<unknown, TypedArray>(this.traced.inputs.map((source, i) => [source, data[i]!]))
-    return this.executable.inputs.map(({ source }) =>
-      source.kind === 'hostScalar' ? scalar(source.read()) : feeds.get(source)!,
-    )
+    return this.executable.inputs.map(({ source }) => {
+      if (source.kind === 'hostScalar') return scalar(source.read())
+      return feeds.get(source) ?? missingFeed(source)
+    })
   }
 
   async profile(args: readonly Tensor[]): Promise<ProfileRow[]> {

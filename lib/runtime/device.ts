@@ -13,7 +13,10 @@ import { ReferenceDevice } from './reference_device.js'
 /** Elements on a device, of one tensor. */
 export interface DeviceBuffer {
   readonly device: Device
+  /** In effect for every run that is started later. */
   write(data: TypedArray): Promise<void>
+  /** As write, of a buffer that no program reads yet, in pieces between which the event loop turns. */
+  fill(data: TypedArray): Promise<void>
   read(): Promise<TypedArray>
   dispose(): void
 }

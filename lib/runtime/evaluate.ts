@@ -215,13 +215,19 @@ function normalize(values: readonly Value[]): Normalized {
 }
 
 function checkLeaf(node: Node): void {
-  if (node.source?.kind === 'input') {
-    throw new ForjaError(
-      'ERR_FEED_MISSING',
-      `'${node.source.name}' has no value here: it is an argument of a function that is being compiled`,
-      {
-        hint: 'return the tensor from the compiled function and read the result',
-      },
-    )
+  if (node.source?.kind === 'input') missingFeed(node.source)
+}
+
+/** ERR_FEED_MISSING for an input that a run needs and nobody gave. */
+export function missingFeed(source: InputSource): never {
+  if (source.placeholder) {
+    throw new ForjaError('ERR_FEED_MISSING', `${source.placeholder} needs a value`, {
+      hint: 'session.run(fetches, { feed: new Map([[placeholder, value]]) })',
+    })
   }
+  throw new ForjaError(
+    'ERR_FEED_MISSING',
+    `'${source.name}' has no value here: it is an argument of a function that is being compiled`,
+    { hint: 'return the tensor from the compiled function and read the result' },
+  )
 }

@@ -39,7 +39,7 @@ export class AddonDevice implements Device {
 
   async compile(graph: Graph, options: CompileOptions): Promise<Executable> {
     checkDTypes(graph, this)
-    const program = lower(graph, options)
+    const program = await lower(graph, options)
     const constants: NativeDeviceBuffer[] = []
     const buffers: NativeBuffer[] = []
     const variables = new Map<VariableState, DeviceBuffer>()
@@ -88,10 +88,6 @@ class NativeDeviceBuffer implements DeviceBuffer {
     await this.native.write(0, data)
   }
 
-  /**
-   * As write, of a buffer that no program reads yet: piece by piece, so that the event loop turns between the copies of
-   * a large data set.
-   */
   async fill(data: TypedArray): Promise<void> {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     for (let at = 0; at < bytes.length; at += FILL_BYTES)

@@ -50,6 +50,10 @@ class ReferenceBuffer implements DeviceBuffer {
     this.array = toRef(this.type.shape, this.type.dtype, data)
   }
 
+  fill(data: TypedArray): Promise<void> {
+    return this.write(data)
+  }
+
   async read(): Promise<TypedArray> {
     return fromRef(this.array)
   }

@@ -4,7 +4,7 @@
  */
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import type { TensorType, Value, VariableSource } from '../graph/graph.js'
+import { Node, type TensorType, type Value, type VariableSource } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import type { Device, DeviceBuffer } from './device.js'
 import { evaluate, forgetVariable } from './evaluate.js'
@@ -14,6 +14,8 @@ let nextId = 0
 export class VariableState implements VariableSource {
   readonly kind = 'variable'
   readonly id = nextId++
+  /** The initial value, not computed: what makes it, so that it need not be kept. */
+  readonly origin: Value
   #initial: Value | null
   #buffer: DeviceBuffer | null = null
   #placing: Promise<DeviceBuffer> | null = null
@@ -25,6 +27,7 @@ export class VariableState implements VariableSource {
     initial: Value,
   ) {
     this.#initial = initial
+    this.origin = twin(initial)
   }
 
   /** The value that has not been placed yet; null once it is on a device. */
@@ -51,7 +54,7 @@ export class VariableState implements VariableSource {
   async #place(device: Device): Promise<DeviceBuffer> {
     const data = await this.read()
     const buffer = device.createBuffer(this.type)
-    await buffer.write(data)
+    await buffer.fill(data)
     this.#check()
     this.#buffer?.dispose()
     this.#buffer = buffer
@@ -96,4 +99,12 @@ export class VariableState implements VariableSource {
   #check(): void {
     if (this.#disposed) throw new ForjaError('ERR_DISPOSED', `the variable '${this.name}' was disposed`)
   }
+}
+
+/** The same output of a node like the value's own, which is not marked as computed when that one is. */
+function twin(value: Value): Value {
+  const { op, inputs, attrs, outputs, name, source } = value.node
+  if (source) return value
+  const types = outputs.map((output) => output.type)
+  return new Node(op, inputs, attrs, types, name).outputs[value.index]!
 }

@@ -5,7 +5,7 @@ import { fromData } from '../create.js'
 import type { Dataset } from '../data/dataset.js'
 import { allocate, sizeOf } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { type CompiledFunction, type CompileFunctionOptions, compile } from '../runtime/compile.js'
+import { type CompileFunctionOptions, compile } from '../runtime/compile.js'
 import { resolveDevice } from '../runtime/device.js'
 import { evaluate } from '../runtime/evaluate.js'
 import { sizeOfShape } from '../shape.js'
@@ -13,7 +13,7 @@ import { Tensor } from '../tensor.js'
 import { type Feed, feedOf } from './feed.js'
 import { inMode, type Trainable } from './model.js'
 import { type Objective, type ObjectiveOptions, objectiveOf, ScoreSum, type Scores } from './objective.js'
-import { runBatches, type StepResult } from './pipeline.js'
+import { type CompiledStep, runBatches, type StepResult } from './pipeline.js'
 
 export interface EvaluateOptions extends ObjectiveOptions, Pick<CompileFunctionOptions, 'device' | 'precision'> {
   /** Default 256. */
@@ -42,33 +42,47 @@ export async function evaluateModel(
 /** One data set and one network, compiled once and run any number of times. */
 export class Evaluator {
   readonly #feed: Feed
-  readonly #step: CompiledFunction<Tensor[], StepResult>
+  readonly #step: CompiledStep & { dispose(): void }
   readonly #batchSize: number
+  readonly #batches: number | undefined
+  readonly #objective: Objective
 
-  constructor(model: Trainable, dataset: Dataset, objective: Objective, options: EvaluateOptions, who: string) {
-    const { batchSize = 256, device, precision } = options
+  constructor(
+    model: Trainable,
+    dataset: Dataset,
+    objective: Objective,
+    options: EvaluateOptions & {
+      /** At most so many. */
+      batches?: number
+    },
+    who: string,
+  ) {
+    const { batchSize = 256, batches, device, precision } = options
     this.#batchSize = checkBatchSize(batchSize, who)
+    this.#batches = batches
+    this.#objective = objective
     this.#feed = feedOf(dataset, `${who}: the data set`)
     this.#step = compile(
-      (...args: Tensor[]) => {
+      (...args: Tensor[]): StepResult => {
         const { x, y } = this.#feed.read(args)
-        return {
-          ...objective.score(
-            inMode(model, false, () => model.forward(x)),
-            y,
-          ),
-        }
+        return objective.score(
+          inMode(model, false, () => model.forward(x)),
+          y,
+        )
       },
       { device, precision },
     )
   }
 
   async run(signal?: AbortSignal): Promise<Scores> {
-    const sum = new ScoreSum()
+    const sum = new ScoreSum(this.#objective.metrics)
     await runBatches(
-      this.#step,
-      this.#feed.batches({ batchSize: this.#batchSize }),
-      ({ length, loss, correct }) => sum.add(length, loss, correct),
+      () => this.#step,
+      this.#feed.batches({ batchSize: this.#batchSize, end: this.#batches }),
+      ({ length, loss, sums }) => {
+        sum.add(length, loss, sums)
+        return true
+      },
       { signal },
     )
     return sum.mean()

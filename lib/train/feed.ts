@@ -22,10 +22,18 @@ export interface FeedBatch {
   length: number
 }
 
+export interface FeedOptions extends Pick<BatchOptions, 'shuffle' | 'seed' | 'epoch'> {
+  batchSize: number
+  /** Batches in the beginning that are left out. Default 0. */
+  skip?: number
+  /** The batch after which the epoch ends. Default: the last one. */
+  end?: number
+}
+
 export interface Feed {
   /** Samples. */
   readonly length: number
-  batches(options: BatchOptions): AsyncIterable<FeedBatch>
+  batches(options: FeedOptions): AsyncIterable<FeedBatch>
   /** While tracing: what the network gets and what it should give. */
   read(args: readonly Tensor[]): { x: Tensor; y: Tensor }
   dispose(): void
@@ -54,14 +62,14 @@ class DeviceFeed implements Feed {
     this.#y = upload(dataset.y, dataset.length, dataset.fields[1])
   }
 
-  batches(options: BatchOptions): AsyncIterable<FeedBatch> {
-    const { batchSize = 32, dropLast = false } = options
+  batches(options: FeedOptions): AsyncIterable<FeedBatch> {
+    const { batchSize, skip = 0, end = Number.POSITIVE_INFINITY } = options
     const order = this.dataset.order(options)
-    const end = dropLast ? this.length - (this.length % batchSize) : this.length
+    const last = Math.min(this.length, end * batchSize)
     return {
       async *[Symbol.asyncIterator]() {
-        for (let from = 0; from < end; from += batchSize) {
-          const indices = order.slice(from, Math.min(from + batchSize, end))
+        for (let from = skip * batchSize; from < last; from += batchSize) {
+          const indices = order.slice(from, Math.min(from + batchSize, last))
           yield { args: [fromData(indices, [indices.length], 'int32')], length: indices.length }
         }
       },
@@ -106,14 +114,18 @@ class HostFeed implements Feed {
     this.length = dataset.length
   }
 
-  batches(options: BatchOptions): AsyncIterable<FeedBatch> {
+  batches({ skip = 0, end = Number.POSITIVE_INFINITY, ...options }: FeedOptions): AsyncIterable<FeedBatch> {
     const { dataset } = this
     return {
       async *[Symbol.asyncIterator]() {
+        let count = 0
+        if (end === 0) return
         for await (const batch of dataset.batches(options)) {
+          if (++count <= skip) continue
           const x = fromData(batch.x, batch.xShape, dtypeOfArray(batch.x) ?? 'float32')
           const y = fromData(batch.y, batch.yShape, dtypeOfArray(batch.y) ?? 'float32')
           yield { args: [x, y], length: batch.length }
+          if (count === end) return
         }
       },
     }

@@ -1,7 +1,10 @@
 /** Training, as `fj` exports it. */
-export * as callbacks from './callback_list.js'
-export type { BatchLogs, Callback, TrainingContext } from './callbacks.js'
+export type { BatchLogs, Callback, TrainingContext } from './callbacks/callback.js'
+export * as callbacks from './callbacks/index.js'
 export { type EvaluateOptions, evaluateModel, type PredictOptions, predict } from './evaluate.js'
 export { type FitOptions, fit } from './fit.js'
 export { type EpochLogs, History } from './history.js'
-export type { LossFunction, LossName, Metric, Scores } from './objective.js'
+export { type LearningRateFinderOptions, LearningRateSweep, learningRateFinder } from './learning_rate_finder.js'
+export type { Metric, MetricFunction, MetricLike, MetricName } from './metrics.js'
+export * as metrics from './metrics.js'
+export type { LossFunction, LossName, Scores } from './objective.js'

@@ -1,14 +1,12 @@
 /**
- * What a step computes besides the update: the loss and the number of samples that were classified correctly.
+ * What a step computes besides the update: the loss, and the sums of the metrics.
  */
+import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { argMax } from '../ops/axis.js'
-import { cast } from '../ops/cast.js'
-import { equal } from '../ops/compare.js'
 import * as losses from '../ops/loss.js'
-import { sum } from '../ops/reduce.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
+import { type Metric, type MetricLike, metricsOf } from './metrics.js'
 
 /** From the network's output and the targets to a scalar, a mean over the batch. */
 export type LossFunction = (output: Tensor, target: Tensor) => Tensor
@@ -26,29 +24,34 @@ const NAMED = {
 } as const satisfies Record<string, (output: Tensor, target: Tensor) => Tensor>
 
 export type LossName = keyof typeof NAMED
-export type Metric = 'accuracy'
 
 export interface ObjectiveOptions {
   /** Default 'crossEntropy'. */
   loss?: LossName | LossFunction
-  /** What to report besides the loss. */
-  metrics?: readonly Metric[]
+  /** What to report besides the loss: names, members of `fj.metrics`, functions. */
+  metrics?: readonly MetricLike[]
 }
 
-/** Means over the samples seen. */
+/** Means over the samples seen: the loss, and each metric by its name. */
 export interface Scores {
   loss: number
   accuracy?: number
+  [metric: string]: number | undefined
 }
 
+/** By metric and name of the sum. */
+export type BatchSums<T> = { [metric: string]: { [sum: string]: T } }
+
 export interface Objective {
-  /** While tracing. `correct` is a float32 scalar, or absent. */
-  score(output: Tensor, target: Tensor): { loss: Tensor; correct?: Tensor }
+  readonly metrics: readonly Metric[]
+  /** While tracing. */
+  score(output: Tensor, target: Tensor): { loss: Tensor; sums: BatchSums<Tensor> }
 }
 
 export function objectiveOf(options: ObjectiveOptions, who: string): Objective {
-  const { loss = 'crossEntropy', metrics = [] } = options
-  const lossOf: LossFunction | undefined = typeof loss === 'function' ? loss : NAMED[loss]
+  const { loss = 'crossEntropy', metrics: listed = [] } = options
+  const lossOf: LossFunction | undefined =
+    typeof loss === 'function' ? loss : Object.hasOwn(NAMED, loss) ? NAMED[loss] : undefined
   if (lossOf === undefined) {
     const known = Object.keys(NAMED).join(', ')
     throw new ForjaError(
@@ -56,11 +59,10 @@ export function objectiveOf(options: ObjectiveOptions, who: string): Objective {
       `${who}: unknown loss '${String(loss)}'; expected a function or one of ${known}`,
     )
   }
-  const unknown = metrics.find((metric) => metric !== 'accuracy')
-  if (unknown !== undefined) {
-    throw new ForjaError('ERR_ARGUMENT', `${who}: unknown metric '${String(unknown)}'; expected 'accuracy'`)
-  }
+  const logits = loss === 'binaryCrossEntropyWithLogits' || loss === losses.binaryCrossEntropyWithLogits
+  const metrics = metricsOf(listed, logits, who)
   return {
+    metrics,
     score(output, target) {
       const value = lossOf(output, target)
       if (value.size !== 1) {
@@ -70,32 +72,40 @@ export function objectiveOf(options: ObjectiveOptions, who: string): Objective {
           { hint: "use reduction 'mean'" },
         )
       }
-      return metrics.length > 0 ? { loss: value, correct: countCorrect(output, target, who) } : { loss: value }
+      const sums = Object.fromEntries(metrics.map((metric) => [metric.name, { ...metric.sums(output, target) }]))
+      return { loss: value, sums }
     },
   }
 }
 
-function countCorrect(output: Tensor, target: Tensor, who: string): Tensor {
-  if (output.rank !== 2 || target.rank !== 1 || target.dtype !== 'int32') {
-    throw new ForjaError(
-      'ERR_SHAPE',
-      `${who}: accuracy needs scores (N, classes) and int32 labels (N,), got ${formatShape(output.shape)} ` +
-        `and ${target.dtype} ${formatShape(target.shape)}`,
-    )
-  }
-  return sum(cast(equal(argMax(output, { axis: 1 }), target), 'float32'))
+/** What a {@link ScoreSum} has added up, as checkpoints keep it. */
+export interface ScoreState {
+  samples: number
+  loss: number
+  sums: BatchSums<number[]>
 }
 
-/** Sums over batches, turned into means. */
+/** Sums over batches, turned into figures. */
 export class ScoreSum {
   #samples = 0
   #loss = 0
-  #correct: number | undefined
+  #sums: BatchSums<Float64Array> = {}
 
-  add(samples: number, loss: number, correct: number | undefined): void {
+  constructor(private readonly metrics: readonly Metric[]) {}
+
+  /** @param loss the batch's mean */
+  add(samples: number, loss: number, sums: BatchSums<TypedArray>): void {
     this.#samples += samples
     this.#loss += loss * samples
-    if (correct !== undefined) this.#correct = (this.#correct ?? 0) + correct
+    for (const { name } of this.metrics) {
+      this.#sums[name] ??= {}
+      const totals = this.#sums[name]
+      for (const [key, values] of Object.entries(sums[name]!)) {
+        totals[key] ??= new Float64Array(values.length)
+        const total = totals[key]
+        for (let i = 0; i < total.length; i++) total[i]! += values[i]!
+      }
+    }
   }
 
   get samples(): number {
@@ -103,7 +113,25 @@ export class ScoreSum {
   }
 
   mean(): Scores {
-    const loss = this.#loss / this.#samples
-    return this.#correct === undefined ? { loss } : { loss, accuracy: this.#correct / this.#samples }
+    const scores: Scores = { loss: this.#loss / this.#samples }
+    for (const metric of this.metrics) scores[metric.name] = metric.value(this.#sums[metric.name] ?? {}, this.#samples)
+    return scores
   }
+
+  state(): ScoreState {
+    return { samples: this.#samples, loss: this.#loss, sums: mapSums(this.#sums, (values) => [...values]) }
+  }
+
+  restore({ samples, loss, sums }: ScoreState): void {
+    this.#samples = samples
+    this.#loss = loss
+    this.#sums = mapSums(sums, (values) => Float64Array.from(values))
+  }
+}
+
+/** The same structure, each sum replaced. */
+export function mapSums<T, U>(sums: BatchSums<T>, replace: (value: T) => U): BatchSums<U> {
+  const each = (group: { [sum: string]: T }) =>
+    Object.fromEntries(Object.entries(group).map(([key, value]) => [key, replace(value)]))
+  return Object.fromEntries(Object.entries(sums).map(([name, group]) => [name, each(group)]))
 }

@@ -7,7 +7,7 @@
  */
 import { styleText } from 'node:util'
 import { SingleBar } from 'cli-progress'
-import type { EpochLogs } from './history.js'
+import { type EpochLogs, scoresOf } from './history.js'
 import type { Scores } from './objective.js'
 
 export type Verbosity = 'auto' | 0 | 1 | 2
@@ -56,9 +56,14 @@ function duration(seconds: number): string {
     : `${Math.floor(minutes / 60)}h${String(minutes % 60).padStart(2, '0')}m`
 }
 
-function scoresText({ loss, accuracy }: Scores, prefix = ''): string {
-  const shown = accuracy === undefined ? '' : `  ${prefix}acc ${accuracy.toFixed(4)}`
-  return `${prefix}loss ${figure(loss)}${shown}`
+/** loss 0.9123  acc 0.6790  top5Accuracy 0.9510 */
+function scoresText(scores: Scores, prefix = ''): string {
+  return Object.entries(scores)
+    .map(([name, value]) => {
+      const label = name === 'accuracy' ? 'acc' : name
+      return `${prefix}${label} ${/accuracy$/i.test(name) ? value!.toFixed(4) : figure(value!)}`
+    })
+    .join('  ')
 }
 
 function epochName(epoch: number, epochs: number): string {
@@ -67,13 +72,12 @@ function epochName(epoch: number, epochs: number): string {
 
 /** One epoch's line without the bar. */
 export function epochLine(logs: EpochLogs, epochs: number): string {
-  const validation =
-    logs.valLoss === undefined ? '' : ` | ${scoresText({ loss: logs.valLoss, accuracy: logs.valAccuracy }, 'val_')}`
+  const { training, validation } = scoresOf(logs)
   return [
     epochName(logs.epoch, epochs),
     duration(logs.seconds),
     `${rate(logs.samplesPerSecond)} samples/s`,
-    scoresText(logs) + validation,
+    scoresText(training) + (validation ? ` | ${scoresText(validation, 'val_')}` : ''),
     `lr ${figure(logs.lr)}`,
   ].join('  ')
 }

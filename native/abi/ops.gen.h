@@ -100,9 +100,15 @@ enum fj_opcode {
   FJ_OP_RANDOM = 216,
   FJ_OP_SGD_UPDATE = 224,
   FJ_OP_ADAM_UPDATE = 225,
+  FJ_OP_RECURRENT = 244,
+  FJ_OP_RECURRENT_GRAD = 245,
+  FJ_OP_NMS = 256,
+  FJ_OP_ROI_ALIGN = 257,
+  FJ_OP_ROI_ALIGN_GRAD = 258,
+  FJ_OP_ROI_POOL = 259,
 };
 
-#define FJ_OP_LIMIT 226
+#define FJ_OP_LIMIT 260
 
 /* Name of an opcode, or a null pointer. */
 static inline const char* fj_op_name(uint32_t opcode) {
@@ -283,6 +289,18 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "sgdUpdate";
     case FJ_OP_ADAM_UPDATE:
       return "adamUpdate";
+    case FJ_OP_RECURRENT:
+      return "recurrent";
+    case FJ_OP_RECURRENT_GRAD:
+      return "recurrentGrad";
+    case FJ_OP_NMS:
+      return "nms";
+    case FJ_OP_ROI_ALIGN:
+      return "roiAlign";
+    case FJ_OP_ROI_ALIGN_GRAD:
+      return "roiAlignGrad";
+    case FJ_OP_ROI_POOL:
+      return "roiPool";
     default:
       return 0;
   }
@@ -313,12 +331,18 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 #define FJ_CONV2D_NAIVE 1
 #define FJ_CONV2D_IM2COL 2
 #define FJ_CONV2D_IMPLICIT 3
+#define FJ_CONV2D_WINOGRAD 4
+#define FJ_CONV2D_WINOGRAD2X2 5
 #define FJ_CONV2D_GRAD_INPUT_NAIVE 1
 #define FJ_CONV2D_GRAD_INPUT_IM2COL 2
 #define FJ_CONV2D_GRAD_INPUT_IMPLICIT 3
+#define FJ_CONV2D_GRAD_INPUT_WINOGRAD 4
+#define FJ_CONV2D_GRAD_INPUT_WINOGRAD2X2 5
 #define FJ_CONV2D_GRAD_WEIGHT_NAIVE 1
 #define FJ_CONV2D_GRAD_WEIGHT_IM2COL 2
 #define FJ_CONV2D_GRAD_WEIGHT_IMPLICIT 3
+#define FJ_CONV2D_GRAD_WEIGHT_WINOGRAD 4
+#define FJ_CONV2D_GRAD_WEIGHT_WINOGRAD2X2 5
 
 /* Values of the attribute `activation`. */
 #define FJ_ACTIVATION_NONE 0
@@ -329,6 +353,12 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 #define FJ_RANDOM_NORMAL 1
 #define FJ_RANDOM_INTEGER 2
 #define FJ_RANDOM_MASK 3
+
+/* Values of the attribute `cell` of recurrent. */
+#define FJ_CELL_TANH 0
+#define FJ_CELL_RELU 1
+#define FJ_CELL_LSTM 2
+#define FJ_CELL_GRU 3
 
 /* Limits of a fused micro-program. */
 #define FJ_FUSED_MAX_REGISTERS 24
@@ -652,5 +682,46 @@ struct fj_adam_update_attrs {
   int32_t decoupled;
 };
 FJ_ATTRS_SIZE(fj_adam_update_attrs, 20);
+
+struct fj_recurrent_attrs {
+  int32_t cell;
+  int32_t reverse;
+};
+FJ_ATTRS_SIZE(fj_recurrent_attrs, 8);
+
+struct fj_recurrent_grad_attrs {
+  int32_t cell;
+  int32_t reverse;
+  int32_t given;
+  int32_t dx;
+};
+FJ_ATTRS_SIZE(fj_recurrent_grad_attrs, 16);
+
+struct fj_nms_attrs {
+  float iou_threshold;
+};
+FJ_ATTRS_SIZE(fj_nms_attrs, 4);
+
+struct fj_roi_align_attrs {
+  int32_t output[2];
+  float spatial_scale;
+  int32_t sampling_ratio;
+  int32_t aligned;
+};
+FJ_ATTRS_SIZE(fj_roi_align_attrs, 20);
+
+struct fj_roi_align_grad_attrs {
+  int32_t output[2];
+  float spatial_scale;
+  int32_t sampling_ratio;
+  int32_t aligned;
+}; /* then int32_t image[] */
+FJ_ATTRS_SIZE(fj_roi_align_grad_attrs, 20);
+
+struct fj_roi_pool_attrs {
+  int32_t output[2];
+  float spatial_scale;
+};
+FJ_ATTRS_SIZE(fj_roi_pool_attrs, 12);
 
 #endif

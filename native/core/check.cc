@@ -4,6 +4,7 @@
 namespace forja {
 
 CheckFamily checks_conv();
+CheckFamily checks_detection();
 CheckFamily checks_elementwise();
 CheckFamily checks_indexing();
 CheckFamily checks_matmul();
@@ -11,6 +12,7 @@ CheckFamily checks_norm();
 CheckFamily checks_optim();
 CheckFamily checks_pool();
 CheckFamily checks_random();
+CheckFamily checks_recurrent();
 CheckFamily checks_reduce();
 CheckFamily checks_shape();
 CheckFamily checks_softmax();
@@ -20,6 +22,7 @@ CheckFn find_check(uint16_t opcode) {
   // clang-format off
   static const CheckFamily kFamilies[] = {
       checks_conv(),
+      checks_detection(),
       checks_elementwise(),
       checks_indexing(),
       checks_matmul(),
@@ -27,6 +30,7 @@ CheckFn find_check(uint16_t opcode) {
       checks_optim(),
       checks_pool(),
       checks_random(),
+      checks_recurrent(),
       checks_reduce(),
       checks_shape(),
       checks_softmax(),

@@ -1,5 +1,5 @@
 // Operations along one axis: argMax, argMin, cumSum, topK, and productOfOthers over masked axes. x is seen as
-// (outer, length, inner) around the axis. Ties go to the lower index; NaN ranks before every number.
+// (outer, length, inner) around the axis. Ties go to the lower index; argMax and argMin put NaN before every number.
 #include "kernel.h"
 #include "simd/vec.h"
 
@@ -88,6 +88,12 @@ void run_cum_sum(const Call& call, Team& team) {
 
 // --- topK: the k best so far form a heap in the output itself, the last of them on top ---------------------------
 
+// The order of sorting: NaN as the largest of all, first or last.
+template <int kSign, class T>
+FJ_INLINE bool precedes(T a, T b) {
+  return kSign > 0 ? before<1>(a, b) : ((a < b) | ((b != b) & (a == a)));
+}
+
 template <int kSign, class T>
 struct Heap {
   T* value;
@@ -95,7 +101,7 @@ struct Heap {
 
   // Whether entry a ranks behind entry b.
   FJ_INLINE_MEMBER bool behind(int64_t a, int64_t b) const {
-    return before<kSign>(value[b], value[a]) || (!before<kSign>(value[a], value[b]) && index[b] < index[a]);
+    return precedes<kSign>(value[b], value[a]) || (!precedes<kSign>(value[a], value[b]) && index[b] < index[a]);
   }
   FJ_INLINE_MEMBER void swap(int64_t a, int64_t b) const {
     const T v = value[a];
@@ -129,7 +135,7 @@ FJ_INLINE void top_rows(const Call& call, Team& team) {
     for (int64_t i = 0; i < k; i++) heap.value[i] = from[i], heap.index[i] = static_cast<int32_t>(i);
     for (int64_t i = k / 2 - 1; i >= 0; i--) heap.sift_down(i, k);
     for (int64_t i = k; i < around.length; i++) {
-      if (!before<kSign>(from[i], heap.value[0])) continue;
+      if (!precedes<kSign>(from[i], heap.value[0])) continue;
       heap.value[0] = from[i], heap.index[0] = static_cast<int32_t>(i);
       heap.sift_down(0, k);
     }

@@ -170,7 +170,6 @@ fj_status buffer_create(fj_device*, uint64_t bytes, fj_buffer** out, fj_error* e
     delete buffer;
     return no_memory(error, "a buffer", bytes);
   }
-  memset(buffer->memory.data(), 0, bytes);
   *out = buffer;
   return FJ_OK;
 }

@@ -10,7 +10,9 @@
 // channels of its group, so w is (R, S, C/G, K). Three variants compute the same thing:
 //   naive     the loops above as they stand
 //   im2col    columns written out to scratch, then matrix products (gemm.h)
-//   implicit  the micro-kernel of simd/microkernel.h walks the image itself; the default
+//   implicit  the micro-kernel of simd/microkernel.h walks the image itself
+//   winograd  3 x 3 filters with stride 1: a quarter of the products for some rounding error (conv_winograd.h)
+// The default is chosen by the sizes (conv.cc).
 //
 // All threads of a team call a function together with the same arguments; none allocates. Every sum is
 // taken in an order that the geometry fixes, so results do not depend on the number of threads.
@@ -19,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "scratch.h"
 #include "team.h"
 
 namespace forja {
@@ -47,23 +50,6 @@ FJ_INLINE Range valid_taps(int64_t taps, int64_t origin, int64_t dilation, int64
   return {begin, end};
 }
 
-// Hands out 64-byte aligned pieces of the team's scratch. With base null it only counts, which is how
-// the *_scratch functions stay in step with the kernels.
-class ScratchCursor {
- public:
-  FJ_INLINE_MEMBER explicit ScratchCursor(uint8_t* base) : base_(base), used_(0) {}
-  FJ_INLINE_MEMBER float* take(int64_t floats) {
-    const size_t at = used_;
-    used_ += (static_cast<size_t>(floats) * sizeof(float) + 63) / 64 * 64;
-    return reinterpret_cast<float*>(reinterpret_cast<uintptr_t>(base_) + at);
-  }
-  FJ_INLINE_MEMBER size_t used() const { return used_; }
-
- private:
-  uint8_t* base_;
-  size_t used_;
-};
-
 // bias may be null. x (N,H,W,C), w (R,S,C/groups,K), bias (K), y (N,OH,OW,K).
 void conv_forward_naive(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias, bool relu,
                         float* y, uint8_t* scratch);
@@ -88,6 +74,18 @@ void conv_grad_weight_im2col(Team& team, const ConvGeometry& g, const float* x, 
 void conv_grad_weight_implicit(Team& team, const ConvGeometry& g, const float* x, const float* dy, float* dw,
                                uint8_t* scratch);
 
+// Of tiles of M x M output pixels, M = 2 or 4; only what winograd_supports.
+bool winograd_supports(const ConvGeometry& g);
+template <int M>
+void conv_forward_winograd(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,
+                           bool relu, float* y, uint8_t* scratch);
+template <int M>
+void conv_grad_input_winograd(Team& team, const ConvGeometry& g, const float* dy, const float* w, float* dx,
+                              uint8_t* scratch);
+template <int M>
+void conv_grad_weight_winograd(Team& team, const ConvGeometry& g, const float* x, const float* dy, float* dw,
+                               uint8_t* scratch);
+
 // Bytes of scratch for a team of `threads`; the naive variants need none.
 size_t conv_forward_im2col_scratch(const ConvGeometry& g, int threads);
 size_t conv_forward_implicit_scratch(const ConvGeometry& g, int threads);
@@ -95,6 +93,12 @@ size_t conv_grad_input_im2col_scratch(const ConvGeometry& g, int threads);
 size_t conv_grad_input_implicit_scratch(const ConvGeometry& g, int threads);
 size_t conv_grad_weight_im2col_scratch(const ConvGeometry& g, int threads);
 size_t conv_grad_weight_implicit_scratch(const ConvGeometry& g, int threads);
+template <int M>
+size_t conv_forward_winograd_scratch(const ConvGeometry& g, int threads);
+template <int M>
+size_t conv_grad_input_winograd_scratch(const ConvGeometry& g, int threads);
+template <int M>
+size_t conv_grad_weight_winograd_scratch(const ConvGeometry& g, int threads);
 
 // x (N,H,W,C) -> columns (N*OH*OW, R*S*C), zero where the filter hangs over the border; k and groups are
 // not looked at. col2im is the adjoint: it sums each column entry into the pixel it came from.

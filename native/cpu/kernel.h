@@ -57,10 +57,13 @@ struct Kernel {
   void (*run)(const Call&, Team&);
   size_t (*scratch)(const Call&, int threads);  // bytes, or null for none; operands carry no data yet
   bool (*supports)(const Call&);                // null: every call the core lets through
+  // Asked where the program leaves the variant open: is this the kernel for a call of these sizes? null: yes.
+  bool (*prefers)(const Call&) = nullptr;
 };
 
 // Kernels of one instruction set. Where a program leaves the variant open, the first registered kernel
-// of the opcode that supports the call runs: register the fastest first.
+// of the opcode that supports and prefers the call runs: register the fastest first. A variant that a program asks for
+// but that does not support the call (a Winograd convolution of other than 3 x 3) counts as left open.
 struct KernelTable {
   static constexpr int kMaxKernels = 512;
   Kernel kernels[kMaxKernels];

@@ -24,9 +24,10 @@ const Kernel* KernelTable::find(uint16_t opcode, uint16_t variant, const Call& c
   for (int i = 0; i < count; i++) {
     const Kernel& kernel = kernels[i];
     if (kernel.opcode != opcode || (variant != 0 && kernel.variant != variant)) continue;
-    if (kernel.supports == nullptr || kernel.supports(call)) return &kernel;
+    if (kernel.supports != nullptr && !kernel.supports(call)) continue;
+    if (variant != 0 || kernel.prefers == nullptr || kernel.prefers(call)) return &kernel;
   }
-  return nullptr;
+  return variant != 0 && has(opcode, variant) ? find(opcode, 0, call) : nullptr;
 }
 
 bool KernelTable::has(uint16_t opcode, uint16_t variant) const {

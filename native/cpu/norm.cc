@@ -172,15 +172,6 @@ FJ_INLINE void over_elements(int64_t width, int64_t floats, const F& f) {
   }
 }
 
-FJ_INLINE Vec get(const float* p, Mask mask, bool whole) { return whole ? load(p) : load_masked(mask, p); }
-FJ_INLINE void put(float* p, Mask mask, bool whole, Vec v) {
-  if (whole) {
-    store(p, v);
-  } else {
-    store_masked(p, mask, v);
-  }
-}
-
 void run_forward(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_batch_norm_attrs>();
   const Layout l = layout_of(*call.in[0].value);
@@ -233,9 +224,9 @@ void run_forward(const Call& call, Team& team) {
     float* to = y + rows.begin * l.c;
     over_elements(l.width, (rows.end - rows.begin) * l.c,
                   [&](int64_t at, int64_t column, Mask m, bool whole) FJ_LAMBDA {
-                    const Vec centred = get(from + at, m, whole) - get(s.shift + column, m, whole);
-                    const Vec v = fma(centred, get(s.p + column, m, whole), get(s.q + column, m, whole));
-                    put(to + at, m, whole, relu ? max(zero(), v) : v);
+                    const Vec centred = load_lanes(from + at, m, whole) - load_lanes(s.shift + column, m, whole);
+                    const Vec v = fma(centred, load_lanes(s.p + column, m, whole), load_lanes(s.q + column, m, whole));
+                    store_lanes(to + at, m, whole, relu ? max(zero(), v) : v);
                   });
   }
 }
@@ -284,11 +275,11 @@ void run_backward(const Call& call, Team& team) {
     const int64_t begin = rows.begin * l.c;
     over_elements(l.width, (rows.end - rows.begin) * l.c,
                   [&](int64_t at, int64_t column, Mask m, bool whole) FJ_LAMBDA {
-                    Vec g = get(dy + begin + at, m, whole);
-                    if (y) g = select(get(y + begin + at, m, whole) > zero(), g, zero());
-                    const Vec d = get(x + begin + at, m, whole) - get(s.shift + column, m, whole);
-                    const Vec v = fma(d, get(s.q + column, m, whole), get(s.r + column, m, whole));
-                    put(dx + begin + at, m, whole, fma(g, get(s.p + column, m, whole), v));
+                    Vec g = load_lanes(dy + begin + at, m, whole);
+                    if (y) g = select(load_lanes(y + begin + at, m, whole) > zero(), g, zero());
+                    const Vec d = load_lanes(x + begin + at, m, whole) - load_lanes(s.shift + column, m, whole);
+                    const Vec v = fma(d, load_lanes(s.q + column, m, whole), load_lanes(s.r + column, m, whole));
+                    store_lanes(dx + begin + at, m, whole, fma(g, load_lanes(s.p + column, m, whole), v));
                   });
   }
 }

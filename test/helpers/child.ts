@@ -20,6 +20,18 @@ export interface ChildResult {
 }
 
 export function runChild(script: string, options: ChildOptions = {}): Promise<ChildResult> {
+  return spawnChild(script, options).end
+}
+
+export interface Child {
+  readonly end: Promise<ChildResult>
+  /** When the child has printed something. */
+  line(): Promise<void>
+  /** By SIGKILL. */
+  kill(): void
+}
+
+export function spawnChild(script: string, options: ChildOptions = {}): Child {
   const file = fileURLToPath(new URL(`../native/children/${script}.mjs`, import.meta.url))
   const began = performance.now()
   const child = spawn(process.execPath, [...(options.nodeArgs ?? []), file, ...(options.args ?? [])], {
@@ -32,10 +44,19 @@ export function runChild(script: string, options: ChildOptions = {}): Promise<Ch
   let stderr = ''
   child.stdout.on('data', (text) => (stdout += text))
   child.stderr.on('data', (text) => (stderr += text))
-  return new Promise((resolve, reject) => {
+  const end = new Promise<ChildResult>((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr, ms: performance.now() - began }))
   })
+  return {
+    end,
+    line: () =>
+      new Promise((resolve, reject) => {
+        child.stdout.once('data', () => resolve())
+        child.once('close', () => reject(new Error(`${script} printed nothing:\n${stderr}`)))
+      }),
+    kill: () => child.kill('SIGKILL'),
+  }
 }
 
 /** Runs a script that must end with `code` by itself; its last line of output, parsed. */

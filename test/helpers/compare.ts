@@ -108,12 +108,17 @@ export interface GoldenCase {
 
 let golden: Record<string, GoldenCase> | undefined
 
-/** PyTorch's vectors whose operation is `op` (README of test/golden). */
-export function goldenCases(op: string): GoldenCase[] {
+/** PyTorch's vectors (README of test/golden). */
+export function allGoldenCases(): GoldenCase[] {
   golden ??= JSON.parse(
     gunzipSync(readFileSync(new URL('../golden/cases.json.gz', import.meta.url))).toString(),
   ) as Record<string, GoldenCase>
-  const cases = Object.values(golden).filter((c) => c.op === op)
+  return Object.values(golden)
+}
+
+/** Those whose operation is `op`. */
+export function goldenCases(op: string): GoldenCase[] {
+  const cases = allGoldenCases().filter((c) => c.op === op)
   if (cases.length === 0) throw new Error(`no golden case for ${op}`)
   return cases
 }

@@ -28,6 +28,8 @@ const WINDOWS: fj.AvgPool2dOptions[] = [
   { kernelSize: 3, stride: 2, ceilMode: true },
   { kernelSize: 3, stride: 3, padding: 1, ceilMode: true },
   { kernelSize: [1, 4], stride: [2, 4], ceilMode: true, countIncludePad: false },
+  { kernelSize: 3, stride: 2, padding: 'same' },
+  { kernelSize: [2, 4], stride: 1, padding: 'same', countIncludePad: false },
 ]
 
 describe.each(WINDOWS)('window %o', (options) => {
@@ -106,6 +108,18 @@ it('has gradients of first and second order', async () => {
   }
 })
 
+it("'same' gives ⌈size / stride⌉ windows, 'valid' those that fit", async () => {
+  const x = fj.tensor([1, 2, 3, 4, 5], { shape: [1, 1, 1, 5] })
+  const pooled = async (padding: 'same' | 'valid', options: object) => [
+    ...(await fj.avgPool2d(x, { kernelSize: [1, 2], padding, ...options }).data()),
+  ]
+  // The odd pixel of padding lies on the right.
+  expect(await pooled('same', { countIncludePad: false })).toEqual([1.5, 3.5, 5])
+  expect(await pooled('same', {})).toEqual([1.5, 3.5, 2.5])
+  expect(await pooled('valid', {})).toEqual([1.5, 3.5])
+  expect(fj.maxPool2d(fj.ones([1, 1, 7, 8]), { kernelSize: 3, stride: 1, padding: 'same' }).shape).toEqual([1, 1, 7, 8])
+})
+
 it('pools no images and no channels', async () => {
   expect((await fj.maxPool2d(fj.zeros([0, 3, 4, 4]), { kernelSize: 2 }).data()).length).toBe(0)
   expect((await fj.avgPool2d(fj.zeros([2, 0, 4, 4]), { kernelSize: 2 }).data()).length).toBe(0)
@@ -117,6 +131,11 @@ it('names what is wrong', () => {
     expect(make).toThrow(expect.objectContaining({ code, message: expect.stringContaining(text) }))
   fails(() => fj.maxPool2d(x, { kernelSize: 5 }), 'ERR_SHAPE', 'maxPool2d: a window of 5 x 5 does not fit 4 x 4')
   fails(() => fj.maxPool2d(x, { kernelSize: 2, padding: 2 }), 'ERR_ARGUMENT', 'more than half the kernel')
+  fails(
+    () => fj.maxPool2d(x, { kernelSize: 2, padding: 'full' as 'same' }),
+    'ERR_ARGUMENT',
+    "'same' or 'valid', got 'full'",
+  )
   fails(() => fj.avgPool2d(x, { kernelSize: 0 }), 'ERR_ARGUMENT', 'kernelSize')
   fails(() => fj.avgPool2d(fj.zeros([3, 4, 4]), { kernelSize: 2 }), 'ERR_SHAPE', 'must have 4 dimensions (N, C, H, W)')
   fails(() => fj.adaptiveAvgPool2d(x, { outputSize: [0, 1] }), 'ERR_ARGUMENT', 'outputSize')

@@ -262,9 +262,42 @@ describe('topK', () => {
     await fj.gradcheck((t) => fj.topK(t!, { k: 2, axis: 1 }).values, [x])
   })
 
+  it('counts NaN as larger than every number', async () => {
+    const x = fj.tensor([1, Number.NaN, 3, Number.NaN, Number.NEGATIVE_INFINITY])
+    expect(await fj.topK(x, { k: 3 }).indices.array()).toEqual([1, 3, 2])
+    expect(await fj.topK(x, { k: 4, smallest: true }).indices.array()).toEqual([4, 0, 2, 1])
+    await compareWithReference((t) => fj.topK(t!, { k: 5, smallest: true }).indices, [x])
+  })
+
   it('refuses more than there are', () => {
     expect(() => fj.topK(fj.zeros([3]), { k: 4 })).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
     expect(() => fj.topK(fj.zeros([]), { k: 0 })).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
+  })
+})
+
+describe('sort', () => {
+  it.each([[[1]], [[7]], [[33, 31]], [[3, 500, 2]], [[4, 0]]])('%j along every axis', async (shape) => {
+    for (let axis = 0; axis < shape.length; axis++) {
+      for (const descending of [false, true]) {
+        for (const x of [randomTensor(shape, 5), randomTensor(shape, 5, 'int32', 4)]) {
+          const sorted = (t?: fj.Tensor) => Object.values(fj.sort(t!, { axis, descending }))
+          await compareWithReference(sorted, [x])
+        }
+      }
+    }
+  })
+
+  it('keeps the order of equal elements, in both directions', async () => {
+    const x = fj.tensor([2, 1, 2, Number.NaN, 1])
+    expect(await fj.sort(x).values.array()).toEqual([1, 1, 2, 2, Number.NaN])
+    expect(await fj.sort(x).indices.array()).toEqual([1, 4, 0, 2, 3])
+    expect(await x.sort({ descending: true }).indices.array()).toEqual([3, 0, 2, 1, 4])
+  })
+
+  it('sends the gradient back to where elements came from', async () => {
+    await fj.gradcheck((t) => fj.sort(t!, { axis: 0 }).values, [randomTensor([5, 3], 6)])
+    expect(() => fj.sort(fj.zeros([]))).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
+    expect(() => fj.sort(fj.zeros([2]), { axis: 1 })).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT' }))
   })
 })
 

@@ -110,7 +110,7 @@ it('has correct gradients', async () => {
   await fj.gradcheck((t) => fj.flip(t!, { axes: [0, 2] }), [x])
   await fj.gradcheck((t) => fj.tile(t!, [2, 1, 3]), [x])
   await fj.gradcheck((t) => fj.split(t!, [1, 3], { axis: 1 })[1]!, [x])
-  for (const mode of ['constant', 'reflect', 'replicate'] as const) {
+  for (const mode of ['constant', 'reflect', 'replicate', 'circular'] as const) {
     await fj.gradcheck(
       (t) =>
         fj.pad(t!, {
@@ -186,7 +186,7 @@ describe('slice', () => {
 
 describe('pad', () => {
   it.each(DTYPES)('%s, every mode', async (dtype) => {
-    for (const mode of ['constant', 'reflect', 'replicate'] as const) {
+    for (const mode of ['constant', 'reflect', 'replicate', 'circular'] as const) {
       for (const pads of [
         [
           [0, 0],

@@ -3,33 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
+import { waves as dataset, everything, network } from '../helpers/training.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'forja-checkpoint-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const path = join(folder, 'run.safetensors')
 
-/** A network with convolution weights (stored in another order), running statistics and dropout. */
-function network() {
-  fj.setSeed(3)
-  return new fj.nn.Sequential(
-    new fj.nn.Conv2d(1, 4, 3, { padding: 1 }),
-    new fj.nn.BatchNorm2d(4),
-    new fj.nn.ReLU(),
-    new fj.nn.Flatten(),
-    new fj.nn.Dropout(0.3),
-    new fj.nn.Linear(64, 3),
-  )
-}
-
-const labels = Int32Array.from({ length: 40 }, (_, i) => i % 3)
-const images = Float32Array.from({ length: 40 * 16 }, (_, i) => Math.sin(i * (1 + labels[Math.floor(i / 16)]!)))
-const dataset = fj.data.fromArrays({ x: images, y: labels, shape: [1, 4, 4] })
 const options = { batchSize: 9, seed: 5, verbose: 0 } as const
-
-async function everything(model: fj.nn.Module): Promise<Record<string, unknown>> {
-  const entries = Object.entries(await model.stateDict())
-  return Object.fromEntries(await Promise.all(entries.map(async ([name, tensor]) => [name, await tensor.data()])))
-}
 
 const MAKERS: [string, (p: fj.Variable[]) => fj.optim.Optimizer][] = [
   ['SGD', (p) => new fj.optim.SGD(p, { lr: 0.05, momentum: 0.9 })],

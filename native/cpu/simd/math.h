@@ -196,10 +196,10 @@ FJ_INLINE HalfVec power_half(HalfVec a32, HalfVec b32) {
   const Double magic = repeat(6755399441055744.0);  // 1.5 * 2^52: adding it leaves a whole number in the low bits
   const Double infinity = repeat(static_cast<double>(INFINITY)), undefined = repeat(static_cast<double>(NAN));
   const Double x = (Double)((Bits)a & INT64_MAX), b_size = (Double)((Bits)b & INT64_MAX);
-  constexpr int64_t kOrigin = 0x3fe6a09e667f3bcd;  // sqrt(1/2)
-  const Bits t = (Bits)x - kOrigin + (int64_t{1024} << 52);
+  constexpr uint64_t kOrigin = 0x3fe6a09e667f3bcd;  // sqrt(1/2)
+  const UnsignedBits t = (UnsignedBits)x - kOrigin + (uint64_t{1024} << 52);
   const Double m = (Double)((t & 0x000fffffffffffff) + kOrigin);
-  const Double e = (Double)((Bits)((UnsignedBits)t >> 52) | 0x4330000000000000) - (4503599627370496.0 + 1024.0);
+  const Double e = (Double)((t >> 52) | 0x4330000000000000) - (4503599627370496.0 + 1024.0);
   const Double s = (m - 1.0) / (m + 1.0), z = s * s;
   Double log2 = 0.023917138161256957 * z + 0.28082754759079515;  // log2((1 + s) / (1 - s)) / s on z in [0, 0.0295]
   log2 = log2 * z + 0.3199729851590738;

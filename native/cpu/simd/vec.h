@@ -55,6 +55,16 @@ FJ_INLINE void unroll(const F& f) {
   unroll_sequence(f, std::make_integer_sequence<int, N>{});
 }
 
+// The lanes of `mask`; `whole` says that it holds all of them, which is faster where masks are not registers.
+FJ_INLINE Vec load_lanes(const float* p, Mask mask, bool whole) { return whole ? load(p) : load_masked(mask, p); }
+FJ_INLINE void store_lanes(float* p, Mask mask, bool whole, Vec v) {
+  if (whole) {
+    store(p, v);
+  } else {
+    store_masked(p, mask, v);
+  }
+}
+
 FJ_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 FJ_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 FJ_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -23,7 +23,7 @@ const randomBytes = (n) => Uint8Array.from({ length: n }, () => below(256))
 const addon = loadAddon()
 const device = new addon.Device('cpu', 0)
 const journal = openSync(journalPath, 'w')
-const { programs, absent } = allPrograms()
+const { programs, absent } = await allPrograms()
 for (const program of programs) {
   program.native = program.buffers.map(({ type }) =>
     device.createBuffer(type.shape.reduce((a, b) => a * b, 1) * sizeOf(type.dtype)),

@@ -5,6 +5,7 @@ import { Graph } from '../../../dist/graph/graph.js'
 import * as forja from '../../../dist/index.js'
 import { makeLeaf } from '../../../dist/ops/creation.js'
 import { lower } from '../../../dist/passes/lower.js'
+import { NativeCpuDevice } from '../../../dist/runtime/native_device.js'
 import { Tensor } from '../../../dist/tensor.js'
 
 const fj = { ...forja }
@@ -87,6 +88,11 @@ const ENTRIES = [
     return withGrad(fj.embedding(int(2, 3), weight), [weight])
   }),
   plain('oneHot', () => [fj.oneHot(int(6), { depth: 5 })]),
+  plain('takeAlongAxis', () => {
+    const x = float(5, 7)
+    return withGrad(fj.takeAlongAxis(x, int(2, 7), { axis: 0 }), [x])
+  }),
+  plain('col2im', () => [fj.col2im(float(2, 9, 16), { outputSize: [6, 6], kernelSize: 3 })]),
   plain('scatterAdd', () => [fj.scatterAdd(float(5, 7), int(3), float(3, 7), { axis: 0 })]),
   plain('conv2d', () => {
     const [x, w, b] = [float(2, 3, 7, 6), float(4, 3, 3, 3), float(4)]
@@ -114,6 +120,28 @@ const ENTRIES = [
     const [x, gamma, beta] = [float(2, 4, 3, 3), float(4), float(4)]
     return withGrad(fj.groupNorm(x, { groups: 2, gamma, beta }), [x, gamma, beta])
   }),
+  plain('batchNorm', () => {
+    const [x, gamma, beta] = [float(2, 3, 7, 6), float(3), float(3)]
+    return withGrad(fj.relu(fj.batchNorm(x, { gamma, beta, training: true })), [x, gamma, beta])
+  }),
+  plain('batchNorm', () => {
+    const options = { gamma: float(3), beta: float(3), runningMean: float(3), runningVar: float(3), training: false }
+    return [fj.batchNorm(float(2, 3, 7, 6), options)]
+  }),
+  ...Object.entries({ rnn: 1, lstm: 4, gru: 3 }).map(([name, blocks]) =>
+    plain(name, () => {
+      const x = float(3, 4, 5)
+      const rows = blocks * 7
+      const weights = {
+        weight_ih_l0: float(rows, 5),
+        weight_hh_l0: float(rows, 7),
+        bias_ih_l0: float(rows),
+        bias_hh_l0: float(rows),
+      }
+      const states = Object.values(fj[name](x, weights))
+      return [...states, ...fj.grad(states.map((s) => fj.sum(s)).reduce(fj.add), [x, ...Object.values(weights)])]
+    }),
+  ),
   plain('crossEntropy', () => {
     const x = float(5, 10)
     return withGrad(fj.crossEntropy(x, int(5)), [x])
@@ -126,6 +154,45 @@ const ENTRIES = [
   ),
 ]
 
+/** The graph of a compiled function: what it is after tracing, updates and random numbers included. */
+async function traced(fn, ...args) {
+  const { compile } = NativeCpuDevice.prototype
+  let graph
+  NativeCpuDevice.prototype.compile = function (...made) {
+    graph ??= made[0] // the next ones compute initial values
+    return compile.apply(this, made)
+  }
+  try {
+    await fj.compile(fn, { device: 'cpu' })(...args)
+  } finally {
+    NativeCpuDevice.prototype.compile = compile
+  }
+  return graph
+}
+
+/** Updates of every native optimizer, dropout, and the operations that gather along an axis. */
+async function tracedGraphs() {
+  const x = fj.zeros([5, 7])
+  await x.data()
+  const optimizers = [
+    (parameters) => new fj.optim.SGD(parameters, { lr: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0.1 }),
+    (parameters) => new fj.optim.AdamW(parameters, { lr: 0.1, amsgrad: true }),
+  ]
+  const graphs = []
+  for (const make of optimizers) {
+    const w = variable([7, 3])
+    const optimizer = make([w])
+    graphs.push(
+      await traced((input) => {
+        const loss = fj.mean(fj.square(fj.dropout(fj.matmul(input, w), { p: 0.5, training: true })))
+        optimizer.minimize(loss)
+        return loss
+      }, x),
+    )
+  }
+  return graphs
+}
+
 function unaryImage(name, ...args) {
   return plain(name, () => {
     const x = float(2, 3, 7, 6)
@@ -134,7 +201,7 @@ function unaryImage(name, ...args) {
 }
 
 /** Programs as bytes, the sizes of the buffers they bind, the operations they hold, and what was left out. */
-export function allPrograms() {
+export async function allPrograms() {
   const programs = []
   const absent = []
   for (const { needs, build } of ENTRIES) {
@@ -145,14 +212,14 @@ export function allPrograms() {
     }
     const built = build()
     const { outputs, assignments = [] } = Array.isArray(built) ? { outputs: built } : built
-    const program = lower(
-      new Graph(
-        outputs.map((t) => t.value),
-        assignments,
-      ),
-    )
-    const ops = program.schedule.steps.map((step) => step.node.op.name)
-    programs.push({ name: needs.join('+'), bytes: program.bytes, buffers: program.buffers, ops })
+    const values = outputs.map((tensor) => tensor.value)
+    programs.push(await programOf(needs.join('+'), new Graph(values, assignments)))
   }
+  for (const graph of await tracedGraphs()) programs.push(await programOf('training step', graph))
   return { programs, absent }
+}
+
+async function programOf(name, graph) {
+  const { bytes, buffers, schedule } = await lower(graph)
+  return { name, bytes, buffers, ops: schedule.steps.map((step) => step.node.op.name) }
 }

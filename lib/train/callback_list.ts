@@ -1,2 +1,0 @@
-/** The members of `fj.callbacks`. */
-export { type EarlyStoppingOptions, earlyStopping } from './callbacks.js'

@@ -1,0 +1,55 @@
+/** A figure that is watched for improvement. */
+import { ForjaError } from '../../errors.js'
+import type { EpochLogs } from '../history.js'
+import type { TrainingContext } from './callback.js'
+
+export interface MonitorOptions {
+  /** A name of the epoch's logs. Default 'valLoss'. */
+  monitor?: string
+  /** Whether it should fall or rise. Default 'auto': as the metric says; losses fall. */
+  mode?: 'auto' | 'min' | 'max'
+  /** The least change that counts. */
+  minDelta?: number
+}
+
+export class Monitor {
+  readonly name: string
+  readonly #mode: 'auto' | 'min' | 'max'
+  readonly #minDelta: number
+
+  constructor(
+    private readonly who: string,
+    { monitor = 'valLoss', mode = 'auto', minDelta = 0 }: MonitorOptions,
+  ) {
+    if (!['auto', 'min', 'max'].includes(mode)) {
+      throw new ForjaError('ERR_ARGUMENT', `${who}: mode '${String(mode)}'; expected 'auto', 'min' or 'max'`)
+    }
+    this.name = monitor
+    this.#mode = mode
+    this.#minDelta = Math.abs(minDelta)
+  }
+
+  /** Whether the figure should fall or rise. @throws ERR_ARGUMENT where nothing of that name is measured. */
+  mode({ measured }: TrainingContext): 'min' | 'max' {
+    const known = measured.get(this.name)
+    if (known === undefined) {
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `${this.who}: ${this.name} is not measured; measured are ${[...measured.keys()].join(', ')}`,
+        { hint: "give fit() validation data, and metrics: ['accuracy'] for an accuracy" },
+      )
+    }
+    return this.#mode === 'auto' ? known : this.#mode
+  }
+
+  read(logs: EpochLogs): number {
+    return logs[this.name]!
+  }
+
+  /** Whether `value` is better than `best`, if there is one. */
+  improves(value: number, best: number | undefined, context: TrainingContext): boolean {
+    if (best === undefined) return !Number.isNaN(value)
+    const gain = this.mode(context) === 'max' ? value - best : best - value
+    return gain > this.#minDelta
+  }
+}

@@ -1,0 +1,176 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+import { type Checkpoint, loadCheckpoint } from '../../lib/io/checkpoint.js'
+import { spawnChild } from '../helpers/child.js'
+import { everything, network, waves } from '../helpers/training.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'forja-resume-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+type Maker = () => Checkpoint & { model: fj.nn.Sequential; schedule: { step(metric?: number): void } }
+
+const SCHEDULES: Record<string, (optimizer: fj.optim.Optimizer) => { step(metric?: number): void }> = {
+  CosineAnnealingLR: (optimizer) => new fj.schedule.CosineAnnealingLR(optimizer, { tMax: 9 }),
+  ReduceLROnPlateau: (optimizer) => new fj.schedule.ReduceLROnPlateau(optimizer, { patience: 0, threshold: 0.3 }),
+}
+
+/** Model, optimizer and schedule as a new process would make them, other random numbers being in use. */
+const maker = (schedule: string, lr = 0.01): Maker => {
+  return () => {
+    const model = network()
+    fj.setSeed(99)
+    const optimizer = new fj.optim.Adam(model.parameters(), { lr })
+    return { model, optimizer, schedule: SCHEDULES[schedule]!(optimizer) }
+  }
+}
+
+const options = { batchSize: 4, validation: waves, metrics: ['accuracy', 'top2Accuracy'], verbose: 0, seed: 5 } as const
+const figures = (history: fj.History) =>
+  history.epochs.map(({ seconds: _seconds, samplesPerSecond: _rate, ...rest }) => rest)
+
+describe.each([
+  // 10 batches an epoch
+  { saveFreq: 'epoch', at: 'epoch-2.safetensors', schedule: 'CosineAnnealingLR', scheduleEvery: 'epoch', more: {} },
+  { saveFreq: 'epoch', at: 'epoch-1.safetensors', schedule: 'ReduceLROnPlateau', scheduleEvery: 'epoch', more: {} },
+  { saveFreq: 3, at: 'epoch-2-6.safetensors', schedule: 'CosineAnnealingLR', scheduleEvery: 'batch', more: {} },
+  { saveFreq: 10, at: 'epoch-2-10.safetensors', schedule: 'CosineAnnealingLR', scheduleEvery: 'epoch', more: {} },
+  {
+    saveFreq: 4,
+    at: 'epoch-2-8.safetensors',
+    schedule: 'CosineAnnealingLR',
+    scheduleEvery: 'batch',
+    more: { accumulate: 4 },
+  },
+] as const)('saved every $saveFreq, resumed from $at, $schedule every $scheduleEvery', (row) => {
+  it('equals the run that never stopped, bit for bit', async () => {
+    const make = maker(row.schedule)
+    const dir = mkdtempSync(join(folder, 'run-'))
+    const name = row.saveFreq === 'epoch' ? 'epoch-{epoch}.safetensors' : 'epoch-{epoch}-{step}.safetensors'
+    const save = fj.callbacks.modelCheckpoint({ filepath: join(dir, name), saveFreq: row.saveFreq })
+    const shared = { ...options, ...row.more, epochs: 3, scheduleEvery: row.scheduleEvery }
+    const whole = make()
+    const history = await fj.fit(whole.model, waves, { ...shared, ...whole, callbacks: [save] })
+
+    const rest = make()
+    const { seed: _seed, ...withoutSeed } = shared // the checkpoint knows it
+    const resumed = await fj.fit(rest.model, waves, { ...withoutSeed, ...rest, resume: join(dir, row.at) })
+    expect(figures(resumed)).toEqual(figures(history).slice(3 - resumed.epochs.length))
+    expect(resumed.epochs.length).toBe(row.at === 'epoch-2.safetensors' ? 1 : 2)
+    expect(await everything(rest.model)).toEqual(await everything(whole.model))
+    expect(rest.optimizer.lr).toBe(whole.optimizer.lr)
+  })
+})
+
+describe('in the middle of an epoch', () => {
+  const path = join(folder, 'middle.safetensors')
+  const half = async (more: object = {}) => {
+    const { model, optimizer, schedule } = maker('CosineAnnealingLR')()
+    const save: fj.Callback = {
+      waitsAt: (step) => step === 4,
+      async onBatchEnd({ step }, context) {
+        if (step !== 4) return
+        await context.saveCheckpoint(path)
+        context.stop('half')
+      },
+    }
+    return await fj.fit(model, waves, { ...options, optimizer, schedule, callbacks: [save], ...more })
+  }
+
+  it('other batches are refused, naming what differs', async () => {
+    await half()
+    const { model, optimizer, schedule } = maker('CosineAnnealingLR')()
+    const resume = (more: object) =>
+      expect(fj.fit(model, waves, { ...options, optimizer, schedule, resume: path, ...more })).rejects
+    await resume({ batchSize: 5, seed: 6 }).toThrow(
+      /in the middle of an epoch of other batches: seed was 5 and is 6, batchSize was 4 and is 5, steps was 10 and is 8/,
+    )
+    await resume({ shuffle: false }).toThrow(/shuffle was true and is false/)
+    await resume({ initialEpoch: 1 }).toThrow(/resume and initialEpoch both say where to begin/)
+    expect((await loadCheckpoint(path, { model, optimizer, schedule })).step).toBe(4)
+  })
+
+  it('saving needs a step that nothing runs after, and whole groups of gradients', async () => {
+    const hasty: fj.Callback = { onBatchEnd: (_logs, run) => run.saveCheckpoint(path) }
+    await expect(half({ callbacks: [hasty] })).rejects.toThrow(
+      /steps after step 1 are running already\n {2}hint {2}give the callback a method waitsAt/,
+    )
+    await expect(half({ accumulate: 3 })).rejects.toThrow(
+      /at step 4 gradients of 1 of 3 batches wait for their update\n {2}hint {2}save at steps that 3 divides/,
+    )
+  })
+})
+
+describe('a checkpoint that does not fit', () => {
+  const path = join(folder, 'other.safetensors')
+
+  it('of another network: lists missing, unexpected and mis-shaped names, and changes nothing', async () => {
+    const { model, optimizer } = maker('CosineAnnealingLR')()
+    await fj.saveCheckpoint(path, { model, optimizer, epoch: 1 })
+    const other = new fj.nn.Sequential(
+      new fj.nn.Conv2d(1, 5, 3, { padding: 1 }),
+      new fj.nn.ReLU(),
+      new fj.nn.Flatten(),
+      new fj.nn.Linear(80, 3),
+    )
+    const adam = new fj.optim.Adam(other.parameters(), { lr: 0.5 })
+    const before = await everything(other)
+    await expect(fj.loadCheckpoint(path, { model: other, optimizer: adam })).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_ARGUMENT',
+        message: expect.stringMatching(
+          /2 missing: 3\.weight, 3\.bias; 7 unexpected: .*1\.running_mean.*5\.weight.*; 2 of another shape: '0\.weight' has shape \(4, 1, 3, 3\), the model's \(5, 1, 3, 3\), '0\.bias'/,
+        ),
+      }),
+    )
+    expect(await everything(other)).toEqual(before)
+    expect(adam.lr).toBe(0.5)
+  })
+
+  it('of an optimizer over other parameters: the network is not changed either', async () => {
+    const { model, optimizer } = maker('CosineAnnealingLR')()
+    await fj.saveCheckpoint(path, { model, optimizer, epoch: 1 })
+    const twin = network()
+    await (twin.layers[0] as fj.nn.Conv2d).weight.assign(fj.zeros([4, 1, 3, 3]))
+    const before = await everything(twin)
+    const some = new fj.optim.Adam(twin.parameters().slice(2))
+    await expect(fj.loadCheckpoint(path, { model: twin, optimizer: some })).rejects.toThrow(/unexpected \[/)
+    expect(await everything(twin)).toEqual(before)
+  })
+
+  it('without a schedule, or broken', async () => {
+    const { model, optimizer, schedule } = maker('CosineAnnealingLR')()
+    await fj.saveCheckpoint(path, { model, optimizer, epoch: 1 })
+    await expect(fj.loadCheckpoint(path, { model, optimizer, schedule })).rejects.toThrow(/written without a schedule/)
+    await fj.saveCheckpoint(path, { model, optimizer, schedule, epoch: 1 })
+    const bytes = readFileSync(path)
+    writeFileSync(path, bytes.toString('latin1').replace('{\\"steps\\"', '[\\"steps\\"'), 'latin1')
+    await expect(fj.loadCheckpoint(path, { model, optimizer, schedule })).rejects.toThrow(
+      expect.objectContaining({ code: 'ERR_FORMAT', message: expect.stringMatching(/is not whole/) }),
+    )
+    const step = () => {}
+    await expect(fj.saveCheckpoint(path, { model, optimizer, schedule: { step } as object, epoch: 1 })).rejects.toThrow(
+      /the schedule has no stateDict/,
+    )
+  })
+})
+
+it('a process killed while it writes leaves the old checkpoint whole', async () => {
+  const path = join(folder, 'killed', 'run.safetensors')
+  // The child overwrites the checkpoint again and again; it is killed at the sight of a file that is half written.
+  for (let round = 0; round < 3; round++) {
+    const child = spawnChild('checkpoints', { args: [path] })
+    await child.line() // the first checkpoint is there
+    const halves = () => readdirSync(join(path, '..')).filter((name) => name.endsWith('.tmp'))
+    while (halves().length === 0) await new Promise((resolve) => setImmediate(resolve))
+    child.kill()
+    expect((await child.end).signal).toBe('SIGKILL')
+    const model = new fj.nn.Sequential(new fj.nn.Linear(500, 500))
+    const optimizer = new fj.optim.Adam(model.parameters())
+    const { epoch } = await fj.loadCheckpoint(path, { model, optimizer })
+    // Every element of the child's weights is the number of its checkpoint.
+    expect(new Set(await (model.layers[0] as fj.nn.Linear).weight.data())).toEqual(new Set([epoch]))
+  }
+})
