@@ -192,7 +192,7 @@ export {
   Session,
   type SessionOptions,
 } from './runtime/session.js'
-export { Tensor } from './tensor.js'
+export { evaluateTensors as evaluate, Tensor } from './tensor.js'
 export { TensorBoardWriter } from './tensorboard/writer.js'
 export {
   type BatchLogs,

@@ -52,10 +52,7 @@ export class Tensor {
 
   /** A fresh typed array of the elements, row-major. float16 and bfloat16 come as their 16 bits. */
   async data(): Promise<TypedArray> {
-    const [elements] = await evaluate([this.value])
-    const copy = allocate(this.dtype, elements!.length)
-    copy.set(elements!)
-    return copy
+    return (await evaluateTensors([this]))[0]!
   }
 
   /** The elements as nested arrays of numbers; a number for rank 0. */
@@ -88,6 +85,23 @@ export class Tensor {
       ? 'Tensor(disposed)'
       : `Tensor(${this.name ? `'${this.name}', ` : ''}[${this.shape.map(formatDimension).join(', ')}], ${this.dtype})`
   }
+}
+
+/**
+ * The elements of several tensors, each as its `data()` gives them, computed by one program.
+ *
+ * @throws ERR_ARGUMENT for anything else than an array of tensors
+ */
+export async function evaluateTensors(tensors: readonly Tensor[]): Promise<TypedArray[]> {
+  if (!Array.isArray(tensors) || !tensors.every((t) => t instanceof Tensor)) {
+    throw new ForjaError('ERR_ARGUMENT', 'evaluate: an array of tensors was expected')
+  }
+  const elements = await evaluate(tensors.map((t) => t.value))
+  return tensors.map(({ dtype }, i) => {
+    const copy = allocate(dtype, elements[i]!.length)
+    copy.set(elements[i]!)
+    return copy
+  })
 }
 
 function nest(data: TypedArray, shape: Shape): NestedArray {

@@ -35,9 +35,14 @@ const digit = fj.tensor(x, { shape: xShape })
 const first = fj.tanh(model.conv1.forward(digit))
 const second = fj.tanh(model.conv2.forward(fj.tanh(model.pool1.forward(first))))
 const maps = async (tensor: fj.Tensor) => ((await tensor.array()) as number[][][][])[0]!
-const seen = [...(await maps(digit)), ...(await maps(first)), ...(await maps(second))]
-const labels = ['input', ...'1234'.split('').map((i) => `map ${i}`), ...seen.slice(5).map((_, i) => `${i + 1}`)]
-await draw('haykin', fj.plot.images({ title: 'What the maps see', images: seen, labels, columns: 6 }))
+const large = fj.interpolate(second, { size: [24, 24], mode: 'nearest' })
+const seen = [...(await maps(digit)), ...(await maps(first)), ...(await maps(large))]
+const labels = [
+  'input',
+  ...[1, 2, 3, 4].map((i) => `layer 1: ${i}`),
+  ...seen.slice(5).map((_, i) => `layer 2: ${i + 1}`),
+]
+await draw('haykin', fj.plot.images({ images: seen, labels, columns: 5 }))
 
 const { accuracy } = await fj.evaluateModel(model, test, { metrics: ['accuracy'] })
 finish(`Test accuracy ${(100 * accuracy!).toFixed(2)} % with ${parameters.toLocaleString('en')} parameters`)

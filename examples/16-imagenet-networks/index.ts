@@ -2,7 +2,10 @@
 import * as fj from 'forja'
 import { draw, finish, quick } from '../example.js'
 
-const NAMES = ['alexnet2012', 'alexnet', 'vgg16', 'vgg16Bn', 'googlenet2014', 'googlenet', 'resnet50'] as const
+const NAMES = fj.models
+  .list()
+  .filter(({ input, classes }) => input[1]! >= 224 && classes === 1000)
+  .map(({ name }) => name)
 
 // Shapes are inferred, nothing is computed: a summary of 138 million parameters takes milliseconds.
 const summaries = NAMES.map((name) => {
@@ -19,13 +22,18 @@ console.log(`\n${'network'.padEnd(16)}${'parameters'.padStart(14)}${'MACs an ima
 for (const { name, parameters, macs } of summaries) {
   console.log(name.padEnd(16) + parameters.toLocaleString('en').padStart(14) + macs.toLocaleString('en').padStart(18))
 }
+const families = { AlexNet: /^alexnet/, VGG: /^vgg/, GoogLeNet: /^googlenet/, ResNet: /^resnet/ }
+const series = Object.entries(families).map(([family, names]) => {
+  const members = summaries.filter(({ name }) => names.test(name))
+  return [family, members.map(({ parameters, macs }): [number, number] => [parameters / 1e6, macs / 1e9])] as const
+})
 await draw(
   'imagenet-networks',
   fj.plot.points({
     title: 'Size and work',
     x: 'parameters, millions',
     y: 'multiply-accumulates an image, billions',
-    series: Object.fromEntries(summaries.map(({ name, parameters, macs }) => [name, [[parameters / 1e6, macs / 1e9]]])),
+    series: Object.fromEntries(series),
   }),
 )
 

@@ -29,41 +29,51 @@ try {
   const source = fiveDigits(train, 0)
   const teacher = fj.models.lenet5({ classes: 5 })
   console.log(`Digits 0 to 4, ${source.length.toLocaleString('en')} examples`)
-  const optimizer = new fj.optim.SGD(teacher.parameters(), { lr: 0.05, momentum: 0.9 })
-  await fj.fit(teacher, source, { epochs: 2, batchSize: 64, optimizer, metrics: ['accuracy'], seed: 1 })
+  const optimizer = new fj.optim.SGD(teacher.parameters(), { lr: 0.03, momentum: 0.9 })
+  await fj.fit(teacher, source, { epochs: quick ? 2 : 3, batchSize: 64, optimizer, metrics: ['accuracy'], seed: 1 })
   await fj.save(teacher, file)
 
   // Ten examples each of 5 to 9: what it shall learn now.
   const [few, unseen] = [fiveDigits(train, 5, 10), fiveDigits(test, 5)]
   console.log(`\nDigits 5 to 9, ${few.length} examples, tested on ${unseen.length.toLocaleString('en')}`)
+  const copy = async () => {
+    const model = fj.models.lenet5({ classes: 5 })
+    await fj.load(model, file)
+    return model
+  }
   const ways = {
     'from scratch': async () => {
       const model = fj.models.lenet5({ classes: 5 })
-      return { model, groups: [{ params: model.parameters() }] }
+      return { model, learn: model.parameters() }
     },
-    'frozen features': async () => {
-      const model = fj.models.lenet5({ classes: 5 })
-      await fj.load(model, file)
+    'frozen, new head': async () => {
+      const model = await copy()
       model.freeze()
-      return { model, groups: [{ params: fj.replaceHead(model, 5).parameters() }] }
+      return { model, learn: fj.replaceHead(model, 5).parameters() }
+    },
+    'frozen filters': async () => {
+      const model = await copy()
+      model.freeze()
+      const { conv1, conv2 } = model
+      const fresh = Object.assign(fj.models.lenet5({ classes: 5 }), { conv1, conv2 })
+      return { model: fresh, learn: fresh.parameters().filter((parameter) => parameter.trainable) }
     },
     'fine-tuning': async () => {
-      const model = fj.models.lenet5({ classes: 5 })
-      await fj.load(model, file)
+      const model = await copy()
       const head = fj.replaceHead(model, 5).parameters()
       const body = model.parameters().filter((parameter) => !head.includes(parameter))
-      // The body knows something already: a tenth of the head's rate.
-      return { model, groups: [{ params: body, lr: 0.001 }, { params: head }] }
+      // The body knows something already: a third of the head's rate.
+      return { model, learn: [{ params: body, lr: 0.01 / 3 }, { params: head }] }
     },
   }
   const curves: Record<string, number[]> = {}
   for (const [name, make] of Object.entries(ways)) {
     fj.setSeed(1)
-    const { model, groups } = await make()
+    const { model, learn } = await make()
     const history = await fj.fit(model, few, {
-      epochs: quick ? 3 : 60,
+      epochs: quick ? 3 : 40,
       batchSize: 10,
-      optimizer: new fj.optim.SGD(groups, { lr: 0.01, momentum: 0.9 }),
+      optimizer: new fj.optim.SGD(learn, { lr: 0.01, momentum: 0.9 }),
       validation: unseen,
       metrics: ['accuracy'],
       seed: 1,

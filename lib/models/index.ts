@@ -23,13 +23,12 @@ import {
   type RecurrentClassifierOptions,
   rnnClassifier,
 } from './recurrent.js'
-import { type ResNetOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet101, resnet152 } from './resnet.js'
+import { type BottleneckOptions, resnet18, resnet18Cifar, resnet34, resnet50, resnet101, resnet152 } from './resnet.js'
 import { type ResNetCifarOptions, resnet20Cifar, resnet56Cifar, resnet110Cifar } from './resnet_cifar.js'
 import { type VGGOptions, vgg11, vgg11Bn, vgg13, vgg13Bn, vgg16, vgg16Bn, vgg19, vgg19Bn } from './vgg.js'
 
 export { type AlexNet, type AlexNetOptions, alexnet } from './alexnet.js'
 export { type AlexNet2012, type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
-export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 export {
   Autoencoder,
   type AutoencoderOptions,
@@ -40,6 +39,7 @@ export {
   type SparsityOptions,
   sparsityPenalty,
 } from './autoencoder.js'
+export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 export {
   type GoogLeNet,
   type GoogLeNetHeads,
@@ -85,6 +85,7 @@ export {
   rnnClassifier,
 } from './recurrent.js'
 export {
+  type BottleneckOptions,
   type ResNet,
   type ResNetOptions,
   resnet18,
@@ -124,6 +125,8 @@ export interface ModelInfo {
   readonly dtype: DType
   /** Outputs, with default options. */
   readonly classes: number
+  /** Whether it takes samples of any shape, flattened to as many numbers as its option `inputs` says. */
+  readonly flattens: boolean
 }
 
 /** Options of every network of this package; each takes those it knows. */
@@ -133,7 +136,7 @@ export type ModelOptions = PerceptronOptions &
   LeNet1998Options &
   ConvNetJSCifarOptions &
   HaykinOptions &
-  ResNetOptions &
+  BottleneckOptions &
   ResNetCifarOptions &
   AlexNet2012Options &
   VGGOptions &
@@ -144,11 +147,12 @@ export type ModelOptions = PerceptronOptions &
 /** A network that takes and gives one tensor. */
 export type Network = Module<[x: Tensor]>
 
-interface Entry extends Omit<ModelInfo, 'name' | 'dtype'> {
+interface Entry extends Omit<ModelInfo, 'name' | 'dtype' | 'flattens'> {
   /** Default float32. */
   readonly dtype?: DType
   readonly create: (options: ModelOptions) => Network
   readonly options: readonly string[]
+  readonly flattens?: boolean
 }
 
 const MNIST = [1, 28, 28]
@@ -175,6 +179,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['inputs', 'classes'],
+    flattens: true,
   },
   perceptron: {
     create: perceptron,
@@ -182,6 +187,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['inputs', 'classes'],
+    flattens: true,
   },
   mlp: {
     create: mlp,
@@ -189,6 +195,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['inputs', 'hidden', 'activation', 'classes'],
+    flattens: true,
   },
   lenet5: {
     create: lenet5,
@@ -244,19 +251,20 @@ const MODELS: Readonly<Record<string, Entry>> = {
   googlenet2014: imagenet(googlenet2014, 'GoogLeNet as published, 5×5 convolutions', 'dropout', 'auxiliary'),
   resnet18: imagenet(resnet18, 'residual network of 18 layers'),
   resnet34: imagenet(resnet34, 'residual network of 34 layers'),
-  resnet50: imagenet(resnet50, 'residual network of 50 layers, bottleneck blocks'),
-  resnet101: imagenet(resnet101, 'residual network of 101 layers, bottleneck blocks'),
-  resnet152: imagenet(resnet152, 'residual network of 152 layers, bottleneck blocks'),
+  resnet50: imagenet(resnet50, 'residual network of 50 layers, bottleneck blocks', 'version'),
+  resnet101: imagenet(resnet101, 'residual network of 101 layers, bottleneck blocks', 'version'),
+  resnet152: imagenet(resnet152, 'residual network of 152 layers, bottleneck blocks', 'version'),
 }
 
 /** The networks of this package. */
 export function list(): ModelInfo[] {
-  return Object.entries(MODELS).map(([name, { description, input, dtype = 'float32', classes }]) => ({
+  return Object.entries(MODELS).map(([name, { description, input, dtype = 'float32', classes, flattens = false }]) => ({
     name,
     description,
     input: [...input],
     dtype,
     classes,
+    flattens,
   }))
 }
 

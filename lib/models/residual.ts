@@ -87,7 +87,10 @@ export class BasicBlock extends Module<[x: Tensor]> {
   }
 }
 
-/** f: 1×1 to fewer channels, 3×3 with the stride, 1×1 to four times as many. For 50 layers and more. */
+/**
+ * f: 1×1 to fewer channels, 3×3, 1×1 to four times as many. For 50 layers and more. The stride lies in the 3×3, which
+ * sees all pixels (version 1.5), or, as published, in the first 1×1.
+ */
 export class Bottleneck extends Module<[x: Tensor]> {
   static readonly expansion = 4
   conv1: Conv2d
@@ -98,12 +101,12 @@ export class Bottleneck extends Module<[x: Tensor]> {
   bn3: BatchNorm2d
   downsample: Module | null
 
-  constructor(inChannels: number, width: number, stride: number) {
+  constructor(inChannels: number, width: number, stride: number, version: 1 | 1.5 = 1.5) {
     super()
     const outChannels = width * Bottleneck.expansion
-    this.conv1 = convolution(inChannels, width, 1)
+    this.conv1 = convolution(inChannels, width, 1, version === 1 ? stride : 1)
     this.bn1 = new BatchNorm2d(width)
-    this.conv2 = convolution(width, width, 3, stride)
+    this.conv2 = convolution(width, width, 3, version === 1 ? 1 : stride)
     this.bn2 = new BatchNorm2d(width)
     this.conv3 = convolution(width, outChannels, 1)
     this.bn3 = new BatchNorm2d(outChannels)

@@ -5,6 +5,7 @@
  *     imagenet stem   7×7 stride 2, max pooling 3×3 stride 2: 224 → 56 pixels
  *     cifar stem      3×3: 32 → 32 pixels
  */
+import { ForjaError } from '../errors.js'
 import { Conv2d } from '../nn/conv.js'
 import { kaimingNormal } from '../nn/init.js'
 import { Linear } from '../nn/linear.js'
@@ -21,12 +22,38 @@ export interface ResNetOptions {
   classes?: number
 }
 
+export interface BottleneckOptions extends ResNetOptions {
+  /** 1: as published, with the stride in the first 1×1 of a block. Default 1.5: in the 3×3, as in today's libraries. */
+  version?: 1 | 1.5
+}
+
+interface Block {
+  (inChannels: number, width: number, stride: number): Module
+  /** Channels of a block's output for each of its width. */
+  readonly expansion: number
+}
+
 interface ResNetShape {
-  block: typeof BasicBlock | typeof Bottleneck
+  block: Block
   /** Blocks of each stage. */
   blocks: readonly [number, number, number, number]
   stem: 'imagenet' | 'cifar'
   classes: number
+}
+
+const basic: Block = Object.assign(
+  (inChannels: number, width: number, stride: number) => new BasicBlock(inChannels, width, stride),
+  { expansion: BasicBlock.expansion },
+)
+
+function bottleneck(version: 1 | 1.5 = 1.5): Block {
+  if (version !== 1 && version !== 1.5) {
+    throw new ForjaError('ERR_ARGUMENT', `resnet: version must be 1 or 1.5, got ${String(version)}`)
+  }
+  return Object.assign(
+    (inChannels: number, width: number, stride: number) => new Bottleneck(inChannels, width, stride, version),
+    { expansion: Bottleneck.expansion },
+  )
 }
 
 /** Images (N, 3, H, W) → logits (N, classes). */
@@ -50,7 +77,7 @@ export class ResNet extends Module<[x: Tensor]> {
     let channels = 64
     const stage = (width: number, count: number, stride: number): Sequential => {
       const list = Array.from({ length: count }, (_, i) => {
-        const made = new block(channels, width, i === 0 ? stride : 1)
+        const made = block(channels, width, i === 0 ? stride : 1)
         channels = width * block.expansion
         return made
       })
@@ -73,30 +100,30 @@ export class ResNet extends Module<[x: Tensor]> {
 
 /** 11,689,512 parameters, 1,814,073,344 MACs at 224 pixels. */
 export function resnet18({ classes = 1000 }: ResNetOptions = {}): ResNet {
-  return new ResNet({ block: BasicBlock, blocks: [2, 2, 2, 2], stem: 'imagenet', classes })
+  return new ResNet({ block: basic, blocks: [2, 2, 2, 2], stem: 'imagenet', classes })
 }
 
 /** 21,797,672 parameters, 3,663,761,408 MACs at 224 pixels. */
 export function resnet34({ classes = 1000 }: ResNetOptions = {}): ResNet {
-  return new ResNet({ block: BasicBlock, blocks: [3, 4, 6, 3], stem: 'imagenet', classes })
+  return new ResNet({ block: basic, blocks: [3, 4, 6, 3], stem: 'imagenet', classes })
 }
 
-/** 25,557,032 parameters, 4,089,184,256 MACs at 224 pixels. */
-export function resnet50({ classes = 1000 }: ResNetOptions = {}): ResNet {
-  return new ResNet({ block: Bottleneck, blocks: [3, 4, 6, 3], stem: 'imagenet', classes })
+/** 25,557,032 parameters, 4,089,184,256 MACs at 224 pixels; version 1 3,857,973,248. */
+export function resnet50({ classes = 1000, version }: BottleneckOptions = {}): ResNet {
+  return new ResNet({ block: bottleneck(version), blocks: [3, 4, 6, 3], stem: 'imagenet', classes })
 }
 
 /** 44,549,160 parameters, 7,801,405,440 MACs at 224 pixels. */
-export function resnet101({ classes = 1000 }: ResNetOptions = {}): ResNet {
-  return new ResNet({ block: Bottleneck, blocks: [3, 4, 23, 3], stem: 'imagenet', classes })
+export function resnet101({ classes = 1000, version }: BottleneckOptions = {}): ResNet {
+  return new ResNet({ block: bottleneck(version), blocks: [3, 4, 23, 3], stem: 'imagenet', classes })
 }
 
 /** 60,192,808 parameters, 11,513,626,624 MACs at 224 pixels. */
-export function resnet152({ classes = 1000 }: ResNetOptions = {}): ResNet {
-  return new ResNet({ block: Bottleneck, blocks: [3, 8, 36, 3], stem: 'imagenet', classes })
+export function resnet152({ classes = 1000, version }: BottleneckOptions = {}): ResNet {
+  return new ResNet({ block: bottleneck(version), blocks: [3, 8, 36, 3], stem: 'imagenet', classes })
 }
 
 /** 11,173,962 parameters, 555,422,720 MACs at 32 pixels. */
 export function resnet18Cifar({ classes = 10 }: ResNetOptions = {}): ResNet {
-  return new ResNet({ block: BasicBlock, blocks: [2, 2, 2, 2], stem: 'cifar', classes })
+  return new ResNet({ block: basic, blocks: [2, 2, 2, 2], stem: 'cifar', classes })
 }

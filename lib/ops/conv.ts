@@ -121,6 +121,7 @@ function convFlops(maps: Value, filter: Value): number {
   return 2 * maps.size * r * s * c
 }
 
+/** Winograd's are for 3 x 3 filters with stride 1, dilation 1 and one group; any other convolution has the default. */
 const VARIANTS = ['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2'] as const
 
 const CONV2D_ATTRS = { ...GEOMETRY, activation: 'i32' } as const
@@ -179,6 +180,7 @@ const conv2dGradInputOp: Op<typeof GRAD_INPUT_ATTRS> = defineOp({
     needs[1] ? convGradWeight(g!, dy!, weight!.shape.slice(0, 2), attrs) : null,
   ],
   variants: VARIANTS,
+  variantsOf: 'conv2d',
   flops: ([dy, weight]) => convFlops(dy!, weight!),
   reference: ([dy, weight], attrs, [type]) => {
     const dx = refArray(type!.shape, type!.dtype)
@@ -209,6 +211,7 @@ const conv2dGradWeightOp: Op<typeof GRAD_WEIGHT_ATTRS> = defineOp({
     needs[1] ? conv(x!, g!, attrs) : null,
   ],
   variants: VARIANTS,
+  variantsOf: 'conv2d',
   flops: ([, dy], [dw]) => convFlops(dy!, dw!),
   reference: ([x, dy], attrs, [type]) => {
     const dw = refArray(type!.shape, type!.dtype)

@@ -17,7 +17,7 @@ import {
   notEqual,
   where,
 } from './compare.js'
-import { conv1d, conv2d, convTranspose2d, im2col } from './conv_api.js'
+import { col2im, conv1d, conv2d, convTranspose2d, im2col } from './conv_api.js'
 import { boxIou, nms, nmsPadded, roiAlign, roiPool } from './detection.js'
 import { add, div, maximum, minimum, mul, neg, pow, sub } from './elementwise.js'
 import { embedding, gather, oneHot, scatterAdd } from './indexing.js'
@@ -52,7 +52,7 @@ const FUNCTIONS = {
   ...{ all, any, argMax, argMin, cumSum, logSumExp, max, mean, min, prod, sort, sum, topK, variance },
   ...{ broadcastTo, flatten, flip, pad, reshape, slice, split, squeeze, tile, transpose, unsqueeze },
   ...{ embedding, gather, oneHot, scatterAdd },
-  ...{ linear, matmul, conv1d, conv2d, convTranspose2d, im2col },
+  ...{ linear, matmul, col2im, conv1d, conv2d, convTranspose2d, im2col },
   ...{ adaptiveAvgPool2d, adaptiveMaxPool2d, avgPool2d, globalAvgPool2d, maxPool2d },
   ...{ boxIou, interpolate, nms, nmsPadded, roiAlign, roiPool },
   ...{ batchNorm, dropout, groupNorm, layerNorm, localResponseNorm },

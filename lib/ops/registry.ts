@@ -28,6 +28,8 @@ export interface Traits {
   readonly view?: boolean
   /** [output, input]: the kernel may write this output over this input's memory. */
   readonly inplace?: readonly (readonly [number, number])[]
+  /** The kernel may write its one output over any input of that size: it reads each element before it writes it. */
+  readonly inplaceAny?: boolean
   /** Attribute `activation` (ACTIVATIONS of lib/ops/activation.ts) can absorb an activation of its first output. */
   readonly epilogue?: boolean
   /** The code in ACTIVATIONS of the activation that this operation is. */
@@ -68,6 +70,8 @@ export interface OpSpec<L extends AttrLayout> {
   readonly traits?: Traits
   /** Kernel variants that `algorithms` can force, in the order of their codes 1, 2, ... */
   readonly variants?: readonly string[]
+  /** The operation whose entry in `algorithms` counts where this one has none: a gradient follows its operation. */
+  readonly variantsOf?: string
   /** Floating-point operations of one call. Default: none counted. */
   readonly flops?: (inputs: readonly Value[], outputs: readonly Value[], attrs: Attrs<L>) => number
   /** Slow, obvious, float64. Null only for leaves and internal operations that expand themselves. */

@@ -127,23 +127,8 @@ export abstract class Optimizer {
   }
 
   #minimize(loss: Tensor): void {
-    if (loss.size !== 1) {
-      throw new ForjaError('ERR_SHAPE', `minimize: the loss has shape ${formatShape(loss.shape)}; expected a scalar`, {
-        hint: 'reduce it with mean() or sum()',
-      })
-    }
-    const indices = this.#trainable()
-    const grads = gradValues(
-      [loss.value],
-      indices.map((i) => this.parameters[i]!.storage.value),
-      [filled(loss.shape, 1, loss.dtype)],
-    )
-    if (grads.every((g) => g === null)) {
-      throw new ForjaError('ERR_ARGUMENT', `${this.name}.minimize: the loss depends on no parameter that is trained`, {
-        hint: 'give the optimizer the parameters of the model that made the loss, and unfreeze() what shall learn',
-      })
-    }
-    this.#apply(indices.map((index, i) => ({ index, gradient: grads[i]! })).filter(({ gradient }) => gradient !== null))
+    const updates = this.#differentiate('minimize', loss, (parameter) => parameter.storage)
+    this.#apply(updates.flatMap((gradient, index) => (gradient ? [{ index, gradient }] : [])))
   }
 
   /**
@@ -153,12 +138,26 @@ export abstract class Optimizer {
    * @param loss a scalar
    */
   gradients(loss: Tensor): (Tensor | null)[] {
+    return this.#differentiate('gradients', loss, (parameter) => parameter)
+  }
+
+  #differentiate(method: string, loss: Tensor, of: (parameter: Variable) => Tensor): (Tensor | null)[] {
+    if (loss.size !== 1) {
+      throw new ForjaError('ERR_SHAPE', `${method}: the loss has shape ${formatShape(loss.shape)}; expected a scalar`, {
+        hint: 'reduce it with mean() or sum()',
+      })
+    }
     const indices = this.#trainable()
     const grads = gradValues(
       [loss.value],
-      indices.map((i) => this.parameters[i]!.value),
+      indices.map((i) => of(this.parameters[i]!).value),
       [filled(loss.shape, 1, loss.dtype)],
     )
+    if (grads.every((g) => g === null)) {
+      throw new ForjaError('ERR_ARGUMENT', `${this.name}.${method}: the loss depends on no parameter that is trained`, {
+        hint: 'give the optimizer the parameters of the model that made the loss, and unfreeze() what shall learn',
+      })
+    }
     const all: (Tensor | null)[] = this.parameters.map(() => null)
     for (const [i, index] of indices.entries()) all[index] = grads[i]!
     return all

@@ -76,8 +76,12 @@ interface Row {
 /** Lines over a shared x axis, one a series. */
 export function lines(options: LinesOptions): Chart {
   const { series, xScale, yScale, dots = true } = options
-  const encoding = { ...axes(options, xScale, yScale), ...colour(series) }
-  return chart(options, { data: { values: rowsOf(series, 'lines') }, mark: { type: 'line', point: dots }, encoding })
+  const values = rowsOf(series, 'lines')
+  const { x, y } = axes(options, xScale, yScale)
+  // Between two epochs there is nothing to mark.
+  const whole = xScale !== 'log' && values.every((row) => Number.isInteger(row.x))
+  const encoding = { x: whole ? { ...x, axis: { tickMinStep: 1 } } : x, y, ...colour(series) }
+  return chart(options, { data: { values }, mark: { type: 'line', point: dots }, encoding })
 }
 
 /** A scatter of points, one colour a class, with curves over it. */
@@ -132,7 +136,7 @@ export function heatmap(options: HeatmapOptions): Chart {
   const largest = cells.reduce((most, { value }) => Math.max(most, value), Number.NEGATIVE_INFINITY)
   const text = { field: 'value', type: 'quantitative' }
   // Viridis ends in yellow: dark letters there, white ones on the rest.
-  const ink = { condition: { test: `datum.value > ${largest / 2}`, value: 'black' }, value: 'white' }
+  const ink = { condition: { test: `datum.value > ${0.6 * largest}`, value: 'black' }, value: 'white' }
   return chart(options, {
     data: { values: cells },
     layer: [colours, { mark: 'text', encoding: { ...encoding, text, color: ink } }],
@@ -169,14 +173,16 @@ export function images(options: ImagesOptions): Chart {
   } as unknown as TopLevelSpec)
 }
 
-/** Charts in a row, each with its own axes. */
-export function sideBySide(charts: readonly Chart[], title?: string): Chart {
+/** Charts in a row, each with its own axes; `sharedLegend` where they show the same series. */
+export function sideBySide(charts: readonly Chart[], options: { title?: string; sharedLegend?: boolean } = {}): Chart {
+  const { title, sharedLegend = false } = options
   const hconcat = charts.map(({ spec }) => {
     const { $schema: _schema, background: _background, padding: _padding, ...rest } = spec
     return rest
   })
-  const resolve = { scale: { color: 'independent' } }
-  return new Chart({ ...FRAME, ...(title === undefined ? {} : { title }), hconcat, resolve } as unknown as TopLevelSpec)
+  const heading = title === undefined ? {} : { title: { text: title, anchor: 'middle', offset: 14 } }
+  const resolve = { scale: { color: sharedLegend ? 'shared' : 'independent' } }
+  return new Chart({ ...FRAME, ...heading, hconcat, resolve } as unknown as TopLevelSpec)
 }
 
 function chart({ title, width = 480, height = 300 }: AxisTitles, body: object): Chart {

@@ -14,7 +14,10 @@ import type { VariableState } from './state.js'
 export interface CompileFunctionOptions {
   /** Default 'auto'. */
   device?: string
-  /** Kernel variants by operation: { conv2d: 'im2col', matmul: 'naive' }. */
+  /**
+   * Kernel variants by operation: { conv2d: 'im2col', matmul: 'naive' }. `conv2d` counts for its gradients too; its
+   * variants 'winograd' and 'winograd2x2' take effect for 3 × 3 filters with stride 1, and 'implicit' avoids their rounding.
+   */
   algorithms?: Readonly<Record<string, string>>
   precision?: 'float32' | 'tf32' | 'bfloat16'
 }

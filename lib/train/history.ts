@@ -85,7 +85,7 @@ export class History {
       const both: Record<string, [number, number][]> = { training, ...(validation.length > 0 && { validation }) }
       return lines({ title: name, x: 'epoch', series: both, width: 320, height: 240 })
     })
-    return sideBySide(charts, title)
+    return sideBySide(charts, { title, sharedLegend: true })
   }
 
   /** One line an epoch under the names of the figures. */

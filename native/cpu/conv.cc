@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "kernel.h"
+#include "simd/vec.h"
 
 namespace forja::FJ_ISA {
 namespace {
@@ -72,10 +73,18 @@ bool supports_winograd(const Call& call) {
   return winograd_supports(Of(call));
 }
 
-template <Geometry Of>
+// Where tiles of M x M pixels pay: channels fill vectors, there are tiles enough to use a transformed filter again, the
+// direct sum would cost half as much again (it skips what lies outside the image; tiles hang over), and the whole is
+// long enough for anybody to notice the time rather than the rounding.
+template <Geometry Of, int M>
 bool prefers_winograd(const Call& call) {
+  constexpr int64_t kFewestChannels = 16, kFewestTiles = M == 4 ? 8 : 16, kLeastWork = 32 * 1024;
   const ConvGeometry g = Of(call);
-  return g.c >= 32 && g.k >= 32;
+  const int64_t rows = ceil_div(g.oh, M), columns = ceil_div(g.ow, M), tiles = g.n * rows * columns;
+  if (g.c < kFewestChannels || g.k < kFewestChannels || tiles < kFewestTiles) return false;
+  const int64_t padding_h = g.oh + 2 - g.h, padding_w = g.ow + 2 - g.w;  // top and bottom, left and right
+  const int64_t direct = (3 * g.oh - padding_h) * (3 * g.ow - padding_w);
+  return 2 * direct >= 3 * rows * columns * (M + 2) * (M + 2) && tiles * g.c * g.k >= kLeastWork;
 }
 
 template <Forward Run>
@@ -113,11 +122,12 @@ void run_col2im(const Call& call, Team& team) {
 void register_conv(KernelTable& table) {
   table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD, "conv2d winograd 4x4", run_forward<conv_forward_winograd<4>>,
              scratch<forward_geometry, conv_forward_winograd_scratch<4>>, supports_winograd<forward_geometry>,
-             prefers_winograd<forward_geometry>});
+             prefers_winograd<forward_geometry, 4>});
+  table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD2X2, "conv2d winograd 2x2", run_forward<conv_forward_winograd<2>>,
+             scratch<forward_geometry, conv_forward_winograd_scratch<2>>, supports_winograd<forward_geometry>,
+             prefers_winograd<forward_geometry, 2>});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_IMPLICIT, "conv2d implicit", run_forward<conv_forward_implicit>,
              scratch<forward_geometry, conv_forward_implicit_scratch>, nullptr});
-  table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD2X2, "conv2d winograd 2x2", run_forward<conv_forward_winograd<2>>,
-             scratch<forward_geometry, conv_forward_winograd_scratch<2>>, supports_winograd<forward_geometry>});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_IM2COL, "conv2d im2col", run_forward<conv_forward_im2col>,
              scratch<forward_geometry, conv_forward_im2col_scratch>, nullptr});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_NAIVE, "conv2d naive", run_forward<conv_forward_naive>, nullptr, nullptr});
@@ -125,14 +135,14 @@ void register_conv(KernelTable& table) {
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_WINOGRAD, "conv2dGradInput winograd 4x4",
              run_gradient<grad_input_geometry, conv_grad_input_winograd<4>>,
              scratch<grad_input_geometry, conv_grad_input_winograd_scratch<4>>, supports_winograd<grad_input_geometry>,
-             prefers_winograd<grad_input_geometry>});
+             prefers_winograd<grad_input_geometry, 4>});
+  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_WINOGRAD2X2, "conv2dGradInput winograd 2x2",
+             run_gradient<grad_input_geometry, conv_grad_input_winograd<2>>,
+             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<2>>, supports_winograd<grad_input_geometry>,
+             prefers_winograd<grad_input_geometry, 2>});
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IMPLICIT, "conv2dGradInput implicit",
              run_gradient<grad_input_geometry, conv_grad_input_implicit>,
              scratch<grad_input_geometry, conv_grad_input_implicit_scratch>, nullptr});
-  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_WINOGRAD2X2, "conv2dGradInput winograd 2x2",
-             run_gradient<grad_input_geometry, conv_grad_input_winograd<2>>,
-             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<2>>,
-             supports_winograd<grad_input_geometry>});
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IM2COL, "conv2dGradInput im2col",
              run_gradient<grad_input_geometry, conv_grad_input_im2col>,
              scratch<grad_input_geometry, conv_grad_input_im2col_scratch>, nullptr});
@@ -142,14 +152,14 @@ void register_conv(KernelTable& table) {
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_WINOGRAD, "conv2dGradWeight winograd 4x4",
              run_gradient<grad_weight_geometry, conv_grad_weight_winograd<4>>,
              scratch<grad_weight_geometry, conv_grad_weight_winograd_scratch<4>>,
-             supports_winograd<grad_weight_geometry>, prefers_winograd<grad_weight_geometry>});
-  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IMPLICIT, "conv2dGradWeight implicit",
-             run_gradient<grad_weight_geometry, conv_grad_weight_implicit>,
-             scratch<grad_weight_geometry, conv_grad_weight_implicit_scratch>, nullptr});
+             supports_winograd<grad_weight_geometry>, prefers_winograd<grad_weight_geometry, 4>});
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_WINOGRAD2X2, "conv2dGradWeight winograd 2x2",
              run_gradient<grad_weight_geometry, conv_grad_weight_winograd<2>>,
              scratch<grad_weight_geometry, conv_grad_weight_winograd_scratch<2>>,
-             supports_winograd<grad_weight_geometry>});
+             supports_winograd<grad_weight_geometry>, prefers_winograd<grad_weight_geometry, 2>});
+  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IMPLICIT, "conv2dGradWeight implicit",
+             run_gradient<grad_weight_geometry, conv_grad_weight_implicit>,
+             scratch<grad_weight_geometry, conv_grad_weight_implicit_scratch>, nullptr});
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IM2COL, "conv2dGradWeight im2col",
              run_gradient<grad_weight_geometry, conv_grad_weight_im2col>,
              scratch<grad_weight_geometry, conv_grad_weight_im2col_scratch>, nullptr});

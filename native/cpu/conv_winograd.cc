@@ -19,7 +19,7 @@ constexpr int64_t kChunk = 64;  // input channels summed before they are added t
 // Tiles of a block: V, M and U of 64 channels should stay in L2, but U is read again for every block.
 constexpr int64_t kBlockTiles = 2 * 14, kLargeBlockTiles = 5 * 14;
 constexpr int64_t kFewFilterFloats = 1024 * 1024;  // U of all filters up to here is near in any case: small blocks
-constexpr int64_t kSharedTiles = 96;               // below this many tiles a thread, threads share V
+constexpr int64_t kSharedTiles = 128;              // below this many tiles a thread, threads share V
 
 constexpr int64_t kNearFloats = 256 * 1024;  // 1 MB: L2
 
@@ -96,7 +96,8 @@ Plan<M> plan_winograd(const WinogradConv& conv, int threads, uint8_t* scratch) {
   plan.parts = threads / plan.sharers;
   const int64_t most = ceil_div(plan.grid.count, plan.parts);
   const bool few = kPoints * channels * conv.k <= kFewFilterFloats;
-  plan.block = plan.sharers > 1 ? most : even_part(most, few ? kBlockTiles : kLargeBlockTiles);
+  plan.block = even_part(most, few ? kBlockTiles : kLargeBlockTiles);
+  if (plan.sharers > 1 || (plan.parts == 1 && !few && most <= kSharedTiles)) plan.block = most;
   plan.filters_once = plan.parts == 1 && plan.block == plan.grid.count;
 
   plan.v_plane = plane_floats(channels * plan.block);
@@ -280,7 +281,7 @@ void run_winograd(Team& team, WinogradConv conv, uint8_t* scratch) {
 
 bool winograd_supports(const ConvGeometry& g) {
   return g.r == 3 && g.s == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
-         g.groups == 1;
+         g.groups == 1 && g.n * g.oh * g.ow <= INT32_MAX && g.n * g.h * g.w <= INT32_MAX;
 }
 
 template <int M>

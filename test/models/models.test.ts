@@ -45,6 +45,7 @@ describe.each<{ name: string; options: fj.models.ModelOptions; parameters: numbe
   { name: 'resnet18', options: {}, parameters: 11_689_512, macs: 1_814_073_344 },
   { name: 'resnet34', options: {}, parameters: 21_797_672, macs: 3_663_761_408 },
   { name: 'resnet50', options: {}, parameters: 25_557_032, macs: 4_089_184_256 },
+  { name: 'resnet50', options: { version: 1 as const }, parameters: 25_557_032, macs: 3_857_973_248 },
   { name: 'resnet101', options: {}, parameters: 44_549_160, macs: 7_801_405_440 },
   { name: 'resnet152', options: {}, parameters: 60_192_808, macs: 11_513_626_624 },
 ])('$name $options', ({ name, options, parameters, macs }) => {
@@ -58,6 +59,78 @@ describe.each<{ name: string; options: fj.models.ModelOptions; parameters: numbe
     const { vocabulary = options.classes ?? classes } = options as { vocabulary?: number; classes?: number }
     const outputs = summary.layers.filter((layer) => layer.outputShape !== null)
     expect(outputs.at(-1)!.outputShape!.filter((size) => size !== 1)).toEqual([...steps, vocabulary])
+  })
+})
+
+describe('other networks of the table, from layers', () => {
+  const { nn } = fj
+  const conv = (from: number, to: number, size: number, options = {}) => new nn.Conv2d(from, to, size, options)
+  const head = (...sizes: number[]) => sizes.slice(1).map((size, i) => new nn.Linear(sizes[i]!, size))
+
+  /** Expansion by t, depthwise 3×3, projection: counts do not depend on the shortcuts, which are left out. */
+  const mobileNetV2 = () => {
+    const unit = (from: number, to: number, size: number, stride = 1, groups = 1) => [
+      conv(from, to, size, { stride, padding: (size - 1) / 2, groups, bias: false }),
+      new nn.BatchNorm2d(to),
+    ]
+    const layers: fj.nn.Module[] = [...unit(3, 32, 3, 2)]
+    let channels = 32
+    for (const [t, c, n, s] of [
+      [1, 16, 1, 1],
+      [6, 24, 2, 2],
+      [6, 32, 3, 2],
+      [6, 64, 4, 2],
+      [6, 96, 3, 1],
+      [6, 160, 3, 2],
+      [6, 320, 1, 1],
+    ] as const) {
+      for (let i = 0; i < n; i++) {
+        const wide = channels * t
+        if (t > 1) layers.push(...unit(channels, wide, 1))
+        layers.push(...unit(wide, wide, 3, i === 0 ? s : 1, wide), ...unit(wide, c, 1))
+        channels = c
+      }
+    }
+    return [...layers, ...unit(320, 1280, 1), new nn.GlobalAvgPool2d(), new nn.Flatten(), ...head(1280, 1000)]
+  }
+  const caffePool = () => new nn.MaxPool2d(3, { stride: 2, ceilMode: true })
+
+  it.each<[string, () => fj.nn.Module[], number[], number, number]>([
+    [
+      'Caffe’s LeNet',
+      () => [
+        conv(1, 20, 5),
+        new nn.MaxPool2d(2),
+        conv(20, 50, 5),
+        new nn.MaxPool2d(2),
+        new nn.Flatten(),
+        ...head(800, 500, 10),
+      ],
+      [1, 28, 28],
+      431_080,
+      2_293_000,
+    ],
+    [
+      'Keras’s network for MNIST',
+      () => [conv(1, 32, 3), conv(32, 64, 3), new nn.MaxPool2d(2), new nn.Flatten(), ...head(9216, 128, 10)],
+      [1, 28, 28],
+      1_199_882,
+      11_992_448,
+    ],
+    [
+      'Caffe’s quick network for CIFAR-10',
+      () => [
+        ...[conv(3, 32, 5, { padding: 2 }), caffePool(), conv(32, 32, 5, { padding: 2 }), caffePool()],
+        ...[conv(32, 64, 5, { padding: 2 }), caffePool(), new nn.Flatten(), ...head(1024, 64, 10)],
+      ],
+      [3, 32, 32],
+      145_578,
+      12_354_176,
+    ],
+    ['MobileNetV2', mobileNetV2, [3, 224, 224], 3_504_872, 300_774_272],
+  ])('%s', (_name, layers, input, parameters, macs) => {
+    const summary = new nn.Sequential(...layers()).summary({ input })
+    expect([summary.parameters, summary.macs]).toEqual([parameters, macs])
   })
 })
 

@@ -14,6 +14,8 @@ describe.each(['cpu', 'reference'])('golden on %s', (device) => {
   )
 })
 
+type Padding = fj.Conv2dOptions['padding']
+
 const all = (variant: string) => ({ conv2d: variant, conv2dGradInput: variant, conv2dGradWeight: variant })
 
 // x, weight, options: sizes around the widths of tiles, strides, dilations, groups, depthwise, filters larger than the
@@ -51,6 +53,119 @@ describe.each(['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2'])('varia
     await compareWithReference((x, w, b) => fj.convTranspose2d(x!, w!, b!, options), inputs, {
       algorithms: all(variant),
     })
+  })
+})
+
+describe('winograd', () => {
+  const OPS = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight']
+
+  /** y, dx and dw of `variant`, and which kernels computed them. */
+  async function run(x: fj.Tensor, weight: fj.Tensor, padding: Padding, variant?: string, device = 'cpu') {
+    const compiled = fj.compile(
+      (x, w) => {
+        const y = fj.conv2d(x!, w!, null, { padding })
+        return [y, ...fj.grad([y], [x!, w!], { gradOutputs: [randomTensor(y.shape, 5)] })]
+      },
+      { device, ...(variant ? { algorithms: { conv2d: variant } } : {}) },
+    )
+    const results = await Promise.all((await compiled(x, weight)).map((t) => t.data()))
+    const text = compiled.explain()
+    compiled.dispose()
+    return {
+      results,
+      kernels: OPS.map((op) => new RegExp(`${op} (naive|im2col|implicit|winograd \\dx\\d)`).exec(text)?.[1]),
+    }
+  }
+  const tensors = (n: number, c: number, h: number, w: number, k: number): [fj.Tensor, fj.Tensor] => [
+    randomTensor([n, c, h, w], 1),
+    fj.mul(randomTensor([k, c, 3, 3], 2), Math.sqrt(2 / (9 * c))), // He
+  ]
+
+  // N, C, H, W, K, padding: maps smaller and larger than a tile, channels around the width of vectors and panels, one
+  // and several blocks of tiles and chunks of channels.
+  const SHAPES: [number, number, number, number, number, Padding][] = [
+    [1, 1, 1, 1, 1, 1],
+    [2, 3, 3, 4, 5, 0],
+    [1, 17, 9, 7, 33, [0, 2]],
+    [2, 31, 5, 13, 15, [2, 1]],
+    [3, 16, 8, 12, 32, 1],
+    [1, 127, 7, 6, 48, 1],
+    [1, 70, 13, 14, 40, 2],
+    [8, 3, 31, 33, 5, 1],
+  ]
+  it.each(SHAPES)('%d x %d x %d x %d, %d filters, padding %j', async (n, c, h, w, k, padding) => {
+    const inputs = [...tensors(n, c, h, w, k), randomTensor([k], 3)]
+    for (const variant of ['winograd', 'winograd2x2']) {
+      const algorithms = { conv2d: variant }
+      const convolve = (x?: fj.Tensor, w?: fj.Tensor, b?: fj.Tensor) => fj.conv2d(x!, w!, b!, { padding })
+      await compareWithReference(convolve, inputs, { algorithms })
+      await compareWithReference((...args) => fj.relu(convolve(...args)), inputs, { algorithms, gradients: false })
+    }
+  })
+
+  // Of the RMS of the result, for N(0,1) maps and He weights: RMS of the errors, the largest.
+  const LIMITS: [string, number, number][] = [
+    ['winograd', 1e-6, 2e-5],
+    ['winograd2x2', 5e-7, 5e-6],
+  ]
+  it.each([
+    [2, 64, 16, 64],
+    [1, 256, 12, 32],
+    [4, 32, 24, 32],
+    [1, 512, 9, 17],
+  ])('rounds little: %d x %d x %d², %d filters', async (n, c, h, k) => {
+    const [x, weight] = tensors(n, c, h, h, k)
+    const expected = (await run(x, weight, 1, undefined, 'reference')).results
+    const norm = (values: ArrayLike<number>) => Math.sqrt(Array.from(values).reduce((sum, v) => sum + v * v, 0))
+    for (const [variant, rms, most] of LIMITS) {
+      const { results } = await run(x, weight, 1, variant)
+      results.forEach((actual, i) => {
+        const errors = Float64Array.from(actual, (v, j) => Math.abs(v - expected[i]![j]!))
+        const scale = norm(expected[i]!)
+        expect(norm(errors) / scale, `${OPS[i]} ${variant}: RMS`).toBeLessThan(rms)
+        const largest = errors.reduce((a, b) => Math.max(a, b), 0)
+        expect((largest / scale) * Math.sqrt(errors.length), `${OPS[i]} ${variant}: largest`).toBeLessThan(most)
+      })
+    }
+  })
+
+  it('is chosen by the sizes', async () => {
+    const chosen = async (...sizes: [number, number, number, number, number]) =>
+      (await run(...tensors(...sizes), 1)).kernels
+    const each = (kernel: string) => [kernel, kernel, kernel]
+    expect(await chosen(1, 64, 14, 14, 64)).toEqual(each('winograd 4x4'))
+    expect(await chosen(1, 64, 8, 8, 64)).toEqual(each('winograd 2x2')) // few tiles
+    expect(await chosen(1, 8, 32, 32, 64)).toEqual(each('implicit')) // few channels
+    expect(await chosen(8, 32, 2, 2, 64)).toEqual(each('implicit')) // most taps outside the image
+    expect(await chosen(2, 16, 12, 12, 16)).toEqual(each('implicit')) // short in any case
+  })
+
+  it('is forced or avoided for a convolution and its gradients, and left out where it cannot be', async () => {
+    const operands = tensors(1, 64, 14, 14, 64)
+    expect((await run(...operands, 1, 'winograd2x2')).kernels).toEqual(OPS.map(() => 'winograd 2x2'))
+    expect((await run(...operands, 1, 'implicit')).kernels).toEqual(OPS.map(() => 'implicit'))
+    const pointwise = await run(operands[0], randomTensor([8, 64, 1, 1], 2), 0, 'winograd')
+    expect(pointwise.kernels).toEqual(OPS.map(() => 'implicit'))
+  })
+
+  it('gives the same bits for any number of threads', async () => {
+    const [cpu] = (await fj.devices()).filter((d) => d.kind === 'cpu')
+    try {
+      for (const sizes of [
+        [3, 64, 15, 15, 96],
+        [1, 96, 14, 14, 64],
+      ] as const) {
+        const [x, weight] = tensors(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4])
+        await fj.setThreads(1)
+        const alone = (await run(x, weight, 1, 'winograd')).results
+        for (const count of [2, 3, 4]) {
+          await fj.setThreads(count)
+          expect((await run(x, weight, 1, 'winograd')).results, `${count} threads`).toEqual(alone)
+        }
+      }
+    } finally {
+      await fj.setThreads(cpu!.threads)
+    }
   })
 })
 

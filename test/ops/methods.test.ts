@@ -28,3 +28,13 @@ it('has a method for each free function that takes a tensor first, and no other'
   ].filter((name) => !methods.includes(name))
   expect(missing).toEqual([])
 })
+
+it('evaluates several tensors by one program', async () => {
+  const x = fj.tensor([1, 2])
+  const [sum, square] = await fj.evaluate([fj.sum(x), fj.square(x)])
+  expect([[...sum!], [...square!]]).toEqual([[3], [1, 4]])
+  square![0] = 7
+  expect(await fj.square(x).array()).toEqual([1, 4])
+  expect(await fj.evaluate([])).toEqual([])
+  await expect(fj.evaluate(x as never)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+})

@@ -117,7 +117,7 @@ struct Winograd<4> {
 // What does not fit in registers is made in two halves, X being read twice: a store costs more than a load.
 template <int IN, int OUT, class At, class Transform, class Put>
 FJ_INLINE void transform_2d(const At& at, const Transform& transform, const Put& put) {
-  constexpr int kParts = IN * OUT > kVectorRegisters ? 2 : 1, kRows = OUT / kParts;
+  constexpr int kParts = IN * OUT > kVectorRegisters && OUT % 2 == 0 ? 2 : 1, kRows = OUT / kParts;
   unroll<kParts>([&](auto part) FJ_LAMBDA {
     Vec half[kRows][IN];
     unroll<IN>([&](auto j) FJ_LAMBDA {
