@@ -251,7 +251,12 @@ async function resume(
   run: { model: models.Network; optimizer: Optimizer; schedule: ExponentialLR | undefined; device: string },
   output: Output,
 ): Promise<number> {
-  const { epoch } = await loadCheckpoint(options.resume!, run)
+  const { epoch, step } = await loadCheckpoint(options.resume!, run)
+  if (step > 0) {
+    throw new ForjaError('ERR_ARGUMENT', `${options.resume} was written after step ${step} of epoch ${epoch + 1}`, {
+      hint: 'the command line goes on from whole epochs; fit(model, data, { resume }) from any step',
+    })
+  }
   if (options.lr !== undefined) run.optimizer.lr = options.lr
   output.say(`going on after epoch ${epoch} of ${options.resume}`)
   return epoch

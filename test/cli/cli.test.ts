@@ -298,11 +298,22 @@ describe('train', () => {
   })
 
   it('names what is wrong, without a stack', async () => {
+    const middle = join(dist, 'middle.safetensors')
+    const network = fj.models.softmaxRegression()
+    const save = fj.callbacks.modelCheckpoint({ filepath: middle, saveFreq: 2 })
+    const { train: digits } = await fj.data.syntheticDigits({ train: 20, test: 1 })
+    const optimizer = new fj.optim.Adam(network.parameters())
+    await fj.fit(network, digits, { optimizer, batchSize: 10, callbacks: [save], verbose: 0 })
     const cases: [string[], number, RegExp][] = [
       [['--device', 'cuda'], 3, /^error: device 'cuda' is not available/],
       [['--device', 'tpu'], 3, /^error: unknown device 'tpu'/],
       [['--save', join(dist, 'no/such/folder.safetensors')], 1, /^error: --save: the folder .* cannot be written/],
       [['--resume', join(dist, 'none.safetensors')], 1, /^error: .*none.safetensors cannot be read/m],
+      [
+        ['--resume', middle],
+        1,
+        /^error: .*middle.safetensors was written after step 2 of epoch 1\nhint: the command line/m,
+      ],
     ]
     for (const [args, code, text] of cases) {
       const run = await forja(...quick, ...args)
