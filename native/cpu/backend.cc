@@ -398,9 +398,25 @@ fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops
 }
 
 const fj_backend kBackend = {
-    FJ_ABI_VERSION,     "cpu",         device_count, device_describe,  device_open,     device_close,
-    device_set_threads, buffer_create, buffer_free,  buffer_write,     buffer_read,     supports,
-    program_create,     program_free,  program_run,  program_describe, program_profile, device_ceilings,
+    FJ_ABI_VERSION,
+    "cpu",
+    1,
+    device_count,
+    device_describe,
+    device_open,
+    device_close,
+    device_set_threads,
+    buffer_create,
+    buffer_free,
+    buffer_write,
+    buffer_read,
+    supports,
+    program_create,
+    program_free,
+    program_run,
+    program_describe,
+    program_profile,
+    device_ceilings,
 };
 
 }  // namespace
