@@ -1,11 +1,41 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+
+/** Cases that run on whatever device is under test (test/helpers/device.ts). */
+const onAnyDevice = ['test/ops/**/*.test.ts', 'test/optim/optim.test.ts', 'test/passes/schedule.test.ts']
+const module = process.env.FORJA_CUDA_CHECKED === '1' ? 'forja_cuda_checked.so' : 'forja_cuda_emulated.so'
+
+const cpu = { extends: true as const, test: { name: 'cpu', include: ['test/**/*.test.ts'], exclude: ['test/cuda/**'] } }
+const emulated = {
+  extends: true as const,
+  test: {
+    name: 'cuda-emulated',
+    include: [...onAnyDevice, 'test/cuda/**/*.test.ts'],
+    globalSetup: 'test/helpers/build_emulated.ts',
+    setupFiles: 'test/helpers/device.ts',
+    env: {
+      FORJA_TEST_DEVICE: 'cuda-emulated',
+      FORJA_CUDA_EMULATED: fileURLToPath(new URL(`build/Release/${module}`, import.meta.url)),
+    },
+  },
+}
+const gpu = {
+  extends: true as const,
+  test: {
+    name: 'cuda',
+    include: [...onAnyDevice, 'test/cuda/**/*.test.ts'],
+    setupFiles: 'test/helpers/device.ts',
+    env: { FORJA_TEST_DEVICE: 'cuda' },
+  },
+}
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: 'test/helpers/build_dist.ts',
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,
+    // The emulation is Linux's: its fibers and the way it finds shared memory are.
+    projects: process.env.FORJA_TEST_GPU === '1' ? [gpu] : process.platform === 'linux' ? [cpu, emulated] : [cpu],
   },
 })

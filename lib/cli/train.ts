@@ -1,7 +1,5 @@
 /** `forja train <model>`: trains a network and says how well it does. */
-import { access, constants } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, Option } from 'commander'
 import { augment } from '../data/augment.js'
 import type { Splits } from '../data/mnist.js'
 import { ForjaError } from '../errors.js'
@@ -14,9 +12,9 @@ import { resolveDevice } from '../runtime/device.js'
 import { setThreads } from '../runtime/devices.js'
 import { formatShape, sameShape, sizeOfShape } from '../shape.js'
 import { type EpochLogs, evaluateModel, fit } from '../train/index.js'
-import { modelArgument } from './arguments.js'
+import { integer, modelArgument, positive } from './arguments.js'
 import { DATASETS } from './datasets.js'
-import { examples, Interrupted, Output } from './output.js'
+import { checkWritable, examples, Interrupted, Output } from './output.js'
 import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
 
 interface Options {
@@ -79,7 +77,7 @@ async function train(name: string, options: Options): Promise<void> {
   const info = models.list().find((model) => model.name === name)!
   const { id: device } = resolveDevice(options.device)
   if (options.threads !== undefined) await setThreads(options.threads)
-  if (options.save !== undefined) await checkWritable(options.save)
+  if (options.save !== undefined) await checkWritable('--save', options.save)
   const interrupt = interruptible()
   const recipe = recipeFor(name, options.data)
   const { data, splits } = await loadData(recipe, options, output, interrupt.signal)
@@ -253,17 +251,15 @@ async function resume(
   run: { model: models.Network; optimizer: Optimizer; schedule: ExponentialLR | undefined; device: string },
   output: Output,
 ): Promise<number> {
-  const { epoch } = await loadCheckpoint(options.resume!, run)
+  const { epoch, step } = await loadCheckpoint(options.resume!, run)
+  if (step > 0) {
+    throw new ForjaError('ERR_ARGUMENT', `${options.resume} was written after step ${step} of epoch ${epoch + 1}`, {
+      hint: 'the command line goes on from whole epochs; fit(model, data, { resume }) from any step',
+    })
+  }
   if (options.lr !== undefined) run.optimizer.lr = options.lr
   output.say(`going on after epoch ${epoch} of ${options.resume}`)
   return epoch
-}
-
-async function checkWritable(file: string): Promise<void> {
-  const folder = dirname(resolve(file))
-  await access(folder, constants.W_OK).catch((cause: Error) => {
-    throw new ForjaError('ERR_ARGUMENT', `--save: the folder ${folder} cannot be written: ${cause.message}`, { cause })
-  })
 }
 
 /** A signal that Ctrl-C raises; a second one ends the process at once. */
@@ -275,19 +271,4 @@ function interruptible(): { signal: AbortSignal; dispose(): void } {
   }
   process.on('SIGINT', stop)
   return { signal: controller.signal, dispose: () => process.off('SIGINT', stop) }
-}
-
-function integer(low: number) {
-  return (text: string): number => {
-    const value = Number(text)
-    if (!Number.isSafeInteger(value) || value < low)
-      throw new InvalidArgumentError(`an integer from ${low} was expected.`)
-    return value
-  }
-}
-
-function positive(text: string): number {
-  const value = Number(text)
-  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError('a positive number was expected.')
-  return value
 }

@@ -40,8 +40,11 @@ export interface NativeCancelToken {
   cancel(): void
 }
 
+/** What the addon runs programs with; 'cuda-emulated' is for tests. */
+export type BackendName = 'cpu' | 'cuda' | 'cuda-emulated'
+
 export interface NativeDeviceInfo {
-  kind: string
+  index: number
   name: string
   isa: string
   threads: number
@@ -49,13 +52,14 @@ export interface NativeDeviceInfo {
 }
 
 export interface Addon {
-  Device: new (index: number) => NativeDevice
+  Device: new (backend: BackendName, index: number) => NativeDevice
   Buffer: new () => NativeBuffer
   Program: new () => NativeProgram
   CancelToken: new () => NativeCancelToken
-  devices(): NativeDeviceInfo[]
-  /** Whether the CPU has a kernel; variant 0 means any. */
-  supports(opcode: number, variant: number): boolean
+  /** What a backend can run on; the reason is empty unless that is nothing. */
+  devices(backend: BackendName): { devices: NativeDeviceInfo[]; reason: string }
+  /** Whether the backend has a kernel; variant 0 means any. */
+  supports(backend: BackendName, opcode: number, variant: number): boolean
   /** Throws what the decoder has against these bytes. */
   checkProgram(bytes: Uint8Array): void
   /** Bytes outside the JavaScript heap that V8 was told of; process.memoryUsage() does not show them. */
@@ -64,7 +68,7 @@ export interface Addon {
   abiVersion: number
 }
 
-const ABI_VERSION = 1
+const ABI_VERSION = 2
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 let loaded: { addon: Addon; path: string } | undefined
 

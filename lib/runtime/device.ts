@@ -1,12 +1,13 @@
 /**
  * Devices as the rest of the runtime sees them: something that holds buffers and compiles graphs. Implementations:
- * native_device.ts (CPU) and reference_device.ts (the float64 interpreter).
+ * native_device.ts (CPU and CUDA) and reference_device.ts (the float64 interpreter).
  */
 import type { DType, TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Graph, HostScalarSource, InputSource, TensorType } from '../graph/graph.js'
 import type { LowerOptions } from '../passes/lower.js'
-import { NativeCpuDevice } from './native_device.js'
+import { loadAddon } from './addon.js'
+import { AddonDevice } from './native_device.js'
 import { ReferenceDevice } from './reference_device.js'
 
 /** Elements on a device, of one tensor. */
@@ -54,30 +55,48 @@ export interface Device {
 }
 
 let defaultName = 'auto'
+let automaticName: string | undefined
 const open = new Map<string, Device>()
 
 /** Accepted wherever a device is named. */
 export function resolveDevice(name: string = 'auto'): Device {
-  const wanted = name === 'auto' ? (defaultName === 'auto' ? 'cpu' : defaultName) : name
-  const known = open.get(wanted)
+  let wanted = name === 'auto' ? defaultName : name
+  if (wanted === 'auto') wanted = automaticName ??= chooseDevice()
+  const id = wanted === 'cuda' ? 'cuda:0' : wanted
+  const known = open.get(id)
   if (known) return known
   const device = openDevice(wanted)
-  open.set(wanted, device)
+  open.set(id, device)
   return device
 }
 
+/** The first GPU if CUDA can be used, else the CPU. */
+function chooseDevice(): string {
+  return loadAddon().devices('cuda').devices.length > 0 ? 'cuda:0' : 'cpu'
+}
+
 function openDevice(name: string): Device {
-  if (name === 'cpu') return new NativeCpuDevice()
+  if (name === 'cpu') return new AddonDevice('cpu', 'cpu')
   if (name === 'reference') return new ReferenceDevice()
-  if (/^cuda(:\d+)?$/.test(name)) {
-    throw new ForjaError('ERR_DEVICE', `device '${name}' is not available: this build has no CUDA module`, {
-      hint: "use 'cpu' or 'auto'",
-    })
-  }
+  if (name === 'cuda-emulated') return new AddonDevice(name, 'cuda-emulated')
+  const cuda = /^cuda(?::(\d+))?$/.exec(name)
+  if (cuda) return openCuda(name, Number(cuda[1] ?? 0))
   throw new ForjaError(
     'ERR_DEVICE',
     `unknown device '${name}'; expected 'auto', 'cpu', 'cuda', 'cuda:<n>' or 'reference'`,
   )
+}
+
+function openCuda(name: string, index: number): Device {
+  const { devices, reason } = loadAddon().devices('cuda')
+  if (devices.length === 0) {
+    throw new ForjaError('ERR_DEVICE', `device '${name}' is not available: ${reason}`, { hint: "use 'cpu' or 'auto'" })
+  }
+  if (!devices.some((device) => device.index === index)) {
+    const known = devices.map((device) => `'cuda:${device.index}'`).join(', ')
+    throw new ForjaError('ERR_DEVICE', `there is no device '${name}'; CUDA has ${known}`)
+  }
+  return new AddonDevice(`cuda:${index}`, 'cuda', index)
 }
 
 /** The device that 'auto' and calls without a device use from now on. */

@@ -4,7 +4,7 @@
 import { ForjaError } from '../errors.js'
 import { loadAddon } from './addon.js'
 import { resolveDevice } from './device.js'
-import { NativeCpuDevice } from './native_device.js'
+import { AddonDevice } from './native_device.js'
 
 export interface CpuDeviceInfo {
   id: 'cpu'
@@ -21,6 +21,8 @@ export interface CudaDeviceInfo {
   id: `cuda:${number}`
   kind: 'cuda'
   name: string
+  /** 'compute 9.0': the GPU's generation. */
+  isa: string
   memoryBytes: number
 }
 
@@ -37,14 +39,34 @@ let threads: number | undefined
 
 /** Every device that programs can run on. */
 export async function devices(): Promise<DeviceInfo[]> {
-  return loadAddon()
-    .devices()
-    .map((info): DeviceInfo => ({ ...info, id: 'cpu', kind: 'cpu', threads: threads ?? info.threads }))
+  const cpu = loadAddon()
+    .devices('cpu')
+    .devices.map(
+      ({ name, isa, threads: all, memoryBytes }): CpuDeviceInfo => ({
+        id: 'cpu',
+        kind: 'cpu',
+        name,
+        threads: threads ?? all,
+        isa,
+        memoryBytes,
+      }),
+    )
+  return [...cpu, ...(await cudaStatus()).devices]
 }
 
 /** Whether CUDA can be used, and if not, why. */
 export async function cudaStatus(): Promise<CudaStatus> {
-  return { available: false, reason: 'this build has no CUDA module', devices: [] }
+  const found = loadAddon().devices('cuda')
+  const devices = found.devices.map(
+    ({ index, name, isa, memoryBytes }): CudaDeviceInfo => ({
+      id: `cuda:${index}`,
+      kind: 'cuda',
+      name,
+      isa,
+      memoryBytes,
+    }),
+  )
+  return devices.length > 0 ? { available: true, devices } : { available: false, reason: found.reason, devices: [] }
 }
 
 /**
@@ -65,8 +87,8 @@ export async function measureCeilings(count: number): Promise<{ fmaGflops: numbe
   return await cpu().native.ceilings(count)
 }
 
-function cpu(): NativeCpuDevice {
+function cpu(): AddonDevice {
   const device = resolveDevice('cpu')
-  if (!(device instanceof NativeCpuDevice)) throw new ForjaError('ERR_INTERNAL', 'the CPU device is not native')
+  if (!(device instanceof AddonDevice)) throw new ForjaError('ERR_INTERNAL', 'the CPU device is not native')
   return device
 }

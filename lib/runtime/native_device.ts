@@ -1,5 +1,5 @@
 /**
- * The CPU as a Device: graphs are lowered to programs and run by the addon's executor thread.
+ * A device of the addon, CPU or GPU: graphs are lowered to programs and run by the addon's executor thread.
  */
 import type { DType, TypedArray } from '../dtype.js'
 import { sizeOf, viewAs } from '../dtype.js'
@@ -8,7 +8,7 @@ import type { Graph, TensorType, Value } from '../graph/graph.js'
 import type { Program } from '../passes/emit.js'
 import { lower } from '../passes/lower.js'
 import { sizeOfShape } from '../shape.js'
-import { loadAddon, type NativeBuffer, type NativeDevice, type NativeProgram } from './addon.js'
+import { type BackendName, loadAddon, type NativeBuffer, type NativeDevice, type NativeProgram } from './addon.js'
 import type { CompileOptions, Device, DeviceBuffer, Executable, ProfileRow } from './device.js'
 import { explainProgram } from './explain.js'
 import type { VariableState } from './state.js'
@@ -16,13 +16,17 @@ import type { VariableState } from './state.js'
 /** Bytes that are copied in one turn of the event loop: about a millisecond. */
 const FILL_BYTES = 4 << 20
 
-export class NativeCpuDevice implements Device {
-  readonly id = 'cpu'
-  readonly kind = 'cpu'
+export class AddonDevice implements Device {
+  readonly kind: 'cpu' | 'cuda'
   readonly native: NativeDevice
 
-  constructor() {
-    this.native = new (loadAddon().Device)(0)
+  constructor(
+    readonly id: string,
+    backend: BackendName,
+    index = 0,
+  ) {
+    this.kind = backend === 'cpu' ? 'cpu' : 'cuda'
+    this.native = new (loadAddon().Device)(backend, index)
   }
 
   supportsDType(dtype: DType): boolean {
@@ -73,7 +77,7 @@ class NativeDeviceBuffer implements DeviceBuffer {
   readonly #bytes: number
 
   constructor(
-    readonly device: NativeCpuDevice,
+    readonly device: AddonDevice,
     readonly type: TensorType,
   ) {
     this.#bytes = sizeOfShape(type.shape) * sizeOf(type.dtype)

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define FJ_ABI_VERSION 1u
+#define FJ_ABI_VERSION 2u
 #define FJ_NO_INSTRUCTION 0xffffffffu
 
 typedef enum fj_status {
@@ -49,7 +49,8 @@ typedef struct fj_program fj_program;
 
 typedef struct fj_backend {
   uint32_t abi_version;
-  const char* name; /* "cpu", "cuda" */
+  const char* name;     /* "cpu", "cuda", "cuda-emulated" */
+  uint32_t host_memory; /* 1 where buffers and arenas are host memory, of which JavaScript's collector is told */
 
   /* Number of usable devices; 0 with the reason in error->message. */
   uint32_t (*device_count)(fj_error* error);

@@ -1,8 +1,6 @@
 // decode_program of program.h.
 #include "program.h"
 
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
 
 #include "check.h"
@@ -164,15 +162,6 @@ class Decoder {
 };
 
 }  // namespace
-
-void set_error(fj_error* error, fj_status status, uint32_t instruction, const char* format, ...) {
-  error->status = status;
-  error->instruction = instruction;
-  va_list args;
-  va_start(args, format);
-  vsnprintf(error->message, sizeof(error->message), format, args);
-  va_end(args);
-}
 
 bool decode_program(const uint8_t* bytes, size_t size, fj_program_view* view, fj_error* error) {
   Decoder decoder(bytes, size, error);

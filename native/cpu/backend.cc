@@ -258,6 +258,10 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
                 fj_op_name(instr.opcode), instr.variant);
       return fail(error->status);
     }
+    if (const char* missing = kernel->missing != nullptr ? kernel->missing() : nullptr) {
+      set_error(error, FJ_ERR_BACKEND_UNAVAILABLE, i, "%s is not available: %s", kernel->name, missing);
+      return fail(error->status);
+    }
     if (const uint16_t unknown = instr.opcode == FJ_OP_FUSED ? unknown_micro_op(call) : 0) {
       const char* name = fj_op_name(unknown);
       set_error(error, FJ_ERR_UNSUPPORTED_OP, i, "fused: the CPU has no elementwise operation %s (code %u)",
@@ -394,9 +398,25 @@ fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops
 }
 
 const fj_backend kBackend = {
-    FJ_ABI_VERSION,     "cpu",         device_count, device_describe,  device_open,     device_close,
-    device_set_threads, buffer_create, buffer_free,  buffer_write,     buffer_read,     supports,
-    program_create,     program_free,  program_run,  program_describe, program_profile, device_ceilings,
+    FJ_ABI_VERSION,
+    "cpu",
+    1,
+    device_count,
+    device_describe,
+    device_open,
+    device_close,
+    device_set_threads,
+    buffer_create,
+    buffer_free,
+    buffer_write,
+    buffer_read,
+    supports,
+    program_create,
+    program_free,
+    program_run,
+    program_describe,
+    program_profile,
+    device_ceilings,
 };
 
 }  // namespace

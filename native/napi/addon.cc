@@ -37,31 +37,37 @@ void cleanup(void* payload) {
   napi_release_threadsafe_function(data->answer, napi_tsfn_abort);
 }
 
+// (backend) => { devices, reason }: what it can run on; the reason is empty unless that is nothing.
 Napi::Value devices(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  const fj_backend* backend = forja_cpu_backend(FJ_ABI_VERSION);
   fj_error error{};
-  const uint32_t count = backend->device_count(&error);
+  const fj_backend* backend = find_backend(info[0].ToString().Utf8Value().c_str(), &error);
+  const uint32_t count = backend != nullptr ? backend->device_count(&error) : 0;
   Napi::Array list = Napi::Array::New(env);
   for (uint32_t i = 0; i < count; i++) {
     fj_device_info description{};
     if (backend->device_describe(i, &description, &error) != FJ_OK) continue;
     Napi::Object entry = Napi::Object::New(env);
-    entry.Set("kind", backend->name);
+    entry.Set("index", i);
     entry.Set("name", description.name);
     entry.Set("isa", description.isa);
     entry.Set("threads", description.threads);
     entry.Set("memoryBytes", static_cast<double>(description.memory_bytes));
-    list.Set(i, entry);
+    list.Set(list.Length(), entry);
   }
-  return list;
+  Napi::Object answer = Napi::Object::New(env);
+  answer.Set("devices", list);
+  answer.Set("reason", list.Length() > 0 ? "" : error.message);
+  return answer;
 }
 
-// (opcode, variant) => boolean
+// (backend, opcode, variant) => boolean
 Napi::Value supports(const Napi::CallbackInfo& info) {
-  const auto opcode = static_cast<uint16_t>(info[0].ToNumber().Uint32Value());
-  const auto variant = static_cast<uint16_t>(info[1].ToNumber().Uint32Value());
-  return Napi::Boolean::New(info.Env(), forja_cpu_backend(FJ_ABI_VERSION)->supports(opcode, variant) != 0);
+  fj_error error{};
+  const fj_backend* backend = find_backend(info[0].ToString().Utf8Value().c_str(), &error);
+  const auto opcode = static_cast<uint16_t>(info[1].ToNumber().Uint32Value());
+  const auto variant = static_cast<uint16_t>(info[2].ToNumber().Uint32Value());
+  return Napi::Boolean::New(info.Env(), backend != nullptr && backend->supports(opcode, variant) != 0);
 }
 
 // (bytes) => void; throws what decoding says

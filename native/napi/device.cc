@@ -47,11 +47,11 @@ Napi::Function Device::define(Napi::Env env) {
 
 Device::Device(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Device>(info) {
   Napi::Env env = info.Env();
-  const fj_backend* backend = forja_cpu_backend(FJ_ABI_VERSION);
   fj_device* device = nullptr;
   fj_error error{};
   error.instruction = FJ_NO_INSTRUCTION;
-  if (backend->device_open(info[0].ToNumber().Uint32Value(), &device, &error) != FJ_OK) {
+  const fj_backend* backend = find_backend(info[0].ToString().Utf8Value().c_str(), &error);
+  if (backend == nullptr || backend->device_open(info[1].ToNumber().Uint32Value(), &device, &error) != FJ_OK) {
     napi_throw(env, make_error(env, error));
     return;
   }
@@ -89,7 +89,9 @@ Napi::Value Device::create_buffer(const Napi::CallbackInfo& info) {
   }
   Napi::Object object = AddonData::of(env).buffer_class.New({});
   Buffer::Unwrap(object)->state = created;
-  Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(created->bytes));
+  if (state_->backend->host_memory) {
+    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(created->bytes));
+  }
   return object;
 }
 
@@ -149,7 +151,9 @@ Buffer::~Buffer() { release(Env()); }
 
 void Buffer::release(Napi::Env env) {
   if (!state) return;
-  Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->bytes));
+  if (state->device->backend->host_memory) {
+    Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->bytes));
+  }
   state.reset();
 }
 

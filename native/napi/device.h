@@ -47,7 +47,7 @@ inline bool is_bytes(const Napi::Value& value) {
 class Device : public Napi::ObjectWrap<Device> {
  public:
   static Napi::Function define(Napi::Env env);
-  // new Device(index)
+  // new Device(backend, index)
   explicit Device(const Napi::CallbackInfo& info);
   ~Device() override;
 

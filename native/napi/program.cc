@@ -90,12 +90,16 @@ Program::~Program() { release(Env()); }
 
 void Program::adopt(Napi::Env env, std::shared_ptr<ProgramState> created) {
   state = std::move(created);
-  Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(state->view.header->arena_bytes));
+  if (state->device->backend->host_memory) {
+    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(state->view.header->arena_bytes));
+  }
 }
 
 void Program::release(Napi::Env env) {
   if (!state) return;
-  Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->view.header->arena_bytes));
+  if (state->device->backend->host_memory) {
+    Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->view.header->arena_bytes));
+  }
   state.reset();
 }
 

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -53,6 +53,7 @@ describe('help and usage', () => {
     ['train'],
     ['info'],
     ['summary'],
+    ['bench'],
     ['data'],
     ['data', 'ls'],
     ['data', 'get'],
@@ -76,10 +77,65 @@ describe('help and usage', () => {
     [['train', 'lenet5', '--optimizer', 'x'], /Allowed choices are/],
     [['train', 'lenet5', '--nonsense'], /unknown option '--nonsense'/],
     [['data', 'get', 'unknown'], /expected one of mnist, fashion-mnist/],
+    [['bench', 'nonsense'], /Allowed choices are matmul, conv, ops, train, infer/],
+    [['bench', 'matmul', '--seconds', '0'], /a positive number was expected/],
+    [['bench', 'matmul', '--threads', '1.5'], /an integer from 1 was expected/],
     [['summary', 'lenet5', '--input', 'a,b'], /positive integers separated by commas/],
   ])('%j is a usage error', async (args, text) => {
     const { code, stdout, stderr } = await forja(...args)
     expect(code).toBe(2)
+    expect(stderr).toMatch(text)
+    expect(stdout).toBe('')
+  })
+})
+
+describe('bench', () => {
+  const short = ['bench', 'matmul', '--seconds', '0.01', '--threads', '1']
+
+  it('prints a row a measurement, names absent peers and writes --out', async () => {
+    const out = join(dist, 'rows.json')
+    const { code, events, stderr } = await forja(...short, '--case', '32x32x32', '--json', '--out', out)
+    expect(code).toBe(0)
+    expect(events()).toHaveLength(1)
+    expect(events()[0]).toMatchObject({
+      event: 'row',
+      suite: 'matmul',
+      case: '32x32x32',
+      variant: 'simd',
+      device: 'cpu',
+      dtype: 'float32',
+      p50Ms: expect.any(Number),
+      gflops: expect.any(Number),
+      percentOfPeak: expect.any(Number),
+    })
+    // What is tested here is the compiled package by itself, without bench/peers.
+    for (const peer of ['pytorch', 'openblas', 'openblas-skylakex', 'onnxruntime', 'tfjs-wasm'])
+      expect(stderr).toMatch(new RegExp(`^${peer}: absent \\(there is no .*bench/peers/`, 'm'))
+    const { event: _, ...row } = events()[0]!
+    expect(JSON.parse(readFileSync(out, 'utf8'))).toMatchObject({
+      command: 'forja bench matmul',
+      machine: { cpu: expect.any(String), threads: 1, fmaGflops: expect.any(Number) },
+      peers: expect.arrayContaining([{ name: 'pytorch', absent: expect.any(String) }]),
+      rows: [row],
+      errors: [],
+    })
+  })
+
+  it('without --json prints a table for people, on stderr', async () => {
+    const { code, stdout, stderr } = await forja(...short, '--case', '64x64x64', '--no-peers')
+    expect(code).toBe(0)
+    expect(stdout).toBe('')
+    expect(stderr).toMatch(/^pytorch: absent \(switched off by --no-peers\)$/m)
+    expect(stderr).toMatch(/^64x64x64 +simd +[\d.]+ µs/m)
+  })
+
+  it.each([
+    [['--device', 'cuda:7'], 3, /device 'cuda:7' is not available/],
+    [['--case', 'nonsense'], 1, /no case of matmul has 'nonsense' in its name/],
+    [['--out', '/missing/folder/x.json'], 1, /--out: the folder \/missing\/folder cannot be written/],
+  ])('%j ends with %i', async (args, expected, text) => {
+    const { code, stdout, stderr } = await forja(...short, '--no-peers', ...args)
+    expect(code).toBe(expected)
     expect(stderr).toMatch(text)
     expect(stdout).toBe('')
   })
@@ -242,11 +298,22 @@ describe('train', () => {
   })
 
   it('names what is wrong, without a stack', async () => {
+    const middle = join(dist, 'middle.safetensors')
+    const network = fj.models.softmaxRegression()
+    const save = fj.callbacks.modelCheckpoint({ filepath: middle, saveFreq: 2 })
+    const { train: digits } = await fj.data.syntheticDigits({ train: 20, test: 1 })
+    const optimizer = new fj.optim.Adam(network.parameters())
+    await fj.fit(network, digits, { optimizer, batchSize: 10, callbacks: [save], verbose: 0 })
     const cases: [string[], number, RegExp][] = [
       [['--device', 'cuda'], 3, /^error: device 'cuda' is not available/],
       [['--device', 'tpu'], 3, /^error: unknown device 'tpu'/],
       [['--save', join(dist, 'no/such/folder.safetensors')], 1, /^error: --save: the folder .* cannot be written/],
       [['--resume', join(dist, 'none.safetensors')], 1, /^error: .*none.safetensors cannot be read/m],
+      [
+        ['--resume', middle],
+        1,
+        /^error: .*middle.safetensors was written after step 2 of epoch 1\nhint: the command line/m,
+      ],
     ]
     for (const [args, code, text] of cases) {
       const run = await forja(...quick, ...args)
@@ -257,7 +324,7 @@ describe('train', () => {
     const hot = await forja('train', 'mlp', '--data', 'synthetic', '--lr', '1e30', '--optimizer', 'sgd')
     expect(hot.code).toBe(1)
     expect(hot.stderr).toMatch(
-      /^error: fit: the loss is .* in epoch 1, step \d+ of \d+; first in layer 'layers\.1': the output of matmul\nhint: lower the learning rate/m,
+      /^error: fit: the loss is .* in epoch 1, step \d+ of \d+; first in layer 'layers\.\d': the output of \w+\nhint: lower the learning rate/m,
     )
     const model = await forja('train', 'nosuch')
     expect(model.code).toBe(2)

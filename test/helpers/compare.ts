@@ -5,6 +5,7 @@ import { expect } from 'vitest'
 import type { DType } from '../../lib/dtype.js'
 import * as fj from '../../lib/index.js'
 import { RandomStream } from '../../lib/random.js'
+import { TEST_DEVICE } from './device.js'
 
 export interface Tolerance {
   /** Allowed difference relative to the largest expected magnitude. Default 1e-4. */
@@ -53,7 +54,7 @@ export interface CompareOptions extends Tolerance {
 }
 
 /**
- * Runs `fn` on the CPU and on the float64 reference and compares every output, and the gradients of every float32
+ * Runs `fn` on the device under test and on the float64 reference and compares every output, and the gradients of every float32
  * input for fixed random output gradients.
  */
 export async function compareWithReference(
@@ -72,17 +73,17 @@ export async function compareWithReference(
     return { outputs, grads }
   }
   const run = async (device: string) => {
-    const compiled = fj.compile(traced, { device, ...(device === 'cpu' && algorithms ? { algorithms } : {}) })
+    const compiled = fj.compile(traced, { device, ...(device === TEST_DEVICE && algorithms ? { algorithms } : {}) })
     const { outputs, grads } = await compiled(...inputs)
     const read = (list: fj.Tensor[]) => Promise.all(list.map((t) => t.data()))
     const data = { outputs: await read(outputs), grads: await read(grads), dtypes: outputs.map((t) => t.dtype) }
     compiled.dispose()
     return data
   }
-  const [cpu, reference] = [await run('cpu'), await run('reference')]
-  expect(cpu.dtypes).toEqual(reference.dtypes)
-  cpu.outputs.forEach((out, i) => expectClose(out, reference.outputs[i]!, `output ${i}`, options))
-  cpu.grads.forEach((g, i) => expectClose(g, reference.grads[i]!, `gradient ${i}`, options))
+  const [actual, reference] = [await run(TEST_DEVICE), await run('reference')]
+  expect(actual.dtypes).toEqual(reference.dtypes)
+  actual.outputs.forEach((out, i) => expectClose(out, reference.outputs[i]!, `output ${i}`, options))
+  actual.grads.forEach((g, i) => expectClose(g, reference.grads[i]!, `gradient ${i}`, options))
 }
 
 export interface GoldenTensor {

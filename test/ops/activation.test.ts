@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, goldenCases, randomTensor } from '../helpers/compare.js'
+import { DEVICES } from '../helpers/device.js'
 
 const ACTIVATIONS: Record<string, (x: fj.Tensor) => fj.Tensor> = {
   relu: fj.relu,
@@ -17,7 +18,7 @@ const ACTIVATIONS: Record<string, (x: fj.Tensor) => fj.Tensor> = {
 }
 const NAMES = Object.keys(ACTIVATIONS)
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   for (const name of NAMES) {
     it.each(goldenCases(name))('$name', (test) => checkGolden(test, ({ x }) => ACTIVATIONS[name]!(x!), device))
   }

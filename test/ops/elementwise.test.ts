@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { DType } from '../../lib/dtype.js'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
+import { DEVICES } from '../helpers/device.js'
 
 type Unary = (x: fj.Tensor) => fj.Tensor
 type Binary = (a: fj.TensorLike, b: fj.TensorLike) => fj.Tensor
@@ -47,7 +48,7 @@ const FUNCTIONS = { ...UNARY, ...POSITIVE }
 const positive = (shape: readonly number[], seed: number) => fj.add(fj.abs(randomTensor(shape, seed)), 0.1)
 const read = async (x: fj.Tensor) => [...(await x.data())]
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   for (const [name, fn] of Object.entries(BINARY)) {
     it.each(goldenCases(name))('$name', (test) => checkGolden(test, ({ x, z }) => fn(x!, z!), device))
   }

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, goldenCases, randomTensor } from '../helpers/compare.js'
+import { DEVICES } from '../helpers/device.js'
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   it.each(goldenCases('gather'))('$name', (test) =>
     checkGolden(test, ({ x, index }, attrs) => fj.gather(x!, index!, attrs), device),
   )
@@ -46,7 +47,7 @@ describe('gather', () => {
     )
   })
 
-  it.each(['cpu', 'reference'])('names an index out of range on %s', async (device) => {
+  it.each(DEVICES)('names an index out of range on %s', async (device) => {
     const read = async (values: number[], build: (index: fj.Tensor) => fj.Tensor) => {
       const run = fj.compile(build, { device })
       try {

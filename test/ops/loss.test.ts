@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
+import { DEVICES } from '../helpers/device.js'
 
 const TARGET_LOSSES = {
   mseLoss: fj.mseLoss,
@@ -12,7 +13,7 @@ const TARGET_LOSSES = {
   klDivLoss: fj.klDivLoss,
 }
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   it.each(goldenCases('crossEntropy'))('$name', (test) =>
     checkGolden(test, ({ logits, labels }, attrs) => fj.crossEntropy(logits!, labels!, attrs), device),
   )
@@ -157,7 +158,7 @@ describe('crossEntropy', () => {
     expect(await fj.crossEntropy(fj.zeros([2, 3]), ignored).item()).toBeNaN()
   })
 
-  it.each(['cpu', 'reference'])('names a label that is no class on %s', async (device) => {
+  it.each(DEVICES)('names a label that is no class on %s', async (device) => {
     for (const [bad, dtype] of [
       [12, 'int32'],
       [-1, 'int32'],

@@ -10,11 +10,12 @@ import {
   goldenTensor,
   randomTensor,
 } from '../helpers/compare.js'
+import { DEVICES, TEST_DEVICE } from '../helpers/device.js'
 
 const running = (test: GoldenCase, name: string) => goldenTensor(test.state![name]!)
 const cases = (training: boolean) => goldenCases('batchNorm').filter((c) => Object.is(c.attrs.training, training))
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   it.each(cases(false))('$name', (test) =>
     checkGolden(
       test,
@@ -96,7 +97,9 @@ describe('batchNorm in training', () => {
       Float32Array.from(base, (v, i) => 1000 + (i % 3) + 0.01 * v),
       { shape: [100000, 3] },
     )
-    const compiled = fj.compile((x: fj.Tensor) => normalizeBatch(x, fj.ones([3]), fj.zeros([3]), 0), { device: 'cpu' })
+    const compiled = fj.compile((x: fj.Tensor) => normalizeBatch(x, fj.ones([3]), fj.zeros([3]), 0), {
+      device: TEST_DEVICE,
+    })
     const variance = await (await compiled(x))[2]!.data()
     const exact = [0, 0, 0]
     const given = await x.data()
@@ -133,7 +136,7 @@ describe('batchNorm in training', () => {
     const forward = (x: fj.Tensor) => fj.batchNorm(x, { runningMean, runningVar, training: true, momentum: 0.5 })
     await forward(x).data()
     expect(await runningMean.array()).toEqual([0, 0])
-    const step = fj.compile(forward, { device: 'cpu' })
+    const step = fj.compile(forward, { device: TEST_DEVICE })
     await step(x)
     expect(await runningMean.array()).toEqual([1, 7.5])
     expect(await runningVar.array()).toEqual([1.5, 25.5])

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { DOMAINS, RandomStream, uniform } from '../../lib/random.js'
 import { compareWithReference, expectClose, randomTensor } from '../helpers/compare.js'
+import { DEVICES, TEST_DEVICE } from '../helpers/device.js'
 
 afterEach(() => fj.setSeed(0))
 
@@ -38,7 +39,7 @@ describe('numbers', () => {
       const second = await compiled()
       return await Promise.all(Object.values(second).map((t) => t.data()))
     }
-    const [cpu, reference] = [await on('cpu'), await on('reference')]
+    const [cpu, reference] = [await on(TEST_DEVICE), await on('reference')]
     cpu.forEach((x, i) => expectClose(x, reference[i]!, `draw ${i}`, { rtol: 1e-6, atol: 1e-6 }))
   })
 
@@ -85,7 +86,7 @@ describe('setSeed', () => {
     expect(await data(fj.randn([10]))).not.toEqual(a)
   })
 
-  it.each(['cpu', 'reference'])('reaches functions that are compiled already, on %s', async (device) => {
+  it.each(DEVICES)('reaches functions that are compiled already, on %s', async (device) => {
     const draw = fj.compile(() => [fj.rand([5]), fj.rand([5])], { device })
     fj.setSeed(1)
     const run = async () => (await Promise.all((await draw()).map(data))).flat()

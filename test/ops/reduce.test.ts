@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
+import { DEVICES } from '../helpers/device.js'
 
 const REDUCTIONS = { sum: fj.sum, mean: fj.mean, max: fj.max, min: fj.min, prod: fj.prod }
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   for (const [name, op] of Object.entries({ ...REDUCTIONS, logSumExp: fj.logSumExp, variance: fj.variance })) {
     if (name === 'prod') continue // PyTorch's vectors have none
     it.each(goldenCases(name))('$name', (test) => checkGolden(test, ({ x }, attrs) => op(x!, attrs), device))

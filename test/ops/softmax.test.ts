@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
+import { DEVICES } from '../helpers/device.js'
 
 const OPS = { softmax: fj.softmax, logSoftmax: fj.logSoftmax }
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   for (const [name, op] of Object.entries(OPS)) {
     it.each(goldenCases(name))('$name', (test) => checkGolden(test, ({ x }, attrs) => op(x!, attrs), device))
   }

@@ -3,6 +3,7 @@ import * as fj from '../../lib/index.js'
 import { applyAll } from '../../lib/ops/apply.js'
 import { adamUpdateOp, sgdUpdateOp } from '../../lib/ops/optim.js'
 import { compareWithReference, expectClose, goldenCases, goldenTensor, randomTensor } from '../helpers/compare.js'
+import { DEVICES, TEST_DEVICE } from '../helpers/device.js'
 
 const KINDS = {
   sgd: fj.optim.SGD,
@@ -15,7 +16,7 @@ const KINDS = {
   nadam: fj.optim.NAdam,
 }
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   const cases = Object.keys(KINDS).flatMap((kind) => goldenCases(`optim.${kind}`))
   it.each(cases)('$name', async (test) => {
     const Kind = KINDS[test.op.slice('optim.'.length) as keyof typeof KINDS]
@@ -108,7 +109,7 @@ const MAKERS: [string, Make][] = [
 ]
 
 describe.each(MAKERS)('%s', (_name, make) => {
-  const compiled = (net: ReturnType<typeof network>, optimizer: fj.optim.Optimizer, device = 'cpu') =>
+  const compiled = (net: ReturnType<typeof network>, optimizer: fj.optim.Optimizer, device = TEST_DEVICE) =>
     fj.compile(
       (a: fj.Tensor, b: fj.Tensor) => {
         const loss = net.loss(a, b)
@@ -120,7 +121,7 @@ describe.each(MAKERS)('%s', (_name, make) => {
 
   it('minimizes a loss, the same on cpu and reference', async () => {
     const results: number[][] = []
-    for (const device of ['cpu', 'reference']) {
+    for (const device of [TEST_DEVICE, 'reference']) {
       const net = network()
       const step = compiled(net, make([net.w1, net.w2]), device)
       const losses: number[] = []

@@ -4,11 +4,12 @@ import { Graph, Node, type Value } from '../../lib/graph/graph.js'
 import * as fj from '../../lib/index.js'
 import type { AnyOp } from '../../lib/ops/registry.js'
 import { schedule } from '../../lib/passes/schedule.js'
+import { DEVICES } from '../helpers/device.js'
 
 const variable = (value: number, name: string) => fj.variable(fj.tensor([value]), { name })
 const x = fj.zeros([1])
 
-describe.each(['cpu', 'reference'])('on %s', (device) => {
+describe.each(DEVICES)('on %s', (device) => {
   const run = async (variables: fj.Variable[], body: () => fj.Tensor | undefined) => {
     const f = fj.compile((_: fj.Tensor) => body() ?? null, { device })
     const result = await f(x)

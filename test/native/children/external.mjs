@@ -10,7 +10,7 @@ async function external() {
   }
   return loadAddon().externalMemory() / MB
 }
-const device = new (loadAddon().Device)(0)
+const device = new (loadAddon().Device)('cpu', 0)
 const base = await external()
 let buffers = Array.from({ length: 4 }, () => device.createBuffer(8 * MB))
 const withBuffers = (await external()) - base

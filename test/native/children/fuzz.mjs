@@ -21,7 +21,7 @@ function below(n) {
 const randomBytes = (n) => Uint8Array.from({ length: n }, () => below(256))
 
 const addon = loadAddon()
-const device = new addon.Device(0)
+const device = new addon.Device('cpu', 0)
 const journal = openSync(journalPath, 'w')
 const { programs, absent } = await allPrograms()
 for (const program of programs) {

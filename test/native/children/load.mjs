@@ -4,7 +4,7 @@ import { fj } from './work.mjs'
 try {
   const sum = await fj.sum(fj.add(fj.ones([100]), 1)).item()
   const { loadAddon } = await import('../../../dist/runtime/addon.js')
-  console.log(JSON.stringify({ sum, ...loadAddon().devices()[0] }))
+  console.log(JSON.stringify({ sum, ...loadAddon().devices('cpu').devices[0] }))
 } catch (error) {
   console.log(JSON.stringify({ code: error.code, message: error.message, hint: error.hint }))
 }

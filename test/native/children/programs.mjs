@@ -112,6 +112,15 @@ const ENTRIES = [
   unaryImage('globalAvgPool2d'),
   unaryImage('localResponseNorm', { size: 3 }),
   unaryImage('interpolate', { size: [9, 5], mode: 'bilinear' }),
+  plain('nmsPadded', () => Object.values(fj.nmsPadded(float(9, 4), float(9)))),
+  plain('roiAlign', () => {
+    const x = float(2, 3, 5, 6)
+    return withGrad(fj.roiAlign(x, float(3, 5), { outputSize: [2, 3], samplingRatio: 2 }), [x])
+  }),
+  plain('roiPool', () => {
+    const x = float(2, 3, 5, 6)
+    return withGrad(fj.roiPool(x, float(3, 5), { outputSize: 2 }), [x])
+  }),
   plain('layerNorm', () => {
     const [x, gamma, beta] = [float(3, 33), float(33), float(33)]
     return withGrad(fj.layerNorm(x, { gamma, beta, normalizedShape: [33] }), [x, gamma, beta])

@@ -1,0 +1,58 @@
+// Two-dimensional convolution of float32 maps, forward and both gradients, on NHWC memory; formulas and letters are
+// those of native/cpu/conv.h. Variants:
+//   naive     the loops as they stand, a thread to each result
+//   im2col    columns written out to scratch, then products of matrices
+//   implicit  the tiles of gemm.cuh gather their operands from the images: the default
+#pragma once
+
+#include "device/divide.cuh"
+#include "gemm.cuh"
+
+namespace forja::cuda {
+
+struct ConvGeometry {
+  int64_t n, h, w, c;  // input maps
+  int64_t k, r, s;     // filters (R, S, C/groups, K)
+  int64_t oh, ow;      // output maps; they imply the bottom and right padding
+  int64_t stride_h, stride_w;
+  int64_t pad_top, pad_left;
+  int64_t dilation_h, dilation_w;
+  int64_t groups;
+
+  __host__ __device__ int64_t cg() const { return c / groups; }
+  __host__ __device__ int64_t kg() const { return k / groups; }
+};
+
+// What one of the three directions reads and writes.
+struct ConvForward {
+  const float *x, *w, *bias;  // bias may be null
+  float* y;
+  bool relu;
+};
+struct ConvGradInput {
+  const float *dy, *w;
+  float* dx;
+};
+struct ConvGradWeight {
+  const float *x, *dy;
+  float* dw;
+};
+
+void conv_naive(Launcher& to, const ConvGeometry& g, const ConvForward& a, float* scratch);
+void conv_naive(Launcher& to, const ConvGeometry& g, const ConvGradInput& a, float* scratch);
+void conv_naive(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch);
+void conv_im2col(Launcher& to, const ConvGeometry& g, const ConvForward& a, float* scratch);
+void conv_im2col(Launcher& to, const ConvGeometry& g, const ConvGradInput& a, float* scratch);
+void conv_im2col(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch);
+void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvForward& a, float* scratch);
+void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvGradInput& a, float* scratch);
+void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch);
+
+// Floats of columns (N*OH*OW, R*S*C).
+inline int64_t column_floats(const ConvGeometry& g) { return g.n * g.oh * g.ow * g.r * g.s * g.c; }
+
+// x (N,H,W,C) -> columns (N,OH,OW,R,S,C), zero where the filter hangs over the border; col2im is the adjoint.
+void im2col(Launcher& to, const ConvGeometry& g, const float* x, float* columns);
+void col2im(Launcher& to, const ConvGeometry& g, const float* columns, float* x);
+
+}  // namespace forja::cuda

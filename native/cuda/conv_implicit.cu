@@ -1,0 +1,220 @@
+// Convolution as products of matrices that are never written down: the tiles of gemm.cuh gather them from the images.
+// One product a group; with pixels in the order of memory and taps r, s outside of channels:
+//
+//   forward      A rows = output pixels, along taps and input channels    B = filters               C = y
+//   grad input   A rows = input pixels, along taps and output channels    B = filters, transposed   C = dx
+//   grad weight  A rows = taps and input channels, along output pixels    B = dy                    C = dw
+//
+// Taps outside the image give zeros.
+#include "conv.cuh"
+
+namespace forja::cuda {
+namespace {
+
+// The numbers that pixels and taps are taken apart with.
+struct Steps {
+  Divisor channels, taps, out_w, out_h, in_w, in_h, stride_h, stride_w;
+
+  Steps(const ConvGeometry& g, int64_t channels_of_a_tap)
+      : channels(channels_of_a_tap),
+        taps(g.s),
+        out_w(g.ow),
+        out_h(g.oh),
+        in_w(g.w),
+        in_h(g.h),
+        stride_h(g.stride_h),
+        stride_w(g.stride_w) {}
+};
+
+template <int V>
+__device__ __forceinline__ void read(const float* from, bool inside, float* v) {
+  if constexpr (V == 4) {
+    const float4 x = inside ? *reinterpret_cast<const float4*>(from) : make_float4(0, 0, 0, 0);
+    v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
+  } else {
+    v[0] = inside ? *from : 0.0f;
+  }
+}
+
+// Forward, A: what the filter sees at an output pixel.
+struct SeenPixels {
+  static constexpr bool kAlongK = true;
+  ConvGeometry g;
+  Steps steps;
+  const float* x;  // at the first channel of the group
+  int count, end;
+
+  struct Line {
+    const float* image;
+    int i, j;  // pixel of tap 0
+    bool inside;
+  };
+  __device__ __forceinline__ Line line(int index) const {
+    int n = index;
+    const int q = steps.out_w.split(n), p = steps.out_h.split(n);
+    return {x + n * g.h * g.w * g.c, p * static_cast<int>(g.stride_h) - static_cast<int>(g.pad_top),
+            q * static_cast<int>(g.stride_w) - static_cast<int>(g.pad_left), index < count};
+  }
+  template <int V>
+  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
+    int r = k;
+    const int c = steps.channels.split(r), s = steps.taps.split(r);
+    const int i = line.i + r * static_cast<int>(g.dilation_h), j = line.j + s * static_cast<int>(g.dilation_w);
+    const bool inside = line.inside && k < end && i >= 0 && i < g.h && j >= 0 && j < g.w;
+    read<V>(line.image + (i * g.w + j) * g.c + c, inside, v);
+  }
+};
+
+// Grad input, A: the output pixels that saw an input pixel.
+struct SeeingPixels {
+  static constexpr bool kAlongK = true;
+  ConvGeometry g;
+  Steps steps;
+  const float* dy;  // at the first output channel of the group
+  int count, end;
+
+  struct Line {
+    const float* maps;
+    int i, j;  // counted from the padding's edge
+    bool inside;
+  };
+  __device__ __forceinline__ Line line(int index) const {
+    int n = index;
+    const int j = steps.in_w.split(n), i = steps.in_h.split(n);
+    return {dy + n * g.oh * g.ow * g.k, i + static_cast<int>(g.pad_top), j + static_cast<int>(g.pad_left),
+            index < count};
+  }
+  template <int V>
+  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
+    int r = k;
+    const int channel = steps.channels.split(r), s = steps.taps.split(r);
+    int p = line.i - r * static_cast<int>(g.dilation_h), q = line.j - s * static_cast<int>(g.dilation_w);
+    bool inside = line.inside && k < end && p >= 0 && q >= 0;
+    if (inside) inside = steps.stride_h.split(p) == 0 && steps.stride_w.split(q) == 0 && p < g.oh && q < g.ow;
+    read<V>(line.maps + (inside ? (p * g.ow + q) * g.k + channel : 0), inside, v);
+  }
+};
+
+// Grad input, B: columns are input channels; w (R, S, C/groups, K) along taps and output channels.
+struct TurnedFilters {
+  static constexpr bool kAlongK = true;
+  ConvGeometry g;
+  Steps steps;
+  const float* w;  // at the first output channel of the group
+  int count, end;
+
+  struct Line {
+    const float* data;
+    bool inside;
+  };
+  __device__ __forceinline__ Line line(int index) const { return {w + index * g.k, index < count}; }
+  template <int V>
+  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
+    int tap = k;
+    const int channel = steps.channels.split(tap);
+    read<V>(line.data + tap * g.cg() * g.k + channel, line.inside && k < end, v);
+  }
+};
+
+// Grad weight, A: rows are taps and input channels, along output pixels.
+struct SeenTaps {
+  static constexpr bool kAlongK = false;
+  ConvGeometry g;
+  Steps steps;
+  const float* x;  // at the first channel of the group
+  int count, end;
+
+  struct Line {
+    const float* data;
+    int i, j;  // pixel that the tap sees from output pixel (0, 0)
+    bool inside;
+  };
+  __device__ __forceinline__ Line line(int index) const {
+    int r = index;
+    const int c = steps.channels.split(r), s = steps.taps.split(r);
+    return {x + c, r * static_cast<int>(g.dilation_h) - static_cast<int>(g.pad_top),
+            s * static_cast<int>(g.dilation_w) - static_cast<int>(g.pad_left), index < count};
+  }
+  template <int V>
+  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
+    int n = k;
+    const int q = steps.out_w.split(n), p = steps.out_h.split(n);
+    const int i = line.i + p * static_cast<int>(g.stride_h), j = line.j + q * static_cast<int>(g.stride_w);
+    const bool inside = line.inside && k < end && i >= 0 && i < g.h && j >= 0 && j < g.w;
+    read<V>(line.data + ((n * g.h + i) * g.w + j) * g.c, inside, v);
+  }
+};
+
+struct ForwardProblem {
+  ConvGeometry g;
+  Steps steps;
+  ConvForward of;
+  __device__ __forceinline__ SeenPixels a(int group, int end) const {
+    return {g, steps, of.x + group * g.cg(), static_cast<int>(g.n * g.oh * g.ow), end};
+  }
+  __device__ __forceinline__ Lines<false> b(int group, int end) const {
+    return {of.w + group * g.kg(), g.k, static_cast<int>(g.kg()), end};
+  }
+  __device__ __forceinline__ Epilogue epilogue(int group) const {
+    return {of.y + group * g.kg(), g.k, of.bias != nullptr ? of.bias + group * g.kg() : nullptr, of.relu};
+  }
+};
+
+struct GradInputProblem {
+  ConvGeometry g;
+  Steps steps;
+  ConvGradInput of;
+  __device__ __forceinline__ SeeingPixels a(int group, int end) const {
+    return {g, steps, of.dy + group * g.kg(), static_cast<int>(g.n * g.h * g.w), end};
+  }
+  __device__ __forceinline__ TurnedFilters b(int group, int end) const {
+    return {g, steps, of.w + group * g.kg(), static_cast<int>(g.cg()), end};
+  }
+  __device__ __forceinline__ Epilogue epilogue(int group) const {
+    return {of.dx + group * g.cg(), g.c, nullptr, false};
+  }
+};
+
+struct GradWeightProblem {
+  ConvGeometry g;
+  Steps steps;
+  ConvGradWeight of;
+  __device__ __forceinline__ SeenTaps a(int group, int end) const {
+    return {g, steps, of.x + group * g.cg(), static_cast<int>(g.r * g.s * g.cg()), end};
+  }
+  __device__ __forceinline__ Lines<false> b(int group, int end) const {
+    return {of.dy + group * g.kg(), g.k, static_cast<int>(g.kg()), end};
+  }
+  __device__ __forceinline__ Epilogue epilogue(int group) const {
+    return {of.dw + group * g.kg(), g.k, nullptr, false};
+  }
+};
+
+// Four neighbouring channels are one load where every group begins at a multiple of four: so does every pixel then.
+template <class Problem>
+void run_problem(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, bool a_in_fours,
+                 bool b_in_fours, float* scratch) {
+  const int64_t groups = problem.g.groups;
+  if (a_in_fours && b_in_fours) return run_gemm<4, 4>(to, problem, m, n, k, groups, scratch);
+  if (b_in_fours) return run_gemm<1, 4>(to, problem, m, n, k, groups, scratch);
+  run_gemm<1, 1>(to, problem, m, n, k, groups, scratch);
+}
+
+}  // namespace
+
+void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvForward& a, float* scratch) {
+  const ForwardProblem problem{g, Steps(g, g.cg()), a};
+  run_problem(to, problem, g.n * g.oh * g.ow, g.kg(), g.r * g.s * g.cg(), g.cg() % 4 == 0, g.kg() % 4 == 0, scratch);
+}
+
+void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvGradInput& a, float* scratch) {
+  const GradInputProblem problem{g, Steps(g, g.kg()), a};
+  run_problem(to, problem, g.n * g.h * g.w, g.cg(), g.r * g.s * g.kg(), g.kg() % 4 == 0, g.kg() % 4 == 0, scratch);
+}
+
+void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch) {
+  const GradWeightProblem problem{g, Steps(g, g.cg()), a};
+  run_problem(to, problem, g.r * g.s * g.cg(), g.kg(), g.n * g.oh * g.ow, g.cg() % 4 == 0, g.kg() % 4 == 0, scratch);
+}
+
+}  // namespace forja::cuda

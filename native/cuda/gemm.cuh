@@ -1,0 +1,302 @@
+// A product of matrices C (M, N) = A (M, K) B (K, N) in tiles, for whatever A and B are made of: matmul.cu reads them
+// from memory, conv_implicit.cu gathers them from images. A block computes a tile of C; A and B pass through shared
+// memory in slices of kDepth; each thread keeps kRows x kColumns sums in registers. While one slice is multiplied the
+// next is on its way, in registers and then into the other half of shared memory: one barrier a slice.
+//
+// An operand gives the elements of its lines (rows of A, columns of B) along K:
+//
+//   struct Operand {
+//     static constexpr bool kAlongK;                                 // neighbours in memory: along K, or across lines
+//     struct Line;                                                   // what is known of a line for all of K
+//     Line line(int index) const;                                    // also of lines outside
+//     template <int V> void get(const Line&, int k, float* v) const; // V neighbours, zero outside
+//   };
+//
+// V is 4 where the caller knows that four neighbours never straddle an edge and are 16-byte aligned. A store takes four
+// neighbouring sums of a row: put(row, column, sums).
+//
+// Where C has few tiles, K is cut into parts, whose products go to scratch and are added in their order.
+#pragma once
+
+#include "kernel.cuh"
+
+namespace forja::cuda {
+
+template <int kM_, int kN_, int kDepth_, int kRows_, int kColumns_>
+struct Tile {
+  static constexpr int kM = kM_, kN = kN_, kDepth = kDepth_, kRows = kRows_, kColumns = kColumns_;
+  static constexpr int kAcross = kN / kColumns, kThreads = kM / kRows * kAcross;
+};
+using LargeTile = Tile<128, 128, 8, 8, 8>;
+using MediumTile = Tile<64, 64, 16, 4, 4>;
+using SmallTile = Tile<32, 32, 16, 4, 4>;
+
+// How a block brings kLines lines of an operand, a slice of kDepth of K, into shared memory.
+template <class T, class Source, int kLines, int V>
+struct Feed {
+  // Neighbouring threads take neighbours in memory.
+  static constexpr int kRun = (Source::kAlongK ? T::kDepth : kLines) / V;
+  static constexpr int kStep = T::kThreads / kRun;  // lines, or steps of K, between two turns of a thread
+  static constexpr int kTurns = (Source::kAlongK ? kLines : T::kDepth) / kStep;
+  static constexpr int kLineStates = Source::kAlongK ? kTurns : 1;
+  static_assert(T::kThreads % kRun == 0 && kTurns >= 1 && kStep * kTurns == (Source::kAlongK ? kLines : T::kDepth),
+                "a tile is not shared out evenly");
+
+  typename Source::Line lines[kLineStates];
+  float values[kTurns][V];
+  int along, across;
+
+  __device__ __forceinline__ Feed(const Source& source, int first)
+      : along(static_cast<int>(threadIdx.x) % kRun * V), across(static_cast<int>(threadIdx.x) / kRun) {
+#pragma unroll
+    for (int i = 0; i < kLineStates; i++) {
+      lines[i] = source.line(first + (Source::kAlongK ? across + i * kStep : along));
+    }
+  }
+
+  __device__ __forceinline__ void fetch(const Source& source, int k) {
+#pragma unroll
+    for (int i = 0; i < kTurns; i++) {
+      const int at = Source::kAlongK ? k + along : k + across + i * kStep;
+      source.template get<V>(lines[Source::kAlongK ? i : 0], at, values[i]);
+    }
+  }
+
+  // Rows of `shared` are kStride floats apart.
+  template <int kStride>
+  __device__ __forceinline__ void stash(float* shared) const {
+#pragma unroll
+    for (int i = 0; i < kTurns; i++) {
+#pragma unroll
+      for (int v = 0; v < V; v++) {
+        if constexpr (Source::kAlongK) {
+          shared[(along + v) * kStride + across + i * kStep] = values[i][v];
+        } else {
+          shared[(across + i * kStep) * kStride + along + v] = values[i][v];
+        }
+      }
+    }
+  }
+};
+
+// Place of a thread's i-th row (or column) in the tile: quads, kSize / kQuads apart, so that neighbouring threads read
+// neighbouring 16 bytes of shared memory.
+template <int kSize, int kOwn>
+__device__ __forceinline__ constexpr int own_place(int thread, int i) {
+  return i / 4 * (kSize / (kOwn / 4)) + thread * 4 + i % 4;
+}
+
+// The tile whose first element is (row, column), over [begin, end) of K.
+template <class T, int VA, int VB, class A, class B, class Store>
+__device__ __forceinline__ void multiply_tile(const A& a, const B& b, const Store& store, int row, int column,
+                                              int begin, int end) {
+  constexpr int kPad = 4;  // rows stay 16-byte aligned, and writing a column of A meets fewer banks twice
+  constexpr int kStrideA = T::kM + kPad, kStrideB = T::kN + kPad;
+  __shared__ __align__(16) float shared_a[2][T::kDepth * kStrideA];
+  __shared__ __align__(16) float shared_b[2][T::kDepth * kStrideB];
+  Feed<T, A, T::kM, VA> feed_a(a, row);
+  Feed<T, B, T::kN, VB> feed_b(b, column);
+  const int tx = static_cast<int>(threadIdx.x) % T::kAcross, ty = static_cast<int>(threadIdx.x) / T::kAcross;
+  float sums[T::kRows][T::kColumns] = {};
+  feed_a.fetch(a, begin);
+  feed_b.fetch(b, begin);
+  feed_a.template stash<kStrideA>(shared_a[0]);
+  feed_b.template stash<kStrideB>(shared_b[0]);
+  __syncthreads();
+  int half = 0;
+  for (int k = begin; k < end; k += T::kDepth, half ^= 1) {
+    const bool more = k + T::kDepth < end;
+    if (more) {
+      feed_a.fetch(a, k + T::kDepth);
+      feed_b.fetch(b, k + T::kDepth);
+    }
+#pragma unroll
+    for (int d = 0; d < T::kDepth; d++) {
+      float x[T::kRows], y[T::kColumns];
+#pragma unroll
+      for (int i = 0; i < T::kRows; i += 4) {
+        const float4 v =
+            *reinterpret_cast<const float4*>(&shared_a[half][d * kStrideA + own_place<T::kM, T::kRows>(ty, i)]);
+        x[i] = v.x, x[i + 1] = v.y, x[i + 2] = v.z, x[i + 3] = v.w;
+      }
+#pragma unroll
+      for (int j = 0; j < T::kColumns; j += 4) {
+        const float4 v =
+            *reinterpret_cast<const float4*>(&shared_b[half][d * kStrideB + own_place<T::kN, T::kColumns>(tx, j)]);
+        y[j] = v.x, y[j + 1] = v.y, y[j + 2] = v.z, y[j + 3] = v.w;
+      }
+#pragma unroll
+      for (int i = 0; i < T::kRows; i++) {
+#pragma unroll
+        for (int j = 0; j < T::kColumns; j++) sums[i][j] += x[i] * y[j];
+      }
+    }
+    if (more) {
+      feed_a.template stash<kStrideA>(shared_a[half ^ 1]);
+      feed_b.template stash<kStrideB>(shared_b[half ^ 1]);
+    }
+    __syncthreads();
+  }
+#pragma unroll
+  for (int i = 0; i < T::kRows; i++) {
+#pragma unroll
+    for (int j = 0; j < T::kColumns; j += 4) {
+      store.put(row + own_place<T::kM, T::kRows>(ty, i), column + own_place<T::kN, T::kColumns>(tx, j), &sums[i][j]);
+    }
+  }
+}
+
+// Lines of a matrix along K: `line` elements apart, and `k` elements from one step of K to the next, one of them 1.
+template <bool kRun>
+struct Lines {
+  static constexpr bool kAlongK = kRun;
+  const float* data;
+  int64_t stride;  // of lines if kAlongK, else of steps of K
+  int count, end;
+
+  struct Line {
+    const float* data;
+    bool inside;
+  };
+  __device__ __forceinline__ Line line(int index) const {
+    return {data + (kAlongK ? index * stride : index), index < count};
+  }
+  template <int V>
+  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
+    const bool inside = line.inside && k < end;
+    if constexpr (V == 4) {
+      const float4 x =
+          inside ? *reinterpret_cast<const float4*>(line.data + (kAlongK ? k : k * stride)) : make_float4(0, 0, 0, 0);
+      v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
+    } else {
+      v[0] = inside ? line.data[kAlongK ? k : k * stride] : 0.0f;
+    }
+  }
+};
+
+// How a product is cut: tiles, and parts of K.
+struct Partition {
+  int m, n, k;
+  int across;    // tiles along N
+  int parts;     // of K
+  int per_part;  // steps of K in a part, a multiple of every kDepth
+};
+
+// Bias and activation, then into C.
+struct Epilogue {
+  float* c;  // (M, N), rows `ldc` apart
+  int64_t ldc;
+  const float* bias;  // (N), or null
+  bool relu;
+
+  __device__ __forceinline__ void put(int64_t row, int column, float sum) const {
+    if (bias != nullptr) sum += bias[column];
+    c[row * ldc + column] = relu && sum < 0 ? 0.0f : sum;
+  }
+};
+
+// Four neighbouring sums of a row: into C, those outside left out, or as they are into a part of it (M, N).
+template <class Into>
+struct TileStore {
+  Into c;
+  float* part;  // null where there is but one
+  int m, n;
+  __device__ __forceinline__ void put(int row, int column, const float* sums) const {
+    if (row >= m) return;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      if (column + j >= n) return;
+      if (part != nullptr) {
+        part[static_cast<int64_t>(row) * n + column + j] = sums[j];
+      } else {
+        c.put(row, column + j, sums[j]);
+      }
+    }
+  }
+};
+
+// Grid (tiles, parts, products); Problem gives the operands of product i, up to step `end` of K, and where its
+// elements go: a(i, end), b(i, end), epilogue(i) with put(row, column, sum).
+template <class T, int VA, int VB, class Problem>
+__global__ void __launch_bounds__(T::kThreads)
+    gemm_kernel(const __grid_constant__ Problem problem, const __grid_constant__ Partition p, float* scratch,
+                int first_product) {
+  const int product = first_product + static_cast<int>(blockIdx.z);
+  const int row = static_cast<int>(blockIdx.x) / p.across * T::kM;
+  const int column = static_cast<int>(blockIdx.x) % p.across * T::kN;
+  const int begin = static_cast<int>(blockIdx.y) * p.per_part;
+  const int end = p.k - begin < p.per_part ? p.k : begin + p.per_part;
+  float* part = p.parts == 1 ? nullptr : scratch + (static_cast<int64_t>(product) * p.parts + blockIdx.y) * p.m * p.n;
+  const auto into = problem.epilogue(product);
+  const TileStore<std::remove_cv_t<decltype(into)>> store{into, part, p.m, p.n};
+  multiply_tile<T, VA, VB>(problem.a(product, end), problem.b(product, end), store, row, column, begin, end);
+}
+
+// Grid (blocks of elements, products): C from its parts.
+template <class Problem>
+__global__ void gemm_join_kernel(const __grid_constant__ Problem problem, const __grid_constant__ Partition p,
+                                 const float* scratch) {
+  const int64_t at = thread_index(), count = static_cast<int64_t>(p.m) * p.n;
+  if (at >= count) return;
+  const float* part = scratch + static_cast<int64_t>(blockIdx.y) * p.parts * count + at;
+  float sum = part[0];
+  for (int i = 1; i < p.parts; i++) sum += part[i * count];
+  problem.epilogue(static_cast<int>(blockIdx.y)).put(at / p.n, static_cast<int>(at % p.n), sum);
+}
+
+constexpr int64_t kMaxProducts = 65535;               // of one launch
+constexpr int64_t kMaxPartFloats = int64_t{1} << 22;  // of all parts
+constexpr int kPartSteps = 128;                       // of K, at least in a part
+
+// Parts of K for `products` products with so many tiles each, on a device with enough multiprocessors to use them.
+inline Partition partition(int64_t m, int64_t n, int64_t k, int64_t tile_m, int64_t tile_n, int64_t products,
+                           int multiprocessors) {
+  Partition p{static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), static_cast<int>(ceil_div(n, tile_n)), 1,
+              static_cast<int>(k)};
+  const int64_t tiles = ceil_div(m, tile_m) * p.across * products;
+  int64_t parts = multiprocessors / (tiles > 0 ? tiles : 1);
+  if (parts > k / kPartSteps) parts = k / kPartSteps;
+  if (parts * m * n * products > kMaxPartFloats) parts = kMaxPartFloats / (m * n * products);
+  if (parts <= 1) return p;
+  p.per_part = static_cast<int>(ceil_div(ceil_div(k, parts), 16) * 16);
+  p.parts = static_cast<int>(ceil_div(k, p.per_part));
+  return p;
+}
+
+// Bytes of scratch that run_gemm may use, whatever the device.
+inline size_t gemm_scratch(int64_t m, int64_t n, int64_t k, int64_t products) {
+  const int64_t parts = k / kPartSteps, floats = m * n * products;
+  if (parts <= 1 || floats == 0) return 0;
+  return static_cast<size_t>(floats > kMaxPartFloats / parts ? kMaxPartFloats : floats * parts) * sizeof(float);
+}
+
+template <class T, int VA, int VB, class Problem>
+void run_tiles(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products,
+               float* scratch) {
+  const Partition p = partition(m, n, k, T::kM, T::kN, products, to.multiprocessors);
+  const auto tiles = static_cast<unsigned>(ceil_div(m, T::kM) * p.across);
+  for (int64_t first = 0; first < products; first += kMaxProducts) {
+    const int64_t count = products - first < kMaxProducts ? products - first : kMaxProducts;
+    const dim3 grid(tiles, static_cast<unsigned>(p.parts), static_cast<unsigned>(count));
+    launch(to, gemm_kernel<T, VA, VB, Problem>, grid, T::kThreads, problem, p, scratch, static_cast<int>(first));
+  }
+  if (p.parts == 1) return;  // there are parts only where products are few
+  const dim3 grid(static_cast<unsigned>(blocks_for(m * n)), static_cast<unsigned>(products));
+  launch(to, gemm_join_kernel<Problem>, grid, kThreads, problem, p, scratch);
+}
+
+// The largest tile that gives every multiprocessor something to do.
+template <int VA, int VB, class Problem>
+void run_gemm(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products, float* scratch) {
+  if (m == 0 || n == 0 || products == 0) return;
+  const auto tiles = [&](int64_t size) { return ceil_div(m, size) * ceil_div(n, size) * products; };
+  if (tiles(128) >= to.multiprocessors && m > 64 && n > 64) {
+    run_tiles<LargeTile, VA, VB>(to, problem, m, n, k, products, scratch);
+  } else if (tiles(64) >= to.multiprocessors && m > 32 && n > 32) {
+    run_tiles<MediumTile, VA, VB>(to, problem, m, n, k, products, scratch);
+  } else {
+    run_tiles<SmallTile, VA, VB>(to, problem, m, n, k, products, scratch);
+  }
+}
+
+}  // namespace forja::cuda

@@ -1,0 +1,165 @@
+// Indexing by tensors: gather, takeAlongAxis, their adjoints gatherGrad, putAlongAxis, and oneHot.
+//
+// Around the axis x is (outer, length, inner). An index out of range raises a fault that names it and gives zeros.
+// Adjoints add in the order of the indices, each element in one thread, so results are the same every time.
+#include "strided.cuh"
+
+namespace forja::cuda {
+namespace {
+
+struct Index {
+  const void* data;
+  bool bytes;  // uint8, else int32
+  int64_t limit;
+  FaultSink sink;
+
+  // The index at `at`, or -1 after raising the fault.
+  __device__ __forceinline__ int64_t get(int64_t at) const {
+    const int32_t i = bytes ? static_cast<const uint8_t*>(data)[at] : static_cast<const int32_t*>(data)[at];
+    if (i >= 0 && i < limit) return i;
+    sink.raise(Fault::kIndex, at, i, limit);
+    return -1;
+  }
+};
+
+Index index_of(const Call& call, const Operand& operand, int64_t limit) {
+  return {operand.data, operand.value->dtype == FJ_UINT8, limit, call.sink};
+}
+
+// Elements around an axis.
+struct Around {
+  int64_t outer, length, inner;
+};
+
+// y (outer, indices, inner); T may hold several elements of the inner axes.
+template <class T>
+__global__ void gather_kernel(T* y, const T* x, Index index, int64_t indices, Around a, int64_t count) {
+  const int64_t at = thread_index();
+  if (at >= count) return;
+  const int64_t slice = at / a.inner, k = at - slice * a.inner, o = slice / indices;
+  const int64_t i = index.get(slice - o * indices);
+  y[at] = i >= 0 ? x[(o * a.length + i) * a.inner + k] : T{};
+}
+
+void run_gather(const Call& call, Launcher& to) {
+  const int axis = call.attrs<fj_gather_attrs>().axis;
+  const fj_value &x = *call.in[0].value, &index = *call.in[1].value;
+  if (call.out[0].value->bytes == 0) return;
+  const int64_t indices = count_of(index), bytes = count_of(x, axis + 1, x.rank) * element_size(x);
+  const auto gather = [&](auto unit) {
+    using T = decltype(unit);
+    const Around a{count_of(x, 0, axis), x.dims[axis], bytes / static_cast<int64_t>(sizeof(T))};
+    const int64_t count = a.outer * indices * a.inner;
+    launch(to, gather_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(), call.in[0].as<const T>(),
+           index_of(call, call.in[1], a.length), indices, a, count);
+  };
+  if (bytes % 16 == 0) return gather(uint4{});
+  if (bytes % 4 == 0) return gather(uint32_t{});
+  gather(uint8_t{});
+}
+
+// dx (outer, length, inner): each element looks through all indices for its own.
+template <class T>
+__global__ void gather_grad_kernel(T* dx, const T* dy, Index index, int64_t indices, Around a, int64_t count) {
+  const int64_t at = thread_index();
+  if (at >= count) return;
+  const int64_t row = at / a.inner, k = at - row * a.inner, o = row / a.length, own = row - o * a.length;
+  T sum = 0;
+  for (int64_t n = 0; n < indices; n++) {
+    if (index.get(n) == own) sum += dy[(o * indices + n) * a.inner + k];
+  }
+  dx[at] = sum;
+}
+
+template <class T>
+void run_gather_grad(const Call& call, Launcher& to) {
+  const int axis = call.attrs<fj_gather_grad_attrs>().axis;
+  const fj_value &index = *call.in[0].value, &y = *call.out[0].value;
+  const Around a{count_of(y, 0, axis), y.dims[axis], count_of(y, axis + 1, y.rank)};
+  const int64_t count = count_of(y);
+  launch(to, gather_grad_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(), call.in[1].as<const T>(),
+         index_of(call, call.in[0], a.length), count_of(index), a, count);
+}
+
+// y[o, i, k] = x[o, index[o, i, k], k], i < picks.
+template <class T>
+__global__ void take_along_axis_kernel(T* y, const T* x, Index index, int64_t picks, Around a, int64_t count) {
+  const int64_t at = thread_index();
+  if (at >= count) return;
+  const int64_t i = index.get(at);
+  y[at] = i >= 0 ? x[(at / (picks * a.inner) * a.length + i) * a.inner + at % a.inner] : T{};
+}
+
+void run_take_along_axis(const Call& call, Launcher& to) {
+  const int axis = call.attrs<fj_take_along_axis_attrs>().axis;
+  const fj_value &x = *call.in[0].value, &y = *call.out[0].value;
+  const Around a{count_of(x, 0, axis), x.dims[axis], count_of(x, axis + 1, x.rank)};
+  const int64_t count = count_of(y);
+  with_size(element_size(y), [&](auto element) {
+    using T = decltype(element);
+    launch(to, take_along_axis_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(), call.in[0].as<const T>(),
+           index_of(call, call.in[1], a.length), int64_t{y.dims[axis]}, a, count);
+  });
+}
+
+// y (outer, length, inner) = 0, then y[o, index[o, i, k], k] += updates[o, i, k]; a thread owns a line (o, k).
+template <class T>
+__global__ void put_along_axis_kernel(T* y, const T* updates, Index index, int64_t picks, Around a) {
+  const int64_t line = thread_index();
+  if (line >= a.outer * a.inner) return;
+  const int64_t o = line / a.inner, k = line - o * a.inner;
+  for (int64_t i = 0; i < a.length; i++) y[(o * a.length + i) * a.inner + k] = 0;
+  for (int64_t n = 0; n < picks; n++) {
+    const int64_t at = (o * picks + n) * a.inner + k, i = index.get(at);
+    if (i >= 0) y[(o * a.length + i) * a.inner + k] += updates[at];
+  }
+}
+
+template <class T>
+void run_put_along_axis(const Call& call, Launcher& to) {
+  const int axis = call.attrs<fj_put_along_axis_attrs>().axis;
+  const fj_value &index = *call.in[0].value, &y = *call.out[0].value;
+  if (y.bytes == 0) return;
+  const Around a{count_of(y, 0, axis), y.dims[axis], count_of(y, axis + 1, y.rank)};
+  launch(to, put_along_axis_kernel<T>, blocks_for(a.outer * a.inner), kThreads, call.out[0].as<T>(),
+         call.in[1].as<const T>(), index_of(call, call.in[0], a.length), int64_t{index.dims[axis]}, a);
+}
+
+template <class T>
+__global__ void one_hot_kernel(T* y, Index index, int64_t count) {
+  const int64_t at = thread_index();
+  if (at >= count) return;
+  const int64_t row = at / index.limit;
+  y[at] = index.get(row) == at - row * index.limit ? T{1} : T{0};
+}
+
+template <class T>
+void run_one_hot(const Call& call, Launcher& to) {
+  const fj_value& y = *call.out[0].value;
+  const int64_t count = count_of(y);
+  launch(to, one_hot_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(),
+         index_of(call, call.in[0], y.dims[y.rank - 1]), count);
+}
+
+bool result_is_bytes(const Call& call) {
+  return call.out[0].value->dtype == FJ_UINT8 || call.out[0].value->dtype == FJ_BOOL;
+}
+
+}  // namespace
+
+void register_indexing(KernelTable& table) {
+  table.add({FJ_OP_GATHER, 0, "gather", run_gather, nullptr, nullptr, true});
+  table.add({FJ_OP_GATHER_GRAD, 0, "gatherGrad", run_gather_grad<float>, nullptr, result_has_dtype<FJ_FLOAT32>, true});
+  table.add(
+      {FJ_OP_GATHER_GRAD, 0, "gatherGrad int32", run_gather_grad<uint32_t>, nullptr, result_has_dtype<FJ_INT32>, true});
+  table.add({FJ_OP_TAKE_ALONG_AXIS, 0, "takeAlongAxis", run_take_along_axis, nullptr, nullptr, true});
+  table.add({FJ_OP_PUT_ALONG_AXIS, 0, "putAlongAxis", run_put_along_axis<float>, nullptr, result_has_dtype<FJ_FLOAT32>,
+             true});
+  table.add({FJ_OP_PUT_ALONG_AXIS, 0, "putAlongAxis int32", run_put_along_axis<uint32_t>, nullptr,
+             result_has_dtype<FJ_INT32>, true});
+  table.add({FJ_OP_ONE_HOT, 0, "oneHot", run_one_hot<float>, nullptr, result_has_dtype<FJ_FLOAT32>, true});
+  table.add({FJ_OP_ONE_HOT, 0, "oneHot int32", run_one_hot<int32_t>, nullptr, result_has_dtype<FJ_INT32>, true});
+  table.add({FJ_OP_ONE_HOT, 0, "oneHot uint8", run_one_hot<uint8_t>, nullptr, result_is_bytes, true});
+}
+
+}  // namespace forja::cuda

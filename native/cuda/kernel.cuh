@@ -1,0 +1,122 @@
+// What a CUDA kernel is for the backend: a function of the host that launches what an instruction needs, on one stream,
+// with sizes known from the operands' shapes. It is called when a program runs for the first time and once more while
+// the program is captured, so it must do the same both times: no allocation, no copy to the host, no waiting.
+//
+// Kernel files are the twins of native/cpu's: native/cuda/<family>.cu registers in `register_<family>`.
+#pragma once
+
+#include "../abi/backend.h"
+#include "../abi/ops.gen.h"
+#include "launch.cuh"
+
+namespace forja::cuda {
+
+struct Operand {
+  void* data;  // device memory
+  const fj_value* value;
+
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+};
+
+// What a kernel found wrong in its data. Read by the host before anything is committed.
+struct Fault {
+  enum Kind : uint32_t { kNone = 0, kLabel = 1, kIndex = 2 };
+  uint32_t kind;
+  uint32_t instruction;
+  int32_t value;
+  uint32_t unused;
+  int64_t at;
+  int64_t limit;  // values 0..limit-1 were expected
+};
+
+// Handed to kernels that may find something.
+struct FaultSink {
+  Fault* fault;
+  uint32_t instruction;
+
+  // The first thread to come keeps its fault; all others are dropped.
+  __device__ void raise(Fault::Kind kind, int64_t at, int32_t value, int64_t limit) const {
+    if (atomicCAS(&fault->kind, uint32_t{Fault::kNone}, static_cast<uint32_t>(kind)) != Fault::kNone) return;
+    fault->instruction = instruction;
+    fault->value = value;
+    fault->at = at;
+    fault->limit = limit;
+  }
+};
+
+struct Call {
+  const Operand* in;
+  const Operand* out;
+  int n_in, n_out;
+  const void* attr_data;  // the fj_*_attrs struct of the opcode, then its tail
+  uint32_t attr_bytes;
+  uint8_t* scratch;  // device memory, 256-byte aligned, as large as the kernel's `scratch` asked
+  FaultSink sink;
+
+  template <class T>
+  const T& attrs() const {
+    return *static_cast<const T*>(attr_data);
+  }
+  // The int32 tail behind an attribute struct of `struct_bytes`.
+  const int32_t* tail(size_t struct_bytes) const {
+    return reinterpret_cast<const int32_t*>(static_cast<const uint8_t*>(attr_data) + struct_bytes);
+  }
+};
+
+struct Kernel {
+  uint16_t opcode;
+  uint16_t variant;  // FJ_<OP>_<VARIANT>, or 0 where the operation has but one kernel
+  const char* name;  // shown by explain()
+  void (*run)(const Call&, Launcher&);
+  size_t (*scratch)(const Call&);  // bytes, or null for none; operands carry no data yet
+  bool (*supports)(const Call&);   // null: every call the core lets through
+  bool faults;                     // whether it may raise a fault
+};
+
+// Where a program leaves the variant open, the first registered kernel of the opcode that supports the call runs:
+// register the fastest first.
+struct KernelTable {
+  static constexpr int kMaxKernels = 256;
+  Kernel kernels[kMaxKernels];
+  int count = 0;
+  bool micro_op[FJ_OP_LIMIT] = {};  // opcodes that fused micro-programs may hold
+
+  void add(const Kernel& kernel) {
+    if (count < kMaxKernels) kernels[count++] = kernel;
+  }
+  const Kernel* find(uint16_t opcode, uint16_t variant, const Call& call) const;
+  bool has(uint16_t opcode, uint16_t variant) const;
+};
+
+// The kernels of all families.
+const KernelTable& kernel_table();
+
+// Multiply-adds in registers: GFLOP/s reached on the launcher's stream, or an error kept in it.
+double measure_fma(Launcher& to);
+
+inline int64_t count_of(const fj_value& value, int first, int last) {
+  int64_t n = 1;
+  for (int axis = first; axis < last; axis++) n *= value.dims[axis];
+  return n;
+}
+inline int64_t count_of(const fj_value& value) { return count_of(value, 0, value.rank); }
+
+inline int64_t element_size(const fj_value& value) {
+  const uint8_t kSizes[FJ_DTYPE_COUNT] = {4, 4, 1, 1, 2, 2, 8};
+  return kSizes[value.dtype];
+}
+
+template <int kDType>
+bool input_has_dtype(const Call& call) {
+  return call.in[0].value->dtype == kDType;
+}
+
+template <int kDType>
+bool result_has_dtype(const Call& call) {
+  return call.out[0].value->dtype == kDType;
+}
+
+}  // namespace forja::cuda

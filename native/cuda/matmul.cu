@@ -1,0 +1,259 @@
+// The matmul operation:  y (batch.., M, N) = activation(op(a) op(b) + bias (N)), with a (batch.., M, K) or
+// (batch.., K, M) and b (batch.., K, N) or (batch.., N, K); the batch dimensions of a and b broadcast to y's.
+//
+// The variants are the steps of a lesson; all but the last compute in float32:
+//   naive       a thread to each element, neighbouring threads down a column: each reads a line of memory of its own
+//   coalesced   neighbouring threads along a row: a warp reads neighbours of b together, and one element of a
+//   shared      a block brings 32 x 32 pieces of a and b into shared memory, so that each is read once a block
+//   tiled       each thread keeps up to 8 x 8 sums in registers (gemm.cuh): the default
+//   tensorcore  16 x 16 x 8 products of tensor cores; operands are rounded to TF32 (10 bits of fraction)
+#include <mma.h>
+
+#include "gemm.cuh"
+
+namespace forja::cuda {
+namespace {
+
+struct Batch {
+  const float *a, *b, *bias;
+  float* c;
+  int64_t m, n, k, count;
+  bool trans_a, trans_b, relu;
+  // Which matrix of a and of b belongs to product i of y, innermost dimension first; steps are 0 where broadcast.
+  int rank;
+  int64_t dims[FJ_MAX_RANK], steps_a[FJ_MAX_RANK], steps_b[FJ_MAX_RANK];
+
+  __device__ __forceinline__ int64_t matrix_of(const int64_t* steps, int64_t index) const {
+    int64_t matrix = 0;
+    for (int i = 0; i < rank; i++) {
+      matrix += index % dims[i] * steps[i];
+      index /= dims[i];
+    }
+    return matrix;
+  }
+  __device__ __forceinline__ const float* a_at(int64_t index) const { return a + matrix_of(steps_a, index) * m * k; }
+  __device__ __forceinline__ const float* b_at(int64_t index) const { return b + matrix_of(steps_b, index) * k * n; }
+  __device__ __forceinline__ Epilogue epilogue(int index) const { return {c + index * m * n, n, bias, relu}; }
+  __device__ __forceinline__ float a_element(const float* from, int64_t i, int64_t j) const {
+    return from[trans_a ? j * m + i : i * k + j];
+  }
+  __device__ __forceinline__ float b_element(const float* from, int64_t i, int64_t j) const {
+    return from[trans_b ? j * k + i : i * n + j];
+  }
+};
+
+Batch describe(const Call& call) {
+  const auto& attrs = call.attrs<fj_matmul_attrs>();
+  const fj_value &a = *call.in[0].value, &b = *call.in[1].value, &y = *call.out[0].value;
+  Batch g{};
+  g.m = y.dims[y.rank - 2];
+  g.n = y.dims[y.rank - 1];
+  g.k = a.dims[a.rank - (attrs.transpose_a ? 2 : 1)];
+  g.a = call.in[0].as<const float>();
+  g.b = call.in[1].as<const float>();
+  g.c = call.out[0].as<float>();
+  g.trans_a = attrs.transpose_a != 0;
+  g.trans_b = attrs.transpose_b != 0;
+  g.bias = call.n_in == 3 ? call.in[2].as<const float>() : nullptr;
+  g.relu = attrs.activation == FJ_ACTIVATION_RELU;
+  g.count = count_of(y, 0, y.rank - 2);
+  if (!g.trans_a && count_of(b, 0, b.rank - 2) == 1 && count_of(a, 0, a.rank - 2) == g.count) {
+    g.m *= g.count;  // where b is one matrix for all of an untransposed a, the batch is only more rows
+    g.count = 1;
+    return g;
+  }
+  int64_t step_a = 1, step_b = 1;
+  for (int axis = y.rank - 3; axis >= 0; axis--) {
+    const int own_a = axis - (y.rank - a.rank), own_b = axis - (y.rank - b.rank);
+    const int64_t dim_a = own_a < 0 ? 1 : a.dims[own_a], dim_b = own_b < 0 ? 1 : b.dims[own_b];
+    g.dims[g.rank] = y.dims[axis];
+    g.steps_a[g.rank] = dim_a == 1 ? 0 : step_a;
+    g.steps_b[g.rank] = dim_b == 1 ? 0 : step_b;
+    g.rank++;
+    step_a *= dim_a, step_b *= dim_b;
+  }
+  return g;
+}
+
+// --- naive, coalesced, shared: grid (blocks of a matrix, matrices) -------------------------------------
+
+__device__ __forceinline__ void multiply_one(const Batch& g, int64_t index, int64_t row, int64_t column) {
+  if (row >= g.m || column >= g.n) return;
+  const float *a = g.a_at(index), *b = g.b_at(index);
+  float sum = 0;
+  for (int64_t k = 0; k < g.k; k++) sum += g.a_element(a, row, k) * g.b_element(b, k, column);
+  g.epilogue(static_cast<int>(index)).put(row, static_cast<int>(column), sum);
+}
+
+constexpr int kSide = 16, kPiece = 32;
+
+__global__ void matmul_naive_kernel(const __grid_constant__ Batch g, int64_t down) {
+  const int64_t row = blockIdx.x % down * kSide + threadIdx.x, column = blockIdx.x / down * kSide + threadIdx.y;
+  multiply_one(g, blockIdx.y, row, column);
+}
+
+__global__ void matmul_coalesced_kernel(const __grid_constant__ Batch g, int64_t across) {
+  const int64_t row = blockIdx.x / across * kSide + threadIdx.y, column = blockIdx.x % across * kSide + threadIdx.x;
+  multiply_one(g, blockIdx.y, row, column);
+}
+
+__global__ void __launch_bounds__(kPiece* kPiece)
+    matmul_shared_kernel(const __grid_constant__ Batch g, int64_t across) {
+  __shared__ float piece_a[kPiece][kPiece], piece_b[kPiece][kPiece];
+  const int64_t row = blockIdx.x / across * kPiece + threadIdx.y, column = blockIdx.x % across * kPiece + threadIdx.x;
+  const float *a = g.a_at(blockIdx.y), *b = g.b_at(blockIdx.y);
+  float sum = 0;
+  for (int64_t k0 = 0; k0 < g.k; k0 += kPiece) {
+    const int64_t ka = k0 + threadIdx.x, kb = k0 + threadIdx.y;
+    piece_a[threadIdx.y][threadIdx.x] = row < g.m && ka < g.k ? g.a_element(a, row, ka) : 0.0f;
+    piece_b[threadIdx.y][threadIdx.x] = kb < g.k && column < g.n ? g.b_element(b, kb, column) : 0.0f;
+    __syncthreads();
+    for (int k = 0; k < kPiece; k++) sum += piece_a[threadIdx.y][k] * piece_b[k][threadIdx.x];
+    __syncthreads();
+  }
+  if (row < g.m && column < g.n) {
+    g.epilogue(static_cast<int>(blockIdx.y)).put(row, static_cast<int>(column), sum);
+  }
+}
+
+void run_naive(const Call& call, Launcher& to) {
+  const Batch g = describe(call);
+  const int64_t down = ceil_div(g.m, kSide), across = ceil_div(g.n, kSide);
+  launch(to, matmul_naive_kernel, dim3(static_cast<unsigned>(down * across), static_cast<unsigned>(g.count)),
+         dim3(kSide, kSide), g, down);
+}
+
+void run_coalesced(const Call& call, Launcher& to) {
+  const Batch g = describe(call);
+  const int64_t down = ceil_div(g.m, kSide), across = ceil_div(g.n, kSide);
+  launch(to, matmul_coalesced_kernel, dim3(static_cast<unsigned>(down * across), static_cast<unsigned>(g.count)),
+         dim3(kSide, kSide), g, across);
+}
+
+void run_shared(const Call& call, Launcher& to) {
+  const Batch g = describe(call);
+  const int64_t down = ceil_div(g.m, kPiece), across = ceil_div(g.n, kPiece);
+  launch(to, matmul_shared_kernel, dim3(static_cast<unsigned>(down * across), static_cast<unsigned>(g.count)),
+         dim3(kPiece, kPiece), g, across);
+}
+
+// --- tiled -------------------------------------------------------------------------------------------
+
+template <bool kTransA, bool kTransB>
+struct Product {
+  Batch batch;
+  __device__ __forceinline__ Lines<!kTransA> a(int index, int end) const {
+    return {batch.a_at(index), kTransA ? batch.m : batch.k, static_cast<int>(batch.m), end};
+  }
+  __device__ __forceinline__ Lines<kTransB> b(int index, int end) const {
+    return {batch.b_at(index), kTransB ? batch.k : batch.n, static_cast<int>(batch.n), end};
+  }
+  __device__ __forceinline__ Epilogue epilogue(int index) const { return batch.epilogue(index); }
+};
+
+// Rows of 16-byte pieces, at addresses that are multiples of 16 bytes (values begin at multiples of 64).
+bool in_fours(const Batch& g) { return (g.trans_a ? g.m : g.k) % 4 == 0 && (g.trans_b ? g.k : g.n) % 4 == 0; }
+
+template <bool kTransA, bool kTransB>
+void run_product(Launcher& to, const Batch& g, float* scratch) {
+  const Product<kTransA, kTransB> product{g};
+  if (in_fours(g)) return run_gemm<4, 4>(to, product, g.m, g.n, g.k, g.count, scratch);
+  run_gemm<1, 1>(to, product, g.m, g.n, g.k, g.count, scratch);
+}
+
+void run_tiled(const Call& call, Launcher& to) {
+  const Batch g = describe(call);
+  auto* scratch = reinterpret_cast<float*>(call.scratch);
+  if (g.trans_a) return g.trans_b ? run_product<true, true>(to, g, scratch) : run_product<true, false>(to, g, scratch);
+  g.trans_b ? run_product<false, true>(to, g, scratch) : run_product<false, false>(to, g, scratch);
+}
+
+size_t tiled_scratch(const Call& call) {
+  const Batch g = describe(call);
+  return gemm_scratch(g.m, g.n, g.k, g.count);
+}
+
+// Kernels count rows, columns and products in 32 bits.
+bool fits(const Call& call) {
+  const Batch g = describe(call);
+  return g.m < INT32_MAX && g.n < INT32_MAX && g.k < INT32_MAX && g.count < INT32_MAX;
+}
+bool fits_grid(const Call& call) { return fits(call) && describe(call).count <= kMaxProducts; }
+
+// --- tensor cores ------------------------------------------------------------------------------------
+
+namespace wmma = nvcuda::wmma;
+
+constexpr int kCoreTile = 64, kCoreDepth = 16, kCoreThreads = 128, kCorePad = 8;
+
+// Four warps, each 32 x 32 of a 64 x 64 tile; edges are filled with zeros while slices are brought in.
+__global__ void __launch_bounds__(kCoreThreads)
+    matmul_tensorcore_kernel(const __grid_constant__ Batch g, int64_t across) {
+  __shared__ __align__(32) float slice_a[kCoreTile][kCoreDepth + kCorePad];
+  __shared__ __align__(32) float slice_b[kCoreDepth][kCoreTile + kCorePad];
+  __shared__ __align__(32) float tile[kCoreTile][kCoreTile];
+  const int warp = static_cast<int>(threadIdx.x) / 32, warp_row = warp / 2 * 32, warp_column = warp % 2 * 32;
+  const int64_t row0 = blockIdx.x / across * kCoreTile, column0 = blockIdx.x % across * kCoreTile;
+  const float *a = g.a_at(blockIdx.y), *b = g.b_at(blockIdx.y);
+  wmma::fragment<wmma::accumulator, 16, 16, 8, float> sums[2][2];
+  for (auto& line : sums) {
+    for (auto& sum : line) wmma::fill_fragment(sum, 0.0f);
+  }
+  for (int64_t k0 = 0; k0 < g.k; k0 += kCoreDepth) {
+    for (int i = threadIdx.x; i < kCoreTile * kCoreDepth; i += kCoreThreads) {
+      // Neighbouring threads take neighbours in memory.
+      const int r = g.trans_a ? i % kCoreTile : i / kCoreDepth, q = g.trans_a ? i / kCoreTile : i % kCoreDepth;
+      const bool inside = row0 + r < g.m && k0 + q < g.k;
+      slice_a[r][q] = inside ? wmma::__float_to_tf32(g.a_element(a, row0 + r, k0 + q)) : 0.0f;
+    }
+    for (int i = threadIdx.x; i < kCoreDepth * kCoreTile; i += kCoreThreads) {
+      const int r = g.trans_b ? i % kCoreDepth : i / kCoreTile, q = g.trans_b ? i / kCoreDepth : i % kCoreTile;
+      const bool inside = k0 + r < g.k && column0 + q < g.n;
+      slice_b[r][q] = inside ? wmma::__float_to_tf32(g.b_element(b, k0 + r, column0 + q)) : 0.0f;
+    }
+    __syncthreads();
+    for (int k = 0; k < kCoreDepth; k += 8) {
+      wmma::fragment<wmma::matrix_a, 16, 16, 8, wmma::precision::tf32, wmma::row_major> x[2];
+      wmma::fragment<wmma::matrix_b, 16, 16, 8, wmma::precision::tf32, wmma::row_major> y[2];
+      for (int i = 0; i < 2; i++) {
+        wmma::load_matrix_sync(x[i], &slice_a[warp_row + 16 * i][k], kCoreDepth + kCorePad);
+        wmma::load_matrix_sync(y[i], &slice_b[k][warp_column + 16 * i], kCoreTile + kCorePad);
+      }
+      for (int i = 0; i < 2; i++) {
+        for (int j = 0; j < 2; j++) wmma::mma_sync(sums[i][j], x[i], y[j], sums[i][j]);
+      }
+    }
+    __syncthreads();
+  }
+  for (int i = 0; i < 2; i++) {
+    for (int j = 0; j < 2; j++) {
+      wmma::store_matrix_sync(&tile[warp_row + 16 * i][warp_column + 16 * j], sums[i][j], kCoreTile,
+                              wmma::mem_row_major);
+    }
+  }
+  __syncthreads();
+  const Epilogue epilogue = g.epilogue(static_cast<int>(blockIdx.y));
+  for (int i = threadIdx.x; i < kCoreTile * kCoreTile; i += kCoreThreads) {
+    const int64_t row = row0 + i / kCoreTile, column = column0 + i % kCoreTile;
+    if (row < g.m && column < g.n) epilogue.put(row, static_cast<int>(column), tile[i / kCoreTile][i % kCoreTile]);
+  }
+}
+
+void run_tensorcore(const Call& call, Launcher& to) {
+  const Batch g = describe(call);
+  const int64_t down = ceil_div(g.m, kCoreTile), across = ceil_div(g.n, kCoreTile);
+  launch(to, matmul_tensorcore_kernel, dim3(static_cast<unsigned>(down * across), static_cast<unsigned>(g.count)),
+         kCoreThreads, g, across);
+}
+
+}  // namespace
+
+void register_matmul(KernelTable& table) {
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_TILED, "matmul tiled", run_tiled, tiled_scratch, fits, false});
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_SHARED, "matmul shared", run_shared, nullptr, fits_grid, false});
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_COALESCED, "matmul coalesced", run_coalesced, nullptr, fits_grid, false});
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_NAIVE, "matmul naive", run_naive, nullptr, fits_grid, false});
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_TENSORCORE, "matmul tensorcore", run_tensorcore, nullptr, fits_grid, false});
+}
+
+}  // namespace forja::cuda

@@ -1,0 +1,23 @@
+/**
+ * The device under test: the CPU, or what FORJA_TEST_DEVICE names. The cases of an operation are written once and run
+ * on the CPU, on the CUDA kernels run by the CPU ('cuda-emulated': a vitest project of its own) and, by
+ * `npm run test:cuda`, on a GPU.
+ */
+import { beforeAll } from 'vitest'
+import { setDefaultDevice } from '../../lib/index.js'
+import { allOps } from '../../lib/ops/registry.js'
+import { type BackendName, loadAddon } from '../../lib/runtime/addon.js'
+
+export const TEST_DEVICE = process.env.FORJA_TEST_DEVICE ?? 'cpu'
+/** The device under test, and beside the CPU the interpreter that all are compared with. */
+export const DEVICES = TEST_DEVICE === 'cpu' ? ['cpu', 'reference'] : [TEST_DEVICE]
+export const BACKEND = TEST_DEVICE.split(':')[0] as BackendName
+
+/** The kernel variants of an operation that the device under test has. */
+export function variantsOf(name: string): string[] {
+  const op = allOps().find((candidate) => candidate.name === name)!
+  return (op.variants ?? []).filter((_variant, i) => loadAddon().supports(BACKEND, op.code, i + 1))
+}
+
+// As a setup file: what is read outside of `compile` is computed there too.
+beforeAll(() => setDefaultDevice(TEST_DEVICE))
