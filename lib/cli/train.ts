@@ -20,6 +20,7 @@ import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
 interface Options {
   data?: string
   dataDir?: string
+  offline?: boolean
   epochs?: number
   batchSize?: number
   lr?: number
@@ -45,6 +46,7 @@ export function addTrain(program: Command): void {
       ).choices(Object.keys(DATASETS)),
     )
     .option('--data-dir <dir>', 'folder that holds one folder a data set; looked at first')
+    .option('--offline', 'never fetch a data set; also FORJA_OFFLINE=1')
     .option('--epochs <n>', 'times that every sample is seen', integer(1))
     .option('--batch-size <n>', 'samples a step', integer(1))
     .option('--lr <x>', 'learning rate', positive)
@@ -192,7 +194,8 @@ async function loadData(
   output: Output,
   signal: AbortSignal,
 ): Promise<{ data: string; splits: Splits }> {
-  const load = (name: string): Promise<Splits> => DATASETS[name]!.load({ dir: options.dataDir, signal })
+  const load = (name: string): Promise<Splits> =>
+    DATASETS[name]!.load({ dir: options.dataDir, offline: options.offline, signal })
   if (options.data !== undefined) return { data: options.data, splits: await load(options.data) }
   for (const [i, data] of recipe.data.entries()) {
     try {

@@ -24,6 +24,8 @@ export interface LocateOptions extends Omit<DownloadOptions, 'onProgress'> {
   dir?: string
   /** Never fetch. Default: whether FORJA_OFFLINE is 1. */
   offline?: boolean
+  /** The folder of a server with the set's files, tried before the mirrors that are known; checksums hold for it too. */
+  mirror?: string
   onProgress?: (progress: DownloadProgress & { file: string }) => void
   /** Default: process.env. */
   env?: NodeJS.ProcessEnv
@@ -86,7 +88,8 @@ export async function locateFile(source: Source, file: SourceFile, options: Loca
   const found = await findFile(source, file, options)
   if (found !== undefined) return found
   const env = options.env ?? process.env
-  const urls = source.mirrors.map((mirror) => mirror + file.name)
+  const own = options.mirror === undefined ? [] : [options.mirror.replace(/\/?$/, '/')]
+  const urls = [...own, ...source.mirrors].map((mirror) => mirror + file.name)
   const to = join(cacheFolder(env), source.name, file.name)
   const { signal, timeoutMs, onProgress } = options
   const { bytes, sha256 } = file

@@ -30,8 +30,8 @@ interface Run {
   events: () => Record<string, never>[]
 }
 
-function start(args: readonly string[], done: (run: Run) => void): ChildProcess {
-  const child = spawn(process.execPath, [main, ...args], { env })
+function start(args: readonly string[], done: (run: Run) => void, more: NodeJS.ProcessEnv = {}): ChildProcess {
+  const child = spawn(process.execPath, [main, ...args], { env: { ...env, ...more } })
   const out = { stdout: '', stderr: '' }
   child.stdout.on('data', (text) => (out.stdout += text))
   child.stderr.on('data', (text) => (out.stderr += text))
@@ -172,6 +172,14 @@ describe('info, summary, data', () => {
       layers: expect.arrayContaining([expect.objectContaining({ name: 'conv1' })]),
     })
     expect((await forja('summary', 'lenet5')).stdout).toContain('61,706')
+  })
+
+  it('never fetches with --offline', async () => {
+    const got = await new Promise<Run>((resolve) =>
+      start(['data', 'get', 'mnist', '--offline'], resolve, { FORJA_OFFLINE: '0' }),
+    )
+    expect(got.code).toBe(1)
+    expect(got.stderr).toMatch(/^error: MNIST: .*fetching is switched off/m)
   })
 
   it('data lists what there is and what is missing', async () => {
