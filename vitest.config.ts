@@ -24,6 +24,7 @@ const gpu = {
   test: {
     name: 'cuda',
     include: [...onAnyDevice, 'test/cuda/**/*.test.ts'],
+    globalSetup: 'test/helpers/require_gpu.ts',
     setupFiles: 'test/helpers/device.ts',
     env: { FORJA_TEST_DEVICE: 'cuda' },
   },
