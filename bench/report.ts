@@ -1,77 +1,59 @@
-/** Rows of the benches: what they hold, how they look on a terminal and as JSON. */
-import type { PyTorchPeer } from './peers/pytorch.js'
+/**
+ * `npm run bench:report -- [FILE...] [--out DIR]`: what `forja bench --out` wrote, by default all of bench/results, as
+ * one HTML page that needs nothing else, and its charts as SVG files beside it.
+ */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { Command } from 'commander'
+import type { BenchResult } from '../lib/bench/run.js'
+import { figuresOf } from './report/charts.js'
+import { page, type Section } from './report/page.js'
 
-export interface Row {
-  suite: string
-  case: string
-  /** Kernel variant, 'forja', or the peer's name. */
-  variant: string
-  dtype: string
-  p50Ms: number
-  gflops?: number
-  /** Images a second. */
-  throughput?: number
-  /** The peer's time over ours in the same run: median, smallest and largest of the turns. */
-  ratio?: { median: number; min: number; max: number }
+const RESULTS = join(import.meta.dirname, 'results')
+
+/** Writes DIR/index.html and DIR/<result>-<chart>.svg; their paths. */
+export async function writeReport(files: readonly string[], out: string): Promise<string[]> {
+  mkdirSync(out, { recursive: true })
+  const written: string[] = []
+  const write = (name: string, text: string) => {
+    writeFileSync(join(out, name), text)
+    written.push(join(out, name))
+  }
+  const sections: Section[] = []
+  for (const file of files) {
+    const name = basename(file, '.json')
+    const result = readResult(file)
+    const figures: { caption: string; svg: string }[] = []
+    for (const { name: figure, caption, chart } of figuresOf(name, result)) {
+      const svg = await chart.svg()
+      write(`${figure}.svg`, svg)
+      figures.push({ caption, svg })
+    }
+    sections.push({ name, result, figures })
+  }
+  write('index.html', page(sections))
+  return written
 }
 
-export interface Ceilings {
-  threads: number
-  fmaGflops: number
-  copyGbytes: number
+function readResult(file: string): BenchResult {
+  const result = JSON.parse(readFileSync(file, 'utf8')) as Partial<BenchResult>
+  if (!Array.isArray(result.rows) || !result.machine || !Array.isArray(result.peers) || !Array.isArray(result.errors))
+    throw new Error(`${file} is not what forja bench --out writes: it needs machine, peers, rows and errors`)
+  return result as BenchResult
 }
 
-export interface SuiteContext {
-  readonly peer: PyTorchPeer | null
-  readonly threads: number
-  /** Seconds to spend on a case. */
-  readonly seconds: number
-  wants(name: string): boolean
-  report(row: Row): void
-}
-
-export interface CompleteRow extends Row, Ceilings {
-  device: string
-  percentOfPeak?: number
-}
-
-export function completeRow(row: Row, ceilings: Ceilings): CompleteRow {
-  const complete: CompleteRow = { ...row, device: 'cpu', ...ceilings }
-  if (row.gflops !== undefined) complete.percentOfPeak = (100 * row.gflops) / ceilings.fmaGflops
-  return complete
-}
-
-const COLUMNS = [
-  ['case', 26],
-  ['variant', 10],
-  ['p50', 12],
-  ['GFLOP/s', 9],
-  ['% of FMA peak', 14],
-  ['images/s', 10],
-  ['torch / ours (min..max)', 26],
-  ['machine', 0],
-] as const
-
-export function tableHeader(): string {
-  return COLUMNS.map(([title, width]) => title.padEnd(width))
-    .join('')
-    .trimEnd()
-}
-
-export function tableRow(row: CompleteRow): string {
-  const { ratio } = row
-  const cells = [
-    row.case,
-    row.variant,
-    row.p50Ms >= 1 ? `${row.p50Ms.toFixed(2)} ms` : `${(row.p50Ms * 1000).toFixed(1)} µs`,
-    row.gflops?.toFixed(1) ?? '',
-    row.percentOfPeak === undefined ? '' : `${row.percentOfPeak.toFixed(1)} %`,
-    row.throughput?.toFixed(0) ?? '',
-    ratio ? `${ratio.median.toFixed(2)} (${ratio.min.toFixed(2)}..${ratio.max.toFixed(2)})` : '',
-    `peak ${row.fmaGflops.toFixed(0)} GFLOP/s, copy ${row.copyGbytes.toFixed(1)} GB/s, ${row.threads} thread${row.threads > 1 ? 's' : ''}`,
-  ]
-  return cells
-    .map((cell, i) => cell.padEnd(COLUMNS[i]![1]))
-    .join('')
-    .trimEnd()
+if (process.argv[1] === import.meta.filename) {
+  const command = new Command('bench:report')
+    .description('the results of benches as one page and its charts')
+    .argument('[files...]', 'what forja bench --out wrote; default: all of bench/results')
+    .option('--out <dir>', 'folder of the page', join(import.meta.dirname, 'out'))
+    .parse()
+  const given = command.args
+  const files =
+    given.length > 0
+      ? given
+      : readdirSync(RESULTS)
+          .filter((f) => f.endsWith('.json'))
+          .map((f) => join(RESULTS, f))
+  for (const path of await writeReport(files.sort(), command.opts<{ out: string }>().out)) console.log(path)
 }

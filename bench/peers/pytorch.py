@@ -1,23 +1,39 @@
-"""PyTorch as a peer of the benches: one JSON command a line on stdin, one JSON answer a line on stdout.
+"""PyTorch as a peer of the benches; lib/bench/peers.ts says what it is told and what it answers.
 
-  {"do": "hello"}                                       -> versions and build of this PyTorch
-  {"do": "prepare", "case": {...}, "files": {...}}      -> {"result": [numbers to compare]}
-  {"do": "time", "seconds": s}                          -> {"samples": [seconds per call]} of the prepared case
-
-Files are raw little-endian float32 (int32 for labels); shapes come with the case.
+Where a case can be computed in two memory formats, channels first and last, both are tried and the faster is timed.
 """
 
-import json
-import sys
+import statistics
 import time
 
 import torch
+import torch.nn.functional as F
+from torch import nn
+
+import protocol
+
+FORMATS = (torch.contiguous_format, torch.channels_last)
 
 
 def tensor(spec):
     dtype = {"float32": torch.float32, "int32": torch.int32}[spec["dtype"]]
-    data = bytearray(open(spec["path"], "rb").read())
-    return torch.frombuffer(data, dtype=dtype).reshape(spec["shape"])
+    return torch.frombuffer(protocol.read(spec), dtype=dtype).reshape(spec["shape"])
+
+
+def fastest(calls):
+    """The call with the least time: each is made once, then in turn."""
+    for call in calls:
+        call()
+    if len(calls) == 1:
+        return calls[0]
+    times = [[] for _ in calls]
+    for _ in range(3):
+        for call, samples in zip(calls, times):
+            begin = time.perf_counter()
+            call()
+            samples.append(time.perf_counter() - begin)
+    medians = [statistics.median(samples) for samples in times]
+    return calls[medians.index(min(medians))]
 
 
 def matmul(case, files):
@@ -25,17 +41,94 @@ def matmul(case, files):
     a = a.t() if case["transposeA"] else a
     b = b.t() if case["transposeB"] else b
     out = torch.empty(a.shape[0], b.shape[1])
+    return [lambda: torch.mm(a, b, out=out)]
 
-    def call():
-        torch.mm(a, b, out=out)
 
-    call()
-    return call, out.flatten()[:64].tolist()
+def in_formats(make, *operands):
+    """`make(operands)` gives a call; one for each memory format of the operands with four dimensions."""
+
+    def with_format(memory):
+        return make(*[x.contiguous(memory_format=memory) if x.dim() == 4 else x for x in operands])
+
+    return [with_format(memory) for memory in FORMATS]
+
+
+def conv(case, files):
+    stride, padding = [case["stride"]] * 2, [case["padding"]] * 2
+    if case["direction"] == "forward":
+        return in_formats(
+            lambda x, w: lambda: F.conv2d(x, w, None, stride, padding), tensor(files["x"]), tensor(files["weight"])
+        )
+    mask = [case["direction"] == "gradInput", case["direction"] == "gradWeight", False]
+    # The operand that the gradient does not need is given for its shape.
+    x = tensor(files["x"]) if "x" in files else torch.empty(case["x"])
+    w = tensor(files["weight"]) if "weight" in files else torch.empty(case["weight"])
+    backward = torch.ops.aten.convolution_backward
+
+    def make(dy, x, w):
+        arguments = (dy, x, w, None, stride, padding, [1, 1], False, [0, 0], 1, mask)
+        return lambda: backward(*arguments)[mask.index(True)]
+
+    return in_formats(make, tensor(files["dy"]), x, w)
+
+
+def adam(x, gradient):
+    x.grad = gradient
+    optimizer = torch.optim.Adam([x], foreach=True)
+
+    def step():
+        optimizer.step()
+        return x
+
+    return step
+
+
+def op(case, files):
+    x = tensor(files["x"])
+    given = {name: tensor(spec) for name, spec in files.items()}
+    name = case["op"]
+    if name == "adam":
+        return [adam(x, given["gradient"])]
+    if name == "transpose":
+        return [lambda: x.permute(case["axes"]).contiguous()]
+    if name == "crossEntropy":
+        logits, labels = x.requires_grad_(), given["labels"].long()
+        return [lambda: torch.autograd.grad(F.cross_entropy(logits, labels), logits)[0]]
+    aten = torch.ops.aten
+    gamma, beta, dy = given.get("gamma"), given.get("beta"), given.get("dy")
+
+    def batch_norm(x):
+        return F.batch_norm(x, None, None, gamma, beta, training=True)
+
+    def batch_norm_gradient(x, dy):
+        _, mean, inverse = aten.native_batch_norm(x, gamma, beta, None, None, True, 0.1, 1e-5)
+        arguments = (dy, x, gamma, None, None, mean, inverse, True, 1e-5, [True, True, True])
+        return lambda: aten.native_batch_norm_backward(*arguments)[0]
+
+    def pool_window():
+        return [[case[key]] * 2 for key in ("kernel", "stride", "padding")]
+
+    def max_pool_gradient(x, dy):
+        _, indices = F.max_pool2d(x, *pool_window(), return_indices=True)
+        arguments = (dy, x, *pool_window(), [1, 1], False, indices)
+        return lambda: aten.max_pool2d_with_indices_backward(*arguments)
+
+    makers = {
+        "relu": lambda x: lambda: F.relu(x),
+        "reluGradient": lambda x, dy: lambda: aten.threshold_backward(dy, x, 0),
+        "add": lambda x, dy: lambda: x + dy,
+        "batchNorm": lambda x: lambda: batch_norm(x),
+        "batchNormRelu": lambda x: lambda: F.relu_(batch_norm(x)),
+        "batchNormGradient": batch_norm_gradient,
+        "maxPool": lambda x: lambda: F.max_pool2d(x, *pool_window()),
+        "maxPoolGradient": max_pool_gradient,
+        "avgPool": lambda x: lambda: F.avg_pool2d(x, case["kernel"]),
+        "globalAvgPool": lambda x: lambda: F.adaptive_avg_pool2d(x, 1),
+    }
+    return in_formats(makers[name], *([x] if dy is None else [x, dy]))
 
 
 def lenet5():
-    from torch import nn
-
     return nn.Sequential(
         nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
@@ -44,30 +137,26 @@ def lenet5():
 
 
 def mlp():
-    from torch import nn
-
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 10))
 
 
+class Block(nn.Module):
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
 def resnet18_cifar():
-    from torch import nn
-    import torch.nn.functional as F
-
-    class Block(nn.Module):
-        def __init__(self, inputs, outputs, stride):
-            super().__init__()
-            self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(outputs)
-            self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(outputs)
-            self.shortcut = nn.Sequential()
-            if stride != 1 or inputs != outputs:
-                self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-        def forward(self, x):
-            y = F.relu(self.bn1(self.conv1(x)))
-            return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
-
     layers = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
     channels = 64
     for width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
@@ -76,11 +165,35 @@ def resnet18_cifar():
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
 
 
-MODELS = {"lenet5": lenet5, "mlp": mlp, "resnet18Cifar": resnet18_cifar}
+def vgg16():
+    layers, channels = [], 3
+    for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(count):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = width
+        layers.append(nn.MaxPool2d(2))
+    layers += [nn.Flatten(), nn.Linear(25088, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000)]
+    return nn.Sequential(*layers)
+
+
+class LSTMClassifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(28, 128, batch_first=True)
+        self.fc = nn.Linear(128, 10)
+
+    def forward(self, x):
+        _, (h, _) = self.rnn(x.squeeze(1))
+        return self.fc(h[-1])
+
+
+MODELS = {"lenet5": lenet5, "mlp": mlp, "resnet18Cifar": resnet18_cifar, "vgg16": vgg16, "lstmClassifier": LSTMClassifier}
 
 
 def network(case, files):
-    """Training: SGD with momentum on one batch, the loss of the first three steps to compare. Inference: the logits."""
+    """Training: SGD with momentum on one batch, the losses of the first steps to compare. Inference: the logits."""
+    if case["model"] not in MODELS:
+        raise protocol.Unsupported(f"no network {case['model']}")
     model = MODELS[case["model"]]()
     with torch.no_grad():  # parameters in definition order are the same on both sides
         for i, parameter in enumerate(model.parameters()):
@@ -90,45 +203,39 @@ def network(case, files):
         model.eval()
 
         def forward():
-            with torch.no_grad():
+            with torch.inference_mode():
                 return model(x)
 
-        return forward, forward().flatten()[:64].tolist()
+        return [forward]
     optimizer = torch.optim.SGD(model.parameters(), lr=case["lr"], momentum=0.9)
 
     def step():
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x), labels)
+        loss = F.cross_entropy(model(x), labels)
         loss.backward()
         optimizer.step()
         return loss
 
-    return step, [step().item() for _ in range(3)]
+    losses = torch.tensor([step().item() for _ in range(case["steps"])])
+    return protocol.Prepared(step, losses)
 
 
-KINDS = {"matmul": matmul, "network": network}
+KINDS = {"matmul": matmul, "conv": conv, "op": op, "network": network}
 
 
-def main():
-    torch.manual_seed(0)
-    call = None
-    for line in sys.stdin:
-        command = json.loads(line)
-        answer = {}
-        if command["do"] == "hello":
-            torch.set_num_threads(command["threads"])
-            answer = {"torch": torch.__version__, "config": torch.__config__.show().split("\n")[:6]}
-        elif command["do"] == "prepare":
-            call, result = KINDS[command["case"]["kind"]](command["case"], command["files"])
-            answer = {"result": result}
-        elif command["do"] == "time":
-            samples, end = [], time.perf_counter() + command["seconds"]
-            while not samples or time.perf_counter() < end:
-                begin = time.perf_counter()
-                call()
-                samples.append(time.perf_counter() - begin)
-            answer = {"samples": samples}
-        print(json.dumps(answer), flush=True)
+def prepare(case, files):
+    calls = KINDS[case["kind"]](case, files)
+    if isinstance(calls, protocol.Prepared):
+        return calls.call, calls.result.numpy().tobytes()
+    # The first call's result: those of an optimizer change with every call.
+    result = calls[0]().detach().contiguous().numpy().tobytes()
+    return fastest(calls), result
 
 
-main()
+def hello(threads):
+    torch.set_num_threads(threads)
+    onednn = next((line.strip(" -\n") for line in torch.__config__.show().split("\n") if "MKL-DNN" in line), "no oneDNN")
+    return f"PyTorch {torch.__version__}, {onednn.split(' (')[0]}"
+
+
+protocol.serve(hello, prepare)

@@ -3,8 +3,8 @@ import * as fj from 'forja'
 import { draw, finish, quick } from '../example.js'
 import { RULES, set } from './rules.js'
 
-const { train } = await fj.data.syntheticDigits({ train: quick ? 200 : 2000, test: 1, seed: 1 })
-const EPOCHS = quick ? 2 : 15
+const { train } = await fj.data.syntheticDigits({ train: quick ? 200 : 1000, test: 1, seed: 1 })
+const EPOCHS = quick ? 2 : 12
 
 /** Softmax regression: the bias is the first row of the weights, its input is 1. θ is (785, 10). */
 function lossAt(theta: fj.Tensor, x: fj.Tensor, y: fj.Tensor): fj.Tensor {

@@ -29,7 +29,7 @@ const plain: Pick<Rule, 'rule' | 'twin'> = {
   twin: (p, lr) => new fj.optim.SGD(p, { lr }),
 }
 export const RULES: Record<string, Rule> = {
-  'gradient descent': { ...plain, formula: 'θ ← θ − α ∇C, C over all samples', lr: 0.1, fullBatch: true },
+  'gradient descent': { ...plain, formula: 'θ ← θ − α ∇C, C over all samples', lr: 0.05, fullBatch: true },
   SGD: { ...plain, formula: 'θ ← θ − α g, g = ∇C over 32 samples', lr: 0.1 },
   momentum: {
     formula: 'v ← γ v + α g;  θ ← θ − v',

@@ -4,7 +4,7 @@ import { draw, finish, quick } from '../example.js'
 
 fj.setSeed(1)
 const { train, test } = quick
-  ? await fj.data.syntheticDigits({ train: 1500, test: 300, seed: 1 })
+  ? await fj.data.syntheticDigits({ train: 1000, test: 200, seed: 1 })
   : await fj.data.mnist()
 
 // (N, 1, 28, 28) → (N, 28 steps, 28 numbers) → the state behind the last row, 128 numbers → 10

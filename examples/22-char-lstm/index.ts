@@ -8,12 +8,12 @@ fj.setSeed(1)
 const text = readFileSync(join(import.meta.dirname, 'text.txt'), 'utf8')
 const alphabet = [...new Set(text)].sort()
 const codes = Int32Array.from(text, (letter) => alphabet.indexOf(letter))
-const [BATCH, LENGTH, STEPS] = quick ? [16, 32, 40] : [32, 64, 600]
+const [BATCH, LENGTH, STEPS] = quick ? [16, 32, 40] : [32, 64, 400]
 console.log(`${text.length} letters, ${alphabet.length} different ones\n`)
 
 // Letter → 32 numbers → LSTM of 128 units → one score for every letter of the alphabet, at every step.
 const model = fj.models.charLSTM({ vocabulary: alphabet.length, embeddingSize: 32, hiddenSize: 128 })
-const optimizer = new fj.optim.Adam(model.parameters(), { lr: 0.005 })
+const optimizer = new fj.optim.Adam(model.parameters(), { lr: quick ? 0.01 : 0.003 })
 const story = fj.tensor(codes)
 
 // One native program: cut random pieces out of the story, guess each next letter, update.
@@ -48,12 +48,13 @@ async function sample(letters: number, temperature = 0.5): Promise<string> {
 }
 
 const curve: [number, number][] = []
+const pauses = [STEPS / 20, STEPS / 8, STEPS / 4, STEPS]
 for (let i = 1; i <= STEPS; i++) {
   const { loss } = await step()
   if (i % (STEPS / 20) === 0) curve.push([i, (await loss.item()) / Math.LN2])
-  if (i % (STEPS / 4) === 0) {
-    console.log(`--- after ${i} steps, ${curve.at(-1)![1].toFixed(2)} bits a letter`)
-    console.log(`${await sample(quick ? 60 : 240)}\n`)
+  if (pauses.includes(i)) {
+    console.log(`--- after ${i} steps`)
+    console.log(`${await sample(quick ? 60 : 200)}\n`)
   }
 }
 await draw(

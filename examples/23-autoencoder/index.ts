@@ -6,12 +6,12 @@ import { draw, finish, quick } from '../example.js'
 const { train, test } = await unitDigits(quick ? 500 : 60_000, quick ? 200 : 10_000)
 const epochs = quick ? 1 : 8
 
-// 784 → 256 → 64 → code → 64 → 256 → 784; the third has convolutions in place of the first layers.
+// 784 → 256 → 64 → code of 2 or 32 → 64 → 256 → 784; the third has convolutions in place of the first layers.
 const hidden = [256, 64]
 const networks: Record<string, () => fj.models.Autoencoder> = {
-  'code of 2': () => fj.models.autoencoder({ hidden, code: 2 }),
-  'code of 32': () => fj.models.autoencoder({ hidden, code: 32 }),
-  'convolutions, code of 32': () => fj.models.convAutoencoder({ channels: [8, 16], code: 32 }),
+  'code 2': () => fj.models.autoencoder({ hidden, code: 2 }),
+  'code 32': () => fj.models.autoencoder({ hidden, code: 32 }),
+  'conv 32': () => fj.models.convAutoencoder({ channels: [8, 16], code: 32 }),
 }
 
 const shown = pictures(test, 10)
@@ -34,7 +34,7 @@ for (const [name, make] of Object.entries(networks)) {
   const error = await fj.mseLoss(model.forward(all), all).item()
   errors.push(`${name} ${error.toFixed(4)}`)
 
-  if (name === 'code of 2') {
+  if (name === 'code 2') {
     // Each digit is a point of the plane; those that look alike lie together, though no label was ever seen.
     const codes = (await model.encode(all).array()) as [number, number][]
     const series = Object.fromEntries(

@@ -5,7 +5,7 @@ import { draw, finish, quick } from '../example.js'
 
 const { train, test } = await unitDigits(quick ? 300 : 10_000, quick ? 200 : 10_000)
 const width = quick ? 24 : 128
-const depths = quick ? [1, 2] : [1, 3, 5]
+const depths = quick ? [1, 2] : [1, 2, 3, 4, 5]
 const seconds = (start: number) => `${((performance.now() - start) / 1000).toFixed(1)} s`
 
 /** Back-propagation with labels, the same for both. */

@@ -10,3 +10,19 @@ export function modelArgument(): Argument {
     return name
   })
 }
+
+/** An integer from `low` on. */
+export function integer(low: number) {
+  return (text: string): number => {
+    const value = Number(text)
+    if (!Number.isSafeInteger(value) || value < low)
+      throw new InvalidArgumentError(`an integer from ${low} was expected.`)
+    return value
+  }
+}
+
+export function positive(text: string): number {
+  const value = Number(text)
+  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError('a positive number was expected.')
+  return value
+}

@@ -1,8 +1,9 @@
 /** `forja data ls|get|verify|path`: data sets, their mirrors, checksums and places. */
 import { type Command, InvalidArgumentError } from 'commander'
-import { dataFolders, findFile, locateFile, verifyFile } from '../data/cache.js'
+import { dataFolders, findFile, findUnpacked, locateFile, verifyFile } from '../data/cache.js'
 import { SOURCES, type Source } from '../data/sources.js'
 import { ForjaError } from '../errors.js'
+import { GENERATED } from './datasets.js'
 import { examples, Output, table } from './output.js'
 
 interface Options {
@@ -50,8 +51,10 @@ function parseSource(name: string): Source {
   return source
 }
 
-/** Paths of the files that are here. */
+/** Paths of the files that are here, or of another form of the set. */
 async function found(source: Source, options: Options): Promise<string[]> {
+  const unpacked = await findUnpacked(source, { dir: options.dataDir })
+  if (unpacked !== undefined) return [unpacked]
   const paths = await Promise.all(source.files.map((file) => findFile(source, file, { dir: options.dataDir })))
   return paths.filter((path) => path !== undefined)
 }
@@ -72,16 +75,19 @@ async function list(options: Options): Promise<void> {
     set.title,
     `${(set.bytes / 1e6).toFixed(1)} MB`,
     set.license,
-    set.present ? 'here' : `fetch with: forja data get ${set.name}`,
+    set.present ? 'here' : set.mirrors.length > 0 ? `fetch with: forja data get ${set.name}` : 'not fetched: no mirror',
   ])
-  rows.push(['synthetic', 'digits drawn by a program', '', '', 'always here'])
+  for (const [name, { description }] of Object.entries(GENERATED)) {
+    rows.push([name, description.split(',')[0]!, '', '', 'always here'])
+  }
   new Output(options.json === true).result(table(rows), { datasets })
 }
 
 async function get(source: Source, options: Options): Promise<void> {
   const output = new Output(options.json === true)
-  const paths: string[] = []
-  for (const file of source.files) {
+  const unpacked = await findUnpacked(source, { dir: options.dataDir })
+  const paths = unpacked === undefined ? [] : [unpacked]
+  for (const file of unpacked === undefined ? source.files : []) {
     let shown = 0
     const path = await locateFile(source, file, {
       dir: options.dataDir,
@@ -100,6 +106,13 @@ async function get(source: Source, options: Options): Promise<void> {
 async function verify(source: Source, options: Options): Promise<void> {
   const output = new Output(options.json === true)
   const paths: string[] = []
+  const unpacked = await findUnpacked(source, { dir: options.dataDir })
+  if (unpacked !== undefined) {
+    const published = source.files.map((file) => file.name).join(', ')
+    throw new ForjaError('ERR_CHECKSUM', `${unpacked}: no checksum of this form of ${source.title} is published`, {
+      hint: `There is one of ${published}.`,
+    })
+  }
   for (const file of source.files) {
     const path = await findFile(source, file, { dir: options.dataDir })
     if (path === undefined) {

@@ -1,13 +1,9 @@
 /** `forja info`: what this machine offers and which binary runs. */
-import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { addonPath } from '../runtime/addon.js'
 import { type CpuDeviceInfo, cudaStatus, devices } from '../runtime/devices.js'
+import { VERSION } from '../version.js'
 import { examples, Output, table } from './output.js'
-
-export const VERSION = (
-  JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
-).version
 
 export function addInfo(program: Command): void {
   program

@@ -1,15 +1,17 @@
 #!/usr/bin/env node
 /** `forja <verb>`: the command line. One file a verb beside this one. */
 import { Command } from 'commander'
+import { VERSION } from '../version.js'
+import { addBench } from './bench.js'
 import { addData } from './data.js'
-import { addInfo, VERSION } from './info.js'
+import { addInfo } from './info.js'
 import { EXIT, examples, report } from './output.js'
 import { addSummary } from './summary.js'
 import { addTrain } from './train.js'
 
 /** Subcommands inherit these, so they are set before the verbs are added. */
 const program = new Command('forja')
-  .description('Deep learning for Node.js: train and inspect networks.')
+  .description('Deep learning for Node.js: train, inspect and measure networks.')
   .version(VERSION)
   .exitOverride()
   .showHelpAfterError('(add --help for the options)')
@@ -18,6 +20,7 @@ const program = new Command('forja')
 addInfo(program)
 addTrain(program)
 addSummary(program)
+addBench(program)
 addData(program)
 
 // A reader that closes the pipe (`| head`) has what it wanted.

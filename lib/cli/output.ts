@@ -2,6 +2,8 @@
  * Where the command line writes: results to stdout, as text or with --json as one JSON object a line; everything meant
  * for a human meanwhile to stderr.
  */
+import { access, constants } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { CommanderError } from 'commander'
 import { ForjaError } from '../errors.js'
 import { paint } from '../train/progress.js'
@@ -65,4 +67,14 @@ export function table(rows: readonly (readonly string[])[]): string {
 
 export function examples(...lines: string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`
+}
+
+/** Before the work whose result goes to `file`, the value of `option`: ERR_ARGUMENT where it could not be written. */
+export async function checkWritable(option: string, file: string): Promise<void> {
+  const folder = dirname(resolve(file))
+  await access(folder, constants.W_OK).catch((cause: Error) => {
+    throw new ForjaError('ERR_ARGUMENT', `${option}: the folder ${folder} cannot be written: ${cause.message}`, {
+      cause,
+    })
+  })
 }

@@ -1,7 +1,6 @@
 /** `forja train <model>`: trains a network and says how well it does. */
-import { access, constants } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
-import { type Command, InvalidArgumentError, Option } from 'commander'
+import { type Command, Option } from 'commander'
+import { augment } from '../data/augment.js'
 import type { Splits } from '../data/mnist.js'
 import { ForjaError } from '../errors.js'
 import { loadCheckpoint, saveCheckpoint } from '../io/checkpoint.js'
@@ -11,11 +10,11 @@ import { ExponentialLR } from '../optim/schedule.js'
 import { setSeed } from '../random.js'
 import { resolveDevice } from '../runtime/device.js'
 import { setThreads } from '../runtime/devices.js'
-import { formatShape, sameShape } from '../shape.js'
+import { formatShape, sameShape, sizeOfShape } from '../shape.js'
 import { type EpochLogs, evaluateModel, fit } from '../train/index.js'
-import { modelArgument } from './arguments.js'
+import { integer, modelArgument, positive } from './arguments.js'
 import { DATASETS } from './datasets.js'
-import { examples, Interrupted, Output } from './output.js'
+import { checkWritable, examples, Interrupted, Output } from './output.js'
 import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
 
 interface Options {
@@ -40,9 +39,10 @@ export function addTrain(program: Command): void {
     .description('train a network and measure it on test data')
     .addArgument(modelArgument())
     .addOption(
-      new Option('--data <name>', 'data set; by default MNIST, or drawn digits where it cannot be had').choices(
-        Object.keys(DATASETS),
-      ),
+      new Option(
+        '--data <name>',
+        'data set; by default that of the network (MNIST, CIFAR-10), or a drawn one where it cannot be had',
+      ).choices(Object.keys(DATASETS)),
     )
     .option('--data-dir <dir>', 'folder that holds one folder a data set; looked at first')
     .option('--epochs <n>', 'times that every sample is seen', integer(1))
@@ -66,6 +66,7 @@ export function addTrain(program: Command): void {
         'forja train lenet5',
         'forja train mlp --data fashion-mnist --epochs 10 --lr 0.0005 --save mlp.safetensors',
         'forja train mlp --data fashion-mnist --epochs 20 --resume mlp.safetensors --save mlp.safetensors',
+        'forja train mlp --data housing',
       ),
     )
     .action((model: string, options: Options) => train(model, options))
@@ -76,15 +77,14 @@ async function train(name: string, options: Options): Promise<void> {
   const info = models.list().find((model) => model.name === name)!
   const { id: device } = resolveDevice(options.device)
   if (options.threads !== undefined) await setThreads(options.threads)
-  if (options.save !== undefined) await checkWritable(options.save)
+  if (options.save !== undefined) await checkWritable('--save', options.save)
   const interrupt = interruptible()
-  const recipe = recipeFor(name)
+  const recipe = recipeFor(name, options.data)
   const { data, splits } = await loadData(recipe, options, output, interrupt.signal)
-  checkSample(name, info.input, data, splits)
+  const task = taskOf(info, data, splits)
 
   setSeed(options.seed)
-  const classes = splits.train.classes ?? info.classes
-  const model = models.create(name, classes === info.classes ? {} : { classes })
+  const model = models.create(name, task.modelOptions)
   const optimizerName = options.optimizer ?? recipe.optimizer
   const lr = options.lr ?? (optimizerName === recipe.optimizer ? recipe.lr : undefined)
   const optimizer = makeOptimizer(optimizerName, model.parameters(), lr)
@@ -119,14 +119,15 @@ async function train(name: string, options: Options): Promise<void> {
     saved = logs.epoch
   }
   try {
-    await fit(model, splits.train, {
+    await fit(model, recipe.augment ? augment(splits.train, recipe.augment) : splits.train, {
       optimizer,
       epochs,
       initialEpoch: start,
       batchSize,
       schedule,
       validation: splits.test,
-      metrics: ['accuracy'],
+      loss: task.loss,
+      metrics: task.metrics,
       device,
       precision: options.precision,
       seed: options.seed,
@@ -140,11 +141,12 @@ async function train(name: string, options: Options): Promise<void> {
   } finally {
     interrupt.dispose()
   }
-  const { valLoss: testLoss, valAccuracy: testAccuracy } = last ?? (await measure(model, splits, device))
+  const { valLoss: testLoss, valAccuracy: testAccuracy } = last ?? (await measure(model, splits, task, device))
+  const testR2 = task.loss === 'mseLoss' ? 1 - testLoss! / varianceOf(splits.test.y) : undefined
   const seconds = (performance.now() - begin) / 1000
   const imagesPerSecond = trained.seconds > 0 ? trained.samples / trained.seconds : 0
   output.result(
-    `test accuracy ${(100 * testAccuracy!).toFixed(2)} %, test loss ${testLoss!.toPrecision(4)}, ` +
+    `test ${testR2 === undefined ? `accuracy ${(100 * testAccuracy!).toFixed(2)} %` : `R² ${testR2.toFixed(3)}`}, test loss ${testLoss!.toPrecision(4)}, ` +
       `${Math.round(imagesPerSecond).toLocaleString('en')} images/s, ${seconds.toFixed(1)} s`,
     {
       model: name,
@@ -154,7 +156,8 @@ async function train(name: string, options: Options): Promise<void> {
       parameters,
       trainLoss: last?.loss ?? null,
       testLoss,
-      testAccuracy,
+      testAccuracy: testAccuracy ?? null,
+      ...(testR2 === undefined ? {} : { testR2 }),
       imagesPerSecond,
       seconds,
     },
@@ -177,8 +180,8 @@ function epochEvent(logs: EpochLogs, epochs: number): object {
 }
 
 /** The figures of a network that nothing was left to train of. */
-async function measure(model: models.Network, splits: Splits, device: string) {
-  const { loss, accuracy } = await evaluateModel(model, splits.test, { metrics: ['accuracy'], device })
+async function measure(model: models.Network, splits: Splits, { loss: name, metrics }: Task, device: string) {
+  const { loss, accuracy } = await evaluateModel(model, splits.test, { loss: name, metrics, device })
   return { valLoss: loss, valAccuracy: accuracy }
 }
 
@@ -204,20 +207,42 @@ async function loadData(
   throw new ForjaError('ERR_INTERNAL', 'the recipe names no data')
 }
 
-function checkSample(model: string, input: readonly number[], data: string, { train }: Splits): void {
+interface Task {
+  modelOptions: { inputs?: number; classes?: number }
+  loss: 'crossEntropy' | 'mseLoss'
+  metrics: 'accuracy'[]
+}
+
+/** What the data asks of a network: classes or numbers, and as many inputs, where the network can have other than usual. */
+function taskOf(info: models.ModelInfo, data: string, { train }: Splits): Task {
   const { shape } = train.fields[0]
-  if (sameShape(shape, input)) return
-  throw new ForjaError(
-    'ERR_SHAPE',
-    `${model} takes samples ${formatShape(input)}, those of ${data} are ${formatShape(shape)}`,
-    { hint: `networks for ${data}: ${modelsFor(shape).join(', ')}` },
-  )
+  const fits = sameShape(shape, info.input)
+  if (!fits && !info.flattens) {
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `${info.name} takes samples ${formatShape(info.input)}, those of ${data} are ${formatShape(shape)}`,
+      { hint: `networks for ${data}: ${modelsFor(shape).join(', ')}` },
+    )
+  }
+  const inputs = fits ? {} : { inputs: sizeOfShape(shape) }
+  const { classes } = train
+  const outputs = classes ?? sizeOfShape(train.fields[1].shape)
+  const modelOptions = { ...inputs, ...(outputs === info.classes ? {} : { classes: outputs }) }
+  return classes === undefined
+    ? { modelOptions, loss: 'mseLoss', metrics: [] }
+    : { modelOptions, loss: 'crossEntropy', metrics: ['accuracy'] }
+}
+
+function varianceOf(values: ArrayLike<number>): number {
+  const list = Array.from(values)
+  const mean = list.reduce((sum, value) => sum + value, 0) / list.length
+  return list.reduce((sum, value) => sum + (value - mean) ** 2, 0) / list.length
 }
 
 function modelsFor(shape: readonly number[]): string[] {
   return models
     .list()
-    .filter((model) => sameShape(model.input, shape))
+    .filter((model) => sameShape(model.input, shape) || model.flattens)
     .map((model) => model.name)
 }
 
@@ -232,13 +257,6 @@ async function resume(
   return epoch
 }
 
-async function checkWritable(file: string): Promise<void> {
-  const folder = dirname(resolve(file))
-  await access(folder, constants.W_OK).catch((cause: Error) => {
-    throw new ForjaError('ERR_ARGUMENT', `--save: the folder ${folder} cannot be written: ${cause.message}`, { cause })
-  })
-}
-
 /** A signal that Ctrl-C raises; a second one ends the process at once. */
 function interruptible(): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController()
@@ -248,19 +266,4 @@ function interruptible(): { signal: AbortSignal; dispose(): void } {
   }
   process.on('SIGINT', stop)
   return { signal: controller.signal, dispose: () => process.off('SIGINT', stop) }
-}
-
-function integer(low: number) {
-  return (text: string): number => {
-    const value = Number(text)
-    if (!Number.isSafeInteger(value) || value < low)
-      throw new InvalidArgumentError(`an integer from ${low} was expected.`)
-    return value
-  }
-}
-
-function positive(text: string): number {
-  const value = Number(text)
-  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError('a positive number was expected.')
-  return value
 }

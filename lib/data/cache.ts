@@ -85,12 +85,12 @@ export async function locateFile(source: Source, file: SourceFile, options: Loca
   const env = options.env ?? process.env
   const urls = source.mirrors.map((mirror) => mirror + file.name)
   const to = join(cacheFolder(env), source.name, file.name)
-  if (options.offline ?? env.FORJA_OFFLINE === '1') throw missing(source, file, options, 'fetching is switched off')
   const { signal, timeoutMs, onProgress } = options
   const { bytes, sha256 } = file
   if (urls.length === 0 || sha256 === undefined) {
     throw missing(source, file, options, 'no mirror with a published checksum is known')
   }
+  if (options.offline ?? env.FORJA_OFFLINE === '1') throw missing(source, file, options, 'fetching is switched off')
   try {
     await download(
       { urls, to, bytes, sha256 },

@@ -45,8 +45,14 @@ const COMMON = {
   },
 }
 
-/** Reads one batch file of the set, by its name. */
-type ReadBatch = (name: string) => Promise<Uint8Array>
+/** One file of records; `what` names it in error texts. */
+interface BatchFile {
+  bytes: Uint8Array
+  what: string
+}
+
+/** Finds one by its name. */
+type ReadBatch = (name: string) => Promise<BatchFile>
 
 /**
  * Photographs of ten classes: uint8 [N, 3, 32, 32] with the usual normalisation.
@@ -61,10 +67,12 @@ export async function cifar10(options: Cifar10Options = {}): Promise<Splits> {
 }
 
 function fromFolder(folder: string): ReadBatch {
-  return (name) =>
-    readFile(join(folder, name)).catch((cause: Error) => {
+  return async (name) => {
+    const bytes = await readFile(join(folder, name)).catch((cause: Error) => {
       throw new ForjaError('ERR_FORMAT', `${folder}: ${name} cannot be read: ${cause.message}`, { cause })
     })
+    return { bytes, what: join(folder, name) }
+  }
 }
 
 async function fromArchive(options: LocateOptions): Promise<ReadBatch> {
@@ -73,9 +81,9 @@ async function fromArchive(options: LocateOptions): Promise<ReadBatch> {
   const bytes = path.endsWith('.gz') ? await unzip(path) : await readFile(path)
   const files = new Map([...parseTar(bytes, path)].map(([name, file]) => [basename(name), file]))
   return async (name) => {
-    const file = files.get(name)
-    if (!file) throw new ForjaError('ERR_FORMAT', `${path}: the archive has no ${name}`)
-    return file
+    const found = files.get(name)
+    if (!found) throw new ForjaError('ERR_FORMAT', `${path}: the archive has no ${name}`)
+    return { bytes: found, what: `${path}: ${name}` }
   }
 }
 
@@ -99,7 +107,7 @@ async function readFolders(folder: string, options: Cifar10Options): Promise<Spl
 
 async function readSplit(names: readonly string[], read: ReadBatch): Promise<ArrayDataset> {
   const batches: Uint8Array[] = []
-  for (const name of names) batches.push(checkBatch(await read(name), name))
+  for (const name of names) batches.push(checkBatch(await read(name)))
   const count = batches.reduce((total, batch) => total + batch.length / RECORD, 0)
   const x = new Uint8Array(count * PIXELS)
   const y = new Int32Array(count)
@@ -113,13 +121,13 @@ async function readSplit(names: readonly string[], read: ReadBatch): Promise<Arr
   return fromArrays({ x, y, shape: [3, SIZE, SIZE], ...COMMON })
 }
 
-function checkBatch(bytes: Uint8Array, name: string): Uint8Array {
+function checkBatch({ bytes, what }: BatchFile): Uint8Array {
   const rest = bytes.length % RECORD
   if (bytes.length === 0 || rest !== 0) {
     const start = bytes.length - rest
     throw new ForjaError(
       'ERR_FORMAT',
-      `${name}: ${bytes.length} bytes; expected whole records of ${RECORD} bytes (10,000 of them, 30,730,000 bytes, in the ` +
+      `${what}: ${bytes.length} bytes; expected whole records of ${RECORD} bytes (10,000 of them, 30,730,000 bytes, in the ` +
         `original): record ${start / RECORD} at byte ${start} has ${rest}`,
       { hint: 'The file was not copied to its end, or is the python form; the binary form is read.' },
     )
@@ -128,7 +136,7 @@ function checkBatch(bytes: Uint8Array, name: string): Uint8Array {
     if (bytes[at]! >= CLASSES.length) {
       throw new ForjaError(
         'ERR_FORMAT',
-        `${name}: label ${bytes[at]} of record ${at / RECORD} at byte ${at}; expected 0 to ${CLASSES.length - 1}`,
+        `${what}: label ${bytes[at]} of record ${at / RECORD} at byte ${at}; expected 0 to ${CLASSES.length - 1}`,
       )
     }
   }

@@ -140,7 +140,7 @@ async function decoder(
       let image: Sharp = sharp(path).autoOrient().flatten()
       if (size) image = image.resize({ ...size, fit: fit === 'cover' ? 'cover' : 'fill' })
       image = image.toColourspace(channels === 1 ? 'b-w' : 'srgb')
-      const { data, info } = await image.raw().toBuffer({ resolveWithObject: true })
+      const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
       return { data, width: info.width, height: info.height }
     } catch (cause) {
       const [reason] = (cause as Error).message.split('\n')

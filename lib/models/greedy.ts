@@ -15,7 +15,6 @@ import type { Optimizer } from '../optim/optimizer.js'
 import type { Tensor } from '../tensor.js'
 import { type FitOptions, fit } from '../train/fit.js'
 import type { History } from '../train/history.js'
-import type { Trainable } from '../train/model.js'
 import type { Variable } from '../variable.js'
 import { Autoencoder, autoencoder, type ReconstructionOptions, rows } from './autoencoder.js'
 import { type MLP, mlp } from './mlp.js'
@@ -39,26 +38,41 @@ export async function fitUnsupervised(
   dataset: Dataset,
   options: UnsupervisedFitOptions,
 ): Promise<History> {
-  return await fit(trainable(model), dataset, { ...options, loss: (loss) => loss })
+  return await fit(new LossView(model), dataset, { ...options, loss: (loss) => loss })
 }
 
-/** The model with its loss in the place of forward, seen through the layers that lie below it. */
-function trainable(model: Unsupervised, below: (x: Tensor) => Tensor = (x) => x): Trainable {
-  if (typeof model?.loss !== 'function') {
-    throw new ForjaError('ERR_ARGUMENT', 'fitUnsupervised: a network with a method loss(x) was expected', {
-      hint: 'models.autoencoder() and models.rbm() have one; networks that classify are trained by fit()',
+/** A network whose output is its own loss; names, state and mode are those of the network, for callbacks. */
+class LossView extends Module<[x: Tensor]> {
+  /** @param below what the network sees of a sample */
+  constructor(
+    private readonly model: Unsupervised,
+    private readonly below: (x: Tensor) => Tensor = (x) => x,
+  ) {
+    super()
+    if (typeof model?.loss !== 'function') {
+      throw new ForjaError('ERR_ARGUMENT', 'fitUnsupervised: a network with a method loss(x) was expected', {
+        hint: 'models.autoencoder() and models.rbm() have one; networks that classify are trained by fit()',
+      })
+    }
+    Object.defineProperty(this, 'training', {
+      get: () => model.training,
+      set: (training: boolean) => {
+        model.training = training
+      },
     })
   }
-  const view = {
-    forward: (x: Tensor) => model.loss(below(x)),
-    parameters: () => model.parameters(),
-    namedVariables: () => model.namedVariables(),
-    namedModules: () => model.namedModules(),
-    get training() {
-      return model.training
-    },
+
+  override forward(x: Tensor): Tensor {
+    return this.model.loss(this.below(x))
   }
-  return view
+
+  override members(): [string, unknown][] {
+    return this.model.members()
+  }
+
+  override namedModules(): [string, AnyModule][] {
+    return this.model.namedModules()
+  }
 }
 
 /** One layer of a stack. */
@@ -77,6 +91,9 @@ export interface PretrainOptions extends Omit<UnsupervisedFitOptions, 'optimizer
 export class GreedyStack<Layer extends GreedyLayer = GreedyLayer> extends Module<[x: Tensor]> {
   constructor(readonly layers: readonly Layer[]) {
     super()
+    if (!Array.isArray(layers) || layers.length === 0) {
+      throw new ForjaError('ERR_ARGUMENT', 'GreedyStack: an array of at least one layer was expected')
+    }
   }
 
   override forward(x: Tensor): Tensor {
@@ -101,7 +118,7 @@ export class GreedyStack<Layer extends GreedyLayer = GreedyLayer> extends Module
     }
     const histories: History[] = []
     for (const [i, layer] of this.layers.entries()) {
-      const view = trainable(layer, this.#through(i))
+      const view = new LossView(layer, this.#through(i))
       const optimizer = options.optimizer(layer.parameters(), i)
       try {
         histories.push(await fit(view, dataset, { ...options, optimizer, loss: (loss) => loss }))

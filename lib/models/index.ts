@@ -125,6 +125,8 @@ export interface ModelInfo {
   readonly dtype: DType
   /** Outputs, with default options. */
   readonly classes: number
+  /** Whether it takes samples of any shape, flattened to as many numbers as its option `inputs` says. */
+  readonly flattens: boolean
 }
 
 /** Options of every network of this package; each takes those it knows. */
@@ -145,11 +147,12 @@ export type ModelOptions = PerceptronOptions &
 /** A network that takes and gives one tensor. */
 export type Network = Module<[x: Tensor]>
 
-interface Entry extends Omit<ModelInfo, 'name' | 'dtype'> {
+interface Entry extends Omit<ModelInfo, 'name' | 'dtype' | 'flattens'> {
   /** Default float32. */
   readonly dtype?: DType
   readonly create: (options: ModelOptions) => Network
   readonly options: readonly string[]
+  readonly flattens?: boolean
 }
 
 const MNIST = [1, 28, 28]
@@ -176,6 +179,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['inputs', 'classes'],
+    flattens: true,
   },
   perceptron: {
     create: perceptron,
@@ -183,6 +187,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['inputs', 'classes'],
+    flattens: true,
   },
   mlp: {
     create: mlp,
@@ -190,6 +195,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     input: MNIST,
     classes: 10,
     options: ['inputs', 'hidden', 'activation', 'classes'],
+    flattens: true,
   },
   lenet5: {
     create: lenet5,
@@ -252,12 +258,13 @@ const MODELS: Readonly<Record<string, Entry>> = {
 
 /** The networks of this package. */
 export function list(): ModelInfo[] {
-  return Object.entries(MODELS).map(([name, { description, input, dtype = 'float32', classes }]) => ({
+  return Object.entries(MODELS).map(([name, { description, input, dtype = 'float32', classes, flattens = false }]) => ({
     name,
     description,
     input: [...input],
     dtype,
     classes,
+    flattens,
   }))
 }
 

@@ -31,7 +31,7 @@ export const fusedOp = defineOp({
   attrs: { dtype: 'i32', rank: 'i32', shape: 'i32x8', registers: 'i32', result: 'i32', code: 'i32[]' },
   infer: (_inputs, attrs) => [{ shape: attrs.shape.slice(0, attrs.rank), dtype: DTYPES[attrs.dtype]! }],
   grad: null,
-  traits: { internal: true },
+  traits: { internal: true, inplaceAny: true },
   flops: (_inputs, [y], attrs) => (attrs.code.length / FUSED_WORDS) * y!.size,
   reference: null,
 })

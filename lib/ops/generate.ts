@@ -50,7 +50,6 @@ export function generateHeader(): string {
     '',
     '/* Whether an instruction may write this output over this input, both in exactly one place. */',
     'static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input) {',
-    '  if (opcode == FJ_OP_FUSED) return 1;',
     ...ops.flatMap(inplaceLines),
     '  return 0;',
     '}',
@@ -100,6 +99,7 @@ function opConstant(op: AnyOp): string {
 }
 
 function inplaceLines(op: AnyOp): string[] {
+  if (op.traits.inplaceAny) return [`  if (opcode == ${opConstant(op)}) return 1;`]
   return (op.traits.inplace ?? []).map(
     ([output, input]) => `  if (opcode == ${opConstant(op)} && output == ${output} && input == ${input}) return 1;`,
   )

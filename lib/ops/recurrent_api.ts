@@ -2,7 +2,6 @@
  * Recurrent layers as users call them: several layers, both directions, initial and last states, weights under
  * PyTorch's names. Each direction of each layer is the operation of recurrent.ts.
  */
-import { isFloat } from '../dtype.js'
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { filled } from './apply.js'
@@ -112,13 +111,17 @@ function run(
   if (x.rank !== 3 || x.size === 0) {
     imageError(name, 'ERR_SHAPE', `x must be (N, T, features) with no empty axis, got shape ${formatShape(x.shape)}`)
   }
+  checkFloat(name, 'x', x)
   if (!Number.isInteger(numLayers) || numLayers < 1) {
     imageError(name, 'ERR_ARGUMENT', `numLayers must be an integer of at least 1, got ${String(numLayers)}`)
   }
   if (!(p >= 0 && p <= 1)) imageError(name, 'ERR_ARGUMENT', `dropout must be from 0 to 1, got ${String(p)}`)
   const directions = bidirectional ? [false, true] : [false]
-  const hidden = options.hiddenSize ?? weights.weight_hh_l0?.shape[1] ?? 0
   checkNames(name, weights, numLayers, directions)
+  const hidden = options.hiddenSize ?? weights.weight_hh_l0!.shape[1]
+  if (hidden === undefined || !Number.isInteger(hidden) || hidden < 1) {
+    imageError(name, 'ERR_ARGUMENT', `hiddenSize must be an integer of at least 1, got ${String(hidden)}`)
+  }
   const [n] = x.shape as [number]
   const states = numLayers * directions.length
   const h = initialStates(name, 'h', initial?.h, [states, n, hidden], x)
@@ -142,6 +145,9 @@ function run(
 }
 
 function checkNames(name: string, weights: RecurrentWeights, numLayers: number, directions: readonly boolean[]): void {
+  if (typeof weights !== 'object' || weights === null) {
+    imageError(name, 'ERR_ARGUMENT', `weights must be an object of tensors by name, got ${String(weights)}`)
+  }
   const known = Array.from({ length: numLayers }, (_, layer) =>
     directions.map((reverse) => weightNames(layer, reverse)),
   ).flat(2)
@@ -190,8 +196,13 @@ function initialStates(
 }
 
 function checkOperand(name: string, what: string, x: Tensor, shape: readonly number[]): void {
-  if (!isFloat(x.dtype)) imageError(name, 'ERR_DTYPE', `${what} must be float32, got ${x.dtype}`)
+  checkFloat(name, what, x)
   if (!sameShape(x.shape, shape)) {
     imageError(name, 'ERR_SHAPE', `${what} has shape ${formatShape(x.shape)}; ${formatShape(shape)} expected`)
   }
+}
+
+function checkFloat(name: string, what: string, { dtype }: Tensor): void {
+  if (dtype === 'float32' || dtype === 'float64') return
+  imageError(name, 'ERR_DTYPE', `${what} must be float32, got ${dtype}`, "use cast(x, 'float32')")
 }

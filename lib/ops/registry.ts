@@ -28,6 +28,8 @@ export interface Traits {
   readonly view?: boolean
   /** [output, input]: the kernel may write this output over this input's memory. */
   readonly inplace?: readonly (readonly [number, number])[]
+  /** The kernel may write its one output over any input of that size: it reads each element before it writes it. */
+  readonly inplaceAny?: boolean
   /** Attribute `activation` (ACTIVATIONS of lib/ops/activation.ts) can absorb an activation of its first output. */
   readonly epilogue?: boolean
   /** The code in ACTIVATIONS of the activation that this operation is. */

@@ -26,6 +26,8 @@ const debug = debuglog('forja-plan')
 export const PROGRAM_MAGIC = 0x4a524f46
 export const PROGRAM_VERSION = 1
 const HEADER_BYTES = 56
+/** Of one instruction: fj_instr counts them in 16 bits. */
+const MAX_INPUTS = 65_535
 const STORAGE = { arena: 0, input: 1, buffer: 2 } as const
 
 export interface Program {
@@ -86,6 +88,10 @@ export function emit(graph: Graph, options: LowerOptions = {}): Program {
   const operands: number[] = []
   const attrs = new AttrWriter()
   const instrs = order.steps.map(({ node, inputs: ins, outputs: outs }) => {
+    if (ins.length > MAX_INPUTS) {
+      const text = `${node.op.name}: at most ${MAX_INPUTS} operands, got ${ins.length}`
+      throw new ForjaError('ERR_UNSUPPORTED_OP', text, { hint: 'join them in groups' })
+    }
     const first = operands.length
     for (const input of ins) operands.push(idOf(input))
     outs.forEach((output, i) => {

@@ -71,12 +71,11 @@ function lastUses({ steps, outputs }: Schedule): Map<Value, number> {
 function findDonor(step: Step, index: number, output: Value, blocks: ReadonlyMap<Value, Block>): Block | undefined {
   const { traits } = step.node.op
   const position = step.node.outputs.indexOf(output)
-  const isFused = step.node.op.name === 'fused'
   const placesOf = (block: Block) =>
     [...step.inputs, ...step.node.outputs.slice(0, position)].filter((v) => blocks.get(storageOf(v)) === block).length
   const candidates =
     traits.inplace?.filter(([out]) => out === position).map(([, input]) => step.inputs[input]!) ??
-    (isFused ? step.inputs.filter((input) => input.size === output.size) : [])
+    (traits.inplaceAny ? step.inputs.filter((input) => input.size === output.size) : [])
   for (const input of candidates) {
     const block = blocks.get(storageOf(input))
     if (
@@ -84,8 +83,8 @@ function findDonor(step: Step, index: number, output: Value, blocks: ReadonlyMap
       block.last === index &&
       byteSize(input) === byteSize(output) &&
       block.bytes === align(byteSize(output)) &&
-      // A fused step reads each element before it writes it; other kernels may read the donor elsewhere too.
-      (isFused || placesOf(block) === 1)
+      // Other kernels may read the donor elsewhere too.
+      (traits.inplaceAny || placesOf(block) === 1)
     )
       return block
   }

@@ -104,13 +104,19 @@ export interface RunOptions {
   signal?: AbortSignal
 }
 
-/** Programs a session keeps; the one that was not used for the longest time goes first. */
+/** Programs a session keeps beside those in use; the one that was not used for the longest time goes first. */
 const PROGRAMS = 64
+
+interface KeptProgram {
+  readonly traced: Promise<Traced>
+  /** Runs that wait for it or run it. */
+  users: number
+}
 
 export class Session {
   readonly #device: Device
   readonly #options: SessionOptions
-  readonly #programs = new Map<string, Promise<Traced>>()
+  readonly #programs = new Map<string, KeptProgram>()
   #closed = false
 
   constructor(options: SessionOptions = {}) {
@@ -143,20 +149,29 @@ export class Session {
     const { fed, size } = feedsOf(leaves, feed)
     const key = `${roots.map(({ node, index }) => `${node.id}.${index}`)};${assignments.map((a) => a.variable.id)};${size}`
     const program = this.#program(key, () => this.#compile(values, assignments, leaves, size))
-    const { result } = await inOrder(this.#device, async () => (await program).start(fed, signal))
-    const outputs = (await result) as Tensor[]
-    let next = 0
-    return mapFetches(fetches, () => outputs[next++]!)
+    program.users++
+    try {
+      const { result } = await inOrder(this.#device, async () => (await program.traced).start(fed, signal))
+      const outputs = (await result) as Tensor[]
+      let next = 0
+      return mapFetches(fetches, () => outputs[next++]!)
+    } finally {
+      program.users--
+    }
   }
 
-  #program(key: string, make: () => Promise<Traced>): Promise<Traced> {
+  #program(key: string, make: () => Promise<Traced>): KeptProgram {
     const known = this.#programs.get(key)
-    const program = known ?? make()
+    const program = known ?? { traced: make(), users: 0 }
     this.#programs.delete(key)
     this.#programs.set(key, program)
     if (!known) {
-      program.catch(() => this.#programs.delete(key))
-      if (this.#programs.size > PROGRAMS) this.#release(this.#programs.keys().next().value!)
+      // What cannot be compiled is tried anew next time.
+      program.traced.catch(() => this.#programs.delete(key))
+      const idle = [...this.#programs].filter(([, { users }]) => users === 0).map(([name]) => name)
+      for (const name of idle.slice(0, Math.max(0, this.#programs.size - PROGRAMS))) {
+        if (name !== key) this.#release(name)
+      }
     }
     return program
   }
@@ -179,7 +194,7 @@ export class Session {
   }
 
   #release(key: string): void {
-    this.#programs.get(key)?.then(
+    this.#programs.get(key)?.traced.then(
       (program) => program.dispose(),
       () => {},
     )

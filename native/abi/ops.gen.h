@@ -324,10 +324,11 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 #define FJ_MATMUL_NAIVE 1
 #define FJ_MATMUL_BLOCKED 2
 #define FJ_MATMUL_SIMD 3
-#define FJ_MATMUL_COALESCED 4
-#define FJ_MATMUL_SHARED 5
-#define FJ_MATMUL_TILED 6
-#define FJ_MATMUL_TENSORCORE 7
+#define FJ_MATMUL_BLAS 4
+#define FJ_MATMUL_COALESCED 5
+#define FJ_MATMUL_SHARED 6
+#define FJ_MATMUL_TILED 7
+#define FJ_MATMUL_TENSORCORE 8
 #define FJ_CONV2D_NAIVE 1
 #define FJ_CONV2D_IM2COL 2
 #define FJ_CONV2D_IMPLICIT 3

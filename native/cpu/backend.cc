@@ -258,6 +258,10 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
                 fj_op_name(instr.opcode), instr.variant);
       return fail(error->status);
     }
+    if (const char* missing = kernel->missing != nullptr ? kernel->missing() : nullptr) {
+      set_error(error, FJ_ERR_BACKEND_UNAVAILABLE, i, "%s is not available: %s", kernel->name, missing);
+      return fail(error->status);
+    }
     if (const uint16_t unknown = instr.opcode == FJ_OP_FUSED ? unknown_micro_op(call) : 0) {
       const char* name = fj_op_name(unknown);
       set_error(error, FJ_ERR_UNSUPPORTED_OP, i, "fused: the CPU has no elementwise operation %s (code %u)",

@@ -1,8 +1,9 @@
 // Matrix product, row-major float32:  C (m, n) = epilogue([C +] op(A) (m, k) * op(B) (k, n)).
 //
 // op(A) is A (m, k) with rows lda apart, or with trans_a the transpose of A (k, m); B alike. C must not
-// overlap an operand. Three forms: `gemm` is the fast one, `gemm_naive` and `gemm_blocked` (gemm_plain.cc)
-// are the steps of a lesson that lead to it and do the same arithmetic in another order.
+// overlap an operand. Four forms: `gemm` is the fast one, `gemm_naive` and `gemm_blocked` (gemm_plain.cc)
+// are the steps of a lesson that lead to it, `gemm_blas` is the machine's own library, to compare with. They do
+// the same arithmetic in another order.
 //
 // All threads of the team call together. None of the functions ends with a barrier: C is complete after
 // the next one. Nothing is allocated; `scratch` is shared by the team and needs gemm_scratch() bytes.
@@ -33,6 +34,10 @@ void gemm_serial(const GemmArgs& args, uint8_t* scratch);
 
 void gemm_naive(const Team& team, const GemmArgs& args);
 void gemm_blocked(const Team& team, const GemmArgs& args);
+void gemm_blas(const Team& team, const GemmArgs& args);  // where blas.h has found a library
+
+// C[rows, columns] = epilogue(C[rows, columns]), for the forms that leave plain sums there.
+void apply_epilogue(const GemmArgs& args, Range rows, Range columns);
 
 // Products with one row or one column (gemv.cc): no tile can be filled, memory speed decides.
 bool gemv_applies(const GemmArgs& args);

@@ -67,9 +67,13 @@ void gemm_blocked(const Team& team, const GemmArgs& g) {
       }
     }
   }
+  apply_epilogue(g, rows, {0, g.n});
+}
+
+void apply_epilogue(const GemmArgs& g, Range rows, Range columns) {
   if (g.epilogue.empty()) return;
   for (int64_t i = rows.begin; i < rows.end; i++) {
-    for (int64_t j = 0; j < g.n; j++) {
+    for (int64_t j = columns.begin; j < columns.end; j++) {
       float& c = g.c[i * g.ldc + j];
       c = finished(c, g.epilogue, i * g.ldc + j, j);
     }

@@ -59,6 +59,8 @@ struct Kernel {
   bool (*supports)(const Call&);                // null: every call the core lets through
   // Asked where the program leaves the variant open: is this the kernel for a call of these sizes? null: yes.
   bool (*prefers)(const Call&) = nullptr;
+  // Why this machine cannot run it, or null; asked of variants that a program names.
+  const char* (*missing)() = nullptr;
 };
 
 // Kernels of one instruction set. Where a program leaves the variant open, the first registered kernel

@@ -1,6 +1,7 @@
 // The matmul operation on top of gemm.h:  y (batch.., M, N) = activation(op(a) op(b) + bias (N)), with
 // a (batch.., M, K) or (batch.., K, M) and b (batch.., K, N) or (batch.., N, K); the batch dimensions of a and b
-// broadcast to y's. Variants naive, blocked and simd differ in the product of one pair of matrices only.
+// broadcast to y's. Variants naive, blocked, simd and blas differ in the product of one pair of matrices only.
+#include "blas.h"
 #include "gemm.h"
 #include "kernel.h"
 
@@ -89,15 +90,20 @@ void run_simd(const Call& call, Team& team) {
   }
 }
 
-void run_naive(const Call& call, Team& team) {
+// The forms that need no scratch.
+template <void (*Product)(const Team&, const GemmArgs&)>
+void run_plain(const Call& call, Team& team) {
   const Batch batch = describe(call);
-  for (int64_t i = 0; i < batch.count; i++) gemm_naive(team, product_at(call, batch, i));
+  for (int64_t i = 0; i < batch.count; i++) Product(team, product_at(call, batch, i));
 }
 
-void run_blocked(const Call& call, Team& team) {
-  const Batch batch = describe(call);
-  for (int64_t i = 0; i < batch.count; i++) gemm_blocked(team, product_at(call, batch, i));
+// Sizes of the library's interface are int.
+bool fits_blas(const Call& call) {
+  const GemmArgs g = describe(call).product;
+  return larger(larger(g.m, g.n), g.k) <= INT32_MAX;
 }
+
+const char* missing_blas() { return blas().problem; }
 
 #define FJ_TEXT_OF(x) #x
 #define FJ_TEXT(x) FJ_TEXT_OF(x)
@@ -106,8 +112,10 @@ void run_blocked(const Call& call, Team& team) {
 
 void register_matmul(KernelTable& table) {
   table.add({FJ_OP_MATMUL, FJ_MATMUL_SIMD, "matmul simd " FJ_TEXT(FJ_ISA), run_simd, scratch_simd, nullptr});
-  table.add({FJ_OP_MATMUL, FJ_MATMUL_BLOCKED, "matmul blocked", run_blocked, nullptr, nullptr});
-  table.add({FJ_OP_MATMUL, FJ_MATMUL_NAIVE, "matmul naive", run_naive, nullptr, nullptr});
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_BLOCKED, "matmul blocked", run_plain<gemm_blocked>, nullptr, nullptr});
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_NAIVE, "matmul naive", run_plain<gemm_naive>, nullptr, nullptr});
+  table.add(
+      {FJ_OP_MATMUL, FJ_MATMUL_BLAS, "matmul blas", run_plain<gemm_blas>, nullptr, fits_blas, nullptr, missing_blas});
 }
 
 }  // namespace forja::FJ_ISA

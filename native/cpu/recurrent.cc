@@ -15,8 +15,6 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int kMostVectors = kMostGates;  // of one block: every gate's units
-
 // A block is kWidth units of every gate; of a cell with one gate, twice as many, so that tiles are two vectors wide.
 struct Blocks {
   int vectors;    // per gate

@@ -19,8 +19,6 @@
 
 namespace forja::FJ_ISA {
 
-constexpr int kMostGates = 4;
-
 // Gates [gate, gate + count) are products of columns [k0, k0 + kn) of steps.
 struct GateRange {
   int gate, count;
@@ -75,7 +73,7 @@ FJ_INLINE Recurrent describe_recurrent(const fj_value& x, const fj_value& h0, in
 // A thread's part of every step.
 struct StepShare {
   Range rows;     // of the batch
-  Range blocks;   // of hidden units, or of whatever `blocks` counts
+  Range blocks;   // of what `blocks` counts: blocks of hidden units, panels
   Range own;      // of `rows`, for work that is not shared over blocks
   bool barriers;  // others compute parts of these rows
 };

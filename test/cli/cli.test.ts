@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -53,6 +53,7 @@ describe('help and usage', () => {
     ['train'],
     ['info'],
     ['summary'],
+    ['bench'],
     ['data'],
     ['data', 'ls'],
     ['data', 'get'],
@@ -69,14 +70,72 @@ describe('help and usage', () => {
     [['train'], /missing required argument 'model'/],
     [['train', 'lenet5', '--epochs', '0'], /an integer from 1 was expected/],
     [['train', 'lenet5', '--lr', 'fast'], /a positive number was expected/],
-    [['train', 'lenet5', '--data', 'unknown'], /Allowed choices are mnist, fashion-mnist, synthetic/],
+    [
+      ['train', 'lenet5', '--data', 'unknown'],
+      /Allowed choices are mnist, fashion-mnist, cifar10, digits, housing, synthetic, shapes, circle/,
+    ],
     [['train', 'lenet5', '--optimizer', 'x'], /Allowed choices are/],
     [['train', 'lenet5', '--nonsense'], /unknown option '--nonsense'/],
     [['data', 'get', 'unknown'], /expected one of mnist, fashion-mnist/],
+    [['bench', 'nonsense'], /Allowed choices are matmul, conv, ops, train, infer/],
+    [['bench', 'matmul', '--seconds', '0'], /a positive number was expected/],
+    [['bench', 'matmul', '--threads', '1.5'], /an integer from 1 was expected/],
     [['summary', 'lenet5', '--input', 'a,b'], /positive integers separated by commas/],
   ])('%j is a usage error', async (args, text) => {
     const { code, stdout, stderr } = await forja(...args)
     expect(code).toBe(2)
+    expect(stderr).toMatch(text)
+    expect(stdout).toBe('')
+  })
+})
+
+describe('bench', () => {
+  const short = ['bench', 'matmul', '--seconds', '0.01', '--threads', '1']
+
+  it('prints a row a measurement, names absent peers and writes --out', async () => {
+    const out = join(dist, 'rows.json')
+    const { code, events, stderr } = await forja(...short, '--case', '32x32x32', '--json', '--out', out)
+    expect(code).toBe(0)
+    expect(events()).toHaveLength(1)
+    expect(events()[0]).toMatchObject({
+      event: 'row',
+      suite: 'matmul',
+      case: '32x32x32',
+      variant: 'simd',
+      device: 'cpu',
+      dtype: 'float32',
+      p50Ms: expect.any(Number),
+      gflops: expect.any(Number),
+      percentOfPeak: expect.any(Number),
+    })
+    // What is tested here is the compiled package by itself, without bench/peers.
+    for (const peer of ['pytorch', 'openblas', 'openblas-skylakex', 'onnxruntime', 'tfjs-wasm'])
+      expect(stderr).toMatch(new RegExp(`^${peer}: absent \\(there is no .*bench/peers/`, 'm'))
+    const { event: _, ...row } = events()[0]!
+    expect(JSON.parse(readFileSync(out, 'utf8'))).toMatchObject({
+      command: 'forja bench matmul',
+      machine: { cpu: expect.any(String), threads: 1, fmaGflops: expect.any(Number) },
+      peers: expect.arrayContaining([{ name: 'pytorch', absent: expect.any(String) }]),
+      rows: [row],
+      errors: [],
+    })
+  })
+
+  it('without --json prints a table for people, on stderr', async () => {
+    const { code, stdout, stderr } = await forja(...short, '--case', '64x64x64', '--no-peers')
+    expect(code).toBe(0)
+    expect(stdout).toBe('')
+    expect(stderr).toMatch(/^pytorch: absent \(switched off by --no-peers\)$/m)
+    expect(stderr).toMatch(/^64x64x64 +simd +[\d.]+ µs/m)
+  })
+
+  it.each([
+    [['--device', 'cuda:7'], 3, /device 'cuda:7' is not available/],
+    [['--case', 'nonsense'], 1, /no case of matmul has 'nonsense' in its name/],
+    [['--out', '/missing/folder/x.json'], 1, /--out: the folder \/missing\/folder cannot be written/],
+  ])('%j ends with %i', async (args, expected, text) => {
+    const { code, stdout, stderr } = await forja(...short, '--no-peers', ...args)
+    expect(code).toBe(expected)
     expect(stderr).toMatch(text)
     expect(stdout).toBe('')
   })
@@ -120,14 +179,49 @@ describe('info, summary, data', () => {
     expect(code).toBe(0)
     expect(events()[0]).toMatchObject({
       event: 'result',
-      datasets: [{ name: 'mnist', present: false }, { name: 'fashion-mnist' }],
+      datasets: [
+        { name: 'mnist', present: false },
+        { name: 'fashion-mnist' },
+        { name: 'cifar10', bytes: 170_052_171 },
+        { name: 'housing' },
+        { name: 'digits', mirrors: [] },
+      ],
     })
+    const { stdout } = await forja('data', 'ls')
+    expect(stdout).toMatch(/^cifar10 .*170\.1 MB .*fetch with: forja data get cifar10$/m)
+    expect(stdout).toMatch(/^digits .*not fetched: no mirror$/m)
+    expect(stdout).toMatch(/^shapes .*always here$/m)
     const got = await forja('data', 'get', 'mnist')
     expect(got.code).toBe(1)
     expect(got.stderr).toMatch(/^error: MNIST: train-images-idx3-ubyte.gz is not on this machine/)
     expect(got.stderr).toMatch(/^hint: Put the file at/m)
     expect(got.stderr).not.toMatch(/^ +at /m)
     expect((await forja('data', 'path', '--json')).events()[0]).toMatchObject({ folders: [{ path: dist }, {}] })
+  })
+})
+
+describe('data in another form', () => {
+  const folder = join(dist, 'other-form')
+  const train = join(folder, 'cifar10', 'train')
+
+  it('is here, has a path, and no checksum to compare with', async () => {
+    mkdirSync(train, { recursive: true })
+    const { events } = await forja('data', 'ls', '--json', '--data-dir', folder)
+    expect(events()[0]!.datasets).toContainEqual(expect.objectContaining({ name: 'cifar10', present: true }))
+    for (const verb of ['path', 'get']) {
+      const run = await forja('data', verb, 'cifar10', '--data-dir', folder)
+      expect([run.code, run.stdout]).toEqual([0, `${train}\n`])
+    }
+    const verify = await forja('data', 'verify', 'cifar10', '--data-dir', folder)
+    expect(verify.code).toBe(1)
+    expect(verify.stderr).toBe(
+      `error: ${train}: no checksum of this form of CIFAR-10 is published\nhint: There is one of cifar-10-binary.tar.gz.\n`,
+    )
+    mkdirSync(join(folder, 'digits'))
+    writeFileSync(join(folder, 'digits', 'digits.csv'), '0\n')
+    const digits = await forja('data', 'verify', 'digits', '--data-dir', folder)
+    expect(digits.stderr).toMatch(/^error: .*digits\.csv: no checksum is published that it could be compared with$/m)
+    expect((await forja('data', 'get', 'digits')).stderr).toMatch(/no mirror with a published checksum is known/)
   })
 })
 
@@ -164,6 +258,22 @@ describe('train', () => {
     expect(code).toBe(0)
     expect(stderr).toMatch(/using 'synthetic' .* since MNIST: .* is not on this machine: fetching is switched off/)
     expect(stdout).toMatch(/^test accuracy \d\d\.\d\d %/)
+  })
+
+  it('makes the network as wide as the data', async () => {
+    const { code, events } = await forja('train', 'mlp', '--data', 'gauss', '--epochs', '3', '--json')
+    expect(code).toBe(0)
+    expect(events().at(-1)).toMatchObject({ data: 'gauss', parameters: 2 * 512 + 512 + 512 * 2 + 2 })
+    expect(events().at(-1)!.testAccuracy).toBeGreaterThan(0.95)
+  })
+
+  it('predicts numbers, and says how much of their variance it explains', async () => {
+    const run = await forja('train', 'mlp', '--data', 'reg-plane', '--epochs', '3')
+    expect(run.stdout).toMatch(/^test R² 0\.\d{3}, test loss /)
+    const { events } = await forja('train', 'mlp', '--data', 'reg-plane', '--epochs', '3', '--json')
+    const { testAccuracy, testR2, parameters } = events().at(-1)!
+    expect([testAccuracy, parameters]).toEqual([null, 2 * 512 + 512 + 512 + 1])
+    expect(testR2).toBeGreaterThan(0.9)
   })
 
   it('is the same for one seed, and resumed is the same as never stopped', async () => {
@@ -203,14 +313,16 @@ describe('train', () => {
     const hot = await forja('train', 'mlp', '--data', 'synthetic', '--lr', '1e30', '--optimizer', 'sgd')
     expect(hot.code).toBe(1)
     expect(hot.stderr).toMatch(
-      /^error: fit: the loss is .* in epoch 1, step \d+ of \d+\nhint: lower the learning rate/m,
+      /^error: fit: the loss is .* in epoch 1, step \d+ of \d+; first in layer 'layers\.\d': the output of \w+\nhint: lower the learning rate/m,
     )
     const model = await forja('train', 'nosuch')
     expect(model.code).toBe(2)
     expect(model.stderr).toMatch(/'nosuch' is invalid .* expected one of softmaxRegression/)
     const wrong = await forja('train', 'resnet18Cifar', '--data', 'synthetic')
     expect(wrong.code).toBe(1)
-    expect(wrong.stderr).toMatch(/takes samples \(3, 32, 32\), those of synthetic are \(1, 28, 28\)/)
+    expect(wrong.stderr).toMatch(
+      /^error: resnet18Cifar takes samples \(3, 32, 32\), those of synthetic are \(1, 28, 28\)\nhint: networks for synthetic: softmaxRegression, .*lenet5/m,
+    )
   })
 
   it('ends with 130 on Ctrl-C, the last complete epoch saved', async () => {

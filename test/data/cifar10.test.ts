@@ -108,9 +108,10 @@ describe('cifar10', () => {
     ['test_batch.bin', Buffer.alloc(0), 'test_batch.bin: 0 bytes; expected whole records of 3073 bytes'],
     ['data_batch_5.bin', batch([1, 10]), 'data_batch_5.bin: label 10 of record 1 at byte 3073; expected 0 to 9'],
   ])('a broken %s is told with its byte', async (name, bytes, message) => {
-    const call = cifar10({ dir: await put({ ...FILES, [name]: bytes }, 'cifar10') })
+    const dir = await put({ ...FILES, [name]: bytes }, 'cifar10')
+    const call = cifar10({ dir })
     await expect(call).rejects.toMatchObject({ code: 'ERR_FORMAT' })
-    await expect(call).rejects.toThrow(message)
+    await expect(call).rejects.toThrow(`${join(dir, 'cifar10')}/${message}`)
   })
 
   it('names a batch that is missing, in a folder and in an archive', async () => {

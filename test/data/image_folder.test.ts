@@ -60,10 +60,19 @@ describe('imageFolder', () => {
       .png()
       .toFile(join(dir, 'a', 'clear.png'))
     await picture(join(dir, 'a', 'red.png'), 2, 2, [255, 0, 0], [0, 0, 0])
+    // 16 bits a value, as scanners write: scaled to eight.
+    const deep = Uint16Array.of(0x8080, 0x8080, 0x8080, 0x8080)
+    await sharp(deep, { raw: { width: 2, height: 2, channels: 1 } })
+      .toColourspace('grey16')
+      .png()
+      .toFile(join(dir, 'a', 'deep.png'))
+    expect((await sharp(join(dir, 'a', 'deep.png')).metadata()).depth).toBe('ushort')
     const grey = await imageFolder(dir, { channels: 1 })
+    expect([...grey.get(1, { raw: true }).x]).toEqual([0x80, 0x80, 0x80, 0x80])
+    expect([...(await imageFolder(dir)).get(1, { raw: true }).x]).toEqual(new Array(12).fill(0x80))
     expect(grey.fields[0].shape).toEqual([1, 2, 2])
     expect([...grey.get(0, { raw: true }).x]).toEqual([0, 0, 0, 0])
-    const red = grey.get(1, { raw: true }).x
+    const red = grey.get(2, { raw: true }).x
     expect(red[0]).toBeGreaterThan(40)
     expect(red[0]).toBeLessThan(140)
     expect(red[1]).toBe(0)

@@ -284,6 +284,31 @@ describe.each([
   })
 })
 
+it('callbacks see the network itself: its names, its mode, its state', async () => {
+  fj.setSeed(7)
+  const model = models.autoencoder({ inputs: 36, hidden: [], code: 4, corruption: 0.2 })
+  const decoder = model.decoder.eval()
+  let seen: fj.nn.Module | undefined
+  await models.fitUnsupervised(model.eval(), bars(20), {
+    optimizer: adam(model, 0.01),
+    verbose: 0,
+    callbacks: [
+      {
+        onEpochEnd: (_logs, context) => {
+          seen = context.model as fj.nn.Module
+        },
+      },
+    ],
+  })
+  expect(seen).toBeInstanceOf(fj.nn.Module)
+  const [found, expected] = [await seen!.stateDict(), await model.stateDict()]
+  expect(Object.keys(found)).toEqual(Object.keys(expected))
+  for (const [name, value] of Object.entries(found)) expect(await value.data()).toEqual(await expected[name]!.data())
+  const own = new Set(model.parameters())
+  expect(seen!.parameters().every((parameter) => own.has(parameter))).toBe(true)
+  expect([model.training, decoder.training, seen!.training]).toEqual([false, false, false])
+})
+
 it('refuses what cannot be trained without labels', async () => {
   const data = bars(10)
   const options = { optimizer: adam(models.lenet5(), 0.1) }
@@ -294,6 +319,7 @@ it('refuses what cannot be trained without labels', async () => {
     error('ERR_ARGUMENT', /at least one layer, got \[36\]/),
   )
   expect(() => models.stackedAutoencoder({ sizes: [36, 0] })).toThrow(error('ERR_ARGUMENT', /sizes must be an integer/))
+  expect(() => new models.GreedyStack([])).toThrow(error('ERR_ARGUMENT', /at least one layer/))
   const stack = models.deepBeliefNetwork({ sizes: [36, 4] })
   await expect(stack.pretrain(data, options as never)).rejects.toThrow(
     error('ERR_ARGUMENT', /pretrain: optimizer must be a function/),

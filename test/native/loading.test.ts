@@ -90,3 +90,24 @@ describe('FORJA_NUM_THREADS', () => {
     expect(result.threads).toBeLessThan(5000)
   })
 })
+
+describe('FORJA_BLAS_LIB', () => {
+  const multiply = (library: string) =>
+    runChildJson<{ code?: string; message?: string }>('blas', { env: { FORJA_BLAS_LIB: library } })
+
+  it('to a missing library says so where the variant is asked for', async () => {
+    expect(await multiply('/missing/libblas.so')).toEqual({
+      code: 'ERR_BACKEND_UNAVAILABLE',
+      message: expect.stringContaining(
+        'matmul blas is not available: FORJA_BLAS_LIB=/missing/libblas.so cannot be opened',
+      ),
+    })
+  })
+
+  it.runIf(process.platform === 'linux')('to a library without cblas_sgemm says so', async () => {
+    expect(await multiply('libm.so.6')).toEqual({
+      code: 'ERR_BACKEND_UNAVAILABLE',
+      message: expect.stringContaining('libm.so.6 has no cblas_sgemm'),
+    })
+  })
+})

@@ -20,13 +20,28 @@ const SIZES = [
   [64, 70, 10],
 ] as const
 
+/** Why this machine cannot run the variant `blas`, if it cannot. */
+async function missingBlas(): Promise<string | undefined> {
+  const probe = fj.compile(() => fj.matmul(fj.ones([2, 2]), fj.ones([2, 2])), { algorithms: { matmul: 'blas' } })
+  try {
+    await probe()
+  } catch (error) {
+    if ((error as fj.ForjaError).code !== 'ERR_BACKEND_UNAVAILABLE') throw error
+    return (error as Error).message
+  }
+}
+
+const reason = variantsOf('matmul').includes('blas') ? await missingBlas() : undefined
+if (reason) console.log(`skipped: ${reason}`)
+const VARIANTS = variantsOf('matmul').filter((variant) => variant !== 'blas' || reason === undefined)
+
 /**
  * Tensor cores round operands to 10 bits of fraction, 2^-11 of each: a sum of 600 products of normal numbers is off by
  * 600^(1/2) 2^(1/2) 2^-11, about 0.017, times what a normal number can be.
  */
 const tolerance = (variant: string) => (variant === 'tensorcore' ? { rtol: 5e-3, atol: 0.05 } : {})
 
-describe.each(variantsOf('matmul'))('variant %s', (matmul) => {
+describe.each(VARIANTS)('variant %s', (matmul) => {
   it.each(SIZES)('(%i x %i) x (.. x %i), all transposes', async (m, k, n) => {
     for (const transposeA of [false, true]) {
       for (const transposeB of [false, true]) {
@@ -67,12 +82,26 @@ const BATCHES = [
 ] as const
 
 it.each(BATCHES)('batched %j x %j in every variant', async (left, right) => {
-  for (const algorithm of variantsOf('matmul')) {
+  for (const algorithm of VARIANTS) {
     await compareWithReference((x, y) => fj.matmul(x!, y!), [randomTensor([...left], 5), randomTensor([...right], 6)], {
       algorithms: { matmul: algorithm },
       ...tolerance(algorithm),
     })
   }
+})
+
+// Bias and ReLU become part of the product.
+it.each(VARIANTS)('variant %s finishes a linear layer', async (matmul) => {
+  const [x, w, b] = [randomTensor([37, 21], 7), randomTensor([50, 21], 8), randomTensor([50], 9)]
+  await compareWithReference((...args) => fj.relu(fj.linear(args[0]!, args[1]!, args[2]!)), [x, w, b], {
+    algorithms: { matmul },
+    ...tolerance(matmul),
+  })
+})
+
+it.each(VARIANTS)('variant %s of an empty sum is zero', async (matmul) => {
+  const product = fj.compile((a: fj.Tensor, b: fj.Tensor) => fj.matmul(a, b), { algorithms: { matmul } })
+  expect([...(await (await product(fj.zeros([2, 0]), fj.zeros([0, 3]))).data())]).toEqual([0, 0, 0, 0, 0, 0])
 })
 
 it('has correct gradients', async () => {

@@ -199,6 +199,13 @@ it('names what is wrong', () => {
     'ERR_DTYPE',
     'lstm: bias_ih_l0 must be float32, got int32',
   )
+  fails(() => fj.lstm(x, null as never), 'ERR_ARGUMENT', 'weights must be an object of tensors by name, got null')
+  fails(
+    () => fj.lstm(x, { ...weights, weight_hh_l0: fj.zeros([20]) }),
+    'ERR_ARGUMENT',
+    'hiddenSize must be an integer of at least 1, got undefined',
+  )
+  fails(() => fj.lstm(fj.cast(x, 'int32'), weights), 'ERR_DTYPE', 'lstm: x must be float32, got int32')
   fails(() => fj.lstm(fj.zeros([3, 4]), weights), 'ERR_SHAPE', 'x must be (N, T, features)')
   fails(() => fj.lstm(fj.zeros([2, 0, 4]), weights), 'ERR_SHAPE', 'no empty axis, got shape (2, 0, 4)')
   fails(() => fj.lstm(x, weights, { numLayers: 0 }), 'ERR_ARGUMENT', 'numLayers')

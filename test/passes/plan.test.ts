@@ -180,6 +180,17 @@ describe('in place', () => {
   })
 })
 
+it('refuses more operands than an instruction can count', () => {
+  const x = fj.ones([1])
+  const joined = fj.concat(new Array<fj.Tensor>(65_536).fill(x))
+  expect(() => emit(new Graph([joined.value]))).toThrow(
+    expect.objectContaining({
+      code: 'ERR_UNSUPPORTED_OP',
+      message: expect.stringContaining('concat: at most 65535 operands, got 65536'),
+    }),
+  )
+})
+
 it('writes lists longer than the stack holds arguments', () => {
   const x = makeLeaf(SOURCE, float(1))
   let value = x

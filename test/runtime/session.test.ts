@@ -320,6 +320,16 @@ it('runs in the order of the calls, awaited or not', async () => {
   expect(await v.item()).toBe(1234)
 })
 
+it('runs more sizes at once than it keeps programs', async () => {
+  const x = fj.placeholder([null], { name: 'x' })
+  const total = fj.sum(x)
+  using session = new fj.Session({ device: 'reference' })
+  const sizes = Array.from({ length: 80 }, (_, i) => i + 1)
+  const run = async (size: number) => (await session.run(total, { feed: new Map([[x, fj.ones([size])]]) })).item()
+  expect(await Promise.all(sizes.map(run))).toEqual(sizes)
+  expect(await Promise.all(sizes.map(run))).toEqual(sizes)
+})
+
 it('refuses what it cannot run', async () => {
   const session = new fj.Session()
   await expect(session.run('loss' as never)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })

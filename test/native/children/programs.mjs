@@ -5,7 +5,7 @@ import { Graph } from '../../../dist/graph/graph.js'
 import * as forja from '../../../dist/index.js'
 import { makeLeaf } from '../../../dist/ops/creation.js'
 import { lower } from '../../../dist/passes/lower.js'
-import { NativeCpuDevice } from '../../../dist/runtime/native_device.js'
+import { AddonDevice } from '../../../dist/runtime/native_device.js'
 import { Tensor } from '../../../dist/tensor.js'
 
 const fj = { ...forja }
@@ -112,6 +112,15 @@ const ENTRIES = [
   unaryImage('globalAvgPool2d'),
   unaryImage('localResponseNorm', { size: 3 }),
   unaryImage('interpolate', { size: [9, 5], mode: 'bilinear' }),
+  plain('nmsPadded', () => Object.values(fj.nmsPadded(float(9, 4), float(9)))),
+  plain('roiAlign', () => {
+    const x = float(2, 3, 5, 6)
+    return withGrad(fj.roiAlign(x, float(3, 5), { outputSize: [2, 3], samplingRatio: 2 }), [x])
+  }),
+  plain('roiPool', () => {
+    const x = float(2, 3, 5, 6)
+    return withGrad(fj.roiPool(x, float(3, 5), { outputSize: 2 }), [x])
+  }),
   plain('layerNorm', () => {
     const [x, gamma, beta] = [float(3, 33), float(33), float(33)]
     return withGrad(fj.layerNorm(x, { gamma, beta, normalizedShape: [33] }), [x, gamma, beta])
@@ -156,16 +165,16 @@ const ENTRIES = [
 
 /** The graph of a compiled function: what it is after tracing, updates and random numbers included. */
 async function traced(fn, ...args) {
-  const { compile } = NativeCpuDevice.prototype
+  const { compile } = AddonDevice.prototype
   let graph
-  NativeCpuDevice.prototype.compile = function (...made) {
+  AddonDevice.prototype.compile = function (...made) {
     graph ??= made[0] // the next ones compute initial values
     return compile.apply(this, made)
   }
   try {
     await fj.compile(fn, { device: 'cpu' })(...args)
   } finally {
-    NativeCpuDevice.prototype.compile = compile
+    AddonDevice.prototype.compile = compile
   }
   return graph
 }

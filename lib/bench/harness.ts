@@ -4,6 +4,7 @@
  * peer's is an error, not a row.
  */
 import { Bench } from 'tinybench'
+import { ForjaError } from '../errors.js'
 
 export interface Contender {
   readonly name: string
@@ -65,25 +66,43 @@ export async function race(contenders: readonly Contender[], seconds: number, tu
   })
 }
 
+/** Of the turns of a race. */
+export interface Ratio {
+  median: number
+  min: number
+  max: number
+}
+
 /** The peer's time over ours, turn by turn: median, smallest, largest. Above 1 we are faster. */
-export function ratioOf(peer: Timing, ours: Timing): { median: number; min: number; max: number } {
+export function ratioOf(peer: Timing, ours: Timing): Ratio {
   const ratios = peer.turns.map((time, i) => time / ours.turns[i]!)
   return { median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios) }
 }
 
-/** Throws unless the results agree within `tolerance` of the largest magnitude. */
+/**
+ * The largest difference of two results, relative to the largest magnitude of the second.
+ *
+ * @throws ERR_INTERNAL where it is above `tolerance` or the results have different lengths.
+ */
 export function checkParity(
   what: string,
   ours: ArrayLike<number>,
-  peers: ArrayLike<number>,
+  theirs: ArrayLike<number>,
   tolerance: number,
 ): number {
+  if (ours.length !== theirs.length) {
+    throw new ForjaError('ERR_INTERNAL', `${what}: ${ours.length} numbers, ${theirs.length} were expected`)
+  }
   let scale = 0
   let error = 0
-  for (let i = 0; i < peers.length; i++) scale = Math.max(scale, Math.abs(peers[i]!))
-  for (let i = 0; i < peers.length; i++) error = Math.max(error, Math.abs(ours[i]! - peers[i]!))
+  for (let i = 0; i < theirs.length; i++) scale = Math.max(scale, Math.abs(theirs[i]!))
+  for (let i = 0; i < theirs.length; i++) error = Math.max(error, Math.abs(ours[i]! - theirs[i]!))
   const relative = error / Math.max(scale, 1e-30)
-  if (!(relative <= tolerance))
-    throw new Error(`${what}: results differ by ${relative.toExponential(2)}, allowed ${tolerance}`)
+  if (!(relative <= tolerance)) {
+    throw new ForjaError(
+      'ERR_INTERNAL',
+      `${what}: results differ by ${relative.toExponential(2)} of the largest, ${tolerance} is allowed`,
+    )
+  }
   return relative
 }

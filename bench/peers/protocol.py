@@ -1,0 +1,51 @@
+"""The side of lib/bench/peers.ts that a peer in Python has: commands on stdin, answers on stdout."""
+
+import json
+import sys
+import time
+
+
+class Unsupported(Exception):
+    """A case that the peer cannot do."""
+
+
+class Prepared:
+    """A case whose result to compare is not that of its first call."""
+
+    def __init__(self, call, result):
+        self.call, self.result = call, result
+
+
+def read(spec):
+    with open(spec["path"], "rb") as file:
+        return bytearray(file.read())
+
+
+def timed(call):
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def serve(hello, prepare, timed=timed):
+    """hello(threads) names the version; prepare(case, files) gives a call and the bytes of its float32 result."""
+    call = None
+    for line in sys.stdin:
+        command = json.loads(line)
+        answer = {}
+        if command["do"] == "hello":
+            answer = {"version": hello(command["threads"])}
+        elif command["do"] == "prepare":
+            call = None  # its memory is free before more is taken
+            try:
+                call, result = prepare(command["case"], command["files"])
+                with open(command["result"], "wb") as file:
+                    file.write(result)
+            except Unsupported as reason:
+                answer = {"unsupported": str(reason)}
+        elif command["do"] == "time":
+            samples, end = [], time.perf_counter() + command["seconds"]
+            while not samples or time.perf_counter() < end:
+                samples.append(timed(call))
+            answer = {"samples": samples}
+        print(json.dumps(answer), flush=True)

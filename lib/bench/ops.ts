@@ -1,0 +1,237 @@
+/**
+ * Operations that memory limits, on maps larger than the caches, in GB/s and percent of the measured copy: what counts is
+ * the bytes that any kernel must move. Batch norm reads a batch twice, since statistics come before their use.
+ */
+import * as fj from '../index.js'
+import { checkParity } from './harness.js'
+import { IMAGE, type Inputs, type KernelCase, measureKernel } from './kernels.js'
+import { attempt, measure, type SuiteContext } from './suite.js'
+
+const [N, C, H, W] = [64, 64, 56, 56]
+const MAPS = [N, C, H, W]
+const MAP_BYTES = 4 * N * C * H * W
+const HALF = [N, C, H / 2, W / 2]
+const SIDE = 4096
+const [ROWS, CLASSES] = [8192, 1000]
+const PARAMETERS = 16e6
+
+/** Of one image, all channels. */
+const ONE_IMAGE = [1, C, H, W]
+/** Of one channel, all images. */
+const ONE_CHANNEL = [N, 1, H, W]
+
+interface Spec extends Omit<KernelCase, 'suite' | 'tolerance' | 'task' | 'bytes'> {
+  readonly task: { readonly op: string; readonly [attribute: string]: unknown }
+  /** Times that the maps are read or written. */
+  readonly passes: number
+}
+
+const image = { shape: MAPS, axes: IMAGE }
+const half = { shape: HALF, axes: IMAGE }
+const channel = { shape: [C] }
+
+const normalized = ({ x, gamma, beta }: Inputs) => fj.batchNorm(x!, { gamma, beta, training: true })
+const pooled = ({ x }: Inputs) => fj.maxPool2d(x!, { kernelSize: 2 })
+
+const IMAGE_CASES: readonly Spec[] = [
+  {
+    name: 'relu',
+    inputs: { x: image },
+    build: ({ x }) => fj.relu(x!),
+    corner: { x: ONE_IMAGE, result: ONE_IMAGE },
+    task: { op: 'relu' },
+    passes: 2,
+  },
+  {
+    name: 'relu gradient',
+    inputs: { x: image, dy: image },
+    build: ({ x, dy }) => fj.grad([fj.relu(x!)], [x!], { gradOutputs: [dy!] })[0]!,
+    corner: { x: ONE_IMAGE, dy: ONE_IMAGE, result: ONE_IMAGE },
+    task: { op: 'reluGradient' },
+    passes: 3,
+  },
+  {
+    name: 'add',
+    inputs: { x: image, dy: image },
+    build: ({ x, dy }) => fj.add(x!, dy!),
+    corner: { x: ONE_IMAGE, dy: ONE_IMAGE, result: ONE_IMAGE },
+    task: { op: 'add' },
+    passes: 3,
+  },
+  {
+    name: 'batch norm',
+    inputs: { x: image, gamma: channel, beta: channel },
+    build: normalized,
+    corner: { x: ONE_CHANNEL, gamma: [1], beta: [1], result: ONE_CHANNEL },
+    task: { op: 'batchNorm' },
+    passes: 3,
+  },
+  {
+    name: 'batch norm + relu',
+    inputs: { x: image, gamma: channel, beta: channel },
+    build: (given) => fj.relu(normalized(given)),
+    corner: { x: ONE_CHANNEL, gamma: [1], beta: [1], result: ONE_CHANNEL },
+    task: { op: 'batchNormRelu' },
+    passes: 3,
+  },
+  {
+    name: 'batch norm gradient',
+    inputs: { x: image, gamma: channel, beta: channel, dy: image },
+    build: (given) => fj.grad([normalized(given)], [given.x!], { gradOutputs: [given.dy!] })[0]!,
+    corner: { x: ONE_CHANNEL, gamma: [1], beta: [1], dy: ONE_CHANNEL, result: ONE_CHANNEL },
+    task: { op: 'batchNormGradient' },
+    untimed: 'batchNorm',
+    passes: 5,
+  },
+  {
+    name: 'max pool 2x2',
+    inputs: { x: image },
+    build: pooled,
+    corner: { x: ONE_IMAGE, result: [1, C, H / 2, W / 2] },
+    task: { op: 'maxPool', kernel: 2, stride: 2, padding: 0 },
+    passes: 1.25,
+  },
+  {
+    name: 'max pool 3x3/2',
+    inputs: { x: image },
+    build: ({ x }) => fj.maxPool2d(x!, { kernelSize: 3, stride: 2, padding: 1 }),
+    corner: { x: ONE_IMAGE, result: [1, C, H / 2, W / 2] },
+    task: { op: 'maxPool', kernel: 3, stride: 2, padding: 1 },
+    passes: 1.25,
+  },
+  {
+    name: 'max pool 2x2 gradient',
+    inputs: { x: image, dy: half },
+    build: (given) => fj.grad([pooled(given)], [given.x!], { gradOutputs: [given.dy!] })[0]!,
+    corner: { x: ONE_IMAGE, dy: [1, C, H / 2, W / 2], result: ONE_IMAGE },
+    task: { op: 'maxPoolGradient', kernel: 2, stride: 2, padding: 0 },
+    untimed: 'maxPool2d',
+    passes: 2.25,
+  },
+  {
+    name: 'average pool 2x2',
+    inputs: { x: image },
+    build: ({ x }) => fj.avgPool2d(x!, { kernelSize: 2 }),
+    corner: { x: ONE_IMAGE, result: [1, C, H / 2, W / 2] },
+    task: { op: 'avgPool', kernel: 2 },
+    passes: 1.25,
+  },
+  {
+    name: 'global average pool',
+    inputs: { x: image },
+    build: ({ x }) => fj.globalAvgPool2d(x!),
+    corner: { x: ONE_IMAGE, result: [1, C, 1, 1] },
+    task: { op: 'globalAvgPool' },
+    passes: 1,
+  },
+]
+
+const OTHER_CASES: readonly KernelCase[] = [
+  {
+    suite: 'ops',
+    name: 'softmax + cross entropy + gradient',
+    inputs: { x: { shape: [ROWS, CLASSES] }, labels: { shape: [ROWS], below: CLASSES } },
+    // The mean over all rows, also where only a few are looked at.
+    build: ({ x, labels }) => fj.grad(fj.mul(fj.crossEntropy(x!, labels!, { reduction: 'sum' }), 1 / ROWS), [x!])[0]!,
+    corner: { x: [8, CLASSES], labels: [8], result: [8, CLASSES] },
+    task: { kind: 'op', op: 'crossEntropy' },
+    tolerance: 1e-4,
+    bytes: 2 * 4 * ROWS * CLASSES,
+  },
+  {
+    suite: 'ops',
+    name: 'transpose NCHW to NHWC',
+    inputs: { x: { shape: MAPS } },
+    build: ({ x }) => fj.transpose(x!, [0, 2, 3, 1]),
+    corner: { x: ONE_IMAGE, result: [1, H, W, C] },
+    task: { kind: 'op', op: 'transpose', axes: [0, 2, 3, 1] },
+    tolerance: 0,
+    bytes: 2 * MAP_BYTES,
+  },
+  {
+    suite: 'ops',
+    name: 'transpose NHWC to NCHW',
+    inputs: { x: { shape: [N, H, W, C] } },
+    build: ({ x }) => fj.transpose(x!, [0, 3, 1, 2]),
+    corner: { x: [1, H, W, C], result: ONE_IMAGE },
+    task: { kind: 'op', op: 'transpose', axes: [0, 3, 1, 2] },
+    tolerance: 0,
+    bytes: 2 * MAP_BYTES,
+  },
+  {
+    suite: 'ops',
+    name: `transpose ${SIDE}x${SIDE}`,
+    inputs: { x: { shape: [SIDE, SIDE] } },
+    build: ({ x }) => fj.transpose(x!, [1, 0]),
+    corner: { x: [64, 64], result: [64, 64] },
+    task: { kind: 'op', op: 'transpose', axes: [1, 0] },
+    tolerance: 0,
+    bytes: 2 * 4 * SIDE * SIDE,
+  },
+]
+
+export async function opsSuite(context: SuiteContext): Promise<void> {
+  const images = IMAGE_CASES.map(
+    ({ task, passes, ...spec }): KernelCase => ({
+      ...spec,
+      suite: 'ops',
+      resultAxes: IMAGE,
+      task: { kind: 'op', ...task },
+      // Sums over a channel have 200,000 terms.
+      tolerance: 1e-4,
+      bytes: passes * MAP_BYTES,
+    }),
+  )
+  for (const kase of [...images, ...OTHER_CASES]) await attempt(context, kase.name, () => measureKernel(context, kase))
+  await attempt(context, 'adam', () => adam(context))
+}
+
+/** One update of 16 million parameters: parameter, gradient and both means are read, all but the gradient written. */
+async function adam(context: SuiteContext): Promise<void> {
+  const shape = [PARAMETERS]
+  const [start, gradient] = [await fj.randn(shape).data(), await fj.randn(shape).data()]
+  const update = (size: number, device: string) => {
+    const parameter = fj.variable(fj.tensor(start.slice(0, size)))
+    const given = fj.variable(fj.tensor(gradient.slice(0, size)))
+    const optimizer = new fj.optim.Adam([parameter])
+    const step = fj.compile(() => void optimizer.step([given]) as undefined, { device })
+    const dispose = () => {
+      step.dispose()
+      optimizer.dispose()
+      parameter.dispose()
+      given.dispose()
+    }
+    return { parameter, step, dispose }
+  }
+  const [ours, exact] = [update(PARAMETERS, context.device), update(1000, 'reference')]
+  try {
+    await ours.step()
+    await exact.step()
+    const expected = await exact.parameter.data()
+    const call = async () => {
+      if (context.device === 'reference') return void (await ours.step()) as undefined
+      return (await ours.step.profile()).reduce((sum, { milliseconds }) => sum + milliseconds / 1000, 0)
+    }
+    await measure(context, {
+      suite: 'ops',
+      name: 'adam',
+      entrants: [{ variant: 'forja', result: await ours.parameter.data(), call }],
+      task: {
+        case: { kind: 'op', op: 'adam' },
+        arrays: {
+          x: { shape, dtype: 'float32', data: start },
+          gradient: { shape, dtype: 'float32', data: gradient },
+        },
+      },
+      tolerance: 1e-4,
+      check: async (result, what) => ({
+        against: 'reference',
+        error: checkParity(`${what} against the reference`, Array.from(result).slice(0, 1000), expected, 1e-4),
+      }),
+      bytes: 7 * 4 * PARAMETERS,
+    })
+  } finally {
+    ours.dispose()
+    exact.dispose()
+  }
+}

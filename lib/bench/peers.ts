@@ -1,0 +1,173 @@
+/**
+ * What forja is compared with: programs of their own (bench/peers), one process each, that are told a case and time it
+ * when it is their turn. One JSON command a line on stdin, one JSON answer a line on stdout:
+ *
+ *     {"do": "hello", "threads"}            → {"version"}, or {"absent": why}
+ *     {"do": "prepare", "case", "files",
+ *      "result"}                            → {} and the case's result in the file `result`, or {"unsupported": why}
+ *     {"do": "time", "seconds"}             → {"samples": seconds of each call} of the case prepared last
+ *
+ * Files are raw little-endian float32 or int32; `files` has {path, shape, dtype} by name.
+ */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { TypedArray } from '../dtype.js'
+import { ForjaError } from '../errors.js'
+
+const FOLDER = fileURLToPath(new URL('../../bench/peers/', import.meta.url))
+
+export interface PeerArray {
+  readonly shape: readonly number[]
+  readonly dtype: 'float32' | 'int32'
+  readonly data: TypedArray
+}
+
+/** What a peer is asked to do: a kind it knows, with its attributes and arrays. */
+export interface Task {
+  readonly case: { readonly kind: string; readonly [attribute: string]: unknown }
+  readonly arrays: Readonly<Record<string, PeerArray>>
+}
+
+export interface PeerSpec {
+  readonly name: string
+  readonly script: string
+  /** Programs that may run the script, tried in order. */
+  readonly programs: readonly string[]
+  readonly suites: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** FORJA_BENCH_PYTHON if set, else python3 on the path, else the system's own. */
+function pythons(): readonly string[] {
+  const given = process.env.FORJA_BENCH_PYTHON
+  return given ? [given] : ['python3', '/usr/bin/python3']
+}
+
+export function peerSpecs(suite: string): PeerSpec[] {
+  const python = (name: string, script: string, suites: string[], env?: Record<string, string>): PeerSpec => ({
+    name,
+    script: join(FOLDER, script),
+    programs: pythons(),
+    suites,
+    env,
+  })
+  const node = (name: string, script: string): PeerSpec => ({
+    name,
+    script: join(FOLDER, script),
+    programs: [process.execPath],
+    suites: ['matmul', 'conv', 'infer'],
+  })
+  return [
+    python('pytorch', 'pytorch.py', ['matmul', 'conv', 'ops', 'train', 'infer']),
+    // OpenBLAS chooses kernels by the processor's name and falls back to AVX2 where it does not know it.
+    python('openblas', 'openblas.py', ['matmul']),
+    python('openblas-skylakex', 'openblas.py', ['matmul'], { OPENBLAS_CORETYPE: 'SkylakeX' }),
+    node('onnxruntime', 'onnxruntime.mjs'),
+    node('tfjs-wasm', 'tfjs.mjs'),
+  ].filter((spec) => spec.suites.includes(suite))
+}
+
+/** Of what an interpreter prints at its end: the line that names the error, else the last. */
+function reasonIn(complaint: string): string | undefined {
+  const lines = complaint.trim().split('\n')
+  return (lines.findLast((line) => /^\w*(Error|Exception)\b/.test(line)) ?? lines.at(-1))?.trim()
+}
+
+/** A peer that is not here, and why. */
+export interface AbsentPeer {
+  readonly name: string
+  readonly absent: string
+}
+
+export class Peer {
+  readonly #folder = mkdtempSync(join(tmpdir(), 'forja-bench-'))
+
+  private constructor(
+    readonly name: string,
+    readonly version: string,
+    private readonly process: ChildProcessWithoutNullStreams,
+    private readonly answers: AsyncIterator<string>,
+    /** How the process ended, once it has. */
+    private readonly ended: Promise<string>,
+  ) {}
+
+  static async start(spec: PeerSpec, threads: number): Promise<Peer | AbsentPeer> {
+    if (!existsSync(spec.script)) return { name: spec.name, absent: `there is no ${spec.script}` }
+    const complaints: string[] = []
+    for (const program of spec.programs) {
+      const peer = await Peer.#startWith(program, spec, threads)
+      if (typeof peer !== 'string') return peer
+      complaints.push(spec.programs.length > 1 ? `${program}: ${peer}` : peer)
+    }
+    return { name: spec.name, absent: complaints.join('; ') }
+  }
+
+  static async #startWith(program: string, spec: PeerSpec, threads: number): Promise<Peer | string> {
+    // A core type forced from outside would run a peer's BLAS below its best.
+    const { OPENBLAS_CORETYPE: _, ...environment } = process.env
+    const count = String(threads)
+    const child = spawn(program, [spec.script], {
+      env: { ...environment, OMP_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count, ...spec.env },
+    })
+    let complaint = ''
+    child.stderr.on('data', (chunk) => {
+      complaint = (complaint + chunk).slice(-4000)
+    })
+    const ended = new Promise<string>((resolve) => {
+      child.on('error', (error) => resolve(error.message))
+      child.on('close', (code, signal) =>
+        resolve(reasonIn(complaint) || (signal ? `ended by ${signal}` : `exit code ${code}`)),
+      )
+    })
+    const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
+    child.stdin.on('error', () => {})
+    child.stdin.write(`${JSON.stringify({ do: 'hello', threads })}\n`)
+    const first = await answers.next()
+    if (first.done) return await ended
+    const { version, absent } = JSON.parse(first.value) as { version: string; absent?: string }
+    if (absent === undefined) return new Peer(spec.name, version, child, answers, ended)
+    child.stdin.end()
+    return absent
+  }
+
+  async #ask(command: object): Promise<Record<string, unknown>> {
+    this.process.stdin.write(`${JSON.stringify(command)}\n`)
+    const line = await this.answers.next()
+    if (line.done) throw new ForjaError('ERR_INTERNAL', `the peer ${this.name} failed: ${await this.ended}`)
+    return JSON.parse(line.value) as Record<string, unknown>
+  }
+
+  /** Hands over a case; its whole result, or why the peer cannot do it. */
+  async prepare(task: Task): Promise<Float32Array | string> {
+    const path = (name: string) => join(this.#folder, `${name}.bin`)
+    const files = Object.fromEntries(
+      Object.entries(task.arrays).map(([name, { shape, dtype, data }]) => {
+        writeFileSync(path(name), new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+        return [name, { path: path(name), shape, dtype }]
+      }),
+    )
+    const result = path('.result')
+    try {
+      const { unsupported } = await this.#ask({ do: 'prepare', case: task.case, files, result })
+      if (unsupported !== undefined) return String(unsupported)
+      const bytes = readFileSync(result)
+      return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
+    } finally {
+      for (const { path } of [...Object.values(files), { path: result }]) rmSync(path, { force: true })
+    }
+  }
+
+  /** Seconds of each call within about `seconds`. */
+  async turn(seconds: number): Promise<number[]> {
+    return (await this.#ask({ do: 'time', seconds })).samples as number[]
+  }
+
+  stop(): void {
+    this.process.stdin.end()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,134 @@
+/** What every suite does with a case: check the results, race the contenders, report a row each. */
+import { ForjaError } from '../errors.js'
+import { asyncContender, type Contender, checkParity, race, ratioOf, type Timing } from './harness.js'
+import type { Peer, Task } from './peers.js'
+import type { Ceilings, Row } from './row.js'
+
+export interface SuiteContext {
+  readonly device: string
+  readonly threads: number
+  readonly ceilings: Ceilings
+  readonly peers: readonly Peer[]
+  /** Seconds to spend on a case, all contenders together. */
+  readonly seconds: number
+  /** Every variant of the operation instead of the one that programs get. */
+  readonly ladder: boolean
+  wants(name: string): boolean
+  report(row: Row): void
+  /** A case that gave a wrong result or failed: no row. */
+  fail(name: string, error: unknown): void
+  say(text: string): void
+}
+
+/** One way in which forja does a case. */
+export interface Entrant {
+  readonly variant: string
+  readonly result: ArrayLike<number>
+  /** One call; the seconds it took where they are measured inside. */
+  readonly call: () => Promise<number | undefined>
+}
+
+export interface Case {
+  readonly suite: string
+  readonly name: string
+  readonly entrants: readonly Entrant[]
+  /** The same for peers. */
+  readonly task: Task
+  /** Largest difference of results relative to the largest number. */
+  readonly tolerance: number
+  /** Compares a result where that does not need a peer. */
+  readonly check?: (result: ArrayLike<number>, name: string) => Promise<Check>
+  /** As `check`, too slow to do it where a peer has the whole result. */
+  readonly checkWithoutPeer?: Case['check']
+  readonly flops?: number
+  readonly bytes?: number
+  readonly samples?: number
+  readonly turns?: number
+}
+
+export interface Check {
+  readonly against: string
+  readonly error: number
+}
+
+/** Runs `body` for a case that is wanted; what it throws is reported instead of a row. */
+export async function attempt(context: SuiteContext, name: string, body: () => Promise<void>): Promise<void> {
+  if (!context.wants(name)) return
+  try {
+    await body()
+  } catch (error) {
+    context.fail(name, error)
+  }
+}
+
+export async function measure(context: SuiteContext, kase: Case): Promise<void> {
+  const { name, entrants } = kase
+  const contenders: Contender[] = entrants.map(({ variant, call }) => asyncContender(variant, call))
+  const checks = entrants.map((): Check[] => [])
+  const compare = async (check: NonNullable<Case['check']>) => {
+    for (const [i, { variant, result }] of entrants.entries())
+      checks[i]!.push(await check(result, `${name}, ${variant}`))
+  }
+  if (kase.check) await compare(kase.check)
+  for (const peer of context.peers) {
+    const theirs = await peer.prepare(kase.task)
+    if (typeof theirs === 'string') {
+      context.say(`${name}: ${peer.name} is not measured (${theirs})`)
+      continue
+    }
+    await compare(async (result, what) => ({
+      against: peer.name,
+      error: checkParity(`${what} against ${peer.name}`, result, theirs, kase.tolerance),
+    }))
+    contenders.push(peer)
+  }
+  if (kase.checkWithoutPeer && contenders.length === entrants.length) await compare(kase.checkWithoutPeer)
+  if (checks.some((list) => list.length === 0)) throw new ForjaError('ERR_INTERNAL', `${name}: nothing to compare with`)
+
+  const timings = await race(contenders, context.seconds, kase.turns)
+  const peers = timings.slice(entrants.length)
+  const rows = timings.map((timing, i) => completeRow(context, kase, timing, peers, checks[i]))
+  // The ladder is read upwards: the slowest first.
+  if (context.ladder) rows.sort((a, b) => b.p50Ms - a.p50Ms)
+  for (const row of rows) context.report(row)
+}
+
+function completeRow(
+  { device, threads, ceilings }: SuiteContext,
+  { suite, name, flops, bytes, samples }: Case,
+  timing: Timing,
+  peers: readonly Timing[],
+  checked: readonly Check[] | undefined,
+): Row {
+  const perSecond = (count: number | undefined) => (count === undefined ? undefined : count / (timing.p50Ms / 1000))
+  const share = (value: number | undefined, most: number | undefined) =>
+    value === undefined || most === undefined ? undefined : (100 * value) / most
+  const gflops = perSecond(flops && flops / 1e9)
+  const gbytes = perSecond(bytes && bytes / 1e9)
+  const isPeer = peers.includes(timing)
+  const best = peers.length > 0 ? Math.min(...peers.map((peer) => peer.p50Ms)) : undefined
+  return {
+    suite,
+    case: name,
+    variant: timing.name,
+    device: isPeer ? 'cpu' : device,
+    dtype: 'float32',
+    p50Ms: timing.p50Ms,
+    minMs: timing.minMs,
+    calls: timing.calls,
+    gflops,
+    percentOfPeak: share(gflops, ceilings.fmaGflops),
+    gbytes,
+    percentOfCopy: share(gbytes, ceilings.copyGbytes),
+    throughput: perSecond(samples),
+    percentOfBest: best === undefined ? undefined : (100 * best) / timing.p50Ms,
+    ...(isPeer ? { peer: true as const } : { checked, ratios: ratiosOf(timing, peers) }),
+    threads,
+    ...ceilings,
+  }
+}
+
+function ratiosOf(timing: Timing, peers: readonly Timing[]): Row['ratios'] {
+  if (peers.length === 0) return undefined
+  return Object.fromEntries(peers.map((peer) => [peer.name, ratioOf(peer, timing)]))
+}

@@ -1,0 +1,105 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { Peer, type PeerSpec, peerSpecs, type Task } from '../../lib/bench/peers.js'
+import { expectClose } from '../helpers/compare.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'forja-peers-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** A peer whose answer to each command is `answers[command.do]`. */
+function fake(name: string, answers: Record<string, object>, end = ''): PeerSpec {
+  const script = join(folder, `${name}.mjs`)
+  writeFileSync(
+    script,
+    `import { writeFileSync } from 'node:fs'
+     import { createInterface } from 'node:readline'
+     for await (const line of createInterface(process.stdin)) {
+       const command = JSON.parse(line)
+       if (command.do === 'prepare') writeFileSync(command.result, new Uint8Array(new Float32Array([1, 2]).buffer))
+       const answer = ${JSON.stringify(answers)}[command.do]
+       if (answer === undefined) { ${end} }
+       console.log(JSON.stringify(answer))
+     }`,
+  )
+  return { name, script, programs: [process.execPath], suites: [] }
+}
+
+const TASK: Task = {
+  case: { kind: 'matmul', transposeA: true, transposeB: false },
+  arrays: {
+    a: { shape: [3, 2], dtype: 'float32', data: Float32Array.of(1, 2, 3, 4, 5, 6) },
+    b: { shape: [3, 2], dtype: 'float32', data: Float32Array.of(1, 0, 0, 1, 1, 1) },
+  },
+}
+
+async function started(spec: PeerSpec): Promise<Peer> {
+  const peer = await Peer.start(spec, 1)
+  if (!(peer instanceof Peer)) throw new Error(peer.absent)
+  return peer
+}
+
+describe('a peer', () => {
+  it('gives its version, the result of a case and the samples of a turn', async () => {
+    const peer = await started(fake('good', { hello: { version: 'good 1' }, prepare: {}, time: { samples: [0.5] } }))
+    expect(peer.version).toBe('good 1')
+    expect(await peer.prepare(TASK)).toEqual(Float32Array.of(1, 2))
+    expect(await peer.turn(0.1)).toEqual([0.5])
+    peer.stop()
+  })
+
+  it('says what it cannot do', async () => {
+    const peer = await started(fake('modest', { hello: { version: '1' }, prepare: { unsupported: 'no such kernel' } }))
+    expect(await peer.prepare(TASK)).toBe('no such kernel')
+    peer.stop()
+  })
+
+  it('that dies in a case is an error that names it and its last words', async () => {
+    const spec = fake('mortal', { hello: { version: '1' } }, "throw new TypeError('out of iron')")
+    const peer = await started(spec)
+    await expect(peer.prepare(TASK)).rejects.toMatchObject({
+      code: 'ERR_INTERNAL',
+      message: expect.stringMatching(/the peer mortal failed: TypeError: out of iron/),
+    })
+    peer.stop()
+  })
+})
+
+describe('an absent peer', () => {
+  it.each<[string, PeerSpec, RegExp]>([
+    ['by its own account', fake('away', { hello: { absent: 'not installed' } }), /^not installed$/],
+    ['that a signal ends', fake('killed', {}, "process.kill(process.pid, 'SIGILL')"), /^ended by SIGILL$/],
+    [
+      'whose script is missing',
+      { ...fake('x', {}), script: '/missing/peer.mjs' },
+      /^there is no \/missing\/peer\.mjs$/,
+    ],
+    [
+      'whose program is missing',
+      { ...fake('y', {}), programs: ['/missing/a', '/missing/b'] },
+      /a: .*ENOENT.*b: .*ENOENT/,
+    ],
+  ])('%s has a reason', async (_, spec, reason) => {
+    expect(await Peer.start(spec, 1)).toEqual({ name: spec.name, absent: expect.stringMatching(reason) })
+  })
+})
+
+// Those of bench/peers that this machine has: aᵀ b.
+describe.each(peerSpecs('matmul'))('$name', (spec) => {
+  it('multiplies as it is told', async (context) => {
+    expect(existsSync(spec.script)).toBe(true)
+    const peer = await Peer.start(spec, 1)
+    if (!(peer instanceof Peer)) {
+      console.log(`${spec.name} skipped: ${peer.absent}`)
+      return context.skip()
+    }
+    const result = await peer.prepare(TASK)
+    expect(result).toBeInstanceOf(Float32Array)
+    expectClose(result as Float32Array, [6, 8, 8, 10], spec.name)
+    const samples = await peer.turn(0.01)
+    expect(samples.length).toBeGreaterThan(0)
+    for (const seconds of samples) expect(seconds).toBeGreaterThan(0)
+    peer.stop()
+  })
+})

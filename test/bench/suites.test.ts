@@ -1,0 +1,141 @@
+/** The suites without peers, for as short as they run: what a row holds, and that a wrong result is none. */
+import { describe, expect, it } from 'vitest'
+import type { Row } from '../../lib/bench/row.js'
+import { type BenchOptions, type BenchResult, type Failure, runBench } from '../../lib/bench/run.js'
+import { measure, type SuiteContext } from '../../lib/bench/suite.js'
+
+interface Run extends BenchResult {
+  said: string[]
+  rowsTold: Row[]
+  failures: Failure[]
+}
+
+async function bench(suite: Parameters<typeof runBench>[0], options: BenchOptions): Promise<Run> {
+  const said: string[] = []
+  const rowsTold: Row[] = []
+  const failures: Failure[] = []
+  const result = await runBench(
+    suite,
+    { seconds: 0.01, peers: false, threads: 1, ...options },
+    {
+      row: (row) => rowsTold.push(row),
+      error: (failure) => failures.push(failure),
+      say: (text) => said.push(text),
+    },
+  )
+  return { ...result, said, rowsTold, failures }
+}
+
+describe('matmul', () => {
+  it('gives a row with speed, share of the peak and what it was checked against', async () => {
+    const { rows, rowsTold, peers, said } = await bench('matmul', { case: '128x400x120' })
+    expect(rows).toHaveLength(1)
+    expect(rowsTold).toEqual(rows)
+    const [row] = rows
+    expect(row).toMatchObject({
+      suite: 'matmul',
+      case: '128x400x120',
+      variant: 'simd',
+      device: 'cpu',
+      dtype: 'float32',
+    })
+    expect(row!.gflops).toBeCloseTo((2 * 128 * 400 * 120) / 1e6 / row!.p50Ms, 6)
+    expect(row!.percentOfPeak).toBeCloseTo((100 * row!.gflops!) / row!.fmaGflops!, 6)
+    expect(row!.gbytes).toBeCloseTo((4 * (128 * 400 + 400 * 120 + 128 * 120)) / 1e6 / row!.p50Ms, 6)
+    expect(row!.minMs).toBeLessThanOrEqual(row!.p50Ms)
+    expect(row!.checked).toEqual([{ against: 'reference', error: expect.any(Number) }])
+    expect(row!.ratios).toBeUndefined()
+    expect(peers).toContainEqual({ name: 'pytorch', absent: 'switched off by --no-peers' })
+    expect(said.join('\n')).toContain('pytorch: absent (switched off by --no-peers)')
+  })
+
+  it('as a ladder has every variant, the slowest first', async () => {
+    const { rows, said } = await bench('matmul', { case: '128x128x128', ladder: true })
+    const variants = rows.map((row) => row.variant)
+    expect(variants).toEqual(expect.arrayContaining(['naive', 'blocked', 'simd']))
+    if (!variants.includes('blas')) expect(said.join('\n')).toMatch(/128x128x128: no blas \(.+\)/)
+    const times = rows.map((row) => row.p50Ms)
+    expect(times).toEqual([...times].sort((a, b) => b - a))
+  })
+
+  it('on the reference device has no ceilings', async () => {
+    const { rows } = await bench('matmul', { case: '32x32x32', device: 'reference' })
+    expect(rows).toMatchObject([{ variant: 'reference', device: 'reference' }])
+    expect(rows[0]!.percentOfPeak).toBeUndefined()
+  })
+})
+
+it('conv times each direction, but no gradient of the data', async () => {
+  const { rows, errors } = await bench('conv', { case: 'lenet5' })
+  expect(errors).toEqual([])
+  expect(rows.map((row) => row.case)).toEqual([
+    'lenet5 5x5 1-6 @28 b128 forward',
+    'lenet5 5x5 1-6 @28 b128 gradWeight',
+    'lenet5 5x5 6-16 @14 b128 forward',
+    'lenet5 5x5 6-16 @14 b128 gradInput',
+    'lenet5 5x5 6-16 @14 b128 gradWeight',
+  ])
+  for (const row of rows) expect(row.checked).toEqual([{ against: 'reference', error: expect.any(Number) }])
+})
+
+it('ops compares bytes with the copy', async () => {
+  const { rows, errors } = await bench('ops', { case: 'batch norm gradient' })
+  expect(errors).toEqual([])
+  const [row] = rows
+  expect(row!.gbytes).toBeCloseTo((5 * 4 * 64 * 64 * 56 * 56) / 1e6 / row!.p50Ms, 6)
+  expect(row!.percentOfCopy).toBeCloseTo((100 * row!.gbytes!) / row!.copyGbytes!, 6)
+})
+
+it.each(['train', 'infer'] as const)('%s is checked against plain variants where no peer is', async (suite) => {
+  const { rows, errors } = await bench(suite, { case: suite === 'train' ? 'lenet5 b8' : 'lenet5 b1', threads: 2 })
+  expect(errors).toEqual([])
+  for (const row of rows) {
+    expect(row).toMatchObject({ variant: 'forja', threads: 2, checked: [{ against: 'plain variants' }] })
+    expect(row.throughput).toBeGreaterThan(0)
+  }
+})
+
+it.each<[Parameters<typeof runBench>[0], BenchOptions, string, RegExp]>([
+  ['matmul', { case: 'nothing' }, 'ERR_ARGUMENT', /no case of matmul has 'nothing' in its name/],
+  ['train', { ladder: true }, 'ERR_ARGUMENT', /train has no ladder; those of matmul and conv do/],
+  ['matmul', { device: 'toaster' }, 'ERR_DEVICE', /unknown device 'toaster'/],
+])('%s with %j is refused', async (suite, options, code, message) => {
+  await expect(bench(suite, options)).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
+})
+
+describe('measure', () => {
+  const context = (rows: Row[]): SuiteContext => ({
+    device: 'cpu',
+    threads: 1,
+    ceilings: {},
+    peers: [],
+    seconds: 0.001,
+    ladder: false,
+    wants: () => true,
+    report: (row) => rows.push(row),
+    fail: () => {},
+    say: () => {},
+  })
+  const kase = {
+    suite: 'x',
+    name: 'case',
+    entrants: [{ variant: 'v', result: [1], call: async () => 1 }],
+    task: { case: { kind: 'x' }, arrays: {} },
+    tolerance: 1e-3,
+  }
+
+  it('refuses to time what was compared with nothing', async () => {
+    const rows: Row[] = []
+    await expect(measure(context(rows), kase)).rejects.toThrow('case: nothing to compare with')
+    expect(rows).toEqual([])
+  })
+
+  it('gives no row for a wrong result', async () => {
+    const rows: Row[] = []
+    const check = async () => {
+      throw new Error('wrong')
+    }
+    await expect(measure(context(rows), { ...kase, check })).rejects.toThrow('wrong')
+    expect(rows).toEqual([])
+  })
+})
