@@ -3,8 +3,6 @@ import { defineConfig } from 'vitest/config'
 
 /** Cases that run on whatever device is under test (test/helpers/device.ts). */
 const onAnyDevice = ['test/ops/**/*.test.ts', 'test/optim/optim.test.ts', 'test/passes/schedule.test.ts']
-/** Their operations have no CUDA kernel (the registry's test lists them). */
-const cpuOnly = ['test/ops/detection.test.ts']
 const module = process.env.FORJA_CUDA_CHECKED === '1' ? 'forja_cuda_checked.so' : 'forja_cuda_emulated.so'
 
 const cpu = { extends: true as const, test: { name: 'cpu', include: ['test/**/*.test.ts'], exclude: ['test/cuda/**'] } }
@@ -13,7 +11,6 @@ const emulated = {
   test: {
     name: 'cuda-emulated',
     include: [...onAnyDevice, 'test/cuda/**/*.test.ts'],
-    exclude: cpuOnly,
     globalSetup: 'test/helpers/build_emulated.ts',
     setupFiles: 'test/helpers/device.ts',
     env: {
@@ -27,7 +24,7 @@ const gpu = {
   test: {
     name: 'cuda',
     include: [...onAnyDevice, 'test/cuda/**/*.test.ts'],
-    exclude: cpuOnly,
+    globalSetup: 'test/helpers/require_gpu.ts',
     setupFiles: 'test/helpers/device.ts',
     env: { FORJA_TEST_DEVICE: 'cuda' },
   },

@@ -1,5 +1,6 @@
 // Operations along one axis: argMax, argMin, cumSum, topK, and productOfOthers over masked axes. x is seen as
-// (outer, length, inner) around the axis. Ties go to the lower index; NaN ranks before every number.
+// (outer, length, inner) around the axis. Ties go to the lower index; argMax and argMin put NaN before every number,
+// topK counts it as the largest.
 #include "device/block.cuh"
 #include "kernel.cuh"
 
@@ -13,10 +14,10 @@ struct Around {
       : outer(count_of(x, 0, axis)), length(x.dims[axis]), inner(count_of(x, axis + 1, x.rank)) {}
 };
 
-// Whether a ranks before b; kSign is -1 where small elements come first.
-template <int kSign, class T>
+// Whether a ranks before b. kSign is -1 where small elements come first; NaN ranks before every number or behind.
+template <int kSign, bool kNanFirst, class T>
 __device__ __forceinline__ bool before(T a, T b) {
-  return (kSign > 0 ? a > b : a < b) || (a != a && b == b);
+  return (kSign > 0 ? a > b : a < b) || (kNanFirst ? a != a && b == b : b != b && a == a);
 }
 
 template <class T>
@@ -26,23 +27,23 @@ struct Entry {
 };
 
 // The entry that ranks first; index -1 ranks behind all others.
-template <int kSign, class T>
+template <int kSign, bool kNanFirst, class T>
 struct First {
   __device__ __forceinline__ static bool precedes(const Entry<T>& a, const Entry<T>& b) {
     if (a.index < 0 || b.index < 0) return b.index < 0 && a.index >= 0;
-    if (before<kSign>(a.value, b.value)) return true;
-    return !before<kSign>(b.value, a.value) && a.index < b.index;
+    if (before<kSign, kNanFirst>(a.value, b.value)) return true;
+    return !before<kSign, kNanFirst>(b.value, a.value) && a.index < b.index;
   }
 };
 
 // All threads of a warp get the entry that ranks first among theirs.
-template <int kSign, class T>
+template <int kSign, bool kNanFirst, class T>
 __device__ __forceinline__ Entry<T> first_of_warp(Entry<T> mine) {
 #pragma unroll
   for (int distance = kWarp / 2; distance > 0; distance /= 2) {
     const Entry<T> other = {static_cast<T>(__shfl_xor_sync(kAllLanes, mine.value, distance)),
                             __shfl_xor_sync(kAllLanes, mine.index, distance)};
-    if (First<kSign, T>::precedes(other, mine)) mine = other;
+    if (First<kSign, kNanFirst, T>::precedes(other, mine)) mine = other;
   }
   return mine;
 }
@@ -58,9 +59,9 @@ __global__ void __launch_bounds__(kThreads) arg_row_kernel(const T* x, int32_t* 
   Entry<T> best{T(0), -1};
   for (int64_t i = threadIdx.x % kWarp; i < length; i += kWarp) {
     const Entry<T> entry{from[i], static_cast<int32_t>(i)};
-    if (First<kSign, T>::precedes(entry, best)) best = entry;
+    if (First<kSign, true, T>::precedes(entry, best)) best = entry;
   }
-  best = first_of_warp<kSign>(best);
+  best = first_of_warp<kSign, true>(best);
   if (threadIdx.x % kWarp == 0) y[row] = best.index;
 }
 
@@ -74,7 +75,7 @@ __global__ void arg_column_kernel(const T* x, int32_t* y, const __grid_constant_
   int32_t index = 0;
   for (int64_t i = 1; i < a.length; i++) {
     const T value = from[i * a.inner];
-    if (before<kSign>(value, best)) best = value, index = static_cast<int32_t>(i);
+    if (before<kSign, true>(value, best)) best = value, index = static_cast<int32_t>(i);
   }
   y[at] = index;
 }
@@ -161,10 +162,10 @@ __global__ void __launch_bounds__(kThreads)
     Entry<T> best{T(0), -1};
     for (int64_t i = threadIdx.x % kWarp; i < length; i += kWarp) {
       const Entry<T> entry{from[i], static_cast<int32_t>(i)};
-      const bool behind = last.index < 0 || First<kSign, T>::precedes(last, entry);
-      if (behind && First<kSign, T>::precedes(entry, best)) best = entry;
+      const bool behind = last.index < 0 || First<kSign, (kSign > 0), T>::precedes(last, entry);
+      if (behind && First<kSign, (kSign > 0), T>::precedes(entry, best)) best = entry;
     }
-    last = first_of_warp<kSign>(best);
+    last = first_of_warp<kSign, (kSign > 0)>(best);
     if (threadIdx.x % kWarp == 0) values[row * k + round] = last.value, indices[row * k + round] = last.index;
   }
 }

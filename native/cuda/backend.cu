@@ -502,9 +502,25 @@ fj_status check_fault(fj_program* program, fj_error* error) {
   Fault fault;
   memcpy(&fault, program->fault_host.data(), sizeof(fault));
   if (fault.kind == Fault::kNone) return FJ_OK;
-  set_error(error, FJ_ERR_ARGUMENT, fault.instruction, "%s[%lld] is %d, expected 0..%lld",
-            fault.kind == Fault::kLabel ? "labels" : "index", static_cast<long long>(fault.at), fault.value,
-            static_cast<long long>(fault.limit - 1));
+  const auto at = static_cast<long long>(fault.at), limit = static_cast<long long>(fault.limit);
+  const auto fail = [&](const char* format, auto... args) {
+    set_error(error, FJ_ERR_ARGUMENT, fault.instruction, format, args...);
+  };
+  float number = 0;
+  switch (fault.kind) {
+    case Fault::kLabel:
+      fail("labels[%lld] is %d, expected 0..%lld", at, fault.value, limit - 1);
+      break;
+    case Fault::kRegionImage:
+      memcpy(&number, &fault.value, sizeof(number));
+      fail("rois[%lld] names image %g, expected 0..%lld", at, static_cast<double>(number), limit - 1);
+      break;
+    case Fault::kRegionPlace:
+      fail("rois[%lld] lies more than %lld pixels away", at, limit);
+      break;
+    default:
+      fail("index[%lld] is %d, expected 0..%lld", at, fault.value, limit - 1);
+  }
   return error->status;
 }
 

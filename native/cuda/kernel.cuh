@@ -23,10 +23,10 @@ struct Operand {
 
 // What a kernel found wrong in its data. Read by the host before anything is committed.
 struct Fault {
-  enum Kind : uint32_t { kNone = 0, kLabel = 1, kIndex = 2 };
+  enum Kind : uint32_t { kNone = 0, kLabel = 1, kIndex = 2, kRegionImage = 3, kRegionPlace = 4 };
   uint32_t kind;
   uint32_t instruction;
-  int32_t value;
+  int32_t value;  // of kRegionImage the bits of a float32
   uint32_t unused;
   int64_t at;
   int64_t limit;  // values 0..limit-1 were expected

@@ -6,6 +6,7 @@ namespace forja::cuda {
 void register_axis(KernelTable&);
 void register_conv(KernelTable&);
 void register_cross_entropy(KernelTable&);
+void register_detection(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_indexing(KernelTable&);
 void register_matmul(KernelTable&);
@@ -13,6 +14,8 @@ void register_norm(KernelTable&);
 void register_optim(KernelTable&);
 void register_pool(KernelTable&);
 void register_random(KernelTable&);
+void register_recurrent(KernelTable&);
+void register_recurrent_grad(KernelTable&);
 void register_reduce(KernelTable&);
 void register_shape(KernelTable&);
 void register_slice(KernelTable&);
@@ -24,6 +27,7 @@ void register_kernels(KernelTable& table) {
   register_axis(table);
   register_conv(table);
   register_cross_entropy(table);
+  register_detection(table);
   register_elementwise(table);
   register_indexing(table);
   register_matmul(table);
@@ -31,6 +35,8 @@ void register_kernels(KernelTable& table) {
   register_optim(table);
   register_pool(table);
   register_random(table);
+  register_recurrent(table);
+  register_recurrent_grad(table);
   register_reduce(table);
   register_shape(table);
   register_slice(table);

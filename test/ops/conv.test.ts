@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
-import { DEVICES } from '../helpers/device.js'
+import { DEVICES, variantsOf } from '../helpers/device.js'
 
 describe.each(DEVICES)('golden on %s', (device) => {
   it.each(goldenCases('conv2d'))('$name', (test) =>
@@ -39,7 +39,7 @@ const GEOMETRIES: [number[], number[], fj.Conv2dOptions][] = [
   [[1, 4, 1, 31], [127, 4, 1, 4], { dilation: [1, 3] }],
 ]
 
-describe.each(['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2'])('variant %s', (variant) => {
+describe.each(variantsOf('conv2d'))('variant %s', (variant) => {
   it.each(GEOMETRIES)('x %j, weight %j, %j', async (xShape, weightShape, options) => {
     const inputs = [randomTensor(xShape, 1), randomTensor(weightShape, 2), randomTensor([weightShape[0]!], 3)]
     const algorithms = all(variant)

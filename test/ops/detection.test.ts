@@ -9,8 +9,9 @@ import {
   goldenTensor,
   randomTensor,
 } from '../helpers/compare.js'
+import { DEVICES } from '../helpers/device.js'
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   it.each(goldenCases('boxIou'))('$name', (test) => checkGolden(test, ({ a, b }) => fj.boxIou(a!, b!), device))
   it.each(goldenCases('roiAlign'))('$name', (test) =>
     checkGolden(test, ({ x, rois }, attrs) => fj.roiAlign(x!, rois!, attrs as never), device),
@@ -144,7 +145,7 @@ describe('regions', () => {
     await compareWithReference((x) => fj.roiPool(x!, none, { outputSize: 2 }), [x])
   })
 
-  it.each(['cpu', 'reference'])('that cannot be are named on %s', async (device) => {
+  it.each(DEVICES)('that cannot be are named on %s', async (device) => {
     const x = fj.ones([2, 3, 4, 4])
     const fault = (text: string) =>
       expect.objectContaining({ code: 'ERR_ARGUMENT', message: expect.stringContaining(text) })

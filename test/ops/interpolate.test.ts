@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, goldenCases, randomTensor } from '../helpers/compare.js'
+import { DEVICES } from '../helpers/device.js'
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   it.each(goldenCases('interpolate'))('$name', (test) =>
     checkGolden(test, ({ x }, attrs) => fj.interpolate(x!, attrs as never), device),
   )

@@ -2,12 +2,13 @@ import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { weightNames, weightShapes } from '../../lib/ops/recurrent_api.js'
 import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
+import { DEVICES, TEST_DEVICE } from '../helpers/device.js'
 
 const LAYERS = { rnn: fj.rnn, lstm: fj.lstm, gru: fj.gru }
 type Name = keyof typeof LAYERS
 const NAMES = Object.keys(LAYERS) as Name[]
 
-describe.each(['cpu', 'reference'])('golden on %s', (device) => {
+describe.each(DEVICES)('golden on %s', (device) => {
   it.each(NAMES.flatMap((name) => goldenCases(name)))('$name', (test) =>
     checkGolden(
       test,
@@ -90,7 +91,7 @@ describe.each(NAMES)('%s', (name) => {
     const results: ArrayLike<number>[][] = []
     for (const threads of [1, 3, 5, 2]) {
       await fj.setThreads(threads)
-      const compiled = fj.compile(traced, { device: 'cpu' })
+      const compiled = fj.compile(traced, { device: TEST_DEVICE })
       results.push(await Promise.all((await compiled(...inputs)).map((result) => result.data())))
       compiled.dispose()
     }
@@ -132,7 +133,7 @@ describe.each(NAMES)('%s', (name) => {
 
 it('is one operation a layer and direction, and one for its gradient', async () => {
   const { inputs, layer } = operands('gru', { n: 2, t: 6, i: 3, h: 4, options: { numLayers: 2, bidirectional: true } })
-  const step = fj.compile((...args: fj.Tensor[]) => fj.grad(fj.sum(layer(...args).y), args), { device: 'cpu' })
+  const step = fj.compile((...args: fj.Tensor[]) => fj.grad(fj.sum(layer(...args).y), args), { device: TEST_DEVICE })
   const operations = (await step.profile(...inputs)).map((row) => row.operation)
   expect(operations.filter((name) => name === 'recurrent').length).toBe(4)
   expect(operations.filter((name) => name === 'recurrentGrad').length).toBe(4)

@@ -5,7 +5,7 @@ import { Graph } from '../../../dist/graph/graph.js'
 import * as forja from '../../../dist/index.js'
 import { makeLeaf } from '../../../dist/ops/creation.js'
 import { lower } from '../../../dist/passes/lower.js'
-import { NativeCpuDevice } from '../../../dist/runtime/native_device.js'
+import { AddonDevice } from '../../../dist/runtime/native_device.js'
 import { Tensor } from '../../../dist/tensor.js'
 
 const fj = { ...forja }
@@ -165,16 +165,16 @@ const ENTRIES = [
 
 /** The graph of a compiled function: what it is after tracing, updates and random numbers included. */
 async function traced(fn, ...args) {
-  const { compile } = NativeCpuDevice.prototype
+  const { compile } = AddonDevice.prototype
   let graph
-  NativeCpuDevice.prototype.compile = function (...made) {
+  AddonDevice.prototype.compile = function (...made) {
     graph ??= made[0] // the next ones compute initial values
     return compile.apply(this, made)
   }
   try {
     await fj.compile(fn, { device: 'cpu' })(...args)
   } finally {
-    NativeCpuDevice.prototype.compile = compile
+    AddonDevice.prototype.compile = compile
   }
   return graph
 }

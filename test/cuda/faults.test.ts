@@ -1,0 +1,60 @@
+/** What goes wrong on the device under test is named, changes nothing, and leaves the device usable. */
+import { describe, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+import { runChildJson } from '../helpers/child.js'
+import { TEST_DEVICE } from '../helpers/device.js'
+
+const device = TEST_DEVICE
+
+describe('a label that is no class', () => {
+  const labels = (...list: number[]) => fj.tensor(list, { dtype: 'int32' })
+
+  it('ends the run before anything is committed, whether launched or replayed', async () => {
+    const count = fj.variable(fj.zeros([]))
+    const step = fj.compile(
+      (y: fj.Tensor) => {
+        count.assign(fj.add(count, 1))
+        return fj.crossEntropy(fj.zeros([3, 4]), y)
+      },
+      { device },
+    )
+    const bad = { code: 'ERR_ARGUMENT', message: expect.stringContaining('labels[1] is 9, expected 0..3') }
+    await expect(step(labels(0, 9, 2))).rejects.toMatchObject(bad)
+    for (let run = 0; run < 3; run++) {
+      expect(await (await step(labels(0, 1, 3))).item()).toBeCloseTo(Math.log(4), 5)
+      await expect(step(labels(0, 9, 2))).rejects.toMatchObject(bad)
+    }
+    expect(await count.item()).toBe(3)
+  })
+})
+
+it('too large a program is refused with what was asked for, what is free, and the largest values', async () => {
+  const huge = fj.compile(
+    (x: fj.Tensor) => fj.sum(fj.transpose(fj.exp(fj.broadcastTo(x, [2_000_000_000, 100]))), { axes: 0 }),
+    { device },
+  )
+  await expect(huge(fj.zeros([1, 100]))).rejects.toMatchObject({
+    code: 'ERR_OUT_OF_MEMORY',
+    message: expect.stringMatching(
+      /no CUDA memory for an arena of \d{12,} bytes: \d+ of \d+ bytes are free; the largest values are \(/,
+    ),
+  })
+  expect(await fj.add(fj.tensor([1]), 1).item()).toBe(2)
+})
+
+it('an operation of another device is refused by name', async () => {
+  const f = fj.compile((a: fj.Tensor, b: fj.Tensor) => fj.matmul(a, b), { device, algorithms: { matmul: 'simd' } })
+  await expect(f(fj.zeros([2, 3]), fj.zeros([3, 4]))).rejects.toMatchObject({
+    code: 'ERR_UNSUPPORTED_OP',
+    message: expect.stringContaining('matmul: CUDA has no kernel for variant 3'),
+  })
+})
+
+it('LeNet-5 learns, the same launched kernel by kernel and as CUDA graphs', async () => {
+  const train = (graph: string) =>
+    runChildJson<{ losses: number[]; explained: string }>('cuda', { args: [device], env: { FORJA_CUDA_GRAPH: graph } })
+  const [launched, replayed] = [await train('0'), await train('1')]
+  expect(replayed.losses).toEqual(launched.losses)
+  expect(launched.losses.at(-1)!).toBeLessThan(0.5 * launched.losses[0]!)
+  expect(replayed.explained).not.toContain('no CUDA graph')
+}, 120_000)
