@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
-import { DEVICES, variantsOf } from '../helpers/device.js'
+import { DEVICES, TEST_DEVICE, variantsOf } from '../helpers/device.js'
 
 describe.each(DEVICES)('golden on %s', (device) => {
   it.each(goldenCases('conv2d'))('$name', (test) =>
@@ -57,7 +57,10 @@ describe.each(variantsOf('conv2d'))('variant %s', (variant) => {
   })
 })
 
-describe('winograd', () => {
+const hasWinograd = variantsOf('conv2d').includes('winograd')
+if (!hasWinograd) console.log(`skipped: ${TEST_DEVICE} has no Winograd kernels`)
+
+describe.runIf(hasWinograd)('winograd', () => {
   const OPS = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight']
 
   /** y, dx and dw of `variant`, and which kernels computed them. */
