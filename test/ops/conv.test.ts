@@ -57,7 +57,7 @@ describe.each(variantsOf('conv2d'))('variant %s', (variant) => {
   })
 })
 
-describe('winograd', () => {
+describe.runIf(variantsOf('conv2d').includes('winograd'))('winograd', () => {
   const OPS = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight']
 
   /** y, dx and dw of `variant`, and which kernels computed them. */
