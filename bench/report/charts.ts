@@ -23,6 +23,7 @@ const COLOURS: Readonly<Record<string, string>> = {
   simd: '#e8590c',
   forja: '#e8590c',
   winograd: '#fab005',
+  winograd2x2: '#f59f00',
   pytorch: '#4263a5',
   openblas: '#57a0a8',
   'openblas-skylakex': '#2f7480',

@@ -130,7 +130,7 @@ class KernelProgram implements Entrant {
         return new KernelProgram('reference', result, call as Entrant['call'], dispose)
       }
       const steps = await program.profile()
-      const kernel = steps.find((step) => step.operation === operation)?.kernel.split(' ')[1]
+      const kernel = variantIn(steps.find((step) => step.operation === operation)?.kernel, operation)
       if (variant !== undefined && kernel !== variant) {
         dispose()
         say(`${kase.name}: no ${variant} (it has no kernel for these sizes; ${kernel} would run)`)
@@ -151,6 +151,13 @@ class KernelProgram implements Entrant {
       return undefined
     }
   }
+}
+
+/** Of a kernel's name, such as "conv2d winograd 2x2": the variant that it begins with, winograd2x2. */
+function variantIn(kernel: string | undefined, operation: string | undefined): string | undefined {
+  const text = kernel?.split(' ').slice(1).join('')
+  const matching = variantsOf(operation).filter((variant) => variant !== undefined && text?.startsWith(variant))
+  return matching.sort((a, b) => b!.length - a!.length)[0]
 }
 
 function isAbsence(error: unknown): boolean {

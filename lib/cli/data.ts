@@ -9,6 +9,8 @@ import { examples, Output, table } from './output.js'
 interface Options {
   dataDir?: string
   json?: boolean
+  offline?: boolean
+  mirror?: string
 }
 
 const sources: readonly Source[] = Object.values(SOURCES)
@@ -31,10 +33,10 @@ export function addData(program: Command): void {
     'forja data ls',
     'forja data ls --json',
   ]).action((options: Options) => list(options))
-  verb('get', '<name>', 'fetch a data set into the cache', [
-    'forja data get mnist',
-    'forja data get fashion-mnist',
-  ]).action((source: Source, options: Options) => get(source, options))
+  verb('get', '<name>', 'fetch a data set into the cache', ['forja data get mnist', 'forja data get fashion-mnist'])
+    .option('--mirror <url>', 'the folder of a server, tried before the mirrors that are known')
+    .option('--offline', 'never fetch, only say what is missing; also FORJA_OFFLINE=1')
+    .action((source: Source, options: Options) => get(source, options))
   verb('verify', '<name>', 'compare the files with their published checksums', [
     'forja data verify mnist',
     'forja data verify mnist --data-dir /srv/data',
@@ -91,6 +93,8 @@ async function get(source: Source, options: Options): Promise<void> {
     let shown = 0
     const path = await locateFile(source, file, {
       dir: options.dataDir,
+      offline: options.offline,
+      mirror: options.mirror,
       onProgress: ({ received, total }) => {
         const percent = Math.floor((100 * received) / total)
         if (percent < shown + 25) return

@@ -20,6 +20,7 @@ import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
 interface Options {
   data?: string
   dataDir?: string
+  offline?: boolean
   epochs?: number
   batchSize?: number
   lr?: number
@@ -45,6 +46,7 @@ export function addTrain(program: Command): void {
       ).choices(Object.keys(DATASETS)),
     )
     .option('--data-dir <dir>', 'folder that holds one folder a data set; looked at first')
+    .option('--offline', 'never fetch a data set; also FORJA_OFFLINE=1')
     .option('--epochs <n>', 'times that every sample is seen', integer(1))
     .option('--batch-size <n>', 'samples a step', integer(1))
     .option('--lr <x>', 'learning rate', positive)
@@ -192,7 +194,8 @@ async function loadData(
   output: Output,
   signal: AbortSignal,
 ): Promise<{ data: string; splits: Splits }> {
-  const load = (name: string): Promise<Splits> => DATASETS[name]!.load({ dir: options.dataDir, signal })
+  const load = (name: string): Promise<Splits> =>
+    DATASETS[name]!.load({ dir: options.dataDir, offline: options.offline, signal })
   if (options.data !== undefined) return { data: options.data, splits: await load(options.data) }
   for (const [i, data] of recipe.data.entries()) {
     try {
@@ -251,7 +254,12 @@ async function resume(
   run: { model: models.Network; optimizer: Optimizer; schedule: ExponentialLR | undefined; device: string },
   output: Output,
 ): Promise<number> {
-  const { epoch } = await loadCheckpoint(options.resume!, run)
+  const { epoch, step } = await loadCheckpoint(options.resume!, run)
+  if (step > 0) {
+    throw new ForjaError('ERR_ARGUMENT', `${options.resume} was written after step ${step} of epoch ${epoch + 1}`, {
+      hint: 'the command line goes on from whole epochs; fit(model, data, { resume }) from any step',
+    })
+  }
   if (options.lr !== undefined) run.optimizer.lr = options.lr
   output.say(`going on after epoch ${epoch} of ${options.resume}`)
   return epoch

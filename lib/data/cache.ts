@@ -24,6 +24,8 @@ export interface LocateOptions extends Omit<DownloadOptions, 'onProgress'> {
   dir?: string
   /** Never fetch. Default: whether FORJA_OFFLINE is 1. */
   offline?: boolean
+  /** The folder of a server with the set's files, tried before the mirrors that are known; checksums hold for it too. */
+  mirror?: string
   onProgress?: (progress: DownloadProgress & { file: string }) => void
   /** Default: process.env. */
   env?: NodeJS.ProcessEnv
@@ -64,7 +66,7 @@ export async function findFile(
   return undefined
 }
 
-/** The path of the first of a set's other forms that is on this machine. */
+/** The path of the first of a set's other forms that is on this machine, unless its files come in an earlier folder. */
 export async function findUnpacked(
   source: Source,
   options: Pick<LocateOptions, 'dir' | 'env'> = {},
@@ -74,6 +76,9 @@ export async function findUnpacked(
       const path = join(folder.path, source.name, form)
       if (await exists(path)) return path
     }
+    const packed = source.files.map((file) => namesOf(file).map((name) => exists(join(folder.path, source.name, name))))
+    const here = await Promise.all(packed.map(async (names) => (await Promise.all(names)).includes(true)))
+    if (!here.includes(false)) return undefined
   }
   return undefined
 }
@@ -83,7 +88,8 @@ export async function locateFile(source: Source, file: SourceFile, options: Loca
   const found = await findFile(source, file, options)
   if (found !== undefined) return found
   const env = options.env ?? process.env
-  const urls = source.mirrors.map((mirror) => mirror + file.name)
+  const own = options.mirror === undefined ? [] : [options.mirror.replace(/\/?$/, '/')]
+  const urls = [...own, ...source.mirrors].map((mirror) => mirror + file.name)
   const to = join(cacheFolder(env), source.name, file.name)
   const { signal, timeoutMs, onProgress } = options
   const { bytes, sha256 } = file
@@ -130,9 +136,13 @@ async function sha256Unpacked(path: string): Promise<string> {
   }
 }
 
+/** A file may lie packed or not. */
+function namesOf(file: SourceFile): string[] {
+  return file.name.endsWith('.gz') ? [file.name, file.name.slice(0, -3)] : [file.name]
+}
+
 function candidates(source: Source, file: SourceFile, options: Pick<LocateOptions, 'dir' | 'env'>): string[] {
-  const names = file.name.endsWith('.gz') ? [file.name, file.name.slice(0, -3)] : [file.name]
-  return dataFolders(options).flatMap(({ path }) => names.map((name) => join(path, source.name, name)))
+  return dataFolders(options).flatMap(({ path }) => namesOf(file).map((name) => join(path, source.name, name)))
 }
 
 function missing(source: Source, file: SourceFile, options: LocateOptions, reason: string): ForjaError {

@@ -30,8 +30,8 @@ interface Run {
   events: () => Record<string, never>[]
 }
 
-function start(args: readonly string[], done: (run: Run) => void): ChildProcess {
-  const child = spawn(process.execPath, [main, ...args], { env })
+function start(args: readonly string[], done: (run: Run) => void, more: NodeJS.ProcessEnv = {}): ChildProcess {
+  const child = spawn(process.execPath, [main, ...args], { env: { ...env, ...more } })
   const out = { stdout: '', stderr: '' }
   child.stdout.on('data', (text) => (out.stdout += text))
   child.stderr.on('data', (text) => (out.stderr += text))
@@ -174,6 +174,14 @@ describe('info, summary, data', () => {
     expect((await forja('summary', 'lenet5')).stdout).toContain('61,706')
   })
 
+  it('never fetches with --offline', async () => {
+    const got = await new Promise<Run>((resolve) =>
+      start(['data', 'get', 'mnist', '--offline'], resolve, { FORJA_OFFLINE: '0' }),
+    )
+    expect(got.code).toBe(1)
+    expect(got.stderr).toMatch(/^error: MNIST: .*fetching is switched off/m)
+  })
+
   it('data lists what there is and what is missing', async () => {
     const { code, events } = await forja('data', 'ls', '--json')
     expect(code).toBe(0)
@@ -298,11 +306,22 @@ describe('train', () => {
   })
 
   it('names what is wrong, without a stack', async () => {
+    const middle = join(dist, 'middle.safetensors')
+    const network = fj.models.softmaxRegression()
+    const save = fj.callbacks.modelCheckpoint({ filepath: middle, saveFreq: 2 })
+    const { train: digits } = await fj.data.syntheticDigits({ train: 20, test: 1 })
+    const optimizer = new fj.optim.Adam(network.parameters())
+    await fj.fit(network, digits, { optimizer, batchSize: 10, callbacks: [save], verbose: 0 })
     const cases: [string[], number, RegExp][] = [
       [['--device', 'cuda'], 3, /^error: device 'cuda' is not available/],
       [['--device', 'tpu'], 3, /^error: unknown device 'tpu'/],
       [['--save', join(dist, 'no/such/folder.safetensors')], 1, /^error: --save: the folder .* cannot be written/],
       [['--resume', join(dist, 'none.safetensors')], 1, /^error: .*none.safetensors cannot be read/m],
+      [
+        ['--resume', middle],
+        1,
+        /^error: .*middle.safetensors was written after step 2 of epoch 1\nhint: the command line/m,
+      ],
     ]
     for (const [args, code, text] of cases) {
       const run = await forja(...quick, ...args)

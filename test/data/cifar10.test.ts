@@ -114,6 +114,13 @@ describe('cifar10', () => {
     await expect(call).rejects.toThrow(`${join(dir, 'cifar10')}/${message}`)
   })
 
+  it('takes an archive in an earlier folder before images in a later one', async () => {
+    const dir = await put({ 'cifar-10-binary.tar.gz': gzipSync(ARCHIVE) }, 'cifar10')
+    const env = { FORJA_DATA_DIR: await put({ 'train/cat/broken.jpg': Buffer.of(1) }, 'cifar10') }
+    expect((await cifar10({ dir, env })).train.length).toBe(10)
+    await expect(cifar10({ env })).rejects.toMatchObject({ code: 'ERR_FORMAT' })
+  })
+
   it('names a batch that is missing, in a folder and in an archive', async () => {
     const { 'data_batch_3.bin': _, ...others } = FILES
     await expect(cifar10({ dir: await put(others, 'cifar10') })).rejects.toThrow(

@@ -142,6 +142,15 @@ describe('locateFile', () => {
     expect(seen).toContain('labels.gz')
   })
 
+  it('tries the mirror that the user names before those that are known', async () => {
+    const [known, own] = [await startMirror(serve(content)), await startMirror(serve(content))]
+    const cache = await temporaryFolder()
+    const options = { env: { XDG_CACHE_HOME: cache }, mirror: `${own.url}lab` }
+    await locateFile(source([known.url]), file, options)
+    expect(own.requests).toEqual([{ path: '/lab/labels.gz', range: '' }])
+    expect(known.requests).toEqual([])
+  })
+
   it('asks nobody when offline', async () => {
     const mirror = await startMirror(serve(content))
     const env = { XDG_CACHE_HOME: await temporaryFolder() }
