@@ -1,0 +1,86 @@
+// What the two halves of the CUDA backend share: backend.cu (devices, buffers, the table of functions) and program.cu.
+#pragma once
+
+#include <vector>
+
+#include "../core/error.h"
+#include "kernel.cuh"
+#include "memory.cuh"
+
+struct fj_device {
+  uint32_t index = 0;
+  int multiprocessors = 1;
+  bool graphs = true;
+  cudaStream_t stream = nullptr;
+  forja::cuda::Trash trash;
+  // An error after which the driver answers every call with it: set once, by the executor's thread.
+  bool lost = false;
+  char loss[256] = {};
+};
+
+struct fj_buffer {
+  explicit fj_buffer(fj_device* owner) : device(owner), memory(owner->trash) {}
+  fj_device* device;
+  forja::cuda::Block memory;
+  uint64_t bytes = 0;
+  bool fresh = true;  // still to be filled with zeros
+};
+
+struct fj_program {
+  explicit fj_program(fj_device* owner)
+      : device(owner),
+        arena(owner->trash),
+        inputs(owner->trash),
+        scratch(owner->trash),
+        fault(owner->trash),
+        fault_host(owner->trash, true),
+        staging(owner->trash, true) {}
+  ~fj_program() {
+    for (cudaGraphExec_t graph : graphs) device->trash.add_graph(graph);
+    for (cudaEvent_t event : events) device->trash.add_event(event);
+  }
+
+  fj_device* device;
+  fj_program_view view{};
+  std::vector<const forja::cuda::Kernel*> kernels;
+  std::vector<forja::cuda::Call> calls;
+  std::vector<forja::cuda::Operand> operands;
+  forja::cuda::Block arena, inputs, scratch, fault, fault_host;
+  // Pinned: the arguments in the places they have in `inputs`, then the outputs. Null where they are large: then they
+  // are copied from and to the caller's memory.
+  forja::cuda::Block staging;
+  std::vector<uint64_t> input_offsets, output_offsets;
+  uint64_t input_bytes = 0;
+  std::vector<const uint8_t*> output_data;  // device memory
+  bool faults = false;
+  uint64_t runs = 0;
+  bool eager_only = false;
+  cudaGraphExec_t graphs[2] = {};  // the pure part, the commit
+  bool profile = false;
+  std::vector<cudaEvent_t> events;  // before each instruction, and after the last
+  std::vector<uint64_t> nanoseconds;
+};
+
+namespace forja::cuda {
+
+// Fills `error` from what a call of the runtime answered; an error that later calls cannot get over marks the device as
+// lost. Each returns the error's status.
+fj_status report(fj_device* device, cudaError_t code, const char* doing, fj_error* error,
+                 uint32_t instruction = FJ_NO_INSTRUCTION);
+// As report; where there was no memory, with what was asked for and what is free.
+fj_status no_memory(fj_device* device, cudaError_t code, const char* what, uint64_t bytes, fj_error* error);
+// The device becomes current on this thread, unless it was lost.
+fj_status enter(fj_device* device, fj_error* error);
+// Zeros into a buffer that nothing was written to yet, in the order of the stream.
+cudaError_t fill_fresh(fj_buffer* buffer);
+
+// The functions of fj_backend that programs need.
+fj_status program_create(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers, fj_program** out,
+                         fj_error* error);
+void program_free(fj_program* program);
+fj_status program_run(fj_program* program, const void* const* inputs, void* const* outputs, const int32_t* cancel,
+                      fj_error* error);
+size_t program_describe(const fj_program* program, char* text, size_t size);
+fj_status program_profile(fj_program* program, int enable, uint64_t* nanoseconds, uint32_t count, fj_error* error);
+
+}  // namespace forja::cuda
