@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { load, read, serve, Unsupported } from './protocol.mjs'
 
-const [{ default: ort }] = await load('onnxruntime-node', 'protobufjs')
+const [{ default: ort }] = await load('onnxruntime-node')
 const { Graph } = await import('./onnx.mjs')
 const { CLASSES, NETWORKS, parameters } = await import('./networks.mjs')
 

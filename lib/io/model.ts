@@ -1,6 +1,7 @@
 /**
  * Saving and loading the parameters and buffers of a module as safetensors: PyTorch's names and layouts, so that
  * weights move both ways. Metadata: format 'pt' (the layouts are PyTorch's), producer, architecture (the class).
+ * ONNX models are read, too.
  */
 import { readFile } from 'node:fs/promises'
 import { fromData } from '../create.js'
@@ -9,7 +10,9 @@ import { type LoadOptions, type LoadReport, loadVariables } from '../nn/load_sta
 import type { AnyModule } from '../nn/module.js'
 import type { Tensor } from '../tensor.js'
 import { writeFileAtomic } from './atomic.js'
-import { decodeSafetensors, encodeSafetensors, type StoredTensor } from './safetensors.js'
+import { decodeOnnx } from './onnx.js'
+import { decodeSafetensors, encodeSafetensors } from './safetensors.js'
+import type { StoredTensor } from './stored.js'
 
 /** What the names of an optimizer's state begin with in a file; load() leaves them out. */
 export const OPTIMIZER_PREFIX = '__optimizer__.'
@@ -39,7 +42,16 @@ export async function save(model: AnyModule, path: string, options: SaveOptions 
 }
 
 /**
- * Reads a .safetensors file into `model`; nothing changes where something does not fit.
+ * Reads a .safetensors file, or the weights of an .onnx file, into `model`; nothing changes where something does not fit.
+ *
+ * Of an ONNX model the initializers are read: float, float16, bfloat16, double (rounded to float32), bool and integers
+ * (as int32, uint8 stays). They have the names of PyTorch's state dictionary as far as its exporter keeps them:
+ *
+ *     torch.onnx.export(net, x, 'net.onnx', do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE)
+ *
+ * keeps all but num_batches_tracked, which needs strict: false. By default it folds batch norms into convolutions and
+ * transposes weights of products: those are called 'onnx::Conv_16' or 'onnx::MatMul_7' and are unexpected, as what they
+ * were made of is missing. Weights that are no initializers (a Constant or Identity node's, another file's) are not read.
  *
  * @param options strict: false ignores names that only one side has.
  * @returns names that only one side has: empty lists unless strict is false.
@@ -67,7 +79,7 @@ export function decodeModel(
   /** Where the file names another class of network. */
   hint: string | undefined
 } {
-  const { tensors, metadata } = decodeSafetensors(bytes, path)
+  const { tensors, metadata } = /\.onnx$/i.test(path) ? decodeOnnx(bytes, path) : decodeSafetensors(bytes, path)
   const state: Record<string, Tensor> = Object.create(null)
   const rest = new Map<string, StoredTensor>()
   for (const [name, stored] of tensors) {

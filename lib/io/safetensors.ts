@@ -10,52 +10,27 @@
  * before a tensor is copied out, so what is allocated is bounded by the file's size.
  *
  * Writing: larger element types first, so that every tensor is aligned; otherwise in the order given.
- * Reading: integers that the package has no dtype for (I8 I16 U16 U32 I64 U64) become int32 if their values fit.
+ * Reading: the element types and what becomes of them are those of stored.ts.
  */
-import { allocate, checkDType, type DType, sizeOf, type TypedArray, viewAs } from '../dtype.js'
+import { checkDType, type DType, sizeOf } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { findDuplicateKey } from './json_keys.js'
-
-export interface StoredTensor {
-  dtype: DType
-  shape: readonly number[]
-  /** float16 and bfloat16 as their 16 bits, bool as bytes 0 and 1. */
-  data: TypedArray
-}
-
-export interface SafetensorsFile {
-  /** In the order in which they lie in the file. */
-  tensors: Map<string, StoredTensor>
-  metadata: Record<string, string>
-}
-
-interface StoredType {
-  bytes: number
-  dtype: DType
-  /** For types that are widened or narrowed to `dtype`. */
-  read?: (view: DataView, at: number) => number
-}
+import {
+  formatError,
+  isSize,
+  readStored,
+  STORED_TYPES,
+  type StoredFile,
+  type StoredTensor,
+  type StoredType,
+} from './stored.js'
 
 const LENGTH_BYTES = 8
 const MAX_HEADER_BYTES = 100_000_000
 const METADATA = '__metadata__'
 const UTF8 = new TextDecoder('utf-8', { fatal: true })
 
-const TYPES: Record<string, StoredType> = {
-  F32: { bytes: 4, dtype: 'float32' },
-  F64: { bytes: 8, dtype: 'float64' },
-  F16: { bytes: 2, dtype: 'float16' },
-  BF16: { bytes: 2, dtype: 'bfloat16' },
-  I32: { bytes: 4, dtype: 'int32' },
-  U8: { bytes: 1, dtype: 'uint8' },
-  BOOL: { bytes: 1, dtype: 'bool' },
-  I8: { bytes: 1, dtype: 'int32', read: (view, at) => view.getInt8(at) },
-  I16: { bytes: 2, dtype: 'int32', read: (view, at) => view.getInt16(at, true) },
-  U16: { bytes: 2, dtype: 'int32', read: (view, at) => view.getUint16(at, true) },
-  U32: { bytes: 4, dtype: 'int32', read: (view, at) => view.getUint32(at, true) },
-  I64: { bytes: 8, dtype: 'int32', read: (view, at) => Number(view.getBigInt64(at, true)) },
-  U64: { bytes: 8, dtype: 'int32', read: (view, at) => Number(view.getBigUint64(at, true)) },
-}
+const TYPES: Record<string, StoredType> = STORED_TYPES
 
 const NAMES = Object.fromEntries(
   Object.entries(TYPES)
@@ -98,7 +73,7 @@ export function encodeSafetensors(
 }
 
 /** @param what names the source in error texts, such as the file's path */
-export function decodeSafetensors(bytes: Uint8Array, what: string): SafetensorsFile {
+export function decodeSafetensors(bytes: Uint8Array, what: string): StoredFile {
   const { header, dataStart } = readHeader(bytes, what)
   const entries: { name: string; type: StoredType; shape: number[]; begin: number; end: number }[] = []
   let metadata: Record<string, string> = {}
@@ -110,7 +85,7 @@ export function decodeSafetensors(bytes: Uint8Array, what: string): SafetensorsF
   let expected = 0
   for (const { name, begin, end } of entries) {
     if (begin !== expected) {
-      throw format(
+      throw formatError(
         what,
         `tensor '${name}' begins at byte ${dataStart + begin}; expected ${dataStart + expected}, where the one before it ends ` +
           `(${begin < expected ? 'they overlap' : 'a hole'})`,
@@ -119,31 +94,31 @@ export function decodeSafetensors(bytes: Uint8Array, what: string): SafetensorsF
     expected = end
   }
   if (dataStart + expected !== bytes.length) {
-    throw format(what, `the tensors end at byte ${dataStart + expected}; the file has ${bytes.length} bytes`)
+    throw formatError(what, `the tensors end at byte ${dataStart + expected}; the file has ${bytes.length} bytes`)
   }
   const tensors = new Map<string, StoredTensor>()
   for (const { name, type, shape, begin, end } of entries) {
     const raw = bytes.subarray(dataStart + begin, dataStart + end)
-    tensors.set(name, { dtype: type.dtype, shape, data: readData(raw, type, name, dataStart + begin, what) })
+    tensors.set(name, { dtype: type.dtype, shape, data: readStored(raw, type, name, dataStart + begin, what) })
   }
   return { tensors, metadata }
 }
 
 function readHeader(bytes: Uint8Array, what: string): { header: object; dataStart: number } {
   if (bytes.length < LENGTH_BYTES) {
-    throw format(what, `truncated at byte ${bytes.length}; expected the 8-byte header size at byte 0`)
+    throw formatError(what, `truncated at byte ${bytes.length}; expected the 8-byte header size at byte 0`)
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const claimed = view.getBigUint64(0, true)
   if (claimed < 2n || claimed > BigInt(MAX_HEADER_BYTES)) {
-    throw format(what, `header size ${claimed} at byte 0; expected 2 to ${MAX_HEADER_BYTES}`)
+    throw formatError(what, `header size ${claimed} at byte 0; expected 2 to ${MAX_HEADER_BYTES}`)
   }
   const dataStart = LENGTH_BYTES + Number(claimed)
   if (dataStart > bytes.length) {
-    throw format(what, `truncated: the header is to end at byte ${dataStart}; the file has ${bytes.length} bytes`)
+    throw formatError(what, `truncated: the header is to end at byte ${dataStart}; the file has ${bytes.length} bytes`)
   }
   if (bytes[LENGTH_BYTES] !== 0x7b) {
-    throw format(what, `expected '{' at byte 8, found 0x${bytes[LENGTH_BYTES]!.toString(16).padStart(2, '0')}`)
+    throw formatError(what, `expected '{' at byte 8, found 0x${bytes[LENGTH_BYTES]!.toString(16).padStart(2, '0')}`)
   }
   let text: string
   let header: unknown
@@ -151,31 +126,35 @@ function readHeader(bytes: Uint8Array, what: string): { header: object; dataStar
     text = UTF8.decode(bytes.subarray(LENGTH_BYTES, dataStart))
     header = JSON.parse(text)
   } catch (cause) {
-    throw format(what, `the header at byte 8 is not JSON in UTF-8: ${(cause as Error).message}`, cause)
+    throw formatError(what, `the header at byte 8 is not JSON in UTF-8: ${(cause as Error).message}`, cause)
   }
   const duplicate = findDuplicateKey(text)
   if (duplicate !== undefined) {
-    throw format(what, `the header names '${duplicate.key}' twice (character ${duplicate.at} of the header at byte 8)`)
+    throw formatError(
+      what,
+      `the header names '${duplicate.key}' twice (character ${duplicate.at} of the header at byte 8)`,
+    )
   }
   return { header: header as object, dataStart }
 }
 
 function readEntry(name: string, entry: unknown, room: number, dataStart: number, what: string) {
-  if (!isRecord(entry)) throw format(what, `tensor '${name}': expected an object in the header, found ${show(entry)}`)
+  if (!isRecord(entry))
+    throw formatError(what, `tensor '${name}': expected an object in the header, found ${show(entry)}`)
   const { dtype, shape, data_offsets: offsets } = entry
   const type = typeof dtype === 'string' && Object.hasOwn(TYPES, dtype) ? TYPES[dtype] : undefined
   if (type === undefined) {
-    throw format(what, `tensor '${name}': dtype ${show(dtype)}; expected one of ${Object.keys(TYPES).join(', ')}`)
+    throw formatError(what, `tensor '${name}': dtype ${show(dtype)}; expected one of ${Object.keys(TYPES).join(', ')}`)
   }
   if (!isSizes(shape)) {
-    throw format(what, `tensor '${name}': shape ${show(shape)}; expected a list of non-negative integers`)
+    throw formatError(what, `tensor '${name}': shape ${show(shape)}; expected a list of non-negative integers`)
   }
   if (!isSizes(offsets) || offsets.length !== 2) {
-    throw format(what, `tensor '${name}': data_offsets ${show(offsets)}; expected [begin, end]`)
+    throw formatError(what, `tensor '${name}': data_offsets ${show(offsets)}; expected [begin, end]`)
   }
   const [begin, end] = offsets as [number, number]
   if (begin > end || end > room) {
-    throw format(
+    throw formatError(
       what,
       `tensor '${name}': data_offsets [${begin}, ${end}] are bytes ${dataStart + begin} to ${dataStart + end} of a file ` +
         `of ${dataStart + room}; expected begin <= end <= ${room}`,
@@ -183,7 +162,7 @@ function readEntry(name: string, entry: unknown, room: number, dataStart: number
   }
   const size = shape.reduce((product, dimension) => product * dimension, type.bytes)
   if (size !== end - begin) {
-    throw format(
+    throw formatError(
       what,
       `tensor '${name}': shape [${shape.join(', ')}] of ${dtype} is ${size} bytes; data_offsets [${begin}, ${end}] ` +
         `hold ${end - begin} (at byte ${dataStart + begin})`,
@@ -193,32 +172,12 @@ function readEntry(name: string, entry: unknown, room: number, dataStart: number
 }
 
 function readMetadata(entry: unknown, what: string): Record<string, string> {
-  if (!isRecord(entry)) throw format(what, `${METADATA}: expected an object, found ${show(entry)}`)
+  if (!isRecord(entry)) throw formatError(what, `${METADATA}: expected an object, found ${show(entry)}`)
   for (const [key, value] of Object.entries(entry)) {
-    if (typeof value !== 'string') throw format(what, `${METADATA} '${key}': expected a string, found ${show(value)}`)
+    if (typeof value !== 'string')
+      throw formatError(what, `${METADATA} '${key}': expected a string, found ${show(value)}`)
   }
   return entry as Record<string, string>
-}
-
-function readData(raw: Uint8Array, type: StoredType, name: string, at: number, what: string): TypedArray {
-  const length = raw.length / type.bytes
-  if (type.read === undefined) {
-    // A copy, also where raw is a Buffer, whose slice() shares memory.
-    const data = viewAs(type.dtype, new Uint8Array(raw).buffer, 0, length)
-    const wrong = type.dtype === 'bool' ? data.findIndex((value) => value > 1) : -1
-    if (wrong >= 0) throw format(what, `tensor '${name}': BOOL ${data[wrong]} at byte ${at + wrong}; expected 0 or 1`)
-    return data
-  }
-  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength)
-  const data = allocate(type.dtype, length)
-  for (let i = 0; i < length; i++) {
-    const value = type.read(view, i * type.bytes)
-    data[i] = value
-    if (data[i] !== value) {
-      throw format(what, `tensor '${name}': integer ${value} at byte ${at + i * type.bytes} does not fit int32`)
-    }
-  }
-  return data
 }
 
 function checkTensor(name: string, { dtype, shape, data }: StoredTensor): void {
@@ -248,7 +207,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0)
+  return Array.isArray(value) && value.every(isSize)
 }
 
 /** A value of the header, cut short. */
@@ -260,8 +219,4 @@ function show(value: unknown): string {
     return 'something nested too deeply'
   }
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
-}
-
-function format(what: string, message: string, cause?: unknown): ForjaError {
-  return new ForjaError('ERR_FORMAT', `${what}: ${message}`, cause === undefined ? {} : { cause })
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ForjaError } from '../../lib/errors.js'
 import { writeFileAtomic } from '../../lib/io/atomic.js'
-import { decodeSafetensors, encodeSafetensors, type StoredTensor } from '../../lib/io/safetensors.js'
+import { decodeSafetensors, encodeSafetensors } from '../../lib/io/safetensors.js'
+import type { StoredTensor } from '../../lib/io/stored.js'
 import { RandomStream } from '../../lib/random.js'
 
 /** A file from a header in so many words. */
