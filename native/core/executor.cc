@@ -1,7 +1,28 @@
 // Executor of executor.h.
 #include "executor.h"
 
+#if defined(__linux__)
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace forja {
+namespace {
+
+// The event loop's thread is to be served at once even where this thread and the team it makes, which inherits its
+// priority, keep every core busy: its timers then fire within milliseconds. Where no other process wants the cores it
+// costs nothing. Linux's niceness is a thread's own.
+constexpr int kNicer = 3;
+
+void give_way() {
+#if defined(__linux__)
+  const auto thread = static_cast<id_t>(syscall(SYS_gettid));
+  setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + kNicer);
+#endif
+}
+
+}  // namespace
 
 Executor::Executor(Done done, void* context) : done_(done), context_(context), thread_([this] { loop(); }) {}
 
@@ -29,6 +50,7 @@ void Executor::stop() {
 }
 
 void Executor::loop() {
+  give_way();
   for (;;) {
     std::shared_ptr<Task> task;
     {
