@@ -36,6 +36,12 @@ enum fj_dtype {
   FJ_DTYPE_COUNT = 7,
 };
 
+/* Bytes of an element; 0 for what is no dtype. */
+static inline uint32_t fj_dtype_bytes(uint8_t dtype) {
+  static const uint8_t kBytes[FJ_DTYPE_COUNT] = {4, 4, 1, 1, 2, 2, 8};
+  return dtype < FJ_DTYPE_COUNT ? kBytes[dtype] : 0;
+}
+
 /* Where a value lives: the program's own arena, an argument of the run (read only), or a buffer
  * bound when the program was created (written only from commit_index on). */
 enum fj_storage { FJ_ARENA = 0, FJ_INPUT = 1, FJ_BUFFER = 2, FJ_STORAGE_COUNT = 3 };

@@ -44,11 +44,6 @@ CheckFn find_check(uint16_t opcode) {
   return nullptr;
 }
 
-size_t dtype_size(uint8_t dtype) {
-  static const uint8_t kSizes[FJ_DTYPE_COUNT] = {4, 4, 1, 1, 2, 2, 8};
-  return dtype < FJ_DTYPE_COUNT ? kSizes[dtype] : 0;
-}
-
 int64_t element_count(const fj_value& value) {
   int64_t count = 1;
   for (int axis = 0; axis < value.rank; axis++) count *= value.dims[axis];

@@ -11,7 +11,6 @@
 
 namespace forja {
 
-size_t dtype_size(uint8_t dtype);
 int64_t element_count(const fj_value& value);
 // dims[axis], or 1 beyond the rank.
 inline int64_t dim(const fj_value& value, int axis) { return axis < value.rank ? value.dims[axis] : 1; }

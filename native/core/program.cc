@@ -70,7 +70,7 @@ class Decoder {
         return fail("a value has an unknown dtype, rank or storage");
       }
       // `extent` leaves zeros out: also the dims of an empty value multiply without overflow, in any order.
-      uint64_t extent = dtype_size(v.dtype);
+      uint64_t extent = fj_dtype_bytes(v.dtype);
       bool empty = false;
       for (int axis = 0; axis < v.rank; axis++) {
         if (v.dims[axis] > INT32_MAX) return fail("a dimension is larger than 2147483647");

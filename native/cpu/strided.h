@@ -8,10 +8,7 @@
 
 namespace forja::FJ_ISA {
 
-FJ_INLINE int64_t element_size(const fj_value& value) {
-  const uint8_t kSizes[FJ_DTYPE_COUNT] = {4, 4, 1, 1, 2, 2, 8};
-  return kSizes[value.dtype];
-}
+FJ_INLINE int64_t element_size(const fj_value& value) { return fj_dtype_bytes(value.dtype); }
 
 template <class T>
 FJ_INLINE void move_line(T* __restrict to, int64_t to_step, const T* __restrict from, int64_t from_step, int64_t n) {

@@ -104,10 +104,7 @@ inline int64_t count_of(const fj_value& value, int first, int last) {
 }
 inline int64_t count_of(const fj_value& value) { return count_of(value, 0, value.rank); }
 
-inline int64_t element_size(const fj_value& value) {
-  const uint8_t kSizes[FJ_DTYPE_COUNT] = {4, 4, 1, 1, 2, 2, 8};
-  return kSizes[value.dtype];
-}
+inline int64_t element_size(const fj_value& value) { return fj_dtype_bytes(value.dtype); }
 
 template <int kDType>
 bool input_has_dtype(const Call& call) {
