@@ -138,18 +138,44 @@ export function uniform(length: number, seed: number, index = 0, domain: number 
   return out
 }
 
-/** A permutation of 0 .. length - 1: Fisher-Yates from the end, the partner of i drawn from [0, i]. */
-export function permutation(length: number, seed: number, index = 0, domain: number = DOMAINS.shuffle): Int32Array {
-  const stream = new RandomStream(seed, index, domain)
-  const order = new Int32Array(length)
-  for (let i = 0; i < length; i++) order[i] = i
-  for (let i = length - 1; i > 0; i--) {
-    const j = stream.below(i + 1)
-    const swapped = order[i]!
-    order[i] = order[j]!
-    order[j] = swapped
+/**
+ * A permutation of 0 .. length - 1 whose elements are drawn when they are asked for, so that the first batch of an epoch
+ * does not wait for the last: Fisher-Yates from the front, the partner of i drawn from [i, length).
+ */
+export class Shuffle {
+  readonly #order: Int32Array
+  readonly #stream: RandomStream
+  #drawn = 0
+
+  constructor(length: number, seed: number, index = 0, domain: number = DOMAINS.shuffle) {
+    this.#order = range(length)
+    this.#stream = new RandomStream(seed, index, domain)
   }
-  return order
+
+  /** A copy of the elements at start .. end - 1. */
+  slice(start: number, end: number): Int32Array {
+    const order = this.#order
+    for (const last = Math.min(end, order.length); this.#drawn < last; this.#drawn++) {
+      const i = this.#drawn
+      const j = i + this.#stream.below(order.length - i)
+      const swapped = order[i]!
+      order[i] = order[j]!
+      order[j] = swapped
+    }
+    return order.slice(start, end)
+  }
+}
+
+/** All elements of a {@link Shuffle}. */
+export function permutation(length: number, seed: number, index = 0, domain: number = DOMAINS.shuffle): Int32Array {
+  return new Shuffle(length, seed, index, domain).slice(0, length)
+}
+
+/** 0 .. length - 1. */
+export function range(length: number): Int32Array {
+  const out = new Int32Array(length)
+  for (let i = 0; i < length; i++) out[i] = i
+  return out
 }
 
 let packageSeed = 0

@@ -6,6 +6,7 @@ import {
   permutation,
   philox4x32,
   RandomStream,
+  Shuffle,
   setSeed,
   uniform,
 } from '../lib/random.js'
@@ -93,6 +94,13 @@ describe('permutation', () => {
     }
     expect(counts.size).toBe(6)
     for (const count of counts.values()) expect(Math.abs(count - 1000)).toBeLessThan(4 * Math.sqrt(1000 * (5 / 6)))
+  })
+
+  it('is the same however it is asked for', () => {
+    const shuffle = new Shuffle(1000, 1, 2)
+    const parts = [shuffle.slice(0, 32), shuffle.slice(32, 64), shuffle.slice(900, 2000), shuffle.slice(64, 900)]
+    const order = [parts[0]!, parts[1]!, parts[3]!, parts[2]!].flatMap((part) => [...part])
+    expect(order).toEqual([...permutation(1000, 1, 2)])
   })
 
   it.each([0, 1])('does %s elements', (length) => {

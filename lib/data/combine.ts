@@ -5,7 +5,7 @@
  */
 import { allocate, dtypeOfArray, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { permutation } from '../random.js'
+import { permutation, range } from '../random.js'
 import { sameShape } from '../shape.js'
 import {
   ArrayDataset,
@@ -136,7 +136,7 @@ export function split(dataset: Dataset, options: SplitOptions = {}): { train: Da
         'expected at least one of each',
     )
   }
-  const order = shuffle ? permutation(length, seed) : Int32Array.from({ length }, (_, i) => i)
+  const order = shuffle ? permutation(length, seed) : range(length)
   return {
     train: subset(dataset, order.subarray(0, length - testLength)),
     test: subset(dataset, order.subarray(length - testLength)),

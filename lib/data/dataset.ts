@@ -12,7 +12,7 @@
  */
 import { allocate, type DType, dtypeOfArray, isFloat, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { checkSeed, defaultSeed, permutation } from '../random.js'
+import { checkSeed, defaultSeed, range, Shuffle } from '../random.js'
 
 /** value = stored * scale + offset; one entry for each index of a sample's first axis, or one for all. */
 export interface Normalization {
@@ -147,7 +147,7 @@ export class ArrayDataset implements Dataset {
 
   /** The order in which an epoch visits the samples. */
   order(options: OrderOptions = {}): Int32Array {
-    return epochOrder(this.length, options)
+    return epochOrder(this.length, options).slice(0, this.length)
   }
 
   batches(options: BatchOptions = {}): AsyncIterable<Batch> {
@@ -190,15 +190,14 @@ export function checkIndex(index: number, length: number): void {
   throw new ForjaError('ERR_ARGUMENT', `dataset.get: index ${index}; expected an integer from 0 to ${length - 1}`)
 }
 
-/** The order in which an epoch visits `length` samples. */
-export function epochOrder(length: number, options: OrderOptions = {}): Int32Array {
+/** The order in which an epoch visits `length` samples, known as far as it was asked for. */
+export function epochOrder(length: number, options: OrderOptions = {}): Pick<Shuffle, 'slice'> {
   const { shuffle = false, seed = defaultSeed(), epoch = 0 } = options
   checkSeed(seed, 'dataset.order')
   if (!Number.isInteger(epoch) || epoch < 0) {
     throw new ForjaError('ERR_ARGUMENT', `dataset.order: epoch ${epoch}; expected an integer from 0`)
   }
-  if (shuffle) return permutation(length, seed, epoch)
-  return Int32Array.from({ length }, (_, i) => i)
+  return shuffle ? new Shuffle(length, seed, epoch) : range(length)
 }
 
 /** The batches of an epoch, each made by `gather` when it is asked for. */

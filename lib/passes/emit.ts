@@ -1,12 +1,10 @@
 /**
  * From a lowered graph to the bytes of native/abi/program.h, with what the runtime must feed and bind.
  */
-import { debuglog } from 'node:util'
 import { dtypeCode, sizeOf } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type {
   ConstantSource,
-  Graph,
   HostScalarSource,
   InputSource,
   Node,
@@ -17,11 +15,8 @@ import type {
 import type { AnyOp, AttrRecord } from '../ops/registry.js'
 import { MAX_RANK, sizeOfShape } from '../shape.js'
 import type { LowerOptions } from './lower.js'
-import { byteSize, type Plan, plan } from './plan.js'
-import { type Schedule, schedule, storageOf } from './schedule.js'
-import { printPlan, verifyPlan } from './verify_plan.js'
-
-const debug = debuglog('forja-plan')
+import { byteSize, type Plan } from './plan.js'
+import { type Schedule, storageOf } from './schedule.js'
 
 export const PROGRAM_MAGIC = 0x4a524f46
 export const PROGRAM_VERSION = 1
@@ -47,11 +42,8 @@ interface Place {
   offset: number
 }
 
-export function emit(graph: Graph, options: LowerOptions = {}): Program {
-  const order = schedule(graph)
-  const memory = plan(order)
-  if (debug.enabled) debug('%s', printPlan(order, memory))
-  verifyPlan(order, memory)
+/** @param memory of `order`, verified */
+export function emit(order: Schedule, memory: Plan, options: LowerOptions = {}): Program {
   const inputs: { source: InputSource | HostScalarSource; type: TensorType }[] = []
   const buffers: { source: VariableSource | ConstantSource; type: TensorType }[] = []
   const leafPlaces = new Map<unknown, Place>()

@@ -14,8 +14,12 @@ import { epilogue } from './epilogue.js'
 import { fold } from './fold.js'
 import { fuse } from './fuse.js'
 import { layout } from './layout.js'
+import { plan } from './plan.js'
+import { schedule } from './schedule.js'
+import { printPlan, verifyPlan } from './verify_plan.js'
 
 const debug = debuglog('forja-passes')
+const planDebug = debuglog('forja-plan')
 
 export interface LowerOptions {
   /** Kernel variants forced by operation name: { matmul: 'naive' }. */
@@ -33,6 +37,7 @@ const PASSES: readonly { name: string; run: (graph: Graph) => Graph }[] = [
 
 /** The event loop turns between passes: each takes milliseconds for a large graph that is compiled for the first time. */
 export async function lower(graph: Graph, options: LowerOptions = {}): Promise<Program> {
+  await setImmediate()
   verifyGraph(graph, 'trace')
   let current = graph
   if (debug.enabled) debug('trace\n%s', printGraph(current))
@@ -43,5 +48,11 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<P
     verifyGraph(current, pass.name)
   }
   await setImmediate()
-  return emit(current, options)
+  const order = schedule(current)
+  const memory = plan(order)
+  await setImmediate()
+  if (planDebug.enabled) planDebug('%s', printPlan(order, memory))
+  verifyPlan(order, memory)
+  await setImmediate()
+  return emit(order, memory, options)
 }

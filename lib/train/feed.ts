@@ -6,7 +6,7 @@
  * nothing. Any other data set is read batch by batch.
  */
 import { fromData, tensor } from '../create.js'
-import { ArrayDataset, type BatchOptions, type Dataset, type Field } from '../data/dataset.js'
+import { ArrayDataset, type BatchOptions, type Dataset, epochOrder, type Field } from '../data/dataset.js'
 import { dtypeOfArray, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { cast } from '../ops/cast.js'
@@ -64,7 +64,7 @@ class DeviceFeed implements Feed {
 
   batches(options: FeedOptions): AsyncIterable<FeedBatch> {
     const { batchSize, skip = 0, end = Number.POSITIVE_INFINITY } = options
-    const order = this.dataset.order(options)
+    const order = epochOrder(this.length, options)
     const last = Math.min(this.length, end * batchSize)
     return {
       async *[Symbol.asyncIterator]() {

@@ -40,7 +40,8 @@ export class LearningRateSweep {
   ) {}
 
   /**
-   * The rate at which the loss fell steepest, up to its minimum.
+   * The rate at which the loss fell steepest, up to its minimum. The first tenth of the curve, where the running mean is
+   * that of few losses, does not count.
    *
    * @throws ERR_ARGUMENT where it never fell.
    */
@@ -48,7 +49,7 @@ export class LearningRateSweep {
     const { rates, losses } = this
     const lowest = losses.indexOf(Math.min(...losses))
     let best = { slope: 0, at: -1 }
-    for (let i = 1; i < lowest; i++) {
+    for (let i = Math.max(1, Math.floor(rates.length / 10)); i < lowest; i++) {
       const slope = (losses[i + 1]! - losses[i - 1]!) / Math.log(rates[i + 1]! / rates[i - 1]!)
       if (slope < best.slope) best = { slope, at: i }
     }

@@ -122,7 +122,7 @@ it('refuses options that do not fit, by name', () => {
 })
 
 describe('learn', () => {
-  const digits = fj.data.syntheticDigits({ train: 1500, test: 300, seed: 3 })
+  const digits = fj.data.syntheticDigits({ train: 3000, test: 300, seed: 3 })
 
   it.each([
     ['lenet1998', {}, 0.002, 0.9],
