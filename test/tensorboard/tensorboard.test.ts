@@ -119,7 +119,8 @@ it.skipIf(missing !== undefined)(
         server.once('close', () => reject(new Error(`TensorBoard ended:\n${text}`)))
       })
       const get = (path: string) => fetch(`${address}/data/${path}`)
-      const json = async (path: string) => (await get(path)).json()
+      // biome-ignore lint/suspicious/noExplicitAny: whatever the server says
+      const json = async (path: string): Promise<any> => (await get(path)).json()
       // It reads the files while it answers already.
       await expect.poll(() => json('plugin/images/tags'), { timeout: 60_000 }).toMatchObject({ train: { picture: {} } })
       expect((await json('runs')).sort()).toEqual(['train', 'validation'])
