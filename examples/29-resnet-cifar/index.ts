@@ -5,7 +5,7 @@ import { draw, finish, quick } from '../example.js'
 
 fj.setSeed(1)
 const { train, test } = quick
-  ? await fj.data.syntheticShapes({ train: 128, test: 64, seed: 1 })
+  ? await fj.data.syntheticShapes({ train: 64, test: 64, seed: 1 })
   : await fj.data.cifar10()
 console.log(`${train.length} images of ${train.classNames!.join(', ')}`)
 
