@@ -139,7 +139,7 @@ export async function loadCheckpoint(
   }
   const run = metadata[RUN] === undefined ? undefined : (fromJSON(metadata[RUN], path, callbacks) as RunState)
   const scheduled = metadata[SCHEDULE] === undefined ? undefined : fromJSON(metadata[SCHEDULE], path)
-  if (step > 0 && run?.score === undefined) throw notWhole(path)
+  if ((step > 0 && run?.score === undefined) || !areCallbacks(run?.callbacks)) throw notWhole(path)
   const { assign } = checkState(model.namedVariables(), state, {}, path, hint)
   await optimizer.loadStateDict(optimizerState)
   await assign()
@@ -177,6 +177,12 @@ function fromJSON(text: string, path: string, tensors: Readonly<Record<string, T
   } catch (cause) {
     throw notWhole(path, cause)
   }
+}
+
+function areCallbacks(saved: unknown): boolean {
+  if (saved === undefined) return true
+  const isObject = (item: unknown): item is object => typeof item === 'object' && item !== null
+  return Array.isArray(saved) && saved.every((item) => isObject(item) && isObject((item as SavedCallback).state))
 }
 
 function notWhole(path: string, cause?: unknown): ForjaError {

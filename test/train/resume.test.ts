@@ -279,6 +279,23 @@ describe('a checkpoint that does not fit', () => {
     await expect(fj.loadCheckpoint(path, { model, optimizer, schedule })).rejects.toThrow(
       expect.objectContaining({ code: 'ERR_FORMAT', message: expect.stringMatching(/is not whole/) }),
     )
+    const stop = fj.callbacks.earlyStopping({ monitor: 'loss' })
+    const save = fj.callbacks.modelCheckpoint({ filepath: path })
+    await fj.fit(model, waves, { ...options, metrics: [], optimizer, schedule, callbacks: [stop, save] })
+    for (const [whole, broken] of [
+      ['\\"state\\":{', '\\"stale\\":{'],
+      ['\\"callbacks\\":[', '\\"callbacks\\":5,\\"c\\":['],
+    ] as const) {
+      const text = readFileSync(path).toString('latin1')
+      expect(text).toContain(whole)
+      const other = join(folder, 'broken.safetensors')
+      const grown = Buffer.from(text.replace(whole, broken), 'latin1') // and so is the length of the header
+      grown.writeBigUInt64LE(grown.readBigUInt64LE(0) + BigInt(broken.length - whole.length), 0)
+      writeFileSync(other, grown)
+      await expect(fj.fit(model, waves, { optimizer, schedule, resume: other, callbacks: [stop] })).rejects.toThrow(
+        expect.objectContaining({ code: 'ERR_FORMAT', message: expect.stringMatching(/is not whole/) }),
+      )
+    }
     const step = () => {}
     await expect(fj.saveCheckpoint(path, { model, optimizer, schedule: { step } as object, epoch: 1 })).rejects.toThrow(
       /the schedule has no stateDict/,

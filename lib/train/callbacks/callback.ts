@@ -31,7 +31,8 @@ export interface TrainingContext {
   /** Ends training: after this epoch, or, called from onBatchEnd, after this batch. */
   stop(reason: string): void
   /**
-   * Writes all that `fit({ resume: path })` needs to go on from here. After a batch only at steps that `waitsAt` named.
+   * Writes all that `fit({ resume: path })` needs to go on from here. After a batch only at steps that `waitsAt` named;
+   * best in `onSave`, when the other callbacks have seen the batch or epoch too.
    */
   saveCheckpoint(path: string): Promise<void>
 }
