@@ -5,6 +5,9 @@ import type { TopLevelSpec } from 'vega-lite'
 import { ForjaError } from '../errors.js'
 import { Chart } from './chart.js'
 
+/** Of a drawing area, in pixels. */
+const WIDTH = 480
+
 /** y over 1, 2, 3 …, or (x, y) pairs. */
 export type Series = readonly number[] | readonly (readonly [x: number, y: number])[]
 
@@ -124,8 +127,12 @@ export function heatmap(options: HeatmapOptions): Chart {
     line.map((value, j) => ({ row: rows?.[i] ?? i, column: columns?.[j] ?? j, value: checked(value, 'heatmap') })),
   )
   const side = { sort: null, type: 'ordinal' } as const
+  // Names wider than their column, at 6 pixels a letter, are turned so that none is left out.
+  const cell = (options.width ?? WIDTH) / Math.max(values[0]?.length ?? 0, 1)
+  const turned = cell >= 12 && (columns ?? []).some((name) => 6 * name.length > cell)
+  const across = turned ? { labelAngle: -45, labelOverlap: false } : { labelAngle: 0, labelOverlap: true }
   const encoding = {
-    x: { field: 'column', title: options.x ?? null, axis: { labelAngle: 0, labelOverlap: true }, ...side },
+    x: { field: 'column', title: options.x ?? null, axis: across, ...side },
     y: { field: 'row', title: options.y ?? null, axis: { labelOverlap: true }, ...side },
   }
   const colours = {
@@ -185,7 +192,7 @@ export function sideBySide(charts: readonly Chart[], options: { title?: string; 
   return new Chart({ ...FRAME, ...heading, hconcat, resolve } as unknown as TopLevelSpec)
 }
 
-function chart({ title, width = 480, height = 300 }: AxisTitles, body: object): Chart {
+function chart({ title, width = WIDTH, height = 300 }: AxisTitles, body: object): Chart {
   return new Chart({ ...FRAME, ...(title === undefined ? {} : { title }), width, height, ...body } as TopLevelSpec)
 }
 

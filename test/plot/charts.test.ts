@@ -38,6 +38,14 @@ describe('charts', () => {
     expect((await images({ images: [pixels, pixels], labels: ['x', 'y'] }).svg()).match(cells)).toHaveLength(8)
   })
 
+  it('shows the name of every column', async () => {
+    const columns = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
+    const values = columns.map(() => columns.map((_, i) => i))
+    const turned = (svg: string) => [...svg.matchAll(/rotate\(315\)[^>]*>(\w+)</g)].map(([, name]) => name)
+    expect(turned(await heatmap({ values, columns, width: 420 }).svg())).toEqual(columns)
+    expect(turned(await heatmap({ values, columns: [...'abcdefghij'], width: 420 }).svg())).toEqual([])
+  })
+
   it('refuses what cannot be drawn', () => {
     expect(() => lines({ series: { loss: [1, Number.NaN] } })).toThrow('plot.lines: NaN cannot be drawn')
   })
