@@ -1,6 +1,6 @@
 /**
  * What `forja train` does where the user says nothing: data, epochs and optimizer of each network. The figures reach
- * on MNIST: softmaxRegression 92 %, mlp 97.9 %, lenet5 98.8 %, lstmClassifier 98.8 %.
+ * on MNIST: softmaxRegression 92.3 %, mlp 98.0 %, lenet5 98.9 %, lstmClassifier 98.6 %.
  */
 import type { AugmentOptions } from '../data/augment.js'
 import { PLAYGROUND_SETS } from '../data/playground.js'
