@@ -345,6 +345,30 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 #define FJ_CONV2D_GRAD_WEIGHT_WINOGRAD 4
 #define FJ_CONV2D_GRAD_WEIGHT_WINOGRAD2X2 5
 
+/* Name of a variant, or a null pointer. */
+static inline const char* fj_variant_name(uint32_t opcode, uint32_t variant) {
+  switch (opcode) {
+    case FJ_OP_MATMUL: {
+      static const char* const kNames[] = {"naive", "blocked", "simd", "blas", "coalesced", "shared", "tiled", "tensorcore"};
+      return variant >= 1 && variant <= 8 ? kNames[variant - 1] : 0;
+    }
+    case FJ_OP_CONV2D: {
+      static const char* const kNames[] = {"naive", "im2col", "implicit", "winograd", "winograd2x2"};
+      return variant >= 1 && variant <= 5 ? kNames[variant - 1] : 0;
+    }
+    case FJ_OP_CONV2D_GRAD_INPUT: {
+      static const char* const kNames[] = {"naive", "im2col", "implicit", "winograd", "winograd2x2"};
+      return variant >= 1 && variant <= 5 ? kNames[variant - 1] : 0;
+    }
+    case FJ_OP_CONV2D_GRAD_WEIGHT: {
+      static const char* const kNames[] = {"naive", "im2col", "implicit", "winograd", "winograd2x2"};
+      return variant >= 1 && variant <= 5 ? kNames[variant - 1] : 0;
+    }
+    default:
+      return 0;
+  }
+}
+
 /* Values of the attribute `activation`. */
 #define FJ_ACTIVATION_NONE 0
 #define FJ_ACTIVATION_RELU 1

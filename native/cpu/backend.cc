@@ -254,9 +254,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
               nullptr, &program->fault};
     const Kernel* kernel = table().find(instr.opcode, instr.variant, call);
     if (kernel == nullptr) {
-      set_error(error, FJ_ERR_UNSUPPORTED_OP, i, "%s: the CPU has no kernel for variant %u with these operands",
-                fj_op_name(instr.opcode), instr.variant);
-      return fail(error->status);
+      return fail(forja::no_kernel(error, i, "the CPU", instr, supports));
     }
     if (const char* missing = kernel->missing != nullptr ? kernel->missing() : nullptr) {
       set_error(error, FJ_ERR_BACKEND_UNAVAILABLE, i, "%s is not available: %s", kernel->name, missing);
@@ -414,6 +412,8 @@ const fj_backend kBackend = {
     program_create,
     program_free,
     program_run,
+    nullptr,
+    nullptr,
     program_describe,
     program_profile,
     device_ceilings,
