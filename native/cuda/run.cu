@@ -148,9 +148,7 @@ fj_status look_before_commit(fj_program* program, fj_run& slot, const int32_t* c
   return cancelled(cancel) ? aborted(error, program->view.header->commit_index) : FJ_OK;
 }
 
-bool is_recorded(const fj_program* program) {
-  return program->graphs[0] != nullptr || program->graphs[1] != nullptr;
-}
+bool is_recorded(const fj_program* program) { return program->graphs[0] != nullptr || program->graphs[1] != nullptr; }
 
 fj_status run_parts(fj_program* program, fj_run& slot, const int32_t* cancel, fj_error* error) {
   const fj_program_header& header = *program->view.header;

@@ -83,10 +83,12 @@ describe('reductions', () => {
   it('softmax', () => check((x) => [fj.softmax(x!), fj.logSoftmax(x!, { axis: 0 })], [floats(5, 33)]))
 })
 
+/** As in test/ops/matmul.test.ts. */
+const tolerance = (variant: string) => (variant === 'tensorcore' ? { rtol: 5e-3, atol: 0.05 } : {})
+
 describe('matmul', () => {
   it.each(variantsOf('matmul'))('%s', async (matmul) => {
-    const tolerance = matmul === 'tensorcore' ? { rtol: 5e-3, atol: 0.05 } : {} // as in test/ops/matmul.test.ts
-    const options = { algorithms: { matmul }, gradients: false, ...tolerance }
+    const options = { algorithms: { matmul }, gradients: false, ...tolerance(matmul) }
     await check((a, b) => fj.matmul(a!, b!), [floats(33, 17), floats(17, 35)], options)
     await check(
       (a, b) => fj.matmul(a!, b!, { transposeA: true, transposeB: true }),
@@ -106,6 +108,7 @@ describe('convolution', () => {
       [floats(2, 3, 7, 6), floats(5, 3, 3, 3), floats(5)],
       {
         algorithms: { conv2d },
+        ...tolerance(conv2d),
       },
     ),
   )
@@ -123,6 +126,23 @@ describe('convolution', () => {
     ))
   it('im2col and col2im', () =>
     check((x) => fj.im2col(x!, { kernelSize: 3, stride: 2, padding: 1, dilation: 1 }), [floats(2, 2, 5, 6)]))
+})
+
+it('bfloat16 products and what lies between them', async () => {
+  const small = (seed: number, ...shape: number[]) => fj.sub(randomTensor(shape, seed, 'int32', 3), 1)
+  const inputs = [small(1, 2, 3, 6, 5), small(2, 16, 3, 3, 3), small(3, 9, 16)].map((t) => fj.cast(t, 'float32'))
+  const compiled = fj.compile(
+    (x: fj.Tensor, w: fj.Tensor, v: fj.Tensor) => {
+      const maps = fj.relu(fj.conv2d(x, w, null, { padding: 1, stride: 2 }))
+      const y = fj.linear(fj.mean(maps, { axes: [2, 3] }), v)
+      return [y, ...fj.grad(fj.sum(fj.square(y)), [w, v])]
+    },
+    { device: TEST_DEVICE, precision: 'bfloat16' },
+  )
+  for (let run = 0; run < 3; run++) await compiled(...(inputs as [fj.Tensor, fj.Tensor, fj.Tensor]))
+  note(compiled.explain())
+  expect(compiled.explain()).toContain('conv2dGradWeight tensorcore bfloat16')
+  compiled.dispose()
 })
 
 describe('pooling', () => {
