@@ -31,10 +31,11 @@ uint16_t unknown_micro_op(const Call& call) {
   return 0;
 }
 
-// The arena's error names the three largest values, which are what could be made smaller.
-fj_status no_arena(fj_device* device, cudaError_t code, const fj_program_view& view, fj_error* error) {
-  if (no_memory(device, code, "an arena", view.header->arena_bytes, error) != FJ_ERR_OUT_OF_MEMORY)
-    return error->status;
+// As no_memory, with the three largest values, which are what could be made smaller.
+fj_status no_program_memory(const fj_program* program, cudaError_t code, const char* what, uint64_t bytes,
+                            fj_error* error) {
+  if (no_memory(program->device, code, what, bytes, error) != FJ_ERR_OUT_OF_MEMORY) return error->status;
+  const fj_program_view& view = program->view;
   const fj_value* largest[3] = {};
   for (uint32_t i = 0; i < view.header->value_count; i++) {
     const fj_value* value = &view.values[i];
@@ -132,7 +133,7 @@ fj_status make_slots(fj_program* program, fj_error* error) {
     cudaError_t code = slot->staging.allocate(bytes);
     if (code != cudaSuccess) return no_memory(device, code, "pinned host memory", bytes, error);
     if (large) code = slot->upload.allocate(program->input_bytes);
-    if (code != cudaSuccess) return no_memory(device, code, "arguments", program->input_bytes, error);
+    if (code != cudaSuccess) return no_program_memory(program, code, "arguments", program->input_bytes, error);
     code = cudaEventCreateWithFlags(&slot->done, cudaEventDisableTiming);
     if (code == cudaSuccess && large) code = cudaEventCreateWithFlags(&slot->uploaded, cudaEventDisableTiming);
     if (code != cudaSuccess) return report(device, code, "creating an event", error);
@@ -156,10 +157,12 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   const fj_program_header& header = *view->header;
   program->view = *view;
   cudaError_t code = program->arena.allocate(header.arena_bytes);
-  if (code != cudaSuccess) return no_arena(device, code, *view, error);
+  if (code != cudaSuccess) return no_program_memory(program.get(), code, "an arena", header.arena_bytes, error);
   place_arguments(program.get());
   code = program->inputs.allocate(program->input_bytes);
-  if (code != cudaSuccess) return no_memory(device, code, "arguments", program->input_bytes, error);
+  if (code != cudaSuccess) {
+    return no_program_memory(program.get(), code, "arguments", program->input_bytes, error);
+  }
   if (make_slots(program.get(), error) != FJ_OK) return error->status;
   code = program->fault.allocate(sizeof(Fault));
   if (code != cudaSuccess) return no_memory(device, code, "a fault record", sizeof(Fault), error);
@@ -176,7 +179,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   uint64_t scratch_bytes = 0;
   if (choose_kernels(program.get(), &scratch_bytes, error) != FJ_OK) return error->status;
   code = program->scratch.allocate(scratch_bytes);
-  if (code != cudaSuccess) return no_memory(device, code, "scratch", scratch_bytes, error);
+  if (code != cudaSuccess) return no_program_memory(program.get(), code, "scratch", scratch_bytes, error);
   for (Call& call : program->calls) call.scratch = program->scratch.data();
   for (uint32_t i = 0; i < header.output_count; i++) {
     const fj_value& value = view->values[view->outputs[i]];
