@@ -84,6 +84,12 @@ function checkOptions(options: FitOptions): FitOptions {
   if (options.resume !== undefined && options.initialEpoch !== undefined) {
     throw new ForjaError('ERR_ARGUMENT', 'fit: resume and initialEpoch both say where to begin; give one of them')
   }
+  for (const { name, stateDict, loadStateDict } of options.callbacks ?? []) {
+    if (stateDict === undefined || (name !== undefined && loadStateDict !== undefined)) continue
+    throw new ForjaError('ERR_ARGUMENT', 'fit: a callback with stateDict() needs a name and loadStateDict()', {
+      hint: `its name is ${String(name)}; by it a checkpoint's state finds the callback again`,
+    })
+  }
   checkBatchSize(options.batchSize ?? 1, 'fit')
   return options
 }
