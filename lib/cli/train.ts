@@ -55,7 +55,7 @@ export function addTrain(program: Command): void {
     .option('--device <name>', 'auto, cpu, cuda, cuda:<n> or reference', 'auto')
     .option('--threads <n>', 'CPU threads', integer(1))
     .addOption(
-      new Option('--precision <name>', 'of matrix products')
+      new Option('--precision <name>', 'of products; tf32 and bfloat16 need CUDA')
         .choices(['float32', 'tf32', 'bfloat16'])
         .default('float32'),
     )

@@ -9,6 +9,7 @@ import { Optimizer } from '../optim/optimizer.js'
 import type { CompileFunctionOptions } from '../runtime/compile.js'
 import type { Callback } from './callbacks/callback.js'
 import { checkBatchSize } from './evaluate.js'
+import type { PlacementOptions } from './feed.js'
 import type { History } from './history.js'
 import type { Trainable } from './model.js'
 import type { ObjectiveOptions } from './objective.js'
@@ -24,6 +25,7 @@ export interface Steppable extends Stateful {
 export interface FitOptions
   extends ObjectiveOptions,
     UpdateOptions,
+    PlacementOptions,
     Pick<CompileFunctionOptions, 'device' | 'precision' | 'algorithms'> {
   optimizer: Optimizer
   /** Times that every sample is seen. Default 1. */

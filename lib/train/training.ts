@@ -77,7 +77,7 @@ export class Training {
     this.#shuffle = shuffle && options.overfitBatches === undefined
     this.#device = resolveDevice(device)
     this.#objective = objectiveOf(options, 'fit')
-    this.#feed = feedOf(dataset, 'fit: the data set')
+    this.#feed = feedOf(dataset, 'fit', this.#device, options)
     const few = fastDevRun === false ? Number.POSITIVE_INFINITY : Number(fastDevRun)
     this.#epochs = fastDevRun === false ? (options.epochs ?? 1) : (options.initialEpoch ?? 0) + 1
     this.#steps = Math.min(Math.ceil(dataset.length / batchSize), overfitBatches, few)
@@ -89,6 +89,7 @@ export class Training {
     const evaluation = {
       device,
       precision,
+      dataOnDevice: options.dataOnDevice === false ? false : ('auto' as const),
       batchSize: Math.max(batchSize, 256),
       ...(few < Infinity && { batches: few }),
     }
