@@ -1,6 +1,4 @@
-// The CPU backend: buffers are host memory, a program is a list of kernel calls that a team of threads walks together
-// inside one parallel region.
-#include <omp.h>
+// The CPU backend: buffers are host memory, a program is a list of kernel calls that a team of threads walks together.
 #include <sched.h>
 #include <unistd.h>
 
@@ -14,11 +12,13 @@
 
 #include "../core/backend_loader.h"
 #include "../core/program.h"
+#include "crew.h"
 #include "isa.h"
 #include "kernel.h"
 #include "memory.h"
 
 using forja::Call;
+using forja::Crew;
 using forja::Fault;
 using forja::Kernel;
 using forja::KernelTable;
@@ -29,6 +29,7 @@ using forja::Team;
 
 struct fj_device {
   int threads;
+  forja::Crew crew;
 };
 
 struct fj_buffer {
@@ -51,7 +52,7 @@ struct fj_program {
   Memory arena;
   Memory scratch;
   int scratch_threads = 0;  // the team size scratch was sized for
-  forja::TeamState team;
+  bool alone = false;       // one thread does it sooner than a team
   Fault fault;
   bool profile = false;
   std::vector<uint64_t> nanoseconds;
@@ -156,6 +157,7 @@ void device_close(fj_device* device) { delete device; }
 
 void device_set_threads(fj_device* device, uint32_t threads) {
   device->threads = threads > 0 ? clamp_threads(threads) : default_threads();
+  device->crew.start(device->threads);
 }
 
 fj_status no_memory(fj_error* error, const char* what, uint64_t bytes) {
@@ -188,7 +190,23 @@ fj_status buffer_read(fj_buffer* buffer, uint64_t offset, void* data, uint64_t b
 
 int supports(uint16_t opcode, uint16_t variant) { return table().has(opcode, variant) ? 1 : 0; }
 
-bool size_scratch(fj_program* program, int threads) {
+// What a second thread can save of a program that moves so little is less than waking it may cost. Bytes.
+constexpr uint64_t kSmall = 16 << 10;
+
+bool is_small(const fj_program_view& view) {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < view.header->instr_count; i++) {
+    const fj_instr& instr = view.instrs[i];
+    for (uint32_t k = 0; k < static_cast<uint32_t>(instr.n_in) + instr.n_out; k++) {
+      bytes += view.values[view.operands[instr.operands + k]].bytes;
+      if (bytes > kSmall) return false;
+    }
+  }
+  return true;
+}
+
+bool size_scratch(fj_program* program) {
+  const int threads = program->alone ? 1 : program->device->threads;
   if (program->scratch_threads == threads) return true;
   size_t bytes = 0;
   for (size_t i = 0; i < program->calls.size(); i++) {
@@ -233,6 +251,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   const fj_program_header& header = *view->header;
   program->device = device;
   program->view = *view;
+  program->alone = is_small(*view);
   const auto fail = [&](fj_status status) {
     program_free(program);
     return status;
@@ -277,7 +296,8 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     program->output_data.push_back(base == nullptr ? nullptr : base + value.offset);
   }
   program->nanoseconds.resize(header.instr_count);
-  if (!size_scratch(program, device->threads)) return fail(no_memory(error, "scratch", 0));
+  if (!size_scratch(program)) return fail(no_memory(error, "scratch", 0));
+  device->crew.start(device->threads);
   *out = program;
   return FJ_OK;
 }
@@ -288,19 +308,31 @@ uint64_t now_ns() {
           .count());
 }
 
-// Executes the instruction list on one thread of the team. Thread 0 decides when to stop and names the instruction
-// after whose barrier all leave, so that a slow thread cannot take the decision for an earlier barrier.
-void walk(fj_program* program, Team& team, const int32_t* cancel, std::atomic<uint32_t>& stop_after) {
+// A run of a program, as the threads of its team share it.
+struct Walk {
+  fj_program* program;
+  const int32_t* cancel;
+  // The last instruction, where the run ends before its end. Thread 0 decides when to stop and names the instruction
+  // after whose barrier all leave, so that a slow thread cannot take the decision for an earlier barrier.
+  std::atomic<uint32_t> stop_after{FJ_NO_INSTRUCTION};
+
+  bool must_stop() const { return *reinterpret_cast<const volatile int32_t*>(cancel) != 0 || program->fault.set != 0; }
+};
+
+// Executes the instruction list on one thread of the team.
+void walk(void* context, Team& team) {
+  Walk& run = *static_cast<Walk*>(context);
+  fj_program* program = run.program;
   const uint32_t count = program->view.header->instr_count, commit = program->view.header->commit_index;
   const bool lead = team.id == 0;
   uint64_t begin = lead && program->profile ? now_ns() : 0;
   for (uint32_t i = 0; i < count; i++) {
     program->kernels[i]->run(program->calls[i], team);
-    const bool pure = i + 1 < commit;
-    if (lead && pure && (*reinterpret_cast<const volatile int32_t*>(cancel) || program->fault.set)) stop_after = i;
+    if (i + 1 == count && !program->profile) return;  // the crew waits for all
+    if (lead && i + 1 < commit && run.must_stop()) run.stop_after = i;
     team.barrier();
     if (i + 1 == commit) {  // every fault of the pure part is known only now
-      if (lead && (*reinterpret_cast<const volatile int32_t*>(cancel) || program->fault.set)) stop_after = i;
+      if (lead && run.must_stop()) run.stop_after = i;
       team.barrier();
     }
     if (lead && program->profile) {
@@ -308,26 +340,25 @@ void walk(fj_program* program, Team& team, const int32_t* cancel, std::atomic<ui
       program->nanoseconds[i] = end - begin;
       begin = end;
     }
-    if (stop_after == i) return;
+    if (run.stop_after == i) return;
   }
 }
 
 fj_status program_run(fj_program* program, const void* const* inputs, void* const* outputs, const int32_t* cancel,
                       fj_error* error) {
-  const int threads = program->device->threads;
-  if (!size_scratch(program, threads)) return no_memory(error, "scratch", 0);
+  if (!size_scratch(program)) return no_memory(error, "scratch", 0);
   for (const auto& patch : program->patches) {
     program->operands[patch.operand].data =
         const_cast<uint8_t*>(static_cast<const uint8_t*>(inputs[patch.input]) + patch.offset);
   }
   program->fault.set = 0;
-  std::atomic<uint32_t> stop_after{FJ_NO_INSTRUCTION};
-#pragma omp parallel num_threads(threads)
-  {
-    Team team{omp_get_thread_num(), omp_get_num_threads(), &program->team};
-    walk(program, team, cancel, stop_after);
-  }
+  Walk run{program, cancel};
+  program->device->crew.run(program->alone, walk, &run);
+  uint32_t stop_after = run.stop_after;
   if (program->fault.set) {
+    const fj_program_header& header = *program->view.header;
+    if (stop_after == FJ_NO_INSTRUCTION && header.commit_index == header.instr_count)
+      stop_after = header.instr_count - 1;
     *error = program->fault.error;
     error->instruction = stop_after;
     return error->status;
@@ -361,14 +392,14 @@ fj_status program_profile(fj_program* program, int enable, uint64_t* nanoseconds
   return FJ_OK;
 }
 
-// Seconds that `work(thread, threads)` takes on all threads together; the best of `rounds`.
+// Seconds that `work(team)` takes on all threads together; the best of `rounds`.
 template <class Work>
-double best_seconds(int threads, int rounds, Work work) {
+double best_seconds(Crew& crew, int rounds, Work work) {
   double best = 1e30;
   for (int round = 0; round < rounds; round++) {
     const uint64_t begin = now_ns();
-#pragma omp parallel num_threads(threads)
-    work(omp_get_thread_num(), omp_get_num_threads());
+    crew.run(
+        false, [](void* context, Team& team) { (*static_cast<Work*>(context))(team); }, &work);
     const double seconds = static_cast<double>(now_ns() - begin) * 1e-9;
     if (seconds < best) best = seconds;
   }
@@ -377,11 +408,13 @@ double best_seconds(int threads, int rounds, Work work) {
 
 fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops, double* copy_gbytes,
                           fj_error* error) {
-  const int threads = wanted > 0 ? static_cast<int>(wanted) : device->threads;
+  const int threads = wanted > 0 ? clamp_threads(wanted) : device->threads;
+  Crew crew;
+  crew.start(threads);
   constexpr int64_t kIterations = 1000000;
   std::vector<float> sink(static_cast<size_t>(threads));
   const double fma =
-      best_seconds(threads, 20, [&](int id, int) { sink[static_cast<size_t>(id)] = table().fma_probe(kIterations); });
+      best_seconds(crew, 20, [&](Team& team) { sink[static_cast<size_t>(team.id)] = table().fma_probe(kIterations); });
   *fma_gflops = table().fma_probe_flops * kIterations * threads / fma * 1e-9;
   // Four times the largest last-level cache in sight.
   constexpr int64_t kBytes = 256ll << 20;
@@ -389,8 +422,8 @@ fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops
   if (!from.allocate(kBytes) || !to.allocate(kBytes)) return no_memory(error, "the copy that is timed", kBytes);
   memset(from.data(), 1, kBytes);
   memset(to.data(), 2, kBytes);
-  const double copy = best_seconds(threads, 8, [&](int id, int count) {
-    const forja::Range range = forja::split(kBytes, id, count, FJ_ALIGNMENT);
+  const double copy = best_seconds(crew, 8, [&](Team& team) {
+    const forja::Range range = forja::split(kBytes, team, FJ_ALIGNMENT);
     memcpy(to.data() + range.begin, from.data() + range.begin, static_cast<size_t>(range.end - range.begin));
   });
   *copy_gbytes = 2.0 * kBytes / copy * 1e-9;
