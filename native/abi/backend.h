@@ -2,7 +2,8 @@
  * function that takes the host's ABI version and returns its table, or NULL if the versions differ.
  * No call aborts, exits, prints or throws; each that can fail fills an fj_error and returns its code.
  * Buffers are created and freed, and programs freed and described, on the environment's thread; everything else of a
- * device comes from one thread, its executor's (native/core/executor.h). */
+ * device comes from one thread, its executor's (native/core/executor.h), but for programs of a backend with
+ * `host_memory`, which the environment's thread runs too while the executor has nothing to do. */
 #ifndef FORJA_ABI_BACKEND_H
 #define FORJA_ABI_BACKEND_H
 

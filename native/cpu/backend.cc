@@ -28,8 +28,8 @@ using forja::set_error;
 using forja::Team;
 
 struct fj_device {
-  int threads;
-  forja::Crew crew;
+  int threads = 1;
+  Crew crew;
 };
 
 struct fj_buffer {
@@ -149,7 +149,8 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
               getenv("FORJA_NUM_THREADS"));
     return error->status;
   }
-  *out = new fj_device{threads};
+  *out = new fj_device();
+  (*out)->threads = threads;
   return FJ_OK;
 }
 
