@@ -34,6 +34,7 @@ struct fj_device {
 
 struct fj_buffer {
   Memory memory;
+  uint64_t version = 0;  // grows with every write
 };
 
 struct fj_program {
@@ -42,6 +43,13 @@ struct fj_program {
     uint32_t input;
     uint64_t offset;
   };
+  // What call number `call` keeps (Kernel::kept) at `offset` of `kept`, made of `sources` as they were in `versions`.
+  struct Kept {
+    uint32_t call;
+    size_t offset;
+    std::vector<const fj_buffer*> sources;
+    std::vector<uint64_t> versions;
+  };
   fj_device* device = nullptr;
   fj_program_view view{};
   std::vector<const Kernel*> kernels;
@@ -49,8 +57,11 @@ struct fj_program {
   std::vector<Operand> operands;
   std::vector<InputPatch> patches;  // operands that lie in the arguments of a run
   std::vector<void*> output_data;   // null where an output lies in an input
+  std::vector<fj_buffer*> written;
+  std::vector<Kept> keeps;
   Memory arena;
   Memory scratch;
+  Memory kept;
   int scratch_threads = 0;  // the team size scratch was sized for
   bool alone = false;       // one thread does it sooner than a team
   Fault fault;
@@ -181,6 +192,7 @@ void buffer_free(fj_buffer* buffer) { delete buffer; }
 
 fj_status buffer_write(fj_buffer* buffer, uint64_t offset, const void* data, uint64_t bytes, fj_error*) {
   if (bytes > 0) memcpy(buffer->memory.data() + offset, data, bytes);
+  buffer->version++;
   return FJ_OK;
 }
 
@@ -191,20 +203,9 @@ fj_status buffer_read(fj_buffer* buffer, uint64_t offset, void* data, uint64_t b
 
 int supports(uint16_t opcode, uint16_t variant) { return table().has(opcode, variant) ? 1 : 0; }
 
-// What a second thread can save of a program that moves so little is less than waking it may cost. Bytes.
-constexpr uint64_t kSmall = 16 << 10;
-
-bool is_small(const fj_program_view& view) {
-  uint64_t bytes = 0;
-  for (uint32_t i = 0; i < view.header->instr_count; i++) {
-    const fj_instr& instr = view.instrs[i];
-    for (uint32_t k = 0; k < static_cast<uint32_t>(instr.n_in) + instr.n_out; k++) {
-      bytes += view.values[view.operands[instr.operands + k]].bytes;
-      if (bytes > kSmall) return false;
-    }
-  }
-  return true;
-}
+// About 20 us on one thread. What others can save of a program that is so short is less than waking them may cost, and
+// on a busy machine they come late.
+constexpr uint32_t kSmallWork = 2'000'000;
 
 bool size_scratch(fj_program* program) {
   const int threads = program->alone ? 1 : program->device->threads;
@@ -252,7 +253,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   const fj_program_header& header = *view->header;
   program->device = device;
   program->view = *view;
-  program->alone = is_small(*view);
+  program->alone = header.work < kSmallWork;
   const auto fail = [&](fj_status status) {
     program_free(program);
     return status;
@@ -297,10 +298,61 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     program->output_data.push_back(base == nullptr ? nullptr : base + value.offset);
   }
   program->nanoseconds.resize(header.instr_count);
+  if (!allocate_kept(program, buffers)) return fail(no_memory(error, "prepared weights", 0));
   if (!size_scratch(program)) return fail(no_memory(error, "scratch", 0));
   device->crew.start(device->threads);
   *out = program;
   return FJ_OK;
+}
+
+// Memory for what calls keep: of the values that a call reads behind its first, if all lie in buffers that the program
+// does not write.
+bool allocate_kept(fj_program* program, fj_buffer* const* buffers) {
+  const fj_program_view& view = program->view;
+  std::vector<bool> is_written(view.header->buffer_count);
+  for (const Call& call : program->calls) {
+    for (int i = 0; i < call.n_out; i++) {
+      const fj_value& value = *call.out[i].value;
+      if (value.storage == FJ_BUFFER) is_written[value.index] = true;
+    }
+  }
+  for (uint32_t i = 0; i < view.header->buffer_count; i++) {
+    if (is_written[i]) program->written.push_back(buffers[i]);
+  }
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < program->calls.size(); i++) {
+    const Call& call = program->calls[i];
+    if (program->kernels[i]->kept == nullptr) continue;
+    fj_program::Kept kept{i, bytes, {}, {}};
+    for (int k = 1; k < call.n_in; k++) {
+      const fj_value& value = *call.in[k].value;
+      if (value.storage == FJ_BUFFER && !is_written[value.index]) kept.sources.push_back(buffers[value.index]);
+    }
+    if (kept.sources.size() + 1 != static_cast<size_t>(call.n_in)) continue;
+    bytes += (program->kernels[i]->kept(call) + FJ_ALIGNMENT - 1) / FJ_ALIGNMENT * FJ_ALIGNMENT;
+    program->keeps.push_back(std::move(kept));
+  }
+  if (bytes > 0 && !program->kept.allocate(bytes)) return false;
+  for (const auto& kept : program->keeps) program->calls[kept.call].kept = program->kept.data() + kept.offset;
+  return true;
+}
+
+// Says to each call whether what it keeps still holds.
+void check_kept(fj_program* program) {
+  for (auto& kept : program->keeps) {
+    bool holds = kept.versions.size() == kept.sources.size();
+    for (size_t i = 0; holds && i < kept.sources.size(); i++) holds = kept.versions[i] == kept.sources[i]->version;
+    program->calls[kept.call].is_kept = holds;
+    if (!holds) kept.versions.clear();
+  }
+}
+
+// After a run in which every call was made.
+void note_kept(fj_program* program) {
+  for (auto& kept : program->keeps) {
+    if (program->calls[kept.call].is_kept) continue;
+    for (const fj_buffer* source : kept.sources) kept.versions.push_back(source->version);
+  }
 }
 
 uint64_t now_ns() {
@@ -353,8 +405,10 @@ fj_status program_run(fj_program* program, const void* const* inputs, void* cons
         const_cast<uint8_t*>(static_cast<const uint8_t*>(inputs[patch.input]) + patch.offset);
   }
   program->fault.set = 0;
+  check_kept(program);
   Walk run{program, cancel};
   program->device->crew.run(program->alone, walk, &run);
+  for (fj_buffer* buffer : program->written) buffer->version++;
   uint32_t stop_after = run.stop_after;
   if (program->fault.set) {
     const fj_program_header& header = *program->view.header;
@@ -368,6 +422,7 @@ fj_status program_run(fj_program* program, const void* const* inputs, void* cons
     set_error(error, FJ_ERR_ABORTED, stop_after, "the run was cancelled");
     return error->status;
   }
+  note_kept(program);
   const fj_program_view& view = program->view;
   for (uint32_t i = 0; i < view.header->output_count; i++) {
     const fj_value& value = view.values[view.outputs[i]];
@@ -376,6 +431,10 @@ fj_status program_run(fj_program* program, const void* const* inputs, void* cons
     if (value.bytes > 0) memcpy(outputs[i], data, value.bytes);
   }
   return FJ_OK;
+}
+
+uint64_t program_bytes(const fj_program* program) {
+  return program->arena.bytes() + program->scratch.bytes() + program->kept.bytes();
 }
 
 size_t program_describe(const fj_program* program, char* text, size_t size) {
@@ -432,25 +491,9 @@ fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops
 }
 
 const fj_backend kBackend = {
-    FJ_ABI_VERSION,
-    "cpu",
-    1,
-    device_count,
-    device_describe,
-    device_open,
-    device_close,
-    device_set_threads,
-    buffer_create,
-    buffer_free,
-    buffer_write,
-    buffer_read,
-    supports,
-    program_create,
-    program_free,
-    program_run,
-    program_describe,
-    program_profile,
-    device_ceilings,
+    FJ_ABI_VERSION,     "cpu",         1,           device_count,     device_describe, device_open,     device_close,
+    device_set_threads, buffer_create, buffer_free, buffer_write,     buffer_read,     supports,        program_create,
+    program_free,       program_bytes, program_run, program_describe, program_profile, device_ceilings,
 };
 
 }  // namespace
