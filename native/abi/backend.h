@@ -71,7 +71,7 @@ typedef struct fj_backend {
   fj_status (*program_create)(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers,
                               fj_program** out, fj_error* error);
   void (*program_free)(fj_program* program);
-  /* Bytes that it holds on the device: arena, scratch, what kernels keep. */
+  /* Bytes of host memory that it holds: arena, scratch, what kernels keep. NULL where there is no host_memory. */
   uint64_t (*program_bytes)(const fj_program* program);
   /* inputs[i]: header->input_count pointers; outputs[i]: memory for the bytes of each output value.
    * *cancel is polled between instructions before commit_index. */

@@ -14,6 +14,7 @@
 #include "../core/program.h"
 #include "crew.h"
 #include "isa.h"
+#include "kept.h"
 #include "kernel.h"
 #include "memory.h"
 
@@ -43,13 +44,6 @@ struct fj_program {
     uint32_t input;
     uint64_t offset;
   };
-  // What call number `call` keeps (Kernel::kept) at `offset` of `kept`, made of `sources` as they were in `versions`.
-  struct Kept {
-    uint32_t call;
-    size_t offset;
-    std::vector<const fj_buffer*> sources;
-    std::vector<uint64_t> versions;
-  };
   fj_device* device = nullptr;
   fj_program_view view{};
   std::vector<const Kernel*> kernels;
@@ -57,11 +51,9 @@ struct fj_program {
   std::vector<Operand> operands;
   std::vector<InputPatch> patches;  // operands that lie in the arguments of a run
   std::vector<void*> output_data;   // null where an output lies in an input
-  std::vector<fj_buffer*> written;
-  std::vector<Kept> keeps;
   Memory arena;
   Memory scratch;
-  Memory kept;
+  forja::KeptWeights kept;
   int scratch_threads = 0;  // the team size scratch was sized for
   bool alone = false;       // one thread does it sooner than a team
   Fault fault;
@@ -298,61 +290,14 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     program->output_data.push_back(base == nullptr ? nullptr : base + value.offset);
   }
   program->nanoseconds.resize(header.instr_count);
-  if (!allocate_kept(program, buffers)) return fail(no_memory(error, "prepared weights", 0));
+  std::vector<uint64_t*> versions;
+  for (uint32_t i = 0; i < header.buffer_count; i++) versions.push_back(&buffers[i]->version);
+  if (!program->kept.allocate(program->kernels, program->calls, versions))
+    return fail(no_memory(error, "prepared weights", 0));
   if (!size_scratch(program)) return fail(no_memory(error, "scratch", 0));
   device->crew.start(device->threads);
   *out = program;
   return FJ_OK;
-}
-
-// Memory for what calls keep: of the values that a call reads behind its first, if all lie in buffers that the program
-// does not write.
-bool allocate_kept(fj_program* program, fj_buffer* const* buffers) {
-  const fj_program_view& view = program->view;
-  std::vector<bool> is_written(view.header->buffer_count);
-  for (const Call& call : program->calls) {
-    for (int i = 0; i < call.n_out; i++) {
-      const fj_value& value = *call.out[i].value;
-      if (value.storage == FJ_BUFFER) is_written[value.index] = true;
-    }
-  }
-  for (uint32_t i = 0; i < view.header->buffer_count; i++) {
-    if (is_written[i]) program->written.push_back(buffers[i]);
-  }
-  size_t bytes = 0;
-  for (uint32_t i = 0; i < program->calls.size(); i++) {
-    const Call& call = program->calls[i];
-    if (program->kernels[i]->kept == nullptr) continue;
-    fj_program::Kept kept{i, bytes, {}, {}};
-    for (int k = 1; k < call.n_in; k++) {
-      const fj_value& value = *call.in[k].value;
-      if (value.storage == FJ_BUFFER && !is_written[value.index]) kept.sources.push_back(buffers[value.index]);
-    }
-    if (kept.sources.size() + 1 != static_cast<size_t>(call.n_in)) continue;
-    bytes += (program->kernels[i]->kept(call) + FJ_ALIGNMENT - 1) / FJ_ALIGNMENT * FJ_ALIGNMENT;
-    program->keeps.push_back(std::move(kept));
-  }
-  if (bytes > 0 && !program->kept.allocate(bytes)) return false;
-  for (const auto& kept : program->keeps) program->calls[kept.call].kept = program->kept.data() + kept.offset;
-  return true;
-}
-
-// Says to each call whether what it keeps still holds.
-void check_kept(fj_program* program) {
-  for (auto& kept : program->keeps) {
-    bool holds = kept.versions.size() == kept.sources.size();
-    for (size_t i = 0; holds && i < kept.sources.size(); i++) holds = kept.versions[i] == kept.sources[i]->version;
-    program->calls[kept.call].is_kept = holds;
-    if (!holds) kept.versions.clear();
-  }
-}
-
-// After a run in which every call was made.
-void note_kept(fj_program* program) {
-  for (auto& kept : program->keeps) {
-    if (program->calls[kept.call].is_kept) continue;
-    for (const fj_buffer* source : kept.sources) kept.versions.push_back(source->version);
-  }
 }
 
 uint64_t now_ns() {
@@ -405,11 +350,11 @@ fj_status program_run(fj_program* program, const void* const* inputs, void* cons
         const_cast<uint8_t*>(static_cast<const uint8_t*>(inputs[patch.input]) + patch.offset);
   }
   program->fault.set = 0;
-  check_kept(program);
+  program->kept.begin(program->calls);
   Walk run{program, cancel};
   program->device->crew.run(program->alone, walk, &run);
-  for (fj_buffer* buffer : program->written) buffer->version++;
   uint32_t stop_after = run.stop_after;
+  program->kept.end(program->calls, !program->fault.set && stop_after == FJ_NO_INSTRUCTION);
   if (program->fault.set) {
     const fj_program_header& header = *program->view.header;
     if (stop_after == FJ_NO_INSTRUCTION && header.commit_index == header.instr_count)
@@ -422,7 +367,6 @@ fj_status program_run(fj_program* program, const void* const* inputs, void* cons
     set_error(error, FJ_ERR_ABORTED, stop_after, "the run was cancelled");
     return error->status;
   }
-  note_kept(program);
   const fj_program_view& view = program->view;
   for (uint32_t i = 0; i < view.header->output_count; i++) {
     const fj_value& value = view.values[view.outputs[i]];

@@ -134,10 +134,6 @@ fj_status place_arguments(fj_program* program, fj_error* error) {
 
 void program_free(fj_program* program) { delete program; }
 
-uint64_t program_bytes(const fj_program* program) {
-  return program->arena.bytes() + program->inputs.bytes() + program->scratch.bytes();
-}
-
 fj_status program_create(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers, fj_program** out,
                          fj_error* error) {
   if (enter(device, error) != FJ_OK) return error->status;

@@ -30,7 +30,7 @@ void CreateProgramTask::run() {
     buffers.push_back(program_->buffers[i]->buffer);
   }
   backend()->program_create(device_->device, &program_->view, buffers.data(), &program_->program, &error_);
-  if (error_.status == FJ_OK) program_->bytes = backend()->program_bytes(program_->program);
+  if (error_.status == FJ_OK && backend()->host_memory) program_->bytes = backend()->program_bytes(program_->program);
 }
 
 Napi::Value CreateProgramTask::result(Napi::Env env) {
