@@ -3,7 +3,9 @@
 import { fj } from './work.mjs'
 
 const counter = fj.variable(fj.zeros([]))
-const tiny = fj.compile(() => counter.assign(fj.add(counter, 1)))
+const tiny = fj.compile(() => {
+  void counter.assign(fj.add(counter, 1))
+})
 let fired = false
 setTimeout(() => {
   fired = true
