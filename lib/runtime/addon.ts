@@ -18,8 +18,8 @@ export interface NativeBuffer {
 }
 
 export interface NativeProgram {
-  /** One typed array per input; resolves with the outputs' bytes. */
-  run(inputs: readonly TypedArray[], token?: NativeCancelToken): Promise<ArrayBuffer[]>
+  /** One typed array per input; the outputs' bytes, without a promise where the last run was short and nothing waits. */
+  run(inputs: readonly TypedArray[], token?: NativeCancelToken): ArrayBuffer[] | Promise<ArrayBuffer[]>
   /** One line per instruction: the kernel that runs it. */
   describe(): string
   /** Nanoseconds per instruction of the last run; from then on measured if `enable`. */
@@ -71,7 +71,7 @@ export interface Addon {
   abiVersion: number
 }
 
-const ABI_VERSION = 3
+const ABI_VERSION = 4
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 let loaded: { addon: Addon; path: string } | undefined
 

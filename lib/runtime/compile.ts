@@ -68,39 +68,38 @@ export function compile<A extends readonly Tensor[], R extends Result>(
     throw new ForjaError('ERR_ARGUMENT', `compile: a function was expected, got ${typeof fn}`)
   const device = resolveDevice(options.device)
   checkPrecision(options.precision ?? 'float32', device)
-  const traces = new Map<string, Promise<Traced>>()
-  const finished: Traced[] = []
+  const traces = new Map<string, Traced | Promise<Traced>>()
   let disposed = false
 
-  const tracedFor = (tensors: readonly Tensor[]): Promise<Traced> => {
+  const tracedFor = (tensors: readonly Tensor[]): Traced | Promise<Traced> => {
     if (disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
     const key = tensors.map((t) => `${t.dtype}[${t.shape}]`).join(';')
-    let pending = traces.get(key)
-    if (!pending) {
-      pending = Traced.create(trace(fn as unknown as (...args: Tensor[]) => Result, tensors, device), device, options)
-      traces.set(key, pending)
-      pending.then(
-        (traced) => finished.push(traced),
-        () => traces.delete(key),
-      )
-    }
+    const known = traces.get(key)
+    if (known) return known
+    const graph = trace(fn as unknown as (...args: Tensor[]) => Result, tensors, device)
+    const pending = Traced.create(graph, device, options)
+    traces.set(key, pending)
+    pending.then(
+      (traced) => traces.has(key) && traces.set(key, traced),
+      () => traces.delete(key),
+    )
     return pending
   }
   const call = async (...args: unknown[]): Promise<R> => {
     const { tensors, signal } = splitArguments(args)
     signal?.throwIfAborted()
-    const ready = tracedFor(tensors)
-    const { result } = await inOrder(device, async () => (await ready).start(tensors, signal))
-    return (await result) as R
+    return runInOrder(device, tracedFor(tensors), tensors, signal) as R | Promise<R>
   }
   return Object.assign(call, {
     profile: async (...args: Tensor[]) => (await tracedFor(args)).profile(args),
-    explain: () =>
-      finished.length > 0 ? finished.map((t) => t.explain()).join('\n\n') : 'not traced yet: call the function once',
+    explain: () => {
+      const finished = [...traces.values()].filter((traced) => traced instanceof Traced)
+      return finished.map((t) => t.explain()).join('\n\n') || 'not traced yet: call the function once'
+    },
     dispose: () => {
       disposed = true
-      for (const pending of traces.values())
-        pending.then(
+      for (const traced of traces.values())
+        Promise.resolve(traced).then(
           (traced) => traced.dispose(),
           () => {},
         )
@@ -121,19 +120,40 @@ function checkPrecision(precision: Precision, device: Device): void {
   }
 }
 
-const lastStart = new WeakMap<Device, Promise<unknown>>()
+/** The last of the calls that could not start at once and wait, of each device. */
+const waiting = new WeakMap<Device, Promise<void>>()
 
 /**
- * Runs `start` after the starts of all earlier calls on this device: a call that must be traced and compiled first is
- * not overtaken by the next one, so that variables change in the order in which the calls were written.
+ * Runs a program after the starts of all earlier calls on this device: a call that must be traced and compiled first is
+ * not overtaken by the next one, so that variables change in the order in which the calls were written. Nothing is waited
+ * for that is there.
  */
-export function inOrder<T>(device: Device, start: () => Promise<T>): Promise<T> {
-  const mine = (lastStart.get(device) ?? Promise.resolve()).then(start)
-  lastStart.set(
-    device,
-    mine.catch(() => {}),
+export function runInOrder(
+  device: Device,
+  program: Traced | Promise<Traced>,
+  args: readonly Tensor[],
+  signal?: AbortSignal,
+): unknown {
+  const before = waiting.get(device)
+  if (!before && program instanceof Traced && program.isBound()) {
+    const data = residentData(args)
+    if (data) return program.run(data, signal)
+  }
+  const start = async () => {
+    await before
+    const traced = await program
+    const data = await traced.prepare(args)
+    // In a box: waiting for the start does not wait for the end.
+    return { result: traced.run(data, signal) }
+  }
+  const starting = start()
+  const started = starting.then(
+    () => {},
+    () => {},
   )
-  return mine
+  waiting.set(device, started)
+  started.then(() => waiting.get(device) === started && waiting.delete(device))
+  return starting.then(({ result }) => result)
 }
 
 function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal?: AbortSignal } {
@@ -221,6 +241,16 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
   )
 }
 
+/** The elements of tensors that are all known, else undefined. */
+function residentData(tensors: readonly Tensor[]): TypedArray[] | undefined {
+  const data: TypedArray[] = []
+  for (const { value } of tensors) {
+    if (!value.resident) return undefined
+    data.push(value.resident)
+  }
+  return data
+}
+
 /** A graph and its executable, which is made anew where a variable was moved meanwhile. */
 export class Traced {
   #disposed = false
@@ -236,37 +266,47 @@ export class Traced {
     return new Traced(traced, device, options, await device.compile(traced.graph, options))
   }
 
-  /** One array per input of the executable; compiles anew if a variable was moved. */
-  async #feed(args: readonly Tensor[]): Promise<TypedArray[]> {
-    const missing = args.map((t) => t.value)
-    const data = missing.every((value) => value.resident)
-      ? missing.map((value) => value.resident!)
-      : await evaluate(missing, this.device)
+  /** False where only `prepare` makes it fit to run. */
+  isBound(): boolean {
+    return this.executable.isBound()
+  }
+
+  /** The elements of the arguments, for `run`; compiles anew if a variable was moved. */
+  async prepare(args: readonly Tensor[]): Promise<TypedArray[]> {
+    const data =
+      residentData(args) ??
+      (await evaluate(
+        args.map((t) => t.value),
+        this.device,
+      ))
     if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
     if (!this.executable.isBound()) {
       this.executable.dispose()
       this.executable = await this.device.compile(this.traced.graph, this.options)
     }
-    const feeds = new Map<unknown, TypedArray>(this.traced.inputs.map((source, i) => [source, data[i]!]))
+    return data
+  }
+
+  /** One array per input of the executable. */
+  #feed(data: readonly TypedArray[]): TypedArray[] {
     return this.executable.inputs.map(({ source }) => {
       if (source.kind === 'hostScalar') return scalar(source.read())
-      return feeds.get(source) ?? missingFeed(source)
+      return data[this.traced.inputs.indexOf(source)] ?? missingFeed(source)
     })
   }
 
   async profile(args: readonly Tensor[]): Promise<ProfileRow[]> {
-    const inputs = await this.#feed(args)
-    return await this.executable.profile(inputs)
+    const data = await this.prepare(args)
+    return await this.executable.profile(this.#feed(data))
   }
 
-  /** Queues a run; its result comes in a box, so that waiting for the start does not wait for the end. */
-  async start(args: readonly Tensor[], signal?: AbortSignal): Promise<{ result: Promise<unknown> }> {
-    const inputs = await this.#feed(args)
-    return { result: this.#finish(this.executable.run(inputs, signal)) }
+  /** The answer of a run that is queued when this returns, or that was so short that it is over. */
+  run(data: readonly TypedArray[], signal?: AbortSignal): unknown {
+    const outputs = this.executable.run(this.#feed(data), signal)
+    return outputs instanceof Promise ? outputs.then((arrays) => this.#answer(arrays)) : this.#answer(outputs)
   }
 
-  async #finish(running: Promise<TypedArray[]>): Promise<unknown> {
-    const outputs = await running
+  #answer(outputs: readonly TypedArray[]): unknown {
     let next = 0
     return mapResult(this.traced.result, (tensor) => {
       const elements = outputs[next++]!

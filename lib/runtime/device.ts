@@ -36,8 +36,8 @@ export interface ProfileRow {
 /** A graph made ready to run on a device. */
 export interface Executable {
   readonly inputs: readonly { source: InputSource | HostScalarSource; type: TensorType }[]
-  /** One array per input; elements of each output. Variables change only if it resolves. */
-  run(inputs: readonly TypedArray[], signal?: AbortSignal): Promise<TypedArray[]>
+  /** One array per input; elements of each output, at once where the run was short. Variables change only if it succeeds. */
+  run(inputs: readonly TypedArray[], signal?: AbortSignal): TypedArray[] | Promise<TypedArray[]>
   /** Memory that it holds on the device. */
   readonly bytes: number
   /** False once a variable was moved to another device and back: compile again. */

@@ -37,6 +37,7 @@ const caches = new WeakMap<Device, Map<string, CachedProgram>>()
 
 /** Elements of each value, in order. Arrays are shared with the graph: copy before handing them out. */
 export async function evaluate(values: readonly Value[], device: Device = defaultDevice()): Promise<TypedArray[]> {
+  if (values.every((value) => value.resident)) return values.map((value) => value.resident!)
   const roots = await Promise.all(values.map(readVariable))
   const missing = roots.filter((value) => value.resident === undefined)
   if (missing.length > 0) await evaluateMissing([...new Set(missing)], device)
@@ -94,7 +95,7 @@ async function withExecutable<T>(
   key: string,
   make: () => Promise<Executable>,
   variables: readonly VariableSource[],
-  use: (executable: Executable) => Promise<T>,
+  use: (executable: Executable) => T | Promise<T>,
 ): Promise<T> {
   for (;;) {
     const entry = cache.get(key) ?? { executable: make(), users: 0, dropped: false, bytes: 0 }

@@ -124,10 +124,14 @@ class NativeExecutable implements Executable {
     return this.program.inputs
   }
 
-  async run(inputs: readonly TypedArray[], signal?: AbortSignal): Promise<TypedArray[]> {
+  run(inputs: readonly TypedArray[], signal?: AbortSignal): TypedArray[] | Promise<TypedArray[]> {
     if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled program was disposed')
-    const outputs = signal ? await this.#runCancellable(inputs, signal) : await this.native.run(inputs)
-    return outputs.map((bytes, i) => viewAs(this.program.outputs[i]!.dtype, bytes))
+    const outputs = signal ? this.#runCancellable(inputs, signal) : this.native.run(inputs)
+    return outputs instanceof Promise ? outputs.then((buffers) => this.#views(buffers)) : this.#views(outputs)
+  }
+
+  #views(buffers: readonly ArrayBuffer[]): TypedArray[] {
+    return buffers.map((bytes, i) => viewAs(this.program.outputs[i]!.dtype, bytes))
   }
 
   async #runCancellable(inputs: readonly TypedArray[], signal: AbortSignal): Promise<ArrayBuffer[]> {

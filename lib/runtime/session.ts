@@ -18,7 +18,7 @@ import { makeLeaf } from '../ops/creation.js'
 import { checkShape, formatShape, sizeOfShape } from '../shape.js'
 import { type NestedArray, Tensor } from '../tensor.js'
 import { livingVariables, type Variable } from '../variable.js'
-import { captureResident, inOrder, recording, Traced } from './compile.js'
+import { captureResident, recording, runInOrder, Traced } from './compile.js'
 import { type Device, resolveDevice } from './device.js'
 import { missingFeed } from './evaluate.js'
 import { specialize } from './specialize.js'
@@ -151,8 +151,7 @@ export class Session {
     const program = this.#program(key, () => this.#compile(values, assignments, leaves, size))
     program.users++
     try {
-      const { result } = await inOrder(this.#device, async () => (await program.traced).start(fed, signal))
-      const outputs = (await result) as Tensor[]
+      const outputs = (await runInOrder(this.#device, program.traced, fed, signal)) as Tensor[]
       let next = 0
       return mapFetches(fetches, () => outputs[next++]!)
     } finally {

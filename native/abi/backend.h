@@ -2,7 +2,8 @@
  * function that takes the host's ABI version and returns its table, or NULL if the versions differ.
  * No call aborts, exits, prints or throws; each that can fail fills an fj_error and returns its code.
  * Buffers are created and freed, and programs freed and described, on the environment's thread; everything else of a
- * device comes from one thread, its executor's (native/core/executor.h). */
+ * device comes from one thread, its executor's (native/core/executor.h), but for programs of a backend with
+ * `host_memory`, which the environment's thread runs too while the executor has nothing to do. */
 #ifndef FORJA_ABI_BACKEND_H
 #define FORJA_ABI_BACKEND_H
 
@@ -15,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FJ_ABI_VERSION 3u
+#define FJ_ABI_VERSION 4u
 #define FJ_NO_INSTRUCTION 0xffffffffu
 
 typedef enum fj_status {
@@ -72,6 +73,8 @@ typedef struct fj_backend {
   fj_status (*program_create)(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers,
                               fj_program** out, fj_error* error);
   void (*program_free)(fj_program* program);
+  /* Bytes of host memory that it holds: arena, scratch, what kernels keep. NULL where there is no host_memory. */
+  uint64_t (*program_bytes)(const fj_program* program);
   /* inputs[i]: header->input_count pointers; outputs[i]: memory for the bytes of each output value.
    * *cancel is polled between instructions before commit_index.
    * Where there is a program_finish, a run that succeeded may still be under way: its pointers stay valid until

@@ -1,6 +1,4 @@
-// The CPU backend: buffers are host memory, a program is a list of kernel calls that a team of threads walks together
-// inside one parallel region.
-#include <omp.h>
+// The CPU backend: buffers are host memory, a program is a list of kernel calls that a team of threads walks together.
 #include <sched.h>
 #include <unistd.h>
 
@@ -14,25 +12,35 @@
 
 #include "../core/backend_loader.h"
 #include "../core/program.h"
+#include "crew.h"
 #include "isa.h"
+#include "kept.h"
 #include "kernel.h"
 #include "memory.h"
+#include "order.h"
+#include "tune.h"
 
 using forja::Call;
+using forja::Crew;
+using forja::fastest_kernel;
 using forja::Fault;
 using forja::Kernel;
 using forja::KernelTable;
+using forja::may_keep;
 using forja::Memory;
 using forja::Operand;
 using forja::set_error;
 using forja::Team;
 
 struct fj_device {
-  int threads;
+  int threads = 1;
+  bool tune = false;  // FORJA_TUNE
+  Crew crew;
 };
 
 struct fj_buffer {
   Memory memory;
+  uint64_t version = 0;  // grows with every write
 };
 
 struct fj_program {
@@ -44,14 +52,17 @@ struct fj_program {
   fj_device* device = nullptr;
   fj_program_view view{};
   std::vector<const Kernel*> kernels;
+  std::vector<uint8_t> measured;  // whether the kernel was chosen by time
   std::vector<Call> calls;
+  std::vector<uint8_t> barriers;  // find_barriers
   std::vector<Operand> operands;
   std::vector<InputPatch> patches;  // operands that lie in the arguments of a run
   std::vector<void*> output_data;   // null where an output lies in an input
   Memory arena;
   Memory scratch;
+  forja::KeptWeights kept;
   int scratch_threads = 0;  // the team size scratch was sized for
-  forja::TeamState team;
+  bool alone = false;       // one thread does it sooner than a team
   Fault fault;
   bool profile = false;
   std::vector<uint64_t> nanoseconds;
@@ -148,7 +159,14 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
               getenv("FORJA_NUM_THREADS"));
     return error->status;
   }
-  *out = new fj_device{threads};
+  const char* tune = getenv("FORJA_TUNE");
+  if (tune != nullptr && strcmp(tune, "") != 0 && strcmp(tune, "0") != 0 && strcmp(tune, "1") != 0) {
+    set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION, "FORJA_TUNE must be 0 or 1: '%s'", tune);
+    return error->status;
+  }
+  *out = new fj_device();
+  (*out)->threads = threads;
+  (*out)->tune = tune != nullptr && strcmp(tune, "1") == 0;
   return FJ_OK;
 }
 
@@ -156,6 +174,7 @@ void device_close(fj_device* device) { delete device; }
 
 void device_set_threads(fj_device* device, uint32_t threads) {
   device->threads = threads > 0 ? clamp_threads(threads) : default_threads();
+  device->crew.start(device->threads);
 }
 
 fj_status no_memory(fj_error* error, const char* what, uint64_t bytes) {
@@ -178,6 +197,7 @@ void buffer_free(fj_buffer* buffer) { delete buffer; }
 
 fj_status buffer_write(fj_buffer* buffer, uint64_t offset, const void* data, uint64_t bytes, fj_error*) {
   if (bytes > 0) memcpy(buffer->memory.data() + offset, data, bytes);
+  buffer->version++;
   return FJ_OK;
 }
 
@@ -188,7 +208,12 @@ fj_status buffer_read(fj_buffer* buffer, uint64_t offset, void* data, uint64_t b
 
 int supports(uint16_t opcode, uint16_t variant) { return table().has(opcode, variant) ? 1 : 0; }
 
-bool size_scratch(fj_program* program, int threads) {
+// About 20 us on one thread. What others can save of a program that is so short is less than waking them may cost, and
+// on a busy machine they come late.
+constexpr uint32_t kSmallWork = 2'000'000;
+
+bool size_scratch(fj_program* program) {
+  const int threads = program->alone ? 1 : program->device->threads;
   if (program->scratch_threads == threads) return true;
   size_t bytes = 0;
   for (size_t i = 0; i < program->calls.size(); i++) {
@@ -241,6 +266,8 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   const fj_program_header& header = *view->header;
   program->device = device;
   program->view = *view;
+  program->alone = header.work < kSmallWork;
+  device->crew.start(device->threads);
   const auto fail = [&](fj_status status) {
     program_free(program);
     return status;
@@ -255,6 +282,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     program->operands[i] = Operand{base == nullptr ? nullptr : base + value.offset, &value};
     if (value.storage == FJ_INPUT) program->patches.push_back({i, value.index, value.offset});
   }
+  const std::vector<bool> written = forja::written_buffers(*view);
   for (uint32_t i = 0; i < header.instr_count; i++) {
     const fj_instr& instr = view->instrs[i];
     const Operand* in = program->operands.data() + instr.operands;
@@ -274,8 +302,14 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
                 name != nullptr ? name : "unknown", unknown);
       return fail(error->status);
     }
+    const int threads = program->alone ? 1 : device->threads;
+    const Kernel* fastest =
+        device->tune && instr.variant == 0
+            ? fastest_kernel(table(), instr, call, device->crew, program->alone, threads, may_keep(call, written))
+            : nullptr;
     program->calls.push_back(call);
-    program->kernels.push_back(kernel);
+    program->kernels.push_back(fastest != nullptr ? fastest : kernel);
+    program->measured.push_back(fastest != nullptr);
   }
   for (uint32_t i = 0; i < header.output_count; i++) {
     const fj_value& value = view->values[view->outputs[i]];
@@ -283,7 +317,12 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     program->output_data.push_back(base == nullptr ? nullptr : base + value.offset);
   }
   program->nanoseconds.resize(header.instr_count);
-  if (!size_scratch(program, device->threads)) return fail(no_memory(error, "scratch", 0));
+  program->barriers = forja::find_barriers(program->calls, program->kernels, header.commit_index);
+  std::vector<uint64_t*> versions;
+  for (uint32_t i = 0; i < header.buffer_count; i++) versions.push_back(&buffers[i]->version);
+  if (!program->kept.allocate(program->kernels, program->calls, written, versions))
+    return fail(no_memory(error, "prepared weights", 0));
+  if (!size_scratch(program)) return fail(no_memory(error, "scratch", 0));
   *out = program;
   return FJ_OK;
 }
@@ -294,19 +333,34 @@ uint64_t now_ns() {
           .count());
 }
 
-// Executes the instruction list on one thread of the team. Thread 0 decides when to stop and names the instruction
-// after whose barrier all leave, so that a slow thread cannot take the decision for an earlier barrier.
-void walk(fj_program* program, Team& team, const int32_t* cancel, std::atomic<uint32_t>& stop_after) {
+// A run of a program, as the threads of its team share it.
+struct Walk {
+  fj_program* program;
+  const int32_t* cancel;
+  // The last instruction, where the run ends before its end. Thread 0 decides when to stop and names the instruction
+  // after whose barrier all leave, so that a slow thread cannot take the decision for an earlier barrier.
+  std::atomic<uint32_t> stop_after{FJ_NO_INSTRUCTION};
+
+  bool must_stop() const { return *reinterpret_cast<const volatile int32_t*>(cancel) != 0 || program->fault.set != 0; }
+};
+
+// Executes the instruction list on one thread of the team.
+void walk(void* context, Team& team) {
+  Walk& run = *static_cast<Walk*>(context);
+  fj_program* program = run.program;
   const uint32_t count = program->view.header->instr_count, commit = program->view.header->commit_index;
   const bool lead = team.id == 0;
   uint64_t begin = lead && program->profile ? now_ns() : 0;
   for (uint32_t i = 0; i < count; i++) {
     program->kernels[i]->run(program->calls[i], team);
-    const bool pure = i + 1 < commit;
-    if (lead && pure && (*reinterpret_cast<const volatile int32_t*>(cancel) || program->fault.set)) stop_after = i;
+    if (!program->profile) {
+      if (i + 1 == count) return;  // the crew waits for all
+      if (!program->barriers[i]) continue;
+    }
+    if (lead && i + 1 < commit && run.must_stop()) run.stop_after = i;
     team.barrier();
     if (i + 1 == commit) {  // every fault of the pure part is known only now
-      if (lead && (*reinterpret_cast<const volatile int32_t*>(cancel) || program->fault.set)) stop_after = i;
+      if (lead && run.must_stop()) run.stop_after = i;
       team.barrier();
     }
     if (lead && program->profile) {
@@ -314,26 +368,27 @@ void walk(fj_program* program, Team& team, const int32_t* cancel, std::atomic<ui
       program->nanoseconds[i] = end - begin;
       begin = end;
     }
-    if (stop_after == i) return;
+    if (run.stop_after == i) return;
   }
 }
 
 fj_status program_run(fj_program* program, const void* const* inputs, void* const* outputs, const int32_t* cancel,
                       fj_error* error) {
-  const int threads = program->device->threads;
-  if (!size_scratch(program, threads)) return no_memory(error, "scratch", 0);
+  if (!size_scratch(program)) return no_memory(error, "scratch", 0);
   for (const auto& patch : program->patches) {
     program->operands[patch.operand].data =
         const_cast<uint8_t*>(static_cast<const uint8_t*>(inputs[patch.input]) + patch.offset);
   }
   program->fault.set = 0;
-  std::atomic<uint32_t> stop_after{FJ_NO_INSTRUCTION};
-#pragma omp parallel num_threads(threads)
-  {
-    Team team{omp_get_thread_num(), omp_get_num_threads(), &program->team};
-    walk(program, team, cancel, stop_after);
-  }
+  program->kept.begin(program->calls);
+  Walk run{program, cancel};
+  program->device->crew.run(program->alone, walk, &run);
+  uint32_t stop_after = run.stop_after;
+  program->kept.end(program->calls, !program->fault.set && stop_after == FJ_NO_INSTRUCTION);
   if (program->fault.set) {
+    const fj_program_header& header = *program->view.header;
+    if (stop_after == FJ_NO_INSTRUCTION && header.commit_index == header.instr_count)
+      stop_after = header.instr_count - 1;
     *error = program->fault.error;
     error->instruction = stop_after;
     return error->status;
@@ -352,11 +407,16 @@ fj_status program_run(fj_program* program, const void* const* inputs, void* cons
   return FJ_OK;
 }
 
+uint64_t program_bytes(const fj_program* program) {
+  return program->arena.bytes() + program->scratch.bytes() + program->kept.bytes();
+}
+
 size_t program_describe(const fj_program* program, char* text, size_t size) {
   size_t length = 0;
   for (size_t i = 0; i < program->kernels.size(); i++) {
     const size_t room = length < size ? size - length : 0;
-    length += static_cast<size_t>(snprintf(room ? text + length : nullptr, room, "%s\n", program->kernels[i]->name));
+    length += static_cast<size_t>(snprintf(room ? text + length : nullptr, room, "%s%s\n", program->kernels[i]->name,
+                                           program->measured[i] ? ", measured" : ""));
   }
   return length;
 }
@@ -367,14 +427,14 @@ fj_status program_profile(fj_program* program, int enable, uint64_t* nanoseconds
   return FJ_OK;
 }
 
-// Seconds that `work(thread, threads)` takes on all threads together; the best of `rounds`.
+// Seconds that `work(team)` takes on all threads together; the best of `rounds`.
 template <class Work>
-double best_seconds(int threads, int rounds, Work work) {
+double best_seconds(Crew& crew, int rounds, Work work) {
   double best = 1e30;
   for (int round = 0; round < rounds; round++) {
     const uint64_t begin = now_ns();
-#pragma omp parallel num_threads(threads)
-    work(omp_get_thread_num(), omp_get_num_threads());
+    crew.run(
+        false, [](void* context, Team& team) { (*static_cast<Work*>(context))(team); }, &work);
     const double seconds = static_cast<double>(now_ns() - begin) * 1e-9;
     if (seconds < best) best = seconds;
   }
@@ -383,11 +443,13 @@ double best_seconds(int threads, int rounds, Work work) {
 
 fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops, double* copy_gbytes,
                           fj_error* error) {
-  const int threads = wanted > 0 ? static_cast<int>(wanted) : device->threads;
+  const int threads = wanted > 0 ? clamp_threads(wanted) : device->threads;
+  Crew crew;
+  crew.start(threads);
   constexpr int64_t kIterations = 1000000;
   std::vector<float> sink(static_cast<size_t>(threads));
   const double fma =
-      best_seconds(threads, 20, [&](int id, int) { sink[static_cast<size_t>(id)] = table().fma_probe(kIterations); });
+      best_seconds(crew, 20, [&](Team& team) { sink[static_cast<size_t>(team.id)] = table().fma_probe(kIterations); });
   *fma_gflops = table().fma_probe_flops * kIterations * threads / fma * 1e-9;
   // Four times the largest last-level cache in sight.
   constexpr int64_t kBytes = 256ll << 20;
@@ -395,8 +457,8 @@ fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops
   if (!from.allocate(kBytes) || !to.allocate(kBytes)) return no_memory(error, "the copy that is timed", kBytes);
   memset(from.data(), 1, kBytes);
   memset(to.data(), 2, kBytes);
-  const double copy = best_seconds(threads, 8, [&](int id, int count) {
-    const forja::Range range = forja::split(kBytes, id, count, FJ_ALIGNMENT);
+  const double copy = best_seconds(crew, 8, [&](Team& team) {
+    const forja::Range range = forja::split(kBytes, team, FJ_ALIGNMENT);
     memcpy(to.data() + range.begin, from.data() + range.begin, static_cast<size_t>(range.end - range.begin));
   });
   *copy_gbytes = 2.0 * kBytes / copy * 1e-9;
@@ -419,6 +481,7 @@ const fj_backend kBackend = {
     supports,
     program_create,
     program_free,
+    program_bytes,
     program_run,
     nullptr,  // program_finish: a run is over when program_run returns
     nullptr,  // program_depth

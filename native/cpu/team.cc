@@ -1,8 +1,9 @@
-// The barrier of team.h: threads count themselves in, the last one opens the next generation. Who waits spins, and
-// sleeps when that takes long: on a busy machine spinning would take the core from the thread it waits for.
+// The barrier of team.h: threads count themselves in, the last one opens the next generation.
 #include "team.h"
 
 #include <sched.h>
+
+#include <chrono>
 
 #if defined(__linux__)
 #include <linux/futex.h>
@@ -21,8 +22,9 @@ inline void relax() {
   asm volatile("yield");
 #endif
 }
-// After about 50 us of spinning another process probably holds the core of the thread we wait for.
-constexpr int kSpins = 2000;
+// After a wait that no spinning would have bridged: about 3 us, since the next one will probably be as long.
+constexpr int kLittlePatience = kPatience / 16;
+constexpr std::chrono::microseconds kLongWait{100};
 
 // Gives the core up until `word` is no longer `value`; may return early.
 inline void sleep_while(std::atomic<uint32_t>& word, uint32_t value) {
@@ -40,22 +42,32 @@ inline void wake_all(std::atomic<uint32_t>& word) {
 }
 }  // namespace
 
-void Team::barrier() {
-  if (count == 1) return;
-  const uint32_t generation = state->generation.load(std::memory_order_relaxed);
-  if (state->arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(count)) {
-    state->arrived.store(0, std::memory_order_relaxed);
-    state->generation.store(generation + 1, std::memory_order_seq_cst);
-    if (state->sleepers.load(std::memory_order_seq_cst) > 0) wake_all(state->generation);
-    return;
-  }
-  for (int spins = 0; spins < kSpins; spins++) {
-    if (state->generation.load(std::memory_order_acquire) != generation) return;
+void Signal::wait_while(uint32_t old, int& patience) {
+  for (int spins = 0; spins < patience; spins++) {
+    if (value.load(std::memory_order_acquire) != old) return;
     relax();
   }
-  state->sleepers.fetch_add(1, std::memory_order_seq_cst);
-  while (state->generation.load(std::memory_order_seq_cst) == generation) sleep_while(state->generation, generation);
-  state->sleepers.fetch_sub(1, std::memory_order_relaxed);
+  const auto began = std::chrono::steady_clock::now();
+  sleepers.fetch_add(1, std::memory_order_seq_cst);
+  while (value.load(std::memory_order_seq_cst) == old) sleep_while(value, old);
+  sleepers.fetch_sub(1, std::memory_order_relaxed);
+  patience = std::chrono::steady_clock::now() - began < kLongWait ? kPatience : kLittlePatience;
+}
+
+void Signal::advance() {
+  value.fetch_add(1, std::memory_order_seq_cst);
+  if (sleepers.load(std::memory_order_seq_cst) > 0) wake_all(value);
+}
+
+void Team::barrier() {
+  if (count == 1) return;
+  const uint32_t generation = state->generation.value.load(std::memory_order_relaxed);
+  if (state->arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(count)) {
+    state->arrived.store(0, std::memory_order_relaxed);
+    state->generation.advance();
+  } else {
+    state->generation.wait_while(generation, patience);
+  }
 }
 
 }  // namespace forja

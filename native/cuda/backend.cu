@@ -242,6 +242,7 @@ const fj_backend kBackend = {
     supports,
     program_create,
     program_free,
+    nullptr,  // program_bytes
     program_run,
     program_finish,
     program_depth,

@@ -21,6 +21,7 @@ void deliver(napi_env raw_env, napi_value, void*, void* payload) {
     Napi::Env env(raw_env);
     Napi::HandleScope scope(env);
     AddonData& data = AddonData::of(env);
+    data.here = 0;
     if (--data.in_flight == 0) napi_unref_threadsafe_function(raw_env, data.answer);
     static_cast<PromiseTask*>(task->get())->settle(env);
   }

@@ -30,6 +30,8 @@ struct AddonData {
   napi_threadsafe_function answer = nullptr;
   // Tasks whose promise is pending; the event loop is kept alive while there are any.
   int in_flight = 0;
+  // Nanoseconds that runs took on this thread since an executor's answer, which the event loop turned for.
+  uint64_t here = 0;
   // Shared with the devices, which may be finalized after this object.
   std::shared_ptr<DeviceSet> devices = std::make_shared<DeviceSet>();
 

@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -31,6 +32,13 @@ struct BufferState {
   ~BufferState();
 };
 
+// What a run reads and writes. The inputs are a copy, since JavaScript may change or detach its own meanwhile.
+struct Arguments {
+  std::unique_ptr<uint8_t, decltype(&free)> memory{nullptr, free};
+  std::vector<const void*> inputs;  // into `memory`, aligned
+  std::vector<void*> outputs;
+};
+
 struct ProgramState {
   std::shared_ptr<DeviceState> device;
   std::vector<uint64_t> storage;  // the program's bytes, 8-byte aligned
@@ -38,7 +46,19 @@ struct ProgramState {
   std::vector<std::shared_ptr<BufferState>> buffers;
   fj_program* program = nullptr;
   uint32_t under_way = 0;  // runs that the device goes on with; the executor's thread counts
+  uint64_t bytes = 0;      // of host memory that it holds
+  // Of the last run, nanoseconds; 0 before the first.
+  uint64_t duration = 0;
   ~ProgramState();
+
+  // Fills `duration`.
+  fj_status run(const Arguments& arguments, const int32_t* cancel, fj_error* error);
+  // On the environment's thread. Null where there is no memory.
+  std::unique_ptr<Arguments> take_arguments();
+  void put_back(std::unique_ptr<Arguments> arguments);
+
+ private:
+  std::vector<std::unique_ptr<Arguments>> spare_;  // for later runs
 };
 
 inline bool is_bytes(const Napi::Value& value) {
@@ -85,11 +105,14 @@ class Program : public Napi::ObjectWrap<Program> {
   void adopt(Napi::Env env, std::shared_ptr<ProgramState> created);
 
  private:
-  Napi::Value run(const Napi::CallbackInfo& info);       // (typed arrays, token?) => Promise<ArrayBuffer[]>
+  // (typed arrays, token?) => ArrayBuffer[], or a promise of it where the run takes longer
+  Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value describe(const Napi::CallbackInfo& info);  // () => string
   Napi::Value profile(const Napi::CallbackInfo& info);   // (enable) => Promise<Float64Array> of the last run, ns
   Napi::Value dispose(const Napi::CallbackInfo& info);
   void release(Napi::Env env);
+  bool copy_inputs(Napi::Env env, const Napi::Array& from, const Arguments& to);
+  Napi::Value run_here(Napi::Env env, std::unique_ptr<Arguments> arguments);
 };
 
 // new CancelToken(); token.cancel() asks the run that was given it to stop.

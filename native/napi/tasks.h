@@ -13,6 +13,13 @@
 
 namespace forja {
 
+// Not through ArrayBuffer(): the array may lie over a SharedArrayBuffer.
+inline const void* elements_of(const Napi::TypedArray& array) {
+  void* elements = nullptr;
+  napi_get_typedarray_info(array.Env(), array, nullptr, nullptr, &elements, nullptr, nullptr);
+  return elements;
+}
+
 // A private copy of a typed array's bytes: JavaScript may change or detach its own meanwhile.
 struct HostBytes {
   std::shared_ptr<uint8_t> data;
@@ -24,10 +31,7 @@ struct HostBytes {
     void* memory = nullptr;
     if (posix_memalign(&memory, FJ_ALIGNMENT, bytes.size + FJ_ALIGNMENT) != 0) return HostBytes{};
     bytes.data.reset(static_cast<uint8_t*>(memory), free);
-    // Not through ArrayBuffer(): the array may lie over a SharedArrayBuffer.
-    void* source = nullptr;
-    napi_get_typedarray_info(array.Env(), array, nullptr, nullptr, &source, nullptr, nullptr);
-    if (bytes.size > 0) memcpy(memory, source, bytes.size);
+    if (bytes.size > 0) memcpy(memory, elements_of(array), bytes.size);
     return bytes;
   }
 };
@@ -41,6 +45,7 @@ class DeviceTask : public PromiseTask {
     error_.message[0] = '\0';
   }
   void settle(Napi::Env env) override {
+    release();
     if (error_.status == FJ_OK) {
       const auto& notice = AddonData::of(env).notice;
       if (error_.message[0] != '\0' && !notice.IsEmpty()) notice.Call({Napi::String::New(env, error_.message)});
@@ -52,6 +57,8 @@ class DeviceTask : public PromiseTask {
 
  protected:
   virtual Napi::Value result(Napi::Env env) { return env.Undefined(); }
+  // What the run needed and the answer does not.
+  virtual void release() {}
   const fj_backend* backend() const { return device_->backend; }
 
   std::shared_ptr<DeviceState> device_;
@@ -151,9 +158,8 @@ class CreateProgramTask : public DeviceTask {
 
 class RunTask : public DeviceTask {
  public:
-  RunTask(Napi::Env env, const std::shared_ptr<ProgramState>& program)
-      : DeviceTask(env, program->device), program_(program) {}
-  void add_input(HostBytes bytes);
+  RunTask(Napi::Env env, const std::shared_ptr<ProgramState>& program, std::unique_ptr<Arguments> arguments)
+      : DeviceTask(env, program->device), program_(program), arguments_(std::move(arguments)) {}
   void add_output(Napi::ArrayBuffer target);
   bool run() override;
   void finish() override;
@@ -161,12 +167,11 @@ class RunTask : public DeviceTask {
 
  protected:
   Napi::Value result(Napi::Env env) override;
+  void release() override { program_->put_back(std::move(arguments_)); }
 
  private:
   std::shared_ptr<ProgramState> program_;
-  std::vector<HostBytes> inputs_;
-  std::vector<const void*> input_pointers_;
-  std::vector<void*> output_pointers_;
+  std::unique_ptr<Arguments> arguments_;
   std::vector<Napi::Reference<Napi::ArrayBuffer>> outputs_;
   bool goes_on_ = false;
 };
