@@ -37,6 +37,7 @@ struct ProgramState {
   fj_program_view view{};
   std::vector<std::shared_ptr<BufferState>> buffers;
   fj_program* program = nullptr;
+  uint32_t under_way = 0;  // runs that the device goes on with; the executor's thread counts
   ~ProgramState();
 };
 

@@ -10,7 +10,12 @@
 
 namespace forja {
 
-void CreateProgramTask::run() {
+bool CreateProgramTask::run() {
+  create();
+  return false;
+}
+
+void CreateProgramTask::create() {
   const auto* bytes = reinterpret_cast<const uint8_t*>(program_->storage.data());
   if (!decode_program(bytes, bytes_, &program_->view, &error_)) return;
   const fj_program_header& header = *program_->view.header;
@@ -47,12 +52,26 @@ void RunTask::add_output(Napi::ArrayBuffer target) {
   outputs_.push_back(Napi::Persistent(target));
 }
 
-void RunTask::run() {
+bool RunTask::run() {
   if (cancelled()) {
     set_error(&error_, FJ_ERR_ABORTED, FJ_NO_INSTRUCTION, "the run was cancelled before it began");
-    return;
+    return false;
   }
-  backend()->program_run(program_->program, input_pointers_.data(), output_pointers_.data(), cancel_flag(), &error_);
+  const fj_status status = backend()->program_run(program_->program, input_pointers_.data(), output_pointers_.data(),
+                                                  cancel_flag(), &error_);
+  goes_on_ = status == FJ_OK && backend()->program_finish != nullptr;
+  if (goes_on_) program_->under_way++;
+  return goes_on_;
+}
+
+void RunTask::finish() {
+  if (!goes_on_) return;
+  program_->under_way--;
+  backend()->program_finish(program_->program, &error_);
+}
+
+bool RunTask::may_follow() const {
+  return backend()->program_finish != nullptr && program_->under_way < backend()->program_depth(program_->program);
 }
 
 Napi::Value RunTask::result(Napi::Env env) {
@@ -61,9 +80,10 @@ Napi::Value RunTask::result(Napi::Env env) {
   return list;
 }
 
-void ProfileTask::run() {
+bool ProfileTask::run() {
   backend()->program_profile(program_->program, enable_ ? 1 : 0, nanoseconds_.data(),
                              static_cast<uint32_t>(nanoseconds_.size()), &error_);
+  return false;
 }
 
 Napi::Value ProfileTask::result(Napi::Env env) {
