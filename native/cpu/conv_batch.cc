@@ -7,6 +7,8 @@
 //   images form  rows of the tile are images, lanes are output channels: for maps too narrow for the row form
 //   lanes form   lanes are images, rows are output channels: for few channels, which would leave lanes idle.
 //                The result is transposed back, and bias and activation applied, a row of output at a time.
+//                Where images are too few for the lanes, each is cut into bands of output columns, lane
+//                band * images + image; its strip then holds the zeros that hang over, too.
 #include <cstring>
 
 #include "conv_direct.h"
@@ -23,14 +25,22 @@ int64_t images_at_once(const DirectConv& d) {
   return even_part(d.n, d.form == DirectForm::kLanes ? kTileCols : kTileRows);
 }
 
+int64_t bands(const DirectConv& d) { return d.form == DirectForm::kLanes ? larger(1, smaller(kWidth / d.n, d.ow)) : 1; }
+int64_t band_columns(const DirectConv& d) { return ceil_div(d.ow, bands(d)); }
+
+// Input columns of a strip, the first of them that of output column 0 of a band.
+int64_t strip_width(const DirectConv& d) {
+  return bands(d) == 1 ? d.w : (band_columns(d) - 1) * d.stride_w + (d.s - 1) * d.dilation_w + 1;
+}
+
 // Floats from one transposed element to the next: lanes are read whole.
 int64_t image_stride(const DirectConv& d) {
-  const int64_t images = images_at_once(d);
+  const int64_t images = images_at_once(d) * bands(d);
   return d.form == DirectForm::kLanes ? ceil_div(images, kWidth) * kWidth : images;
 }
 
 int64_t strip_floats(const DirectConv& d, int64_t rows) {
-  return smaller(d.h, input_rows(d, rows)) * d.w * d.x_pixel * image_stride(d);
+  return smaller(d.h, input_rows(d, rows)) * strip_width(d) * d.x_pixel * image_stride(d);
 }
 
 int64_t strip_rows(const DirectConv& d) {
@@ -49,12 +59,21 @@ struct Strip {
 void hold_rows(const DirectConv& d, int64_t n, int64_t images, int64_t stride, Range rows, Strip& strip) {
   const int64_t i0 = rows.begin * d.stride_h - d.pad_top;
   const int64_t first = larger(0, i0), last = smaller(d.h, i0 + input_rows(d, rows.end - rows.begin));
-  const int64_t x_row = d.w * d.x_pixel;
   strip.n = n, strip.begin = rows.begin, strip.end = rows.end, strip.row = first;
   if (first >= last) return;
+  const int64_t x_row = d.w * d.x_pixel, width = strip_width(d), count = bands(d);
+  const int64_t at_once = count == 1 ? last - first : 1;  // rows that follow each other without a gap
   // Lanes without an image are computed too and thrown away; numbers that happen to be subnormal would be slow.
-  if (images < stride) memset(strip.x, 0, (last - first) * x_row * stride * sizeof(float));
-  pack_transposed(images, (last - first) * x_row, d.x + (n * d.h + first) * x_row, d.h * x_row, strip.x, stride);
+  if (images < stride) memset(strip.x, 0, (last - first) * width * d.x_pixel * stride * sizeof(float));
+  for (int64_t band = 0; band < count; band++) {
+    const int64_t j0 = count == 1 ? 0 : band * band_columns(d) * d.stride_w - d.pad_left;
+    const int64_t begin = larger(0, j0), end = smaller(d.w, j0 + width);
+    for (int64_t row = first; row < last && begin < end; row += at_once) {
+      const float* from = d.x + (n * d.h + row) * x_row + begin * d.x_pixel;
+      float* to = strip.x + ((row - first) * width + begin - j0) * d.x_pixel * stride + band * images;
+      pack_transposed(images, at_once * (end - begin) * d.x_pixel, from, d.h * x_row, to, stride);
+    }
+  }
 }
 
 struct Position {
@@ -67,7 +86,7 @@ struct Position {
 void run_lanes(const DirectConv& d, const float* filters, const Position& at, int64_t height, int64_t stride,
                float* out) {
   const int64_t nr = at.r.end - at.r.begin, ns = at.s.end - at.s.begin;
-  const int64_t x_row = d.dilation_h * d.w * d.x_pixel, x_column = d.dilation_w * d.x_pixel;
+  const int64_t x_row = d.dilation_h * strip_width(d) * d.x_pixel, x_column = d.dilation_w * d.x_pixel;
   const int nv = static_cast<int>(stride / kWidth);
   TileArgs t{};
   t.lda = d.k;
@@ -187,12 +206,13 @@ DirectForm best_form(const DirectConv& d) {
       can_block ? static_cast<double>(d.s + (block - 1) * d.stride_w) / d.s * ceil_div(block * d.k, kWidth) / block
                 : ceil_div(d.k, kWidth);
   const double channel_lanes = vectors * kWidth * (vectors <= 1 ? 1.3 : 1.0);
-  const double filled = static_cast<double>(ceil_div(d.n, kWidth) * kWidth) / d.n;
+  DirectConv batched = d;
+  batched.form = DirectForm::kLanes;
+  const int64_t lanes = ceil_div(d.n * bands(batched), kWidth) * kWidth * band_columns(batched);
+  const double filled = static_cast<double>(lanes) / (d.n * d.ow);
   const double moved = static_cast<double>(d.c * d.stride_h * d.stride_w + d.k) * 4 * filled;
   const double rows = static_cast<double>(even_part(d.k, kTileRows) * (d.n > kWidth ? 2 : 1));
   const double image_lanes = d.k * filled * (rows < 8 ? 8 / rows : 1.0) + moved / d.depth();
-  DirectConv batched = d;
-  batched.form = DirectForm::kLanes;
   if (image_lanes < channel_lanes && strip_floats(batched, 1) <= kMostStripFloats) return DirectForm::kLanes;
   batched.form = DirectForm::kImages;
   if (d.ow < 8 && strip_floats(batched, 1) <= kMostStripFloats) return DirectForm::kImages;
@@ -210,6 +230,7 @@ void batch_run(const Team& team, const DirectConv& d, const float* packed, float
   const int64_t images = images_at_once(d), tiles = ceil_div(d.n, images), stride = image_stride(d);
   const int64_t most_rows = strip_rows(d), channels = d.groups * d.k;
   const int64_t height = even_part(d.k, kTileRows);  // of tiles whose rows are channels
+  const int64_t columns = band_columns(d), width = strip_width(d), left = bands(d) == 1 ? d.pad_left : 0;
   const PanelBlocks blocks = lanes ? PanelBlocks{1, 1} : panel_blocks(d, tiles * d.oh, team.count);
   const Range items = split(blocks.count * tiles * d.oh, team);
   Strip strip{mine};
@@ -227,10 +248,10 @@ void batch_run(const Team& team, const DirectConv& d, const float* packed, float
     }
     const int64_t i0 = at.p * d.stride_h - d.pad_top;
     at.r = valid_taps(d.r, i0, d.dilation_h, d.h);
-    const float* x_row = strip.x + (i0 + at.r.begin * d.dilation_h - strip.row) * d.w * d.x_pixel * stride;
-    for (at.q = 0; at.q < d.ow; at.q++) {
-      const int64_t j0 = at.q * d.stride_w - d.pad_left;
-      at.s = valid_taps(d.s, j0, d.dilation_w, d.w);
+    const float* x_row = strip.x + (i0 + at.r.begin * d.dilation_h - strip.row) * width * d.x_pixel * stride;
+    for (at.q = 0; at.q < columns; at.q++) {
+      const int64_t j0 = at.q * d.stride_w - left;
+      at.s = valid_taps(d.s, j0, d.dilation_w, width);
       at.x = x_row + (j0 + at.s.begin * d.dilation_w) * d.x_pixel * stride;
       if (lanes) {
         run_lanes(d, packed, at, height, stride, out + at.q * channels * stride);
@@ -239,12 +260,16 @@ void batch_run(const Team& team, const DirectConv& d, const float* packed, float
       }
     }
     if (!lanes) continue;
-    float* y = d.y + at.n * d.y_image + at.p * d.y_row;
-    if (d.y_pixel == channels) {
-      store_run(d.epilogue, channels, out, stride, at.images, d.ow * channels, y, d.y_image);
-    } else {
-      for (int64_t q = 0; q < d.ow; q++) {
-        store_run(d.epilogue, channels, out + q * channels * stride, stride, at.images, channels, y + q * d.y_pixel,
+    for (int64_t band = 0; band * columns < d.ow; band++) {
+      const int64_t count = smaller(columns, d.ow - band * columns);
+      const float* from = out + band * at.images;
+      float* y = d.y + at.n * d.y_image + at.p * d.y_row + band * columns * d.y_pixel;
+      if (d.y_pixel == channels) {
+        store_run(d.epilogue, channels, from, stride, at.images, count * channels, y, d.y_image);
+        continue;
+      }
+      for (int64_t q = 0; q < count; q++) {
+        store_run(d.epilogue, channels, from + q * channels * stride, stride, at.images, channels, y + q * d.y_pixel,
                   d.y_image);
       }
     }

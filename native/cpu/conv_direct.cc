@@ -16,6 +16,11 @@ constexpr int64_t kFilterFloats = 160 * 1024;  // packed filters of one block of
 constexpr int64_t kRowPixels = 8 * kTileRows;  // a long row is cut into pieces of this size
 constexpr int64_t kStripFloats = 48 * 1024;    // padded rows copied at a time: 192 KB
 
+// Pixels a multiple of 4 KB apart lie in one set of the L1 cache: a tile has no more of them than the set has ways,
+// less one for the filter.
+constexpr int64_t kSetFloats = 1024;
+constexpr int64_t kSetRows = kTileRows < 7 ? kTileRows : 7;
+
 bool columns_hang_over(const DirectConv& d) {
   return d.pad_left > 0 || (d.ow - 1) * d.stride_w - d.pad_left + (d.s - 1) * d.dilation_w >= d.w;
 }
@@ -58,7 +63,11 @@ void run_panels(const DirectConv& d, const float* packed, Range panels, const Ta
                 int64_t y_offset, int rows, TileArgs& t) {
   const bool one_run = t.images == 1 && d.dilation_w == 1 && d.x_pixel == d.c;
   const int64_t skipped = (d.s - (taps.s.end - taps.s.begin)) * d.c;
+  // Where pixels follow each other without a gap, the next tile's come while this one is computed.
+  int64_t soon_lines = d.depth() == t.lda ? rows * t.lda / kLineFloats : 0;
+  t.soon = a0 + rows * t.lda;
   for (int64_t panel = panels.begin; panel < panels.end; panel++) {
+    t.soon_step = soon_lines > 0 ? kLineFloats : 0;
     int64_t group, column;
     d.locate(panel, group, column);
     const int64_t columns = smaller(kTileCols, d.k - column);
@@ -73,6 +82,8 @@ void run_panels(const DirectConv& d, const float* packed, Range panels, const Ta
     t.c = d.y + y_offset + channel;
     t.epilogue = d.epilogue.at(y_offset + channel, channel);
     tile_kernel(ASource::kRows, BSource::kPacked, rows, nv)(t);
+    t.soon += d.depth() * t.soon_step;
+    soon_lines -= d.depth();
   }
 }
 
@@ -94,12 +105,12 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
   const bool copy = columns_hang_over(d);
   const int64_t strip = copy ? strip_rows(d) : d.oh, width = copy ? padded_width(d) : d.w;
   const int64_t piece = even_part(d.ow, kRowPixels), pieces = ceil_div(d.ow, piece);
-  const int64_t tile_pixels = even_part(piece, kTileRows);
-  const PanelBlocks blocks = panel_blocks(d, d.n * d.oh * pieces, team.count);
-  const Range items = split(blocks.count * d.n * d.oh * pieces, team);
   TileArgs t{};
   t.lda = d.stride_w * d.x_pixel;
   t.ldc = d.y_pixel;
+  const int64_t tile_pixels = even_part(piece, t.lda % kSetFloats == 0 ? kSetRows : kTileRows);
+  const PanelBlocks blocks = panel_blocks(d, d.n * d.oh * pieces, team.count);
+  const Range items = split(blocks.count * d.n * d.oh * pieces, team);
   int64_t copied_image = -1, copied_begin = 0, copied_end = 0;  // output rows that `mine` holds the inputs of
   for (int64_t item = items.begin; item < items.end; item++) {
     const int64_t block = item / (d.n * d.oh * pieces), n = item / (d.oh * pieces) % d.n;
@@ -137,12 +148,17 @@ void pack_tap(const DirectConv& d, int64_t panel, int64_t tap, float* packed) {
   float* out = packed + panel * d.panel_floats() + tap * d.c * ldb;
   if (d.block > 1) {  // pixel b of the block sees filter column u - b*stride, zero outside the filter
     const int64_t k = d.k / d.block, stride = d.stride_w / d.block, s = d.s - (d.block - 1) * stride;
-    for (int64_t c = 0; c < d.c; c++, out += ldb) {
-      for (int64_t j = 0; j < ldb; j++) {
-        const int64_t b = (column + j) / k, source = u - b * stride;
-        const bool inside = j < columns && source >= 0 && source < s;
-        out[j] = inside ? d.filter[t * d.f_r + source * d.f_s + c * d.f_c + (column + j) % k * d.f_k] : 0.0f;
+    memset(out, 0, d.c * ldb * sizeof(float));
+    for (int64_t j = 0; j < columns;) {
+      const int64_t b = (column + j) / k, first = (column + j) % k, source = u - b * stride;
+      const int64_t run = smaller(k - first, columns - j);
+      const float* w = d.filter + t * d.f_r + source * d.f_s + first * d.f_k;
+      if (source >= 0 && source < s) {
+        for (int64_t c = 0; c < d.c; c++) {
+          for (int64_t i = 0; i < run; i++) out[c * ldb + j + i] = w[c * d.f_c + i * d.f_k];
+        }
       }
+      j += run;
     }
     return;
   }

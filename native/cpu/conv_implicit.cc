@@ -92,13 +92,22 @@ DirectConv phase_direct(const ConvGeometry& g, int64_t phase, const float* dy, c
   return d;
 }
 
-// Pixels of a phase that no filter tap reaches.
-void clear_phase(const Team& team, const DirectConv& d) {
+constexpr int64_t kPixelsAhead = 8;  // stores wait for their lines one after the other
+
+// Pixels of a phase that no filter tap reaches. Where none reaches their rows, the first of a row's phases clears it.
+void clear_phase(const Team& team, const ConvGeometry& g, int64_t phase, const DirectConv& d) {
+  if (d.r == 0 && phase % g.stride_w != 0) return;
   const Range rows = split(d.n * d.oh, team);
-  const int64_t channels = d.groups * d.k;
   for (int64_t row = rows.begin; row < rows.end; row++) {
     float* y = d.y + row / d.oh * d.y_image + row % d.oh * d.y_row;
-    for (int64_t q = 0; q < d.ow; q++) memset(y + q * d.y_pixel, 0, channels * sizeof(float));
+    if (d.r == 0) {
+      memset(y, 0, g.w * g.c * sizeof(float));
+      continue;
+    }
+    for (int64_t q = 0; q < d.ow; q++, y += d.y_pixel) {
+      for (int64_t c = 0; c < g.c; c += kLineFloats) __builtin_prefetch(y + kPixelsAhead * d.y_pixel + c, 1);
+      memset(y, 0, g.c * sizeof(float));
+    }
   }
 }
 
@@ -125,12 +134,17 @@ ForwardPlan plan_forward(const ConvGeometry& geometry, int threads, const float*
   return plan;
 }
 
-// The phases share the scratch for rows; each has its own packed filters, so one barrier serves them all.
+// The phases share the scratch for rows; each has its own packed filters, so one barrier serves them all. Each reads
+// dy and writes to all of dx, so they take turns after every few images, whose maps then stay in L2.
 struct GradPlan {
   float *filters, *rows;
   int64_t row_floats;
+  int64_t images;
   size_t bytes;
 };
+
+constexpr int64_t kMapFloats = 96 * 1024;      // of one thread: 384 KB of L2
+constexpr int64_t kFilterFloats = 160 * 1024;  // more of them would have to come from further away at each turn
 
 DirectConv grad_phase(const ConvGeometry& g, int64_t phase, const float* dy, const float* w, float* dx) {
   DirectConv d = phase_direct(g, phase, dy, w, dx);
@@ -140,13 +154,19 @@ DirectConv grad_phase(const ConvGeometry& g, int64_t phase, const float* dy, con
 
 GradPlan plan_grad(const ConvGeometry& g, int threads, uint8_t* scratch) {
   GradPlan plan{};
+  const int64_t phases = g.stride_h * g.stride_w;
   int64_t filter_floats = 0;
-  for (int64_t phase = 0; phase < g.stride_h * g.stride_w; phase++) {
+  bool in_turns = phases > 1;
+  for (int64_t phase = 0; phase < phases; phase++) {
     const DirectConv d = grad_phase(g, phase, nullptr, nullptr, nullptr);
     if (d.depth() == 0 || d.oh == 0 || d.ow == 0) continue;
     filter_floats += direct_filter_floats(d);
+    in_turns &= d.form == DirectForm::kRows;  // the others take many images at a time
     plan.row_floats = larger(plan.row_floats, ceil_div(direct_thread_floats(d), 16) * 16);
   }
+  const int64_t maps = g.h * g.w * g.c + g.oh * g.ow * g.k;
+  in_turns &= filter_floats <= kFilterFloats;
+  plan.images = in_turns ? larger(1, threads * kMapFloats / maps) : g.n;
   ScratchCursor cursor(scratch);
   plan.filters = cursor.take(filter_floats);
   plan.rows = cursor.take(plan.row_floats * threads);
@@ -203,16 +223,21 @@ void conv_grad_input_implicit(Team& team, const ConvGeometry& geometry, const fl
     packed += direct_filter_floats(d);
   }
   team.barrier();
-  packed = plan.filters;
-  for (int64_t phase = 0; phase < phases; phase++) {
-    const DirectConv d = grad_phase(g, phase, dy, w, dx);
-    if (d.oh == 0 || d.ow == 0) continue;
-    if (d.depth() == 0) {
-      clear_phase(team, d);
-      continue;
+  for (int64_t n = 0; n < g.n; n += plan.images) {
+    packed = plan.filters;
+    for (int64_t phase = 0; phase < phases; phase++) {
+      DirectConv d = grad_phase(g, phase, dy, w, dx);
+      if (d.oh == 0 || d.ow == 0) continue;
+      d.n = smaller(plan.images, g.n - n);
+      d.x += n * d.h * d.w * d.x_pixel;
+      d.y += n * d.y_image;
+      if (d.depth() == 0) {
+        clear_phase(team, g, phase, d);
+        continue;
+      }
+      direct_run(team, d, packed, plan.rows + team.id * plan.row_floats);
+      packed += direct_filter_floats(d);
     }
-    direct_run(team, d, packed, plan.rows + team.id * plan.row_floats);
-    packed += direct_filter_floats(d);
   }
 }
 

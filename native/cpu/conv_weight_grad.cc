@@ -129,6 +129,13 @@ struct PanelSource {
   int64_t channel;  // first column of dw
 };
 
+// With AVX-512, whose masked loads cost nothing, dy is read where it lies by few row tiles, at the pace of the product;
+// a copy would first wait for all of it. Rows too far apart share sets of the L1 cache, where they must stay a while.
+bool reads_in_place(const WeightGradPlan& plan) {
+  constexpr int64_t kMostTiles = 8, kFarthest = 512;
+  return kWidth == 16 && (plan.panels == 1 || (plan.tiles <= kMostTiles && plan.g.k < kFarthest));
+}
+
 PanelSource panel_source(const WeightGradPlan& plan, const Strip& strip, int64_t panel, const float* dy,
                          float* packed) {
   const ConvGeometry& g = plan.g;
@@ -143,7 +150,7 @@ PanelSource panel_source(const WeightGradPlan& plan, const Strip& strip, int64_t
     source.source = BSource::kPacked;
     return source;
   }
-  if (plan.panels == 1 && kWidth == 16) {  // masked loads cost nothing with AVX-512
+  if (reads_in_place(plan)) {
     source.source = BSource::kInPlace;
     return source;
   }

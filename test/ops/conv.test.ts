@@ -61,6 +61,17 @@ const GEOMETRIES: [number[], number[], fj.Conv2dOptions][] = [
   [[2, 5, 8, 7], [4, 5, 4, 2], { padding: 'same' }],
   [[2, 3, 9, 10], [4, 3, 2, 5], { padding: 'same', stride: [2, 3] }],
   [[1, 4, 1, 31], [127, 4, 1, 4], { dilation: [1, 3] }],
+  [[3, 3, 9, 17], [70, 3, 3, 4], { padding: [1, 2] }],
+  [[1, 6, 9, 14], [5, 6, 3, 5], { padding: [1, 4] }],
+  // Eight images, half of the lanes.
+  [[8, 6, 14, 14], [16, 6, 5, 5], {}],
+  [[8, 1, 12, 13], [6, 1, 5, 5], { padding: 2 }],
+  [[8, 4, 9, 11], [6, 2, 3, 3], { groups: 2, stride: [2, 1], padding: [1, 0], dilation: [1, 2] }],
+  [[8, 5, 4, 3], [3, 5, 2, 3], {}],
+  // Pixels of the image, of the maps, 4 KB apart.
+  [[1, 1024, 3, 9], [5, 1024, 1, 1], {}],
+  [[1, 512, 5, 17], [9, 512, 1, 1], { stride: 2 }],
+  [[2, 7, 3, 9], [1024, 7, 1, 1], {}],
 ]
 
 /** Operands rounded to TF32, of up to 900 products: as in matmul.test.ts. */
@@ -111,6 +122,31 @@ describe.each(variantsOf('conv2d'))('variant %s', (variant) => {
     })
   })
 })
+
+// So large that the phases of the gradient take turns after every few images.
+it.each([
+  [[7, 40, 41, 40], [9, 40, 3, 3], { stride: 2, padding: 1 }],
+  [[7, 40, 40, 41], [9, 40, 1, 1], { stride: 2 }],
+  [[7, 33, 43, 49], [3, 33, 3, 1], { stride: 3, padding: [1, 0] }],
+] as [number[], number[], fj.Conv2dOptions][])(
+  'gradInput of x %j, weight %j, %j',
+  async (xShape, weightShape, options) => {
+    const weight = randomTensor(weightShape, 2)
+    const gradient = (x: fj.Tensor) => {
+      const y = fj.conv2d(x, weight, null, options)
+      return fj.grad([y], [x], { gradOutputs: [randomTensor(y.shape, 5)] })[0]!
+    }
+    const [actual, expected] = await Promise.all(
+      [TEST_DEVICE, 'reference'].map(async (device) => {
+        const compiled = fj.compile((x) => gradient(x!), { device })
+        const data = await (await compiled(randomTensor(xShape, 1))).data()
+        compiled.dispose()
+        return data
+      }),
+    )
+    expectClose(actual!, expected!, 'dx')
+  },
+)
 
 const hasWinograd = variantsOf('conv2d').includes('winograd')
 if (!hasWinograd) console.log(`skipped: ${TEST_DEVICE} has no Winograd kernels`)
