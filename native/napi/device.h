@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <vector>
@@ -47,8 +48,8 @@ struct ProgramState {
   fj_program* program = nullptr;
   uint32_t under_way = 0;  // runs that the device goes on with; the executor's thread counts
   uint64_t bytes = 0;      // of host memory that it holds
-  // Of the last run, nanoseconds; 0 before the first.
-  uint64_t duration = 0;
+  // Of the last run, nanoseconds; 0 before the first. The executor writes while this environment's thread reads.
+  std::atomic<uint64_t> duration{0};
   ~ProgramState();
 
   // Fills `duration`.

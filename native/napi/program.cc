@@ -221,7 +221,8 @@ Napi::Value Program::run(const Napi::CallbackInfo& info) {
   if (!copy_inputs(env, info[0].As<Napi::Array>(), *arguments)) return env.Undefined();
   const AddonData& data = AddonData::of(env);
   // With nothing in flight the executor is idle, and no earlier answer is overtaken.
-  const bool is_short = state->duration > 0 && state->duration < kShort;
+  const uint64_t duration = state->duration;
+  const bool is_short = duration > 0 && duration < kShort;
   if (is_short && data.in_flight == 0 && data.here < kTurn && state->device->backend->host_memory) {
     return run_here(env, std::move(arguments));
   }
@@ -243,8 +244,7 @@ Napi::Value Program::run_here(Napi::Env env, std::unique_ptr<Arguments> argument
     arguments->outputs[i] = target.Data();
     list.Set(i, target);
   }
-  fj_error error;
-  error.status = FJ_OK;
+  fj_error error{};
   const int32_t never = 0;  // what would cancel it waits for this thread
   state->run(*arguments, &never, &error);
   AddonData::of(env).here += state->duration;
