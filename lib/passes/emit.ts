@@ -130,7 +130,7 @@ export function emit(order: Schedule, memory: Plan, options: LowerOptions = {}):
   const total = writer.length
   writer.seek(0)
   writer.u32(PROGRAM_MAGIC, PROGRAM_VERSION, total, values.length, instrs.length, operands.length, outputs.length)
-  writer.u32(inputs.length, buffers.length, attrs.length, order.commitIndex, 0)
+  writer.u32(inputs.length, buffers.length, attrs.length, order.commitIndex, Math.min(workOf(order), 2 ** 32 - 1))
   writer.u64(memory.arenaBytes)
   return {
     bytes: writer.bytes(total),
@@ -140,6 +140,16 @@ export function emit(order: Schedule, memory: Plan, options: LowerOptions = {}):
     schedule: order,
     plan: memory,
   }
+}
+
+/** Floating-point operations and bytes moved: on one thread each takes about 10 ps. */
+function workOf({ steps }: Schedule): number {
+  let work = 0
+  for (const { node } of steps) {
+    for (const value of [...node.inputs, ...node.outputs]) work += byteSize(value)
+    work += node.op.flops?.(node.inputs, node.outputs, node.attrs) ?? 0
+  }
+  return Math.round(work)
 }
 
 /** 0 lets the backend choose; ERR_ARGUMENT for a variant the operation does not have. */

@@ -68,7 +68,7 @@ export interface Addon {
   abiVersion: number
 }
 
-const ABI_VERSION = 2
+const ABI_VERSION = 3
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 let loaded: { addon: Addon; path: string } | undefined
 

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FJ_ABI_VERSION 2u
+#define FJ_ABI_VERSION 3u
 #define FJ_NO_INSTRUCTION 0xffffffffu
 
 typedef enum fj_status {
@@ -71,6 +71,8 @@ typedef struct fj_backend {
   fj_status (*program_create)(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers,
                               fj_program** out, fj_error* error);
   void (*program_free)(fj_program* program);
+  /* Bytes of host memory that it holds: arena, scratch, what kernels keep. NULL where there is no host_memory. */
+  uint64_t (*program_bytes)(const fj_program* program);
   /* inputs[i]: header->input_count pointers; outputs[i]: memory for the bytes of each output value.
    * *cancel is polled between instructions before commit_index. */
   fj_status (*program_run)(fj_program* program, const void* const* inputs, void* const* outputs, const int32_t* cancel,

@@ -58,7 +58,7 @@ typedef struct fj_program_header {
   uint32_t buffer_count;
   uint32_t attr_bytes;
   uint32_t commit_index; /* instructions from here on write buffers; once reached a run completes */
-  uint32_t reserved;
+  uint32_t work; /* floating-point operations and bytes moved of one run, about; for choosing how many threads */
   uint64_t arena_bytes;
 } fj_program_header;
 

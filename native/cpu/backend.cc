@@ -14,6 +14,7 @@
 #include "../core/program.h"
 #include "crew.h"
 #include "isa.h"
+#include "kept.h"
 #include "kernel.h"
 #include "memory.h"
 
@@ -34,6 +35,7 @@ struct fj_device {
 
 struct fj_buffer {
   Memory memory;
+  uint64_t version = 0;  // grows with every write
 };
 
 struct fj_program {
@@ -51,6 +53,7 @@ struct fj_program {
   std::vector<void*> output_data;   // null where an output lies in an input
   Memory arena;
   Memory scratch;
+  forja::KeptWeights kept;
   int scratch_threads = 0;  // the team size scratch was sized for
   bool alone = false;       // one thread does it sooner than a team
   Fault fault;
@@ -181,6 +184,7 @@ void buffer_free(fj_buffer* buffer) { delete buffer; }
 
 fj_status buffer_write(fj_buffer* buffer, uint64_t offset, const void* data, uint64_t bytes, fj_error*) {
   if (bytes > 0) memcpy(buffer->memory.data() + offset, data, bytes);
+  buffer->version++;
   return FJ_OK;
 }
 
@@ -191,20 +195,9 @@ fj_status buffer_read(fj_buffer* buffer, uint64_t offset, void* data, uint64_t b
 
 int supports(uint16_t opcode, uint16_t variant) { return table().has(opcode, variant) ? 1 : 0; }
 
-// What a second thread can save of a program that moves so little is less than waking it may cost. Bytes.
-constexpr uint64_t kSmall = 16 << 10;
-
-bool is_small(const fj_program_view& view) {
-  uint64_t bytes = 0;
-  for (uint32_t i = 0; i < view.header->instr_count; i++) {
-    const fj_instr& instr = view.instrs[i];
-    for (uint32_t k = 0; k < static_cast<uint32_t>(instr.n_in) + instr.n_out; k++) {
-      bytes += view.values[view.operands[instr.operands + k]].bytes;
-      if (bytes > kSmall) return false;
-    }
-  }
-  return true;
-}
+// About 20 us on one thread. What others can save of a program that is so short is less than waking them may cost, and
+// on a busy machine they come late.
+constexpr uint32_t kSmallWork = 2'000'000;
 
 bool size_scratch(fj_program* program) {
   const int threads = program->alone ? 1 : program->device->threads;
@@ -252,7 +245,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   const fj_program_header& header = *view->header;
   program->device = device;
   program->view = *view;
-  program->alone = is_small(*view);
+  program->alone = header.work < kSmallWork;
   const auto fail = [&](fj_status status) {
     program_free(program);
     return status;
@@ -297,6 +290,10 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     program->output_data.push_back(base == nullptr ? nullptr : base + value.offset);
   }
   program->nanoseconds.resize(header.instr_count);
+  std::vector<uint64_t*> versions;
+  for (uint32_t i = 0; i < header.buffer_count; i++) versions.push_back(&buffers[i]->version);
+  if (!program->kept.allocate(program->kernels, program->calls, versions))
+    return fail(no_memory(error, "prepared weights", 0));
   if (!size_scratch(program)) return fail(no_memory(error, "scratch", 0));
   device->crew.start(device->threads);
   *out = program;
@@ -353,9 +350,11 @@ fj_status program_run(fj_program* program, const void* const* inputs, void* cons
         const_cast<uint8_t*>(static_cast<const uint8_t*>(inputs[patch.input]) + patch.offset);
   }
   program->fault.set = 0;
+  program->kept.begin(program->calls);
   Walk run{program, cancel};
   program->device->crew.run(program->alone, walk, &run);
   uint32_t stop_after = run.stop_after;
+  program->kept.end(program->calls, !program->fault.set && stop_after == FJ_NO_INSTRUCTION);
   if (program->fault.set) {
     const fj_program_header& header = *program->view.header;
     if (stop_after == FJ_NO_INSTRUCTION && header.commit_index == header.instr_count)
@@ -376,6 +375,10 @@ fj_status program_run(fj_program* program, const void* const* inputs, void* cons
     if (value.bytes > 0) memcpy(outputs[i], data, value.bytes);
   }
   return FJ_OK;
+}
+
+uint64_t program_bytes(const fj_program* program) {
+  return program->arena.bytes() + program->scratch.bytes() + program->kept.bytes();
 }
 
 size_t program_describe(const fj_program* program, char* text, size_t size) {
@@ -432,25 +435,9 @@ fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops
 }
 
 const fj_backend kBackend = {
-    FJ_ABI_VERSION,
-    "cpu",
-    1,
-    device_count,
-    device_describe,
-    device_open,
-    device_close,
-    device_set_threads,
-    buffer_create,
-    buffer_free,
-    buffer_write,
-    buffer_read,
-    supports,
-    program_create,
-    program_free,
-    program_run,
-    program_describe,
-    program_profile,
-    device_ceilings,
+    FJ_ABI_VERSION,     "cpu",         1,           device_count,     device_describe, device_open,     device_close,
+    device_set_threads, buffer_create, buffer_free, buffer_write,     buffer_read,     supports,        program_create,
+    program_free,       program_bytes, program_run, program_describe, program_profile, device_ceilings,
 };
 
 }  // namespace

@@ -97,6 +97,20 @@ void run_forward(const Call& call, Team& team) {
       call.scratch);
 }
 
+void run_forward_implicit(const Call& call, Team& team) {
+  const ConvGeometry g = forward_geometry(call);
+  if (g.n == 0) return;
+  const float* bias = call.n_in == 3 ? call.in[2].as<const float>() : nullptr;
+  const bool relu = call.attrs<fj_conv2d_attrs>().activation == FJ_ACTIVATION_RELU;
+  conv_forward_implicit(team, g, call.in[0].as<const float>(), call.in[1].as<const float>(), bias, relu,
+                        call.out[0].as<float>(), call.scratch, call.kept, call.is_kept);
+}
+
+size_t kept_implicit(const Call& call) {
+  const ConvGeometry g = forward_geometry(call);
+  return g.n == 0 ? 0 : conv_forward_implicit_kept(g);
+}
+
 template <Geometry Of, Gradient Run>
 void run_gradient(const Call& call, Team& team) {
   const ConvGeometry g = Of(call);
@@ -126,8 +140,8 @@ void register_conv(KernelTable& table) {
   table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD2X2, "conv2d winograd 2x2", run_forward<conv_forward_winograd<2>>,
              scratch<forward_geometry, conv_forward_winograd_scratch<2>>, supports_winograd<forward_geometry>,
              prefers_winograd<forward_geometry, 2>});
-  table.add({FJ_OP_CONV2D, FJ_CONV2D_IMPLICIT, "conv2d implicit", run_forward<conv_forward_implicit>,
-             scratch<forward_geometry, conv_forward_implicit_scratch>, nullptr});
+  table.add({FJ_OP_CONV2D, FJ_CONV2D_IMPLICIT, "conv2d implicit", run_forward_implicit,
+             scratch<forward_geometry, conv_forward_implicit_scratch>, nullptr, nullptr, nullptr, kept_implicit});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_IM2COL, "conv2d im2col", run_forward<conv_forward_im2col>,
              scratch<forward_geometry, conv_forward_im2col_scratch>, nullptr});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_NAIVE, "conv2d naive", run_forward<conv_forward_naive>, nullptr, nullptr});

@@ -55,8 +55,9 @@ void conv_forward_naive(Team& team, const ConvGeometry& g, const float* x, const
                         float* y, uint8_t* scratch);
 void conv_forward_im2col(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,
                          bool relu, float* y, uint8_t* scratch);
+// `kept`: conv_forward_implicit_kept bytes for what is made of w and bias, or null; `is_kept`: it lies there already.
 void conv_forward_implicit(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,
-                           bool relu, float* y, uint8_t* scratch);
+                           bool relu, float* y, uint8_t* scratch, uint8_t* kept, bool is_kept);
 
 // dy (N,OH,OW,K), w (R,S,C/groups,K), dx (N,H,W,C).
 void conv_grad_input_naive(Team& team, const ConvGeometry& g, const float* dy, const float* w, float* dx,
@@ -89,6 +90,7 @@ void conv_grad_weight_winograd(Team& team, const ConvGeometry& g, const float* x
 // Bytes of scratch for a team of `threads`; the naive variants need none.
 size_t conv_forward_im2col_scratch(const ConvGeometry& g, int threads);
 size_t conv_forward_implicit_scratch(const ConvGeometry& g, int threads);
+size_t conv_forward_implicit_kept(const ConvGeometry& g);
 size_t conv_grad_input_im2col_scratch(const ConvGeometry& g, int threads);
 size_t conv_grad_input_implicit_scratch(const ConvGeometry& g, int threads);
 size_t conv_grad_weight_im2col_scratch(const ConvGeometry& g, int threads);

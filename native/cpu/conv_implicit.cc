@@ -104,19 +104,21 @@ void clear_phase(const Team& team, const DirectConv& d) {
 
 struct ForwardPlan {
   DirectConv direct;
-  float *bias, *filter, *rows;  // rows: one part a thread
+  float *bias, *filter;  // repeated, packed
+  float* rows;           // one part a thread
   int64_t row_floats;
   size_t bytes;
 };
 
 ForwardPlan plan_forward(const ConvGeometry& geometry, int threads, const float* x, const float* w,
-                         const Epilogue& epilogue, float* y, uint8_t* scratch) {
-  ScratchCursor cursor(scratch);
+                         const Epilogue& epilogue, float* y, uint8_t* scratch, uint8_t* kept) {
+  ScratchCursor cursor(scratch), keeper(kept);
   ForwardPlan plan{};
   plan.direct = forward_direct(flattened(geometry), x, w, epilogue, y);
-  plan.bias = cursor.take(kBiasFloats);
   choose_form(plan.direct);
-  plan.filter = cursor.take(direct_filter_floats(plan.direct));
+  ScratchCursor& of_weights = kept ? keeper : cursor;
+  plan.bias = of_weights.take(kBiasFloats);
+  plan.filter = of_weights.take(direct_filter_floats(plan.direct));
   plan.row_floats = ceil_div(direct_thread_floats(plan.direct), 16) * 16;
   plan.rows = cursor.take(plan.row_floats * threads);
   plan.bytes = cursor.used();
@@ -155,23 +157,32 @@ GradPlan plan_grad(const ConvGeometry& g, int threads, uint8_t* scratch) {
 }  // namespace
 
 size_t conv_forward_implicit_scratch(const ConvGeometry& g, int threads) {
-  return plan_forward(g, threads, nullptr, nullptr, Epilogue{}, nullptr, nullptr).bytes;
+  return plan_forward(g, threads, nullptr, nullptr, Epilogue{}, nullptr, nullptr, nullptr).bytes;
+}
+
+size_t conv_forward_implicit_kept(const ConvGeometry& g) {
+  const ForwardPlan plan = plan_forward(g, 1, nullptr, nullptr, Epilogue{}, nullptr, nullptr, nullptr);
+  ScratchCursor cursor(nullptr);
+  cursor.take(kBiasFloats);
+  cursor.take(direct_filter_floats(plan.direct));
+  return cursor.used();
 }
 
 void conv_forward_implicit(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,
-                           bool relu, float* y, uint8_t* scratch) {
+                           bool relu, float* y, uint8_t* scratch, uint8_t* kept, bool is_kept) {
   Epilogue epilogue;
   epilogue.bias = bias;
   epilogue.activation = relu ? kActivationRelu : kActivationNone;
-  ForwardPlan plan = plan_forward(g, team.count, x, w, epilogue, y, scratch);
-  if (bias && plan.direct.block > 1) {
-    if (team.id == 0) {
-      for (int64_t b = 0; b < plan.direct.block; b++) memcpy(plan.bias + b * g.k, bias, g.k * sizeof(float));
+  ForwardPlan plan = plan_forward(g, team.count, x, w, epilogue, y, scratch, kept);
+  const bool repeats_bias = bias && plan.direct.block > 1;
+  if (repeats_bias) plan.direct.epilogue.bias = plan.bias;
+  if (!is_kept) {
+    for (int64_t b = 0; repeats_bias && team.id == 0 && b < plan.direct.block; b++) {
+      memcpy(plan.bias + b * g.k, bias, g.k * sizeof(float));
     }
-    plan.direct.epilogue.bias = plan.bias;
+    direct_pack(team, plan.direct, plan.filter);
+    team.barrier();
   }
-  direct_pack(team, plan.direct, plan.filter);
-  team.barrier();
   direct_run(team, plan.direct, plan.filter, plan.rows + team.id * plan.row_floats);
 }
 

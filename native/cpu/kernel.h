@@ -39,6 +39,10 @@ struct Call {
   uint32_t attr_bytes;
   uint8_t* scratch;  // shared by the team, 64-byte aligned, as large as the kernel's `scratch` asked
   Fault* fault;
+  // What the kernel makes of its weights alone, in memory of its own (Kernel::kept); null: in the scratch, at every
+  // run.
+  uint8_t* kept = nullptr;
+  bool is_kept = false;  // made by an earlier run
 
   template <class T>
   FJ_INLINE_MEMBER const T& attrs() const {
@@ -61,6 +65,9 @@ struct Kernel {
   bool (*prefers)(const Call&) = nullptr;
   // Why this machine cannot run it, or null; asked of variants that a program names.
   const char* (*missing)() = nullptr;
+  // Bytes that depend on the inputs behind the first alone. Where these are variables that the program does not write,
+  // the kernel fills Call::kept in one run, and finds it in all later ones until one of them is written.
+  size_t (*kept)(const Call&) = nullptr;
 };
 
 // Kernels of one instruction set. Where a program leaves the variant open, the first registered kernel

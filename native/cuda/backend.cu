@@ -240,6 +240,7 @@ const fj_backend kBackend = {
     supports,
     program_create,
     program_free,
+    nullptr,
     program_run,
     program_describe,
     program_profile,

@@ -45,6 +45,7 @@ struct ProgramState {
   fj_program_view view{};
   std::vector<std::shared_ptr<BufferState>> buffers;
   fj_program* program = nullptr;
+  uint64_t bytes = 0;  // of host memory that it holds
   // Of the last run, nanoseconds; 0 before the first.
   uint64_t duration = 0;
   ~ProgramState();

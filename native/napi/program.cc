@@ -30,6 +30,7 @@ void CreateProgramTask::run() {
     buffers.push_back(program_->buffers[i]->buffer);
   }
   backend()->program_create(device_->device, &program_->view, buffers.data(), &program_->program, &error_);
+  if (error_.status == FJ_OK && backend()->host_memory) program_->bytes = backend()->program_bytes(program_->program);
 }
 
 Napi::Value CreateProgramTask::result(Napi::Env env) {
@@ -145,14 +146,14 @@ Program::~Program() { release(Env()); }
 void Program::adopt(Napi::Env env, std::shared_ptr<ProgramState> created) {
   state = std::move(created);
   if (state->device->backend->host_memory) {
-    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(state->view.header->arena_bytes));
+    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(state->bytes));
   }
 }
 
 void Program::release(Napi::Env env) {
   if (!state) return;
   if (state->device->backend->host_memory) {
-    Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->view.header->arena_bytes));
+    Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->bytes));
   }
   state.reset();
 }
