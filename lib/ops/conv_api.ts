@@ -7,7 +7,8 @@ import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { col2imOp, conv, convGradInput, im2colOp, outputSize, outputSizes, type WindowAttrs } from './conv.js'
 import { add } from './elementwise.js'
-import { imageError, type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
+import { type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
+import { refuse } from './refuse.js'
 import { reshape, transpose } from './shape.js'
 import { type BorderMode, pad } from './slice.js'
 
@@ -119,9 +120,9 @@ function convolve(
   if (c !== perGroup * groups) {
     const grouped = groups > 1 ? ` in ${groups} groups` : ''
     const expected = `expects ${perGroup * groups}${grouped}`
-    imageError(name, 'ERR_SHAPE', `input has ${c} channels, weight ${formatShape(shown)} ${expected}`)
+    refuse(name, 'ERR_SHAPE', `input has ${c} channels, weight ${formatShape(shown)} ${expected}`)
   }
-  if (k % groups !== 0) imageError(name, 'ERR_SHAPE', `${k} filters do not divide into ${groups} groups`)
+  if (k % groups !== 0) refuse(name, 'ERR_SHAPE', `${k} filters do not divide into ${groups} groups`)
   checkBias(name, bias, k)
   const stride = pairOf(name, 'stride', options.stride ?? 1, 1)
   const dilation = pairOf(name, 'dilation', options.dilation ?? 1, 1)
@@ -154,27 +155,27 @@ export function convTranspose2d(
   const [, c, h, w] = x.shape as [number, number, number, number]
   const [expected, perGroup, r, s] = weight.shape as [number, number, number, number]
   if (c !== expected) {
-    imageError(
+    refuse(
       name,
       'ERR_SHAPE',
       `input has ${c} channels, weight ${formatShape(weight.shape)} expects ${expected}`,
       'the weight of a transposed convolution is (input channels, output channels / groups, R, S)',
     )
   }
-  if (c % groups !== 0) imageError(name, 'ERR_SHAPE', `${c} input channels do not divide into ${groups} groups`)
+  if (c % groups !== 0) refuse(name, 'ERR_SHAPE', `${c} input channels do not divide into ${groups} groups`)
   checkBias(name, bias, perGroup * groups)
   const stride = pairOf(name, 'stride', options.stride ?? 1, 1)
   const dilation = pairOf(name, 'dilation', options.dilation ?? 1, 1)
   const [top, left] = pairOf(name, 'padding', options.padding ?? 0, 0)
   const extra = pairOf(name, 'outputPadding', options.outputPadding ?? 0, 0)
   if (extra[0] >= stride[0] || extra[1] >= stride[1]) {
-    imageError(name, 'ERR_ARGUMENT', `outputPadding [${extra}] must be smaller than the stride [${stride}]`)
+    refuse(name, 'ERR_ARGUMENT', `outputPadding [${extra}] must be smaller than the stride [${stride}]`)
   }
   const grown = (size: number, axis: 0 | 1, taps: number, cut: number) =>
     (size - 1) * stride[axis] - 2 * cut + dilation[axis] * (taps - 1) + extra[axis] + 1
   const size = [grown(h, 0, r, top), grown(w, 1, s, left)] as const
   if (size[0] < 1 || size[1] < 1) {
-    imageError(name, 'ERR_SHAPE', `padding [${top},${left}] leaves ${size[0]} x ${size[1]} pixels`)
+    refuse(name, 'ERR_SHAPE', `padding [${top},${left}] leaves ${size[0]} x ${size[1]} pixels`)
   }
   const attrs = { stride, padding: [top, left, top, left], dilation, groups }
   const y = convGradInput(toChannelsLast(x), toFilters(weight), size, attrs)
@@ -210,7 +211,7 @@ export function col2im(columns: Tensor, options: Col2imOptions): Tensor {
   const [n, rows, length] = columns.shape as [number, number, number]
   const [oh, ow] = outputSizes(size, [r, s], attrs)
   if (rows % (r * s) !== 0 || length !== oh * ow) {
-    imageError(
+    refuse(
       name,
       'ERR_SHAPE',
       `columns have shape ${formatShape(columns.shape)}; (N, C·${r * s}, ${oh * ow}) expected for an image of ${size[0]} x ${size[1]}`,
@@ -231,10 +232,10 @@ function padPixels(
   const most = { reflect: [h - 1, w - 1], replicate: null, circular: [h, w] }[mode]
   if (most === undefined) {
     const text = `paddingMode must be zeros, reflect, replicate or circular, got '${String(mode)}'`
-    imageError(name, 'ERR_ARGUMENT', text)
+    refuse(name, 'ERR_ARGUMENT', text)
   }
   if (most && (Math.max(top, bottom) > most[0]! || Math.max(left, right) > most[1]!)) {
-    imageError(
+    refuse(
       name,
       'ERR_ARGUMENT',
       `paddingMode ${mode} takes padding up to [${most}] of ${h} x ${w} pixels, got [${top},${left},${bottom},${right}]`,
@@ -265,14 +266,14 @@ function windowOf(name: string, options: Im2colOptions): WindowAttrs {
 
 function checkGroups(name: string, groups = 1): number {
   if (!Number.isInteger(groups) || groups < 1) {
-    imageError(name, 'ERR_ARGUMENT', `groups must be a positive integer, got ${String(groups)}`)
+    refuse(name, 'ERR_ARGUMENT', `groups must be a positive integer, got ${String(groups)}`)
   }
   return groups
 }
 
 function checkBias(name: string, bias: Tensor | null | undefined, channels: number): void {
   if (bias && (bias.rank !== 1 || bias.shape[0] !== channels)) {
-    imageError(name, 'ERR_SHAPE', `bias has shape ${formatShape(bias.shape)}; (${channels},) expected`)
+    refuse(name, 'ERR_SHAPE', `bias has shape ${formatShape(bias.shape)}; (${channels},) expected`)
   }
 }
 
@@ -283,7 +284,7 @@ function checkFits(name: string, size: readonly number[], taps: readonly number[
     if (outputSize(size[axis]!, taps[axis]!, stride[axis]!, dilation[axis]!, before, after) < 1) {
       const padded = `${size[0]! + padding[0]! + padding[2]!} x ${size[1]! + padding[1]! + padding[3]!}`
       const reach = taps.map((t, i) => dilation[i]! * (t - 1) + 1).join(' x ')
-      imageError(name, 'ERR_SHAPE', `a filter that reaches over ${reach} pixels does not fit ${padded} (padded) pixels`)
+      refuse(name, 'ERR_SHAPE', `a filter that reaches over ${reach} pixels does not fit ${padded} (padded) pixels`)
     }
   }
 }

@@ -9,7 +9,6 @@
  * Rows whose label is `ignoreIndex` have loss, weight and gradient 0. With logProbabilities = 1 x already holds
  * log-probabilities (nllLoss): lse is 0 and A p_c drops out.
  */
-import { ForjaError } from '../errors.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { formatShape, type Shape, sameShape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -18,6 +17,7 @@ import { axisToLast } from './axis.js'
 import { add, mul, neg, sub } from './elementwise.js'
 import { checkedIndex } from './indexing.js'
 import { requireFloat, sum } from './reduce.js'
+import { refuse } from './refuse.js'
 import { type Attrs, defineOp, type Op } from './registry.js'
 import { reshape } from './shape.js'
 import { logSumExpOf, softmax } from './softmax.js'
@@ -148,13 +148,9 @@ export function labelLoss(
 }
 
 function checkLabels(logits: Tensor, labels: Tensor, weight: Tensor | undefined, what: string): void {
-  const fail = (message: string) => {
-    throw new ForjaError('ERR_SHAPE', `${what}: ${message}`)
-  }
+  const fail = (message: string) => refuse(what, 'ERR_SHAPE', message)
   if (labels.dtype !== 'int32' && labels.dtype !== 'uint8') {
-    throw new ForjaError('ERR_DTYPE', `${what}: labels must be class indices, int32 or uint8, got ${labels.dtype}`, {
-      hint: 'use cast()',
-    })
+    refuse(what, 'ERR_DTYPE', `labels must be class indices, int32 or uint8, got ${labels.dtype}`, 'use cast()')
   }
   if (logits.rank === 0) fail('logits must be (N, C) or (N, C, d1, ..), got ()')
   const expected: Shape = logits.shape.filter((_, i) => i !== (logits.rank === 1 ? 0 : 1))

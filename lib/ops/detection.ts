@@ -14,8 +14,9 @@ import { apply, applyAll } from './apply.js'
 import { topK } from './axis.js'
 import { less, where } from './compare.js'
 import { add, div, maximum, minimum, mul, sub } from './elementwise.js'
-import { imageError, type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
+import { type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
 import { gather, putAlongAxis } from './indexing.js'
+import { refuse } from './refuse.js'
 import { type Attrs, defineOp, type Op, type Site } from './registry.js'
 import { reshape, transpose } from './shape.js'
 import { split } from './slice.js'
@@ -25,10 +26,10 @@ const FARTHEST = 2 ** 16
 
 function requireBoxes(name: string, what: string, boxes: Tensor): void {
   if (boxes.rank !== 2 || boxes.shape[1] !== 4) {
-    throw new ForjaError('ERR_SHAPE', `${name}: ${what} must be (N, 4), got shape ${formatShape(boxes.shape)}`)
+    refuse(name, 'ERR_SHAPE', `${what} must be (N, 4), got shape ${formatShape(boxes.shape)}`)
   }
   if (boxes.dtype !== 'float32') {
-    throw new ForjaError('ERR_DTYPE', `${name}: ${what} must be float32, got ${boxes.dtype}`, { hint: 'use cast()' })
+    refuse(name, 'ERR_DTYPE', `${what} must be float32, got ${boxes.dtype}`, 'use cast()')
   }
 }
 
@@ -340,10 +341,10 @@ export interface RoiAlignOptions extends RoiPoolOptions {
 
 function roiAttrs(name: string, x: Tensor, options: RoiPoolOptions): Attrs<typeof ROI> {
   requireRank(name, 'input', x, 'N, C, H, W')
-  if (x.shape[2]! < 1 || x.shape[3]! < 1) imageError(name, 'ERR_SHAPE', `the image has shape ${formatShape(x.shape)}`)
+  if (x.shape[2]! < 1 || x.shape[3]! < 1) refuse(name, 'ERR_SHAPE', `the image has shape ${formatShape(x.shape)}`)
   const { spatialScale = 1 } = options
   if (!(spatialScale > 0 && spatialScale <= FARTHEST)) {
-    imageError(name, 'ERR_ARGUMENT', `spatialScale must be a positive number, got ${String(spatialScale)}`)
+    refuse(name, 'ERR_ARGUMENT', `spatialScale must be a positive number, got ${String(spatialScale)}`)
   }
   const output = pairOf(name, 'outputSize', options.outputSize, 1)
   return { output, spatialScale: Math.fround(spatialScale) }
@@ -359,7 +360,7 @@ export function roiAlign(x: Tensor, rois: Tensor, options: RoiAlignOptions): Ten
   const { samplingRatio = -1, aligned = false } = options
   const attrs = roiAttrs('roiAlign', x, options)
   if (!Number.isInteger(samplingRatio) || samplingRatio > 1024) {
-    imageError('roiAlign', 'ERR_ARGUMENT', `samplingRatio must be an integer up to 1024, got ${String(samplingRatio)}`)
+    refuse('roiAlign', 'ERR_ARGUMENT', `samplingRatio must be an integer up to 1024, got ${String(samplingRatio)}`)
   }
   const all = { ...attrs, samplingRatio: Math.max(samplingRatio, 0), aligned: aligned ? 1 : 0 }
   return toChannelsFirst(apply(roiAlignOp, [toChannelsLast(x), rois], all))

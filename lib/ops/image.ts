@@ -1,27 +1,20 @@
 /**
  * What operations on images share: pairs of numbers for rows and columns, the way between the API's (N, C, H, W) and
- * the (N, H, W, C) of the operations, and errors that name the function, the layer and shapes as the user wrote them.
+ * the (N, H, W, C) of the operations.
  */
-import { ForjaError, type ForjaErrorCode } from '../errors.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
-import { currentScope } from './registry.js'
+import { refuse } from './refuse.js'
 import { transpose } from './shape.js'
 
 /** One number for rows and columns alike, or [rows, columns]. */
 export type Pair = number | readonly number[]
 
-/** Throws with `name (layer): message`. */
-export function imageError(name: string, code: ForjaErrorCode, message: string, hint?: string): never {
-  const layer = currentScope()
-  throw new ForjaError(code, `${layer ? `${name} (${layer})` : name}: ${message}`, hint === undefined ? {} : { hint })
-}
-
 /** [rows, columns], each an integer of at least `least`. */
 export function pairOf(name: string, what: string, value: Pair, least: number): [number, number] {
   const list = Array.isArray(value) ? [...value] : [value as number, value as number]
   if (list.length !== 2 || !list.every((v) => Number.isInteger(v) && v >= least && v < 2 ** 31)) {
-    imageError(
+    refuse(
       name,
       'ERR_ARGUMENT',
       `${what} must be an integer of at least ${least}, or two, got ${JSON.stringify(value)}`,
@@ -48,7 +41,7 @@ export function resolvePadding(
     return [h, w, h, w]
   }
   if (padding !== 'same') {
-    imageError(name, 'ERR_ARGUMENT', `padding must be a number, two, 'same' or 'valid', got '${String(padding)}'`)
+    refuse(name, 'ERR_ARGUMENT', `padding must be a number, two, 'same' or 'valid', got '${String(padding)}'`)
   }
   const total = [0, 1].map((axis) => {
     const outputs = Math.ceil(size[axis]! / stride[axis]!)
@@ -61,7 +54,7 @@ export function resolvePadding(
 export function requireRank(name: string, what: string, x: Tensor, axes: string): void {
   const rank = axes.split(',').length
   if (x.rank !== rank) {
-    imageError(name, 'ERR_SHAPE', `${what} must have ${rank} dimensions (${axes}), got shape ${formatShape(x.shape)}`)
+    refuse(name, 'ERR_SHAPE', `${what} must have ${rank} dimensions (${axes}), got shape ${formatShape(x.shape)}`)
   }
 }
 

@@ -10,9 +10,10 @@
 import { fromData } from '../create.js'
 import type { Tensor } from '../tensor.js'
 import { add, mul, sub } from './elementwise.js'
-import { imageError, type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
+import { type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
 import { gather } from './indexing.js'
 import { requireFloat } from './reduce.js'
+import { refuse } from './refuse.js'
 
 export interface InterpolateOptions {
   /** [rows, columns] of the result. */
@@ -35,12 +36,12 @@ export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   requireFloat(x, name)
   const size = pairOf(name, 'size', options.size, 1)
   if (mode !== 'nearest' && mode !== 'bilinear') {
-    imageError(name, 'ERR_ARGUMENT', `mode must be 'nearest' or 'bilinear', got '${String(mode)}'`)
+    refuse(name, 'ERR_ARGUMENT', `mode must be 'nearest' or 'bilinear', got '${String(mode)}'`)
   }
-  if (mode === 'nearest' && alignCorners) imageError(name, 'ERR_ARGUMENT', "alignCorners needs mode 'bilinear'")
+  if (mode === 'nearest' && alignCorners) refuse(name, 'ERR_ARGUMENT', "alignCorners needs mode 'bilinear'")
   const from = x.shape.slice(2)
-  if (from.some((dim) => dim < 1)) imageError(name, 'ERR_SHAPE', `the image has ${from.join(' x ')} pixels`)
-  if (from.some((dim) => dim >= 2 ** 31)) imageError(name, 'ERR_UNSUPPORTED_OP', 'rows and columns must be known')
+  if (from.some((dim) => dim < 1)) refuse(name, 'ERR_SHAPE', `the image has ${from.join(' x ')} pixels`)
+  if (from.some((dim) => dim >= 2 ** 31)) refuse(name, 'ERR_UNSUPPORTED_OP', 'rows and columns must be known')
   const resize = mode === 'nearest' ? nearest : alignCorners ? bilinear(aligned) : bilinear(centred)
   return toChannelsFirst(resize(resize(toChannelsLast(x), 1, size[0]), 2, size[1]))
 }

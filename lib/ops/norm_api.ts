@@ -8,11 +8,11 @@ import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { filled } from './apply.js'
 import { add, div, mul, pow, sub } from './elementwise.js'
-import { imageError } from './image.js'
 import { rsqrt, square } from './math.js'
 import { normalizeBatch } from './norm.js'
 import { avgPool } from './pool.js'
 import { sum } from './reduce.js'
+import { refuse } from './refuse.js'
 import { reshape, transpose } from './shape.js'
 
 export interface BatchNormOptions {
@@ -75,7 +75,7 @@ export interface LocalResponseNormOptions {
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   const name = 'batchNorm'
-  if (x.rank < 2) imageError(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
+  if (x.rank < 2) refuse(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
   const c = x.shape[1]!
   const { training = false, momentum = 0.1 } = options
   const eps = checkEps(name, options.eps)
@@ -88,14 +88,14 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   const back = (y: Tensor) => transpose(y, inversePermutation(toLast))
   if (!training) {
     if (!runningMean || !runningVar) {
-      return imageError(name, 'ERR_ARGUMENT', 'runningMean and runningVar are needed when not training')
+      return refuse(name, 'ERR_ARGUMENT', 'runningMean and runningVar are needed when not training')
     }
     const scale = mul(gamma, rsqrt(add(runningVar, eps)))
     return back(add(mul(last, scale), sub(beta, mul(runningMean, scale))))
   }
   const count = x.size / c
   if (!(count > 1)) {
-    imageError(name, 'ERR_SHAPE', `training needs more than one value per channel, got shape ${formatShape(x.shape)}`)
+    refuse(name, 'ERR_SHAPE', `training needs more than one value per channel, got shape ${formatShape(x.shape)}`)
   }
   const [y, mean, variance] = normalizeBatch(last, gamma, beta, eps)
   const towards = (old: Tensor, batch: Tensor) => add(mul(old, 1 - momentum), mul(batch, momentum))
@@ -117,7 +117,7 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   const shape = typeof given === 'number' ? [given] : [...given]
   const tail = x.shape.slice(x.rank - shape.length)
   if (shape.length === 0 || shape.length > x.rank || shape.some((dim, i) => dim !== tail[i])) {
-    imageError(
+    refuse(
       name,
       'ERR_SHAPE',
       `normalizedShape ${formatShape(shape)} does not match the last axes of the input ${formatShape(x.shape)}`,
@@ -137,10 +137,10 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
 export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
   const name = 'groupNorm'
   const { groups } = options
-  if (x.rank < 2) imageError(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
+  if (x.rank < 2) refuse(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
   const [n, c, ...pixels] = x.shape as [number, number, ...number[]]
   if (!Number.isInteger(groups) || groups < 1 || c % groups !== 0) {
-    imageError(name, 'ERR_ARGUMENT', `${c} channels do not divide into ${String(groups)} groups`)
+    refuse(name, 'ERR_ARGUMENT', `${c} channels do not divide into ${String(groups)} groups`)
   }
   checkVector(name, 'gamma', options.gamma, [c])
   checkVector(name, 'beta', options.beta, [c])
@@ -154,9 +154,9 @@ export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions):
   const name = 'localResponseNorm'
   const { size, alpha = 1e-4, beta = 0.75, k = 1 } = options
   if (!Number.isInteger(size) || size < 1) {
-    imageError(name, 'ERR_ARGUMENT', `size must be a positive integer, got ${String(size)}`)
+    refuse(name, 'ERR_ARGUMENT', `size must be a positive integer, got ${String(size)}`)
   }
-  if (x.rank < 3) imageError(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
+  if (x.rank < 3) refuse(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
   const [n, c, ...pixels] = x.shape as [number, number, ...number[]]
   // Channels as rows of an image whose "channels" are the pixels: the mean over a window of rows, zeros around.
   const before = Math.floor(size / 2)
@@ -186,12 +186,12 @@ function shifted(y: Tensor, gamma?: Tensor | null, beta?: Tensor | null): Tensor
 }
 
 function checkEps(name: string, eps = 1e-5): number {
-  if (!(eps >= 0)) imageError(name, 'ERR_ARGUMENT', `eps must not be negative, got ${String(eps)}`)
+  if (!(eps >= 0)) refuse(name, 'ERR_ARGUMENT', `eps must not be negative, got ${String(eps)}`)
   return eps
 }
 
 function checkVector(name: string, what: string, v: Tensor | null | undefined, shape: readonly number[]): void {
   if (v && (v.rank !== shape.length || v.shape.some((dim, i) => dim !== shape[i]))) {
-    imageError(name, 'ERR_SHAPE', `${what} has shape ${formatShape(v.shape)}; ${formatShape(shape)} expected`)
+    refuse(name, 'ERR_SHAPE', `${what} has shape ${formatShape(v.shape)}; ${formatShape(shape)} expected`)
   }
 }

@@ -1,8 +1,8 @@
 /** Operations of one and two operands on what users write: tensors and numbers. */
 import { type DType, isFloat } from '../dtype.js'
-import { ForjaError } from '../errors.js'
 import type { Tensor } from '../tensor.js'
 import { apply, asTensor, type TensorLike } from './apply.js'
+import { refuse } from './refuse.js'
 import type { Op } from './registry.js'
 
 /** `op` on two operands of which either may be a number. */
@@ -14,9 +14,7 @@ export function binary(op: Op<Record<never, never>>, a: TensorLike, b: TensorLik
 /** `x` as a tensor of `dtype`; ERR_DTYPE for a number that dtype cannot hold. */
 export function operand(what: string, x: TensorLike, dtype: DType): Tensor {
   if (typeof x === 'number' && !isFloat(dtype) && !Number.isInteger(x)) {
-    throw new ForjaError('ERR_DTYPE', `${what}: the other operand is ${dtype}, which cannot hold ${x}`, {
-      hint: "use cast(x, 'float32')",
-    })
+    refuse(what, 'ERR_DTYPE', `the other operand is ${dtype}, which cannot hold ${x}`, "use cast(x, 'float32')")
   }
   return asTensor(x, dtype)
 }

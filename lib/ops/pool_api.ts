@@ -3,8 +3,9 @@
  * layout pass cancels against their neighbours.
  */
 import type { Tensor } from '../tensor.js'
-import { imageError, type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
+import { type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
 import { adaptiveKernel, avgPool, maxPool, type PoolAttrs } from './pool.js'
+import { refuse } from './refuse.js'
 
 export interface MaxPool2dOptions {
   kernelSize: Pair
@@ -70,15 +71,11 @@ function fixedWindows(name: string, x: Tensor, options: MaxPool2dOptions): PoolA
     const size = sizes[axis]!
     const [k, s, before, after] = [kernel[axis]!, stride[axis]!, padding[axis]!, padding[axis + 2]!]
     if (2 * before > k) {
-      imageError(name, 'ERR_ARGUMENT', `padding ${before} is more than half the kernel (${k})`)
+      refuse(name, 'ERR_ARGUMENT', `padding ${before} is more than half the kernel (${k})`)
     }
     if (size + before + after < k) {
       const padded = sizes.map((d, i) => d + padding[i]! + padding[i + 2]!)
-      imageError(
-        name,
-        'ERR_SHAPE',
-        `a window of ${kernel.join(' x ')} does not fit ${padded.join(' x ')} (padded) pixels`,
-      )
+      refuse(name, 'ERR_SHAPE', `a window of ${kernel.join(' x ')} does not fit ${padded.join(' x ')} (padded) pixels`)
     }
     const count = round((size + before + after - k) / s) + 1
     // A window that would begin behind the image is dropped.
@@ -97,7 +94,7 @@ function adaptiveWindows(name: string, x: Tensor, { outputSize }: AdaptivePool2d
     wanted.map((size, axis) => size ?? sizes[axis]!),
     1,
   )
-  if (sizes.some((size) => size < 1)) imageError(name, 'ERR_SHAPE', `the image has ${sizes.join(' x ')} pixels`)
+  if (sizes.some((size) => size < 1)) refuse(name, 'ERR_SHAPE', `the image has ${sizes.join(' x ')} pixels`)
   const kernel = sizes.map((size, axis) => adaptiveKernel(size, output[axis]!))
   if (sizes.every((size, axis) => size % output[axis]! === 0)) {
     return { kernel, stride: kernel, padding: [0, 0, 0, 0], output, adaptive: 0 }

@@ -5,9 +5,9 @@
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { filled } from './apply.js'
-import { imageError } from './image.js'
 import { dropout } from './random.js'
 import { blocksOf, type Cell, type LayerWeights, recurrentLayer } from './recurrent.js'
+import { refuse } from './refuse.js'
 import { reshape } from './shape.js'
 import { concat, slice, stack } from './slice.js'
 
@@ -63,7 +63,7 @@ export type RecurrentWeights = Readonly<Record<string, Tensor>>
 export function rnn(x: Tensor, weights: RecurrentWeights, options: RNNOptions = {}): RecurrentOutput {
   const { nonlinearity = 'tanh' } = options
   if (nonlinearity !== 'tanh' && nonlinearity !== 'relu') {
-    imageError('rnn', 'ERR_ARGUMENT', `nonlinearity must be 'tanh' or 'relu', got '${String(nonlinearity)}'`)
+    refuse('rnn', 'ERR_ARGUMENT', `nonlinearity must be 'tanh' or 'relu', got '${String(nonlinearity)}'`)
   }
   return run('rnn', nonlinearity, x, weights, options)
 }
@@ -109,24 +109,24 @@ function run(
 ): RecurrentOutput {
   const { numLayers = 1, bidirectional = false, initial, dropout: p = 0, training = false } = options
   if (x.rank !== 3 || x.size === 0) {
-    imageError(name, 'ERR_SHAPE', `x must be (N, T, features) with no empty axis, got shape ${formatShape(x.shape)}`)
+    refuse(name, 'ERR_SHAPE', `x must be (N, T, features) with no empty axis, got shape ${formatShape(x.shape)}`)
   }
   checkFloat(name, 'x', x)
   if (!Number.isInteger(numLayers) || numLayers < 1) {
-    imageError(name, 'ERR_ARGUMENT', `numLayers must be an integer of at least 1, got ${String(numLayers)}`)
+    refuse(name, 'ERR_ARGUMENT', `numLayers must be an integer of at least 1, got ${String(numLayers)}`)
   }
-  if (!(p >= 0 && p <= 1)) imageError(name, 'ERR_ARGUMENT', `dropout must be from 0 to 1, got ${String(p)}`)
+  if (!(p >= 0 && p <= 1)) refuse(name, 'ERR_ARGUMENT', `dropout must be from 0 to 1, got ${String(p)}`)
   const directions = bidirectional ? [false, true] : [false]
   checkNames(name, weights, numLayers, directions)
   const hidden = options.hiddenSize ?? weights.weight_hh_l0!.shape[1]
   if (hidden === undefined || !Number.isInteger(hidden) || hidden < 1) {
-    imageError(name, 'ERR_ARGUMENT', `hiddenSize must be an integer of at least 1, got ${String(hidden)}`)
+    refuse(name, 'ERR_ARGUMENT', `hiddenSize must be an integer of at least 1, got ${String(hidden)}`)
   }
   const [n] = x.shape as [number]
   const states = numLayers * directions.length
   const h = initialStates(name, 'h', initial?.h, [states, n, hidden], x)
   const c = cell === 'lstm' ? initialStates(name, 'c', initial?.c, [states, n, hidden], x) : undefined
-  if (cell !== 'lstm' && initial?.c) imageError(name, 'ERR_ARGUMENT', 'initial.c is the cell state of an lstm')
+  if (cell !== 'lstm' && initial?.c) refuse(name, 'ERR_ARGUMENT', 'initial.c is the cell state of an lstm')
   const last: { h: Tensor; c?: Tensor }[] = []
   let y = x
   for (let layer = 0; layer < numLayers; layer++) {
@@ -146,7 +146,7 @@ function run(
 
 function checkNames(name: string, weights: RecurrentWeights, numLayers: number, directions: readonly boolean[]): void {
   if (typeof weights !== 'object' || weights === null) {
-    imageError(name, 'ERR_ARGUMENT', `weights must be an object of tensors by name, got ${String(weights)}`)
+    refuse(name, 'ERR_ARGUMENT', `weights must be an object of tensors by name, got ${String(weights)}`)
   }
   const known = Array.from({ length: numLayers }, (_, layer) =>
     directions.map((reverse) => weightNames(layer, reverse)),
@@ -159,7 +159,7 @@ function checkNames(name: string, weights: RecurrentWeights, numLayers: number, 
     unexpected.length && `unexpected ${unexpected.join(', ')}`,
   ]
   const layers = `${numLayers} ${numLayers === 1 ? 'layer' : 'layers'} in ${directions.length === 1 ? 'one direction' : 'two directions'}`
-  imageError(name, 'ERR_ARGUMENT', `weights of ${layers}: ${parts.filter(Boolean).join('; ')}`)
+  refuse(name, 'ERR_ARGUMENT', `weights of ${layers}: ${parts.filter(Boolean).join('; ')}`)
 }
 
 /** Weights of one direction of one layer, checked; absent biases are zeros. */
@@ -198,11 +198,11 @@ function initialStates(
 function checkOperand(name: string, what: string, x: Tensor, shape: readonly number[]): void {
   checkFloat(name, what, x)
   if (!sameShape(x.shape, shape)) {
-    imageError(name, 'ERR_SHAPE', `${what} has shape ${formatShape(x.shape)}; ${formatShape(shape)} expected`)
+    refuse(name, 'ERR_SHAPE', `${what} has shape ${formatShape(x.shape)}; ${formatShape(shape)} expected`)
   }
 }
 
 function checkFloat(name: string, what: string, { dtype }: Tensor): void {
   if (dtype === 'float32' || dtype === 'float64') return
-  imageError(name, 'ERR_DTYPE', `${what} must be float32, got ${dtype}`, "use cast(x, 'float32')")
+  refuse(name, 'ERR_DTYPE', `${what} must be float32, got ${dtype}`, "use cast(x, 'float32')")
 }

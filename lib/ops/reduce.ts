@@ -13,6 +13,7 @@ import { cast } from './cast.js'
 import { equal, where } from './compare.js'
 import { div, mul, sub } from './elementwise.js'
 import { square } from './math.js'
+import { refuse } from './refuse.js'
 import { defineOp, type GradContext, type Op } from './registry.js'
 import { broadcastTo, reshape } from './shape.js'
 
@@ -222,7 +223,7 @@ function requireElements(x: Tensor, options: ReduceOptions, what: string): void 
 /** @internal ERR_DTYPE unless x holds floats. */
 export function requireFloat(x: Tensor, what: string): void {
   if (isFloat(x.dtype)) return
-  throw new ForjaError('ERR_DTYPE', `${what}: x must be a float tensor, got ${x.dtype}`, { hint: 'use cast()' })
+  refuse(what, 'ERR_DTYPE', `x must be a float tensor, got ${x.dtype}`, 'use cast()')
 }
 
 /** Sums `x` over the axes along which `shape` was broadcast to x's shape. */

@@ -105,10 +105,9 @@ struct First {
 #endif
 };
 
-// body(channel, lanes) for all channels, kWidth at a time.
+// body(channel, lanes) for channels from `channel` on, kWidth at a time.
 template <class Body>
-FJ_INLINE void over_channels(int64_t c, const Body& body) {
-  int64_t channel = 0;
+FJ_INLINE void over_channels(int64_t c, const Body& body, int64_t channel = 0) {
   for (; channel + kWidth <= c; channel += kWidth) body(channel, Whole{});
   if (channel < c) body(channel, First{tail_mask(c - channel), c - channel});
 }
@@ -137,6 +136,33 @@ FJ_INLINE void with_window(const Pool& g, const Window& rows, const Window& colu
   f(Index<0>{}, Index<0>{});
 }
 
+// The largest value of a window and its tap, the first of equals; NaN beats all, the last one others.
+struct Largest {
+  Vec best;
+  VecI tap;
+};
+
+template <int R, int S, class Get>
+FJ_INLINE Largest largest_of(const Window& rows, const Window& columns, int64_t taps, const Get& get) {
+  const auto first = static_cast<int32_t>((rows.begin - rows.origin) * taps + columns.begin - columns.origin);
+  Largest found{get(rows.begin, columns.begin), broadcast_int(first)};
+  Vec poison = zero();  // NaN from the first NaN or infinity on
+  over_taps<R, S>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
+    const Vec v = get(i, j);
+    found.tap = select(v > found.best, broadcast_int(static_cast<int32_t>(tap)), found.tap);
+    found.best = max(v, found.best);
+    poison = fma(v, zero(), poison);
+  });
+  if (!any(poison != poison)) return found;
+  over_taps<0, 0>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
+    const Vec v = get(i, j);
+    const Mask wins = v != v;
+    found.best = select(wins, v, found.best);
+    found.tap = select(wins, broadcast_int(static_cast<int32_t>(tap)), found.tap);
+  });
+  return found;
+}
+
 template <class Tap>
 void max_forward(const Pool& g, Team& team, const float* x, float* y, Tap* index) {
   const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
@@ -149,17 +175,11 @@ void max_forward(const Pool& g, Team& team, const float* x, float* y, Tap* index
       const int64_t at = (row * g.columns.out + q) * c;
       with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
         over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
-          Vec best = lanes.get(image + (rows.begin * w + columns.begin) * c + channel);
-          VecI chosen =
-              broadcast_int(static_cast<int32_t>((rows.begin - rows.origin) * taps + columns.begin - columns.origin));
-          over_taps<r, s>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
-            const Vec v = lanes.get(image + (i * w + j) * c + channel);
-            const Mask wins = (v > best) | (v != v);
-            best = select(wins, v, best);
-            chosen = select(wins, broadcast_int(static_cast<int32_t>(tap)), chosen);
+          const Largest found = largest_of<r, s>(rows, columns, taps, [&](int64_t i, int64_t j) FJ_LAMBDA {
+            return lanes.get(image + (i * w + j) * c + channel);
           });
-          lanes.put(y + at + channel, best);
-          lanes.put(index + at + channel, chosen);
+          lanes.put(y + at + channel, found.best);
+          lanes.put(index + at + channel, found.tap);
         });
       });
     }
@@ -178,13 +198,28 @@ void avg_forward(const Pool& g, Team& team, const float* x, float* y, bool count
       const Vec share = broadcast(1.0f / (count_padding ? rows.padded * columns.padded : inside));
       const int64_t at = (row * g.columns.out + q) * c;
       with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
-        over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
-          Vec total = zero();
+        // Of large windows, whole cache lines in a row and sums that do not wait for each other.
+        constexpr int kBlock = 4;
+        int64_t done = 0;
+        for (; done + kBlock * kWidth <= c; done += kBlock * kWidth) {
+          Vec total[kBlock];
+          for (Vec& t : total) t = zero();
           over_taps<r, s>(rows, columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
-            total = total + lanes.get(image + (i * w + j) * c + channel);
+            const float* pixel = image + (i * w + j) * c + done;
+            unroll<kBlock>([&](auto b) FJ_LAMBDA { total[b] = total[b] + load(pixel + b * kWidth); });
           });
-          lanes.put(y + at + channel, total * share);
-        });
+          unroll<kBlock>([&](auto b) FJ_LAMBDA { store(y + at + done + b * kWidth, total[b] * share); });
+        }
+        over_channels(
+            c,
+            [&](int64_t channel, auto lanes) FJ_LAMBDA {
+              Vec total = zero();
+              over_taps<r, s>(rows, columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
+                total = total + lanes.get(image + (i * w + j) * c + channel);
+              });
+              lanes.put(y + at + channel, total * share);
+            },
+            done);
       });
     }
   }

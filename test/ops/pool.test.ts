@@ -19,7 +19,7 @@ describe.each(DEVICES)('golden on %s', (device) => {
 })
 
 // Channels around every vector width, windows that fit, overlap, leave gaps, hang over.
-const CHANNELS = [1, 6, 7, 16, 31, 33]
+const CHANNELS = [1, 6, 7, 16, 31, 33, 70]
 const WINDOWS: fj.AvgPool2dOptions[] = [
   { kernelSize: 2 },
   { kernelSize: 3, stride: 2, padding: 1 },
@@ -46,7 +46,7 @@ describe.each(WINDOWS)('window %o', (options) => {
 })
 
 describe('adaptive windows', () => {
-  it.each([1, 7, 33])('%i channels', async (c) => {
+  it.each([1, 7, 33, 70])('%i channels', async (c) => {
     const x = randomTensor([2, c, 7, 10], 1)
     for (const outputSize of [1, [3, 4], [7, 10], [5, null], [9, 13], [1, 2]]) {
       await compareWithReference((x) => fj.adaptiveAvgPool2d(x!, { outputSize }), [x])
@@ -78,6 +78,23 @@ describe('maxima', () => {
   it('NaN wins, -Infinity is a number', async () => {
     const x = fj.tensor([Number.NaN, 3, 1, 2, ...new Array(4).fill(Number.NEGATIVE_INFINITY)], { shape: [1, 2, 2, 2] })
     expect(await fj.maxPool2d(x, { kernelSize: 2 }).array()).toEqual([[[[Number.NaN]], [[Number.NEGATIVE_INFINITY]]]])
+  })
+
+  it.each(DEVICES)('the last NaN of a window gets the gradient, among infinities too, on %s', async (device) => {
+    const data = Float32Array.from({ length: 2 * 20 * 8 * 9 }, (_, i) => {
+      const kind = (i * 7919) % 23
+      return kind === 0 ? Number.NaN : kind === 1 ? Number.POSITIVE_INFINITY : kind === 2 ? -(1 / 0) : (i * 31) % 17
+    })
+    const run = (device: string) => {
+      const step = (x: fj.Tensor) => {
+        const y = fj.maxPool2d(x, { kernelSize: 3, stride: 2, padding: 1 })
+        return { y, dx: fj.grad([y], [x], { gradOutputs: [fj.ones(y.shape)] })[0]! }
+      }
+      return fj.compile(step, { device })(fj.tensor(data, { shape: [2, 20, 8, 9] }))
+    }
+    const [own, reference] = [await run(device), await run('reference')]
+    expect(await own.y.data()).toEqual(await reference.y.data())
+    expect(await own.dx.data()).toEqual(await reference.dx.data())
   })
 
   it('a window of more than 256 pixels keeps its index', async () => {
