@@ -31,13 +31,17 @@ export function explainProgram(program: Program, kernels: readonly string[]): st
     ),
     '',
     `${steps.length} steps, ${commitIndex} before the commit · program ${program.bytes.length} bytes`,
-    `memory: arena ${megabytes(plan.arenaBytes)}, sum of all values ${megabytes(plan.naiveBytes)}, ${plan.inPlace} in place`,
+    `memory: arena ${megabytes(plan.arenaBytes)}, ${percent(plan.arenaBytes, plan.naiveBytes)} of the ${megabytes(plan.naiveBytes)} of all values, ${plan.inPlace} in place`,
   ].join('\n')
 }
 
 function place(program: Program, value: Value): string {
   const offset = program.plan.offsets.get(storageOf(value))
   return offset === undefined ? '' : `${offset}+${byteSize(value)}`
+}
+
+function percent(part: number, whole: number): string {
+  return `${whole === 0 ? 100 : Math.round((100 * part) / whole)} %`
 }
 
 function megabytes(bytes: number): string {

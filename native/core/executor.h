@@ -1,5 +1,6 @@
-// One thread per device and environment that issues all of the device's work, first come, first served. It owns the
-// OpenMP team (a team belongs to the thread that starts it) or the CUDA context.
+// One thread per device and environment that issues the device's work, first come, first served, and makes the threads
+// that help it. While it has nothing to do, the environment's thread may run a short program instead
+// (native/napi/program.cc).
 #pragma once
 
 #include <atomic>

@@ -33,6 +33,12 @@ it('keeps the process alive until every run in flight is answered, and no longer
   expect(done).toEqual(['short', 'long'])
 })
 
+it('lets the event loop turn between programs so short that they run on its thread', async () => {
+  const { fired, calls, counted } = await runChildJson<{ fired: boolean; calls: number; counted: number }>('turns')
+  expect(fired).toBe(true)
+  expect(counted).toBe(calls)
+})
+
 it('ends promptly and with its code when process.exit is called with work in flight', async () => {
   const result = await runChild('exit')
   expect({ code: result.code, signal: result.signal }).toEqual({ code: 7, signal: null })

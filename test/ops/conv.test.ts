@@ -15,6 +15,30 @@ describe.each(DEVICES)('golden on %s', (device) => {
   )
 })
 
+it('computes with filters that its own program writes, and after runs that failed', async () => {
+  const [x, filters] = [randomTensor([2, 3, 6, 6], 1), randomTensor([5, 3, 3, 3], 2)]
+  const weight = fj.variable(filters)
+  const score = (x: fj.Tensor, w: fj.Tensor) => fj.mean(fj.conv2d(x, w, null, { padding: 1 }), { axes: [2, 3] })
+  const doubling = fj.compile((x) => {
+    const y = score(x!, weight)
+    void weight.assign(fj.mul(weight, 2))
+    return y
+  })
+  const once = await score(x, filters).data()
+  for (const factor of [1, 2, 4]) {
+    const expected = Float32Array.from(once, (v) => v * factor)
+    expectClose(await (await doubling(x)).data(), expected, `times ${factor}`)
+  }
+  const loss = fj.compile((x, labels) => fj.crossEntropy(score(x!, weight), labels!))
+  const labels = (first: number) => fj.tensor([first, 4], { dtype: 'int32' })
+  for (const factor of [1, 3]) {
+    await weight.assign(fj.mul(filters, factor))
+    await expect(loss(x, labels(5))).rejects.toThrow(/label/)
+    const expected = await fj.crossEntropy(score(x, fj.mul(filters, factor)), labels(1)).data()
+    for (let run = 0; run < 2; run++) expectClose(await (await loss(x, labels(1))).data(), expected, `run ${run}`)
+  }
+})
+
 type Padding = fj.Conv2dOptions['padding']
 
 const all = (variant: string) => ({ conv2d: variant, conv2dGradInput: variant, conv2dGradWeight: variant })
@@ -46,6 +70,29 @@ describe.each(variantsOf('conv2d'))('variant %s', (variant) => {
     await compareWithReference((x, w, b) => fj.conv2d(x!, w!, b!, options), inputs, { algorithms })
     await compareWithReference((x, w, b) => fj.relu(fj.conv2d(x!, w!, b!, options)), inputs, { algorithms })
     await compareWithReference((x, w) => fj.conv2d(x!, w!, null, options), inputs.slice(0, 2), { algorithms })
+  })
+
+  // Kernels may keep what they make of filters that lie in variables.
+  it.each(GEOMETRIES)('x %j, variables %j, %j, whoever writes them', async (xShape, weightShape, options) => {
+    const x = randomTensor(xShape, 1)
+    const weight = fj.variable(randomTensor(weightShape, 2))
+    const bias = fj.variable(randomTensor([weightShape[0]!], 3))
+    const given = fj.compile((x, w, b) => fj.conv2d(x!, w!, b!, options), { algorithms: all(variant) })
+    const held = fj.compile((x) => fj.conv2d(x!, weight, bias, options), { algorithms: all(variant) })
+    const change = fj.compile(() => {
+      void weight.assign(fj.neg(weight))
+    })
+    const expectSame = async (what: string) => {
+      const expected = await (await given(x, await weight.snapshot(), await bias.snapshot())).data()
+      for (let run = 0; run < 3; run++) expect(await (await held(x)).data(), what).toEqual(expected)
+    }
+    await expectSame('as they were made')
+    await weight.assign(randomTensor(weightShape, 4))
+    await expectSame('after a write from the host')
+    await change()
+    await expectSame('after a program that writes the filters')
+    await bias.assign(randomTensor(bias.shape, 5))
+    await expectSame('after a write of the bias')
   })
 
   it('convTranspose2d', async () => {
