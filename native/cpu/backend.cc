@@ -17,6 +17,7 @@
 #include "kept.h"
 #include "kernel.h"
 #include "memory.h"
+#include "order.h"
 
 using forja::Call;
 using forja::Crew;
@@ -48,6 +49,7 @@ struct fj_program {
   fj_program_view view{};
   std::vector<const Kernel*> kernels;
   std::vector<Call> calls;
+  std::vector<uint8_t> barriers;  // find_barriers
   std::vector<Operand> operands;
   std::vector<InputPatch> patches;  // operands that lie in the arguments of a run
   std::vector<void*> output_data;   // null where an output lies in an input
@@ -290,6 +292,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     program->output_data.push_back(base == nullptr ? nullptr : base + value.offset);
   }
   program->nanoseconds.resize(header.instr_count);
+  program->barriers = forja::find_barriers(program->calls, program->kernels, header.commit_index);
   std::vector<uint64_t*> versions;
   for (uint32_t i = 0; i < header.buffer_count; i++) versions.push_back(&buffers[i]->version);
   if (!program->kept.allocate(program->kernels, program->calls, versions))
@@ -326,7 +329,10 @@ void walk(void* context, Team& team) {
   uint64_t begin = lead && program->profile ? now_ns() : 0;
   for (uint32_t i = 0; i < count; i++) {
     program->kernels[i]->run(program->calls[i], team);
-    if (i + 1 == count && !program->profile) return;  // the crew waits for all
+    if (!program->profile) {
+      if (i + 1 == count) return;  // the crew waits for all
+      if (!program->barriers[i]) continue;
+    }
     if (lead && i + 1 < commit && run.must_stop()) run.stop_after = i;
     team.barrier();
     if (i + 1 == commit) {  // every fault of the pure part is known only now
