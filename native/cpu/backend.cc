@@ -18,9 +18,11 @@
 #include "kernel.h"
 #include "memory.h"
 #include "order.h"
+#include "tune.h"
 
 using forja::Call;
 using forja::Crew;
+using forja::fastest_kernel;
 using forja::Fault;
 using forja::Kernel;
 using forja::KernelTable;
@@ -31,6 +33,7 @@ using forja::Team;
 
 struct fj_device {
   int threads = 1;
+  bool tune = false;  // FORJA_TUNE
   Crew crew;
 };
 
@@ -48,6 +51,7 @@ struct fj_program {
   fj_device* device = nullptr;
   fj_program_view view{};
   std::vector<const Kernel*> kernels;
+  std::vector<uint8_t> measured;  // whether the kernel was chosen by time
   std::vector<Call> calls;
   std::vector<uint8_t> barriers;  // find_barriers
   std::vector<Operand> operands;
@@ -154,8 +158,14 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
               getenv("FORJA_NUM_THREADS"));
     return error->status;
   }
+  const char* tune = getenv("FORJA_TUNE");
+  if (tune != nullptr && strcmp(tune, "") != 0 && strcmp(tune, "0") != 0 && strcmp(tune, "1") != 0) {
+    set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION, "FORJA_TUNE must be 0 or 1: '%s'", tune);
+    return error->status;
+  }
   *out = new fj_device();
   (*out)->threads = threads;
+  (*out)->tune = tune != nullptr && strcmp(tune, "1") == 0;
   return FJ_OK;
 }
 
@@ -248,6 +258,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   program->device = device;
   program->view = *view;
   program->alone = header.work < kSmallWork;
+  device->crew.start(device->threads);
   const auto fail = [&](fj_status status) {
     program_free(program);
     return status;
@@ -283,8 +294,13 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
                 name != nullptr ? name : "unknown", unknown);
       return fail(error->status);
     }
+    const int threads = program->alone ? 1 : device->threads;
+    const Kernel* fastest = device->tune && instr.variant == 0
+                                ? fastest_kernel(table(), instr, call, device->crew, program->alone, threads)
+                                : nullptr;
     program->calls.push_back(call);
-    program->kernels.push_back(kernel);
+    program->kernels.push_back(fastest != nullptr ? fastest : kernel);
+    program->measured.push_back(fastest != nullptr);
   }
   for (uint32_t i = 0; i < header.output_count; i++) {
     const fj_value& value = view->values[view->outputs[i]];
@@ -298,7 +314,6 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   if (!program->kept.allocate(program->kernels, program->calls, versions))
     return fail(no_memory(error, "prepared weights", 0));
   if (!size_scratch(program)) return fail(no_memory(error, "scratch", 0));
-  device->crew.start(device->threads);
   *out = program;
   return FJ_OK;
 }
@@ -391,7 +406,8 @@ size_t program_describe(const fj_program* program, char* text, size_t size) {
   size_t length = 0;
   for (size_t i = 0; i < program->kernels.size(); i++) {
     const size_t room = length < size ? size - length : 0;
-    length += static_cast<size_t>(snprintf(room ? text + length : nullptr, room, "%s\n", program->kernels[i]->name));
+    length += static_cast<size_t>(snprintf(room ? text + length : nullptr, room, "%s%s\n", program->kernels[i]->name,
+                                           program->measured[i] ? ", measured" : ""));
   }
   return length;
 }

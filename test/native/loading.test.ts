@@ -91,6 +91,30 @@ describe('FORJA_NUM_THREADS', () => {
   })
 })
 
+describe('FORJA_TUNE', () => {
+  type Tuned = Record<'first' | 'second' | 'named', string[]> & { distances: number[] }
+  const tuned = (value: string) => runChildJson<Tuned>('tune', { env: { FORJA_TUNE: value } })
+
+  it("'1' measures the kernels of variants left open, once, and explain() says so", async () => {
+    const { first, second, named, distances } = await tuned('1')
+    expect(first).toHaveLength(3)
+    for (const kernel of first) expect(kernel).toMatch(/measured$/)
+    expect(second).toEqual(first)
+    for (const kernel of named) expect(kernel).toMatch(/naive$/)
+    for (const distance of distances) expect(distance).toBeLessThan(1e-5)
+  })
+
+  it.each(['0', ''])("'%s' measures nothing", async (value) => {
+    for (const kernel of (await tuned(value)).first) expect(kernel).not.toContain('measured')
+  })
+
+  it("'fast' is refused", async () => {
+    const result = await load({ FORJA_TUNE: 'fast' })
+    expect(result.code).toBe('ERR_DEVICE')
+    expect(result.message).toContain("FORJA_TUNE must be 0 or 1: 'fast'")
+  })
+})
+
 describe('FORJA_BLAS_LIB', () => {
   const multiply = (library: string) =>
     runChildJson<{ code?: string; message?: string }>('blas', { env: { FORJA_BLAS_LIB: library } })

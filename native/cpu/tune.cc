@@ -1,0 +1,129 @@
+// fastest_kernel of tune.h: kernels run on zeros, in memory of their own, in turns; the shortest time counts.
+#include "tune.h"
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "memory.h"
+
+namespace forja {
+namespace {
+
+constexpr int kRounds = 4;
+
+struct Chosen {
+  std::mutex mutex;
+  std::map<std::string, const Kernel*> kernels;
+};
+
+Chosen& chosen() {
+  static auto* instance = new Chosen();  // shared by all environments, never destroyed
+  return *instance;
+}
+
+// Everything about a call but where its operands lie.
+std::string key_of(const fj_instr& instr, const Call& call, int threads) {
+  std::string key;
+  const auto append = [&](const void* data, size_t bytes) { key.append(static_cast<const char*>(data), bytes); };
+  append(&instr.opcode, sizeof(instr.opcode));
+  append(&threads, sizeof(threads));
+  append(call.attr_data, call.attr_bytes);
+  for (int i = 0; i < call.n_in + call.n_out; i++) {
+    const fj_value& value = *(i < call.n_in ? call.in[i] : call.out[i - call.n_in]).value;
+    append(&value.dtype, sizeof(value.dtype));
+    append(value.dims, sizeof(uint32_t) * value.rank);
+    key.push_back('/');
+  }
+  return key;
+}
+
+std::vector<const Kernel*> candidates(const KernelTable& table, uint16_t opcode, const Call& call) {
+  std::vector<const Kernel*> found;
+  for (int i = 0; i < table.count; i++) {
+    const Kernel& kernel = table.kernels[i];
+    if (kernel.opcode != opcode || (kernel.supports != nullptr && !kernel.supports(call))) continue;
+    found.push_back(&kernel);
+    if (kernel.supports == nullptr && kernel.prefers == nullptr) break;
+  }
+  return found;
+}
+
+struct Trial {
+  const Kernel* kernel;
+  const Call* call;
+};
+
+double seconds_of(const Trial& trial, Crew& crew, bool alone) {
+  const auto begin = std::chrono::steady_clock::now();
+  crew.run(
+      alone,
+      [](void* context, Team& team) {
+        const auto& trial = *static_cast<const Trial*>(context);
+        trial.kernel->run(*trial.call, team);
+      },
+      const_cast<Trial*>(&trial));
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+const Kernel* measure(const std::vector<const Kernel*>& kernels, const Call& like, Crew& crew, bool alone,
+                      int threads) {
+  const size_t count = static_cast<size_t>(like.n_in) + like.n_out;
+  const auto memory = std::make_unique<Memory[]>(count);
+  std::vector<Operand> operands(count);
+  for (size_t i = 0; i < count; i++) {
+    const fj_value* value = like.in[i].value;  // outputs follow the inputs
+    if (!memory[i].allocate(value->bytes)) return nullptr;
+    operands[i] = {memory[i].data(), value};
+  }
+  size_t bytes = 0;
+  for (const Kernel* kernel : kernels) {
+    const size_t wanted = kernel->scratch != nullptr ? kernel->scratch(like, threads) : 0;
+    if (wanted > bytes) bytes = wanted;
+  }
+  Memory scratch;
+  if (!scratch.allocate(bytes)) return nullptr;
+  Fault fault;
+  Call call = like;
+  call.in = operands.data();
+  call.out = call.in + call.n_in;
+  call.scratch = scratch.data();
+  call.fault = &fault;
+  std::vector<double> best(kernels.size(), 1e30);
+  size_t winner = 0;
+  for (int round = 0; round < kRounds; round++) {
+    for (size_t i = 0; i < kernels.size(); i++) {
+      const double seconds = seconds_of({kernels[i], &call}, crew, alone);
+      if (seconds < best[i]) best[i] = seconds;
+    }
+  }
+  for (size_t i = 1; i < kernels.size(); i++) {
+    if (best[i] < best[winner]) winner = i;
+  }
+  return kernels[winner];
+}
+
+}  // namespace
+
+const Kernel* fastest_kernel(const KernelTable& table, const fj_instr& instr, const Call& call, Crew& crew, bool alone,
+                             int threads) {
+  const std::vector<const Kernel*> kernels = candidates(table, instr.opcode, call);
+  if (kernels.size() < 2) return nullptr;
+  const std::string key = key_of(instr, call, threads);
+  Chosen& known = chosen();
+  {
+    std::lock_guard<std::mutex> lock(known.mutex);
+    const auto found = known.kernels.find(key);
+    if (found != known.kernels.end()) return found->second;
+  }
+  const Kernel* kernel = measure(kernels, call, crew, alone, threads);
+  if (kernel == nullptr) return nullptr;
+  // Another environment may have been as far in the meantime: the first choice stays.
+  std::lock_guard<std::mutex> lock(known.mutex);
+  return known.kernels.emplace(key, kernel).first->second;
+}
+
+}  // namespace forja
