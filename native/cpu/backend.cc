@@ -26,6 +26,7 @@ using forja::fastest_kernel;
 using forja::Fault;
 using forja::Kernel;
 using forja::KernelTable;
+using forja::may_keep;
 using forja::Memory;
 using forja::Operand;
 using forja::set_error;
@@ -273,6 +274,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     program->operands[i] = Operand{base == nullptr ? nullptr : base + value.offset, &value};
     if (value.storage == FJ_INPUT) program->patches.push_back({i, value.index, value.offset});
   }
+  const std::vector<bool> written = forja::written_buffers(*view);
   for (uint32_t i = 0; i < header.instr_count; i++) {
     const fj_instr& instr = view->instrs[i];
     const Operand* in = program->operands.data() + instr.operands;
@@ -295,9 +297,10 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
       return fail(error->status);
     }
     const int threads = program->alone ? 1 : device->threads;
-    const Kernel* fastest = device->tune && instr.variant == 0
-                                ? fastest_kernel(table(), instr, call, device->crew, program->alone, threads)
-                                : nullptr;
+    const Kernel* fastest =
+        device->tune && instr.variant == 0
+            ? fastest_kernel(table(), instr, call, device->crew, program->alone, threads, may_keep(call, written))
+            : nullptr;
     program->calls.push_back(call);
     program->kernels.push_back(fastest != nullptr ? fastest : kernel);
     program->measured.push_back(fastest != nullptr);
@@ -311,7 +314,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   program->barriers = forja::find_barriers(program->calls, program->kernels, header.commit_index);
   std::vector<uint64_t*> versions;
   for (uint32_t i = 0; i < header.buffer_count; i++) versions.push_back(&buffers[i]->version);
-  if (!program->kept.allocate(program->kernels, program->calls, versions))
+  if (!program->kept.allocate(program->kernels, program->calls, written, versions))
     return fail(no_memory(error, "prepared weights", 0));
   if (!size_scratch(program)) return fail(no_memory(error, "scratch", 0));
   *out = program;

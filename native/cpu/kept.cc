@@ -3,27 +3,36 @@
 
 namespace forja {
 
-bool KeptWeights::allocate(const std::vector<const Kernel*>& kernels, std::vector<Call>& calls,
-                           const std::vector<uint64_t*>& versions) {
-  std::vector<bool> is_written(versions.size());
-  for (const Call& call : calls) {
-    for (int i = 0; i < call.n_out; i++) {
-      const fj_value& value = *call.out[i].value;
-      if (value.storage == FJ_BUFFER) is_written[value.index] = true;
+std::vector<bool> written_buffers(const fj_program_view& view) {
+  std::vector<bool> written(view.header->buffer_count);
+  for (uint32_t i = 0; i < view.header->instr_count; i++) {
+    const fj_instr& instr = view.instrs[i];
+    for (uint32_t k = 0; k < instr.n_out; k++) {
+      const fj_value& value = view.values[view.operands[instr.operands + instr.n_in + k]];
+      if (value.storage == FJ_BUFFER) written[value.index] = true;
     }
   }
+  return written;
+}
+
+bool may_keep(const Call& call, const std::vector<bool>& written) {
+  for (int k = 1; k < call.n_in; k++) {
+    const fj_value& value = *call.in[k].value;
+    if (value.storage != FJ_BUFFER || written[value.index]) return false;
+  }
+  return call.n_in > 1;
+}
+
+bool KeptWeights::allocate(const std::vector<const Kernel*>& kernels, std::vector<Call>& calls,
+                           const std::vector<bool>& written, const std::vector<uint64_t*>& versions) {
   for (size_t i = 0; i < versions.size(); i++) {
-    if (is_written[i]) written_.push_back(versions[i]);
+    if (written[i]) written_.push_back(versions[i]);
   }
   size_t bytes = 0;
   for (size_t i = 0; i < calls.size(); i++) {
-    if (kernels[i]->kept == nullptr) continue;
+    if (kernels[i]->kept == nullptr || !may_keep(calls[i], written)) continue;
     Entry entry{i, bytes, {}, {}};
-    for (int k = 1; k < calls[i].n_in; k++) {
-      const fj_value& value = *calls[i].in[k].value;
-      if (value.storage == FJ_BUFFER && !is_written[value.index]) entry.sources.push_back(versions[value.index]);
-    }
-    if (entry.sources.size() + 1 != static_cast<size_t>(calls[i].n_in)) continue;
+    for (int k = 1; k < calls[i].n_in; k++) entry.sources.push_back(versions[calls[i].in[k].value->index]);
     bytes += (kernels[i]->kept(calls[i]) + FJ_ALIGNMENT - 1) / FJ_ALIGNMENT * FJ_ALIGNMENT;
     entries_.push_back(std::move(entry));
   }

@@ -9,11 +9,16 @@
 
 namespace forja {
 
+// Which buffers a program writes.
+std::vector<bool> written_buffers(const fj_program_view& view);
+
+// Whether all inputs behind the first lie in buffers that the program does not write.
+bool may_keep(const Call& call, const std::vector<bool>& written);
+
 class KeptWeights {
  public:
-  // Memory for every call whose inputs behind the first all lie in buffers that the program does not write. `versions`:
-  // where each buffer counts its writes. False if there is no memory.
-  bool allocate(const std::vector<const Kernel*>& kernels, std::vector<Call>& calls,
+  // Memory for every call that may keep. `versions`: where each buffer counts its writes. False if there is no memory.
+  bool allocate(const std::vector<const Kernel*>& kernels, std::vector<Call>& calls, const std::vector<bool>& written,
                 const std::vector<uint64_t*>& versions);
   // Tells each call whether what it keeps still holds.
   void begin(std::vector<Call>& calls);

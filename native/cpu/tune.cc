@@ -26,11 +26,12 @@ Chosen& chosen() {
 }
 
 // Everything about a call but where its operands lie.
-std::string key_of(const fj_instr& instr, const Call& call, int threads) {
+std::string key_of(const fj_instr& instr, const Call& call, int threads, bool keeps) {
   std::string key;
   const auto append = [&](const void* data, size_t bytes) { key.append(static_cast<const char*>(data), bytes); };
   append(&instr.opcode, sizeof(instr.opcode));
   append(&threads, sizeof(threads));
+  append(&keeps, sizeof(keeps));
   append(call.attr_data, call.attr_bytes);
   for (int i = 0; i < call.n_in + call.n_out; i++) {
     const fj_value& value = *(i < call.n_in ? call.in[i] : call.out[i - call.n_in]).value;
@@ -54,23 +55,24 @@ std::vector<const Kernel*> candidates(const KernelTable& table, uint16_t opcode,
 
 struct Trial {
   const Kernel* kernel;
-  const Call* call;
+  Call call;
+  Memory kept;
+  double best = 1e30;  // seconds
 };
 
-double seconds_of(const Trial& trial, Crew& crew, bool alone) {
+double seconds_of(Trial& trial, Crew& crew, bool alone) {
   const auto begin = std::chrono::steady_clock::now();
-  crew.run(
-      alone,
-      [](void* context, Team& team) {
-        const auto& trial = *static_cast<const Trial*>(context);
-        trial.kernel->run(*trial.call, team);
-      },
-      const_cast<Trial*>(&trial));
+  const auto run = [](void* context, Team& team) {
+    const auto& trial = *static_cast<const Trial*>(context);
+    trial.kernel->run(trial.call, team);
+  };
+  crew.run(alone, run, &trial);
+  trial.call.is_kept = trial.call.kept != nullptr;
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-const Kernel* measure(const std::vector<const Kernel*>& kernels, const Call& like, Crew& crew, bool alone,
-                      int threads) {
+const Kernel* measure(const std::vector<const Kernel*>& kernels, const Call& like, Crew& crew, bool alone, int threads,
+                      bool keeps) {
   const size_t count = static_cast<size_t>(like.n_in) + like.n_out;
   const auto memory = std::make_unique<Memory[]>(count);
   std::vector<Operand> operands(count);
@@ -87,21 +89,28 @@ const Kernel* measure(const std::vector<const Kernel*>& kernels, const Call& lik
   Memory scratch;
   if (!scratch.allocate(bytes)) return nullptr;
   Fault fault;
-  Call call = like;
-  call.in = operands.data();
-  call.out = call.in + call.n_in;
-  call.scratch = scratch.data();
-  call.fault = &fault;
-  std::vector<double> best(kernels.size(), 1e30);
+  const auto trials = std::make_unique<Trial[]>(kernels.size());
+  for (size_t i = 0; i < kernels.size(); i++) {
+    Trial& trial = trials[i];
+    trial.kernel = kernels[i];
+    trial.call = like;
+    trial.call.in = operands.data();
+    trial.call.out = operands.data() + like.n_in;
+    trial.call.scratch = scratch.data();
+    trial.call.fault = &fault;
+    if (!keeps || trial.kernel->kept == nullptr) continue;
+    if (!trial.kept.allocate(trial.kernel->kept(like))) return nullptr;
+    trial.call.kept = trial.kept.data();
+  }
   size_t winner = 0;
   for (int round = 0; round < kRounds; round++) {
     for (size_t i = 0; i < kernels.size(); i++) {
-      const double seconds = seconds_of({kernels[i], &call}, crew, alone);
-      if (seconds < best[i]) best[i] = seconds;
+      const double seconds = seconds_of(trials[i], crew, alone);
+      if (seconds < trials[i].best) trials[i].best = seconds;
     }
   }
   for (size_t i = 1; i < kernels.size(); i++) {
-    if (best[i] < best[winner]) winner = i;
+    if (trials[i].best < trials[winner].best) winner = i;
   }
   return kernels[winner];
 }
@@ -109,17 +118,17 @@ const Kernel* measure(const std::vector<const Kernel*>& kernels, const Call& lik
 }  // namespace
 
 const Kernel* fastest_kernel(const KernelTable& table, const fj_instr& instr, const Call& call, Crew& crew, bool alone,
-                             int threads) {
+                             int threads, bool keeps) {
   const std::vector<const Kernel*> kernels = candidates(table, instr.opcode, call);
   if (kernels.size() < 2) return nullptr;
-  const std::string key = key_of(instr, call, threads);
+  const std::string key = key_of(instr, call, threads, keeps);
   Chosen& known = chosen();
   {
     std::lock_guard<std::mutex> lock(known.mutex);
     const auto found = known.kernels.find(key);
     if (found != known.kernels.end()) return found->second;
   }
-  const Kernel* kernel = measure(kernels, call, crew, alone, threads);
+  const Kernel* kernel = measure(kernels, call, crew, alone, threads, keeps);
   if (kernel == nullptr) return nullptr;
   // Another environment may have been as far in the meantime: the first choice stays.
   std::lock_guard<std::mutex> lock(known.mutex);

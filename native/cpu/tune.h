@@ -8,8 +8,9 @@
 namespace forja {
 
 // The fastest of the opcode's kernels down to the first that takes every call; null where there is only one, or no
-// memory to try them. Of a team of `threads`, or of the caller alone.
+// memory to try them. Of a team of `threads`, or of the caller alone; `keeps`: with what kernels keep (Kernel::kept)
+// already there.
 const Kernel* fastest_kernel(const KernelTable& table, const fj_instr& instr, const Call& call, Crew& crew, bool alone,
-                             int threads);
+                             int threads, bool keeps);
 
 }  // namespace forja
