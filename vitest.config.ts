@@ -3,9 +3,13 @@ import { defineConfig } from 'vitest/config'
 
 /** Cases that run on whatever device is under test (test/helpers/device.ts). */
 const onAnyDevice = ['test/ops/**/*.test.ts', 'test/optim/optim.test.ts', 'test/passes/schedule.test.ts']
+const built = (name: string) => fileURLToPath(new URL(`build/Release/${name}`, import.meta.url))
 const module = process.env.FORJA_CUDA_CHECKED === '1' ? 'forja_cuda_checked.so' : 'forja_cuda_emulated.so'
 
-const cpu = { extends: true as const, test: { name: 'cpu', include: ['test/**/*.test.ts'], exclude: ['test/cuda/**'] } }
+const cpu = {
+  extends: true as const,
+  test: { name: 'cpu', include: ['test/**/*.test.ts'], exclude: ['test/cuda/**', 'test/checked/**'] },
+}
 const emulated = {
   extends: true as const,
   test: {
@@ -15,7 +19,23 @@ const emulated = {
     setupFiles: 'test/helpers/device.ts',
     env: {
       FORJA_TEST_DEVICE: 'cuda-emulated',
-      FORJA_CUDA_EMULATED: fileURLToPath(new URL(`build/Release/${module}`, import.meta.url)),
+      SIMT_LAZY: '1', // streams run when something waits for them, at random: a forgotten wait shows
+      FORJA_CUDA_EMULATED: built(module),
+    },
+  },
+}
+/** Small shapes of every kernel with all accesses of memory checked: races, bounds, bytes that nothing wrote. */
+const checked = {
+  extends: true as const,
+  test: {
+    name: 'cuda-checked',
+    include: ['test/checked/**/*.test.ts'],
+    globalSetup: 'test/helpers/build_checked.ts',
+    setupFiles: 'test/helpers/device.ts',
+    env: {
+      FORJA_TEST_DEVICE: 'cuda-emulated',
+      FORJA_CUDA_EMULATED: built('forja_cuda_checked.so'),
+      SIMT_SITES: built('forja_cuda_checked.sites'),
     },
   },
 }
@@ -37,6 +57,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     // The emulation is Linux's: its fibers and the way it finds shared memory are.
-    projects: process.env.FORJA_TEST_GPU === '1' ? [gpu] : process.platform === 'linux' ? [cpu, emulated] : [cpu],
+    projects:
+      process.env.FORJA_TEST_GPU === '1' ? [gpu] : process.platform === 'linux' ? [cpu, emulated, checked] : [cpu],
   },
 })

@@ -60,7 +60,7 @@ console.log(`\nOne training step, ${batch} images of noise:`)
 for (const name of quick ? (['googlenet'] as const) : (['alexnet2012', 'alexnet', 'vgg16', 'googlenet'] as const)) {
   const auxiliary = name === 'googlenet' ? { auxiliary: true } : {}
   const { input, macs } = summaries.find((summary) => summary.name === name)!
-  const size = quick ? [3, 64, 64] : input
+  const size = quick ? [3, 32, 32] : input
   using model = fj.models.create(name, { ...(quick ? { classes: 10 } : {}), ...auxiliary })
   using optimizer = new fj.optim.SGD(model.parameters(), { lr: 1e-4 })
   const step = trainingStep(model, optimizer)

@@ -36,7 +36,7 @@ const step = fj.compile((x: fj.Tensor, y: fj.Tensor) => {
   return { loss }
 })
 
-const steps = quick ? 100 : 1500
+const steps = quick ? 40 : 1500
 const losses: [number, number][] = []
 for (let i = 1; i <= steps; i++) {
   // Back-propagation through time: the loss of all 40 forecasts of 32 windows, in one native program.

@@ -8,7 +8,7 @@ fj.setSeed(1)
 const text = readFileSync(join(import.meta.dirname, 'text.txt'), 'utf8')
 const alphabet = [...new Set(text)].sort()
 const codes = Int32Array.from(text, (letter) => alphabet.indexOf(letter))
-const [BATCH, LENGTH, STEPS] = quick ? [16, 32, 40] : [32, 64, 400]
+const [BATCH, LENGTH, STEPS] = quick ? [8, 16, 40] : [32, 64, 400]
 console.log(`${text.length} letters, ${alphabet.length} different ones\n`)
 
 // Letter → 32 numbers → LSTM of 128 units → one score for every letter of the alphabet, at every step.
@@ -54,7 +54,7 @@ for (let i = 1; i <= STEPS; i++) {
   if (i % (STEPS / 20) === 0) curve.push([i, (await loss.item()) / Math.LN2])
   if (pauses.includes(i)) {
     console.log(`--- after ${i} steps`)
-    console.log(`${await sample(quick ? 60 : 200)}\n`)
+    console.log(`${await sample(quick ? 20 : 200)}\n`)
   }
 }
 await draw(

@@ -3,7 +3,7 @@ import * as fj from 'forja'
 import { images, pictures, unitDigits } from '../digits.js'
 import { draw, finish, quick } from '../example.js'
 
-const { train, test } = await unitDigits(quick ? 500 : 60_000, quick ? 200 : 10_000)
+const { train, test } = await unitDigits(quick ? 200 : 60_000, quick ? 100 : 10_000)
 const epochs = quick ? 1 : 8
 
 // 784 → 256 → 64 → code of 2 or 32 → 64 → 256 → 784; the third has convolutions in place of the first layers.

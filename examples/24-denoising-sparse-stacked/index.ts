@@ -3,7 +3,7 @@ import * as fj from 'forja'
 import { images, pictures, unitDigits } from '../digits.js'
 import { draw, finish, quick } from '../example.js'
 
-const { train, test } = await unitDigits(quick ? 400 : 20_000, quick ? 200 : 10_000)
+const { train, test } = await unitDigits(quick ? 200 : 20_000, quick ? 100 : 10_000)
 const common = { hidden: [], code: quick ? 16 : 100, codeActivation: 'sigmoid' } as const
 const shown = pictures(test, 10)
 
@@ -39,7 +39,7 @@ const labels = Object.keys(variants).flatMap((name) => [name, ...new Array<strin
 await draw('filters', fj.plot.images({ title: 'What ten units look for', images: filters, labels, scale: 2 }))
 
 // Greedy: each layer learns to clean what the layer below says; labels come last, and few.
-const few = train.slice(0, quick ? 200 : 1000)
+const few = train.slice(0, quick ? 100 : 1000)
 const sizes = quick ? [784, 32, 16] : [784, 256, 128, 64]
 fj.setSeed(1)
 const stack = fj.models.stackedAutoencoder({ sizes, corruption: 0.3 })

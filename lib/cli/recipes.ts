@@ -43,6 +43,8 @@ const CIFAR: Partial<Recipe> = {
   augment: { crop: 4, flip: true },
 }
 
+const CODE: Partial<Recipe> = { epochs: 10, batchSize: 64, optimizer: 'adam', lr: 0.003 }
+
 const RECIPES: Readonly<Record<string, Partial<Recipe>>> = {
   softmaxRegression: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
   mlp: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001 },
@@ -51,6 +53,10 @@ const RECIPES: Readonly<Record<string, Partial<Recipe>>> = {
   rnnClassifier: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.001, decay: 0.7 },
   lstmClassifier: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.003, decay: 0.6 },
   gruClassifier: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.003, decay: 0.6 },
+  autoencoder: { epochs: 5, batchSize: 128, optimizer: 'adam', lr: 0.002 },
+  denoisingAutoencoder: CODE,
+  sparseAutoencoder: CODE,
+  convAutoencoder: { epochs: 2, batchSize: 128, optimizer: 'adam', lr: 0.002 },
   convnetjsCifar: { ...CIFAR, batchSize: 64, optimizer: 'adam', lr: 0.002, augment: { crop: 2, flip: true } },
   resnet18Cifar: CIFAR,
   resnet20Cifar: CIFAR,

@@ -1,6 +1,7 @@
 /** `forja train <model>`: trains a network and says how well it does. */
 import { type Command, Option } from 'commander'
 import { augment } from '../data/augment.js'
+import type { Dataset } from '../data/dataset.js'
 import type { Splits } from '../data/mnist.js'
 import { ForjaError } from '../errors.js'
 import { loadCheckpoint, saveCheckpoint } from '../io/checkpoint.js'
@@ -10,12 +11,12 @@ import { ExponentialLR } from '../optim/schedule.js'
 import { setSeed } from '../random.js'
 import { resolveDevice } from '../runtime/device.js'
 import { setThreads } from '../runtime/devices.js'
-import { formatShape, sameShape, sizeOfShape } from '../shape.js'
 import { type EpochLogs, evaluateModel, fit } from '../train/index.js'
 import { integer, modelArgument, positive } from './arguments.js'
 import { DATASETS } from './datasets.js'
 import { checkWritable, examples, Interrupted, Output } from './output.js'
 import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
+import { checkTrainable, type Task, taskOf } from './task.js'
 
 interface Options {
   data?: string
@@ -54,7 +55,7 @@ export function addTrain(program: Command): void {
     .option('--device <name>', 'auto, cpu, cuda, cuda:<n> or reference', 'auto')
     .option('--threads <n>', 'CPU threads', integer(1))
     .addOption(
-      new Option('--precision <name>', 'of matrix products')
+      new Option('--precision <name>', 'of products; tf32 and bfloat16 need CUDA')
         .choices(['float32', 'tf32', 'bfloat16'])
         .default('float32'),
     )
@@ -77,13 +78,15 @@ export function addTrain(program: Command): void {
 async function train(name: string, options: Options): Promise<void> {
   const output = new Output(options.json === true)
   const info = models.list().find((model) => model.name === name)!
+  checkTrainable(info)
   const { id: device } = resolveDevice(options.device)
   if (options.threads !== undefined) await setThreads(options.threads)
   if (options.save !== undefined) await checkWritable('--save', options.save)
   const interrupt = interruptible()
   const recipe = recipeFor(name, options.data)
-  const { data, splits } = await loadData(recipe, options, output, interrupt.signal)
-  const task = taskOf(info, data, splits)
+  const { data, splits: loaded } = await loadData(recipe, options, output, interrupt.signal)
+  const task = taskOf(info, data, loaded)
+  const { splits } = task
 
   setSeed(options.seed)
   const model = models.create(name, task.modelOptions)
@@ -121,15 +124,13 @@ async function train(name: string, options: Options): Promise<void> {
     saved = logs.epoch
   }
   try {
-    await fit(model, recipe.augment ? augment(splits.train, recipe.augment) : splits.train, {
+    await trainOn(model, recipe.augment ? augment(splits.train, recipe.augment) : splits.train, task, {
       optimizer,
       epochs,
       initialEpoch: start,
       batchSize,
       schedule,
       validation: splits.test,
-      loss: task.loss,
-      metrics: task.metrics,
       device,
       precision: options.precision,
       seed: options.seed,
@@ -143,12 +144,19 @@ async function train(name: string, options: Options): Promise<void> {
   } finally {
     interrupt.dispose()
   }
-  const { valLoss: testLoss, valAccuracy: testAccuracy } = last ?? (await measure(model, splits, task, device))
+  const { valLoss: testLoss, valAccuracy: testAccuracy } = last ?? (await measure(model, task, device))
   const testR2 = task.loss === 'mseLoss' ? 1 - testLoss! / varianceOf(splits.test.y) : undefined
+  const testError = task.loss === 'own' ? await models.reconstructionError(model, splits.test, { device }) : undefined
+  const figure =
+    testR2 !== undefined
+      ? `R² ${testR2.toFixed(3)}`
+      : testError !== undefined
+        ? `mean squared error of a pixel ${testError.toFixed(4)}`
+        : `accuracy ${(100 * testAccuracy!).toFixed(2)} %`
   const seconds = (performance.now() - begin) / 1000
   const imagesPerSecond = trained.seconds > 0 ? trained.samples / trained.seconds : 0
   output.result(
-    `test ${testR2 === undefined ? `accuracy ${(100 * testAccuracy!).toFixed(2)} %` : `R² ${testR2.toFixed(3)}`}, test loss ${testLoss!.toPrecision(4)}, ` +
+    `test ${figure}, test loss ${testLoss!.toPrecision(4)}, ` +
       `${Math.round(imagesPerSecond).toLocaleString('en')} images/s, ${seconds.toFixed(1)} s`,
     {
       model: name,
@@ -160,6 +168,7 @@ async function train(name: string, options: Options): Promise<void> {
       testLoss,
       testAccuracy: testAccuracy ?? null,
       ...(testR2 === undefined ? {} : { testR2 }),
+      ...(testError === undefined ? {} : { testError }),
       imagesPerSecond,
       seconds,
     },
@@ -181,9 +190,22 @@ function epochEvent(logs: EpochLogs, epochs: number): object {
   }
 }
 
+function trainOn(
+  model: models.Network,
+  train: Dataset,
+  { loss, metrics }: Task,
+  options: models.UnsupervisedFitOptions,
+) {
+  if (loss === 'own') return models.fitUnsupervised(model as models.Unsupervised, train, options)
+  return fit(model, train, { ...options, loss, metrics })
+}
+
 /** The figures of a network that nothing was left to train of. */
-async function measure(model: models.Network, splits: Splits, { loss: name, metrics }: Task, device: string) {
-  const { loss, accuracy } = await evaluateModel(model, splits.test, { loss: name, metrics, device })
+async function measure(model: models.Network, { splits, loss: name, metrics }: Task, device: string) {
+  const { loss, accuracy } =
+    name === 'own'
+      ? await models.evaluateUnsupervised(model as models.Unsupervised, splits.test, { device })
+      : await evaluateModel(model, splits.test, { loss: name, metrics, device })
   return { valLoss: loss, valAccuracy: accuracy }
 }
 
@@ -210,43 +232,10 @@ async function loadData(
   throw new ForjaError('ERR_INTERNAL', 'the recipe names no data')
 }
 
-interface Task {
-  modelOptions: { inputs?: number; classes?: number }
-  loss: 'crossEntropy' | 'mseLoss'
-  metrics: 'accuracy'[]
-}
-
-/** What the data asks of a network: classes or numbers, and as many inputs, where the network can have other than usual. */
-function taskOf(info: models.ModelInfo, data: string, { train }: Splits): Task {
-  const { shape } = train.fields[0]
-  const fits = sameShape(shape, info.input)
-  if (!fits && !info.flattens) {
-    throw new ForjaError(
-      'ERR_SHAPE',
-      `${info.name} takes samples ${formatShape(info.input)}, those of ${data} are ${formatShape(shape)}`,
-      { hint: `networks for ${data}: ${modelsFor(shape).join(', ')}` },
-    )
-  }
-  const inputs = fits ? {} : { inputs: sizeOfShape(shape) }
-  const { classes } = train
-  const outputs = classes ?? sizeOfShape(train.fields[1].shape)
-  const modelOptions = { ...inputs, ...(outputs === info.classes ? {} : { classes: outputs }) }
-  return classes === undefined
-    ? { modelOptions, loss: 'mseLoss', metrics: [] }
-    : { modelOptions, loss: 'crossEntropy', metrics: ['accuracy'] }
-}
-
 function varianceOf(values: ArrayLike<number>): number {
   const list = Array.from(values)
   const mean = list.reduce((sum, value) => sum + value, 0) / list.length
   return list.reduce((sum, value) => sum + (value - mean) ** 2, 0) / list.length
-}
-
-function modelsFor(shape: readonly number[]): string[] {
-  return models
-    .list()
-    .filter((model) => sameShape(model.input, shape) || model.flattens)
-    .map((model) => model.name)
 }
 
 async function resume(

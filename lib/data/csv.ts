@@ -201,10 +201,12 @@ async function readRows(path: string, options: CsvOptions): Promise<{ header: st
         if (options.header !== false) continue
       }
       if (record.length !== header.length) {
+        const name = header[record.length]
         throw new ForjaError(
           'ERR_FORMAT',
           `${path}: row ${rows.length + 1} (line ${begin}) has ${record.length} cells; expected ${header.length}, ` +
-            `as ${options.header === false ? 'the first row has' : 'the header names'}`,
+            `as ${options.header === false ? 'the first row has' : 'the header names'}: ` +
+            `${name === undefined ? `cell ${header.length + 1} is of no column` : `column '${name}' has none`}`,
         )
       }
       rows.push({ cells: record, line: begin })

@@ -1,19 +1,19 @@
 /**
  * Checkpoints: one .safetensors file that holds a network as save() writes it, so that load() reads it, and beside it
- * what training needs to go on as if it had never stopped: the optimizer's state (`__optimizer__.<name>`), and in the
- * metadata the epochs and steps done, the states of the random numbers and of the schedule, and what fit() must know.
+ * what training needs to go on as if it had never stopped: the optimizer's state (`__optimizer__.<name>`), tensors that
+ * callbacks keep (`__callbacks__.<number>`), and in the metadata the epochs and steps done, the states of the random
+ * numbers and of the schedule, and what fit() must know.
  */
 import { readFile } from 'node:fs/promises'
-import { fromData } from '../create.js'
 import { ForjaError } from '../errors.js'
 import { checkState } from '../nn/load_state.js'
 import type { AnyModule } from '../nn/module.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import { resolveDevice } from '../runtime/device.js'
 import { randomStateOf } from '../runtime/random_state.js'
-import type { Tensor } from '../tensor.js'
+import { Tensor } from '../tensor.js'
 import type { ScoreState } from '../train/objective.js'
-import { decodeModel, OPTIMIZER_PREFIX, save } from './model.js'
+import { decodeModel, save } from './model.js'
 
 /** Anything of `fj.schedule`: plain numbers in, plain numbers out. */
 export interface Stateful {
@@ -42,6 +42,14 @@ export interface RunState {
   steps: number
   /** What was added up in the epoch that has begun. */
   score?: ScoreState
+  /** Of the callbacks that have a state, in their order. */
+  callbacks?: readonly SavedCallback[]
+}
+
+/** The state of a callback: plain data, and tensors. */
+export interface SavedCallback {
+  name: string
+  state: object
 }
 
 export interface SaveCheckpointOptions extends Checkpoint {
@@ -79,8 +87,11 @@ export async function saveCheckpoint(path: string, options: SaveCheckpointOption
     throw new ForjaError('ERR_ARGUMENT', 'saveCheckpoint: the schedule has no stateDict(), so it could not go on')
   }
   const random = await randomStateOf(resolveDevice(device)).read()
+  const tensors: Tensor[] = []
+  const runState = run === undefined ? undefined : toJSON(run, tensors)
   await save(model, path, {
     optimizer: await optimizer.stateDict(),
+    callbacks: Object.fromEntries(tensors.entries()),
     metadata: {
       ...metadata,
       [EPOCH]: String(epoch),
@@ -88,7 +99,7 @@ export async function saveCheckpoint(path: string, options: SaveCheckpointOption
       [RANDOM]: random.join(','),
       [OPTIMIZER]: optimizer.name,
       ...(schedule === undefined ? {} : { [SCHEDULE]: toJSON(schedule.stateDict!()) }),
-      ...(run === undefined ? {} : { [RUN]: toJSON(run) }),
+      ...(runState === undefined ? {} : { [RUN]: runState }),
     },
   })
 }
@@ -107,7 +118,7 @@ export async function loadCheckpoint(
   const bytes = await readFile(path).catch((cause: Error) => {
     throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
   })
-  const { state, rest, metadata, hint } = decodeModel(model, bytes, path)
+  const { state, optimizer: optimizerState, callbacks, metadata, hint } = decodeModel(model, bytes, path)
   const [epoch, step] = [Number(metadata[EPOCH]), Number(metadata[STEP] ?? 0)]
   const random = (metadata[RANDOM] ?? '').split(',').map(Number)
   const whole = [epoch, step].every((count) => Number.isSafeInteger(count) && count >= 0)
@@ -126,13 +137,9 @@ export async function loadCheckpoint(
       hint: 'go on without one, as training began',
     })
   }
-  const run = metadata[RUN] === undefined ? undefined : (fromJSON(metadata[RUN], path) as RunState)
+  const run = metadata[RUN] === undefined ? undefined : (fromJSON(metadata[RUN], path, callbacks) as RunState)
   const scheduled = metadata[SCHEDULE] === undefined ? undefined : fromJSON(metadata[SCHEDULE], path)
-  if (step > 0 && run?.score === undefined) throw notWhole(path)
-  const optimizerState: Record<string, Tensor> = {}
-  for (const [name, { data, shape, dtype }] of rest) {
-    optimizerState[name.slice(OPTIMIZER_PREFIX.length)] = fromData(data, shape, dtype)
-  }
+  if ((step > 0 && run?.score === undefined) || !areCallbacks(run?.callbacks)) throw notWhole(path)
   const { assign } = checkState(model.namedVariables(), state, {}, path, hint)
   await optimizer.loadStateDict(optimizerState)
   await assign()
@@ -146,21 +153,36 @@ export async function loadCheckpoint(
   return { epoch, step, metadata, ...(run === undefined ? {} : { run }) }
 }
 
-/** JSON that keeps infinities and NaN, which a schedule's best figure begins as. */
-function toJSON(value: object): string {
-  return JSON.stringify(value, (_key, item: unknown) =>
-    typeof item === 'number' && !Number.isFinite(item) ? { __number__: String(item) } : item,
-  )
+/**
+ * JSON that keeps infinities and NaN, which a schedule's best figure begins as, and has numbers in place of tensors,
+ * which are appended to `tensors`.
+ */
+function toJSON(value: object, tensors: Tensor[] = []): string {
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (item instanceof Tensor) return { __tensor__: tensors.push(item) - 1 }
+    return typeof item === 'number' && !Number.isFinite(item) ? { __number__: String(item) } : item
+  })
 }
 
-function fromJSON(text: string, path: string): unknown {
+function fromJSON(text: string, path: string, tensors: Readonly<Record<string, Tensor>> = {}): unknown {
   try {
-    return JSON.parse(text, (_key, item: unknown) =>
-      typeof item === 'object' && item !== null && '__number__' in item ? Number(item.__number__) : item,
-    )
+    return JSON.parse(text, (_key, item: unknown) => {
+      if (typeof item !== 'object' || item === null) return item
+      if ('__number__' in item) return Number(item.__number__)
+      if (!('__tensor__' in item)) return item
+      const tensor = tensors[String(item.__tensor__)]
+      if (tensor === undefined) throw notWhole(path)
+      return tensor
+    })
   } catch (cause) {
     throw notWhole(path, cause)
   }
+}
+
+function areCallbacks(saved: unknown): boolean {
+  if (saved === undefined) return true
+  const isObject = (item: unknown): item is object => typeof item === 'object' && item !== null
+  return Array.isArray(saved) && saved.every((item) => isObject(item) && isObject((item as SavedCallback).state))
 }
 
 function notWhole(path: string, cause?: unknown): ForjaError {

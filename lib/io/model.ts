@@ -14,12 +14,15 @@ import { decodeOnnx } from './onnx.js'
 import { decodeSafetensors, encodeSafetensors } from './safetensors.js'
 import type { StoredTensor } from './stored.js'
 
-/** What the names of an optimizer's state begin with in a file; load() leaves them out. */
-export const OPTIMIZER_PREFIX = '__optimizer__.'
+/** What lies beside the model: the tensors of each part begin with its prefix in the file, and load() leaves them out. */
+const PREFIXES = { optimizer: '__optimizer__.', callbacks: '__callbacks__.' } as const
+const PARTS = Object.keys(PREFIXES) as (keyof typeof PREFIXES)[]
 
 export interface SaveOptions {
   /** The state of an optimizer, written beside the model's. */
   optimizer?: Readonly<Record<string, Tensor>>
+  /** @internal What callbacks of fit() keep. */
+  callbacks?: Readonly<Record<string, Tensor>>
   /** Kept in the file next to forja's own entries. */
   metadata?: Readonly<Record<string, string>>
 }
@@ -31,10 +34,10 @@ export interface SaveOptions {
  */
 export async function save(model: AnyModule, path: string, options: SaveOptions = {}): Promise<void> {
   const tensors = new Map<string, StoredTensor>()
-  const state = Object.entries(options.optimizer ?? {}).map(
-    ([name, tensor]) => [OPTIMIZER_PREFIX + name, tensor] as const,
+  const beside = PARTS.flatMap((part) =>
+    Object.entries(options[part] ?? {}).map(([name, tensor]) => [PREFIXES[part] + name, tensor] as const),
   )
-  for (const [name, tensor] of [...Object.entries(await model.stateDict()), ...state]) {
+  for (const [name, tensor] of [...Object.entries(await model.stateDict()), ...beside]) {
     tensors.set(name, { dtype: tensor.dtype, shape: tensor.shape, data: await tensor.data() })
   }
   const metadata = { format: 'pt', producer: 'forja', architecture: model.constructor.name, ...options.metadata }
@@ -73,20 +76,22 @@ export function decodeModel(
   path: string,
 ): {
   state: Record<string, Tensor>
-  /** An optimizer's state, names as in the file. */
-  rest: Map<string, StoredTensor>
+  /** What lies beside it. */
+  optimizer: Record<string, Tensor>
+  callbacks: Record<string, Tensor>
   metadata: Record<string, string>
   /** Where the file names another class of network. */
   hint: string | undefined
 } {
   const { tensors, metadata } = /\.onnx$/i.test(path) ? decodeOnnx(bytes, path) : decodeSafetensors(bytes, path)
-  const state: Record<string, Tensor> = Object.create(null)
-  const rest = new Map<string, StoredTensor>()
-  for (const [name, stored] of tensors) {
-    if (name.startsWith(OPTIMIZER_PREFIX)) rest.set(name, stored)
-    else state[name] = fromData(stored.data, stored.shape, stored.dtype, name)
+  const none = (): Record<string, Tensor> => Object.create(null)
+  const [state, beside] = [none(), { optimizer: none(), callbacks: none() }]
+  for (const [name, { data, shape, dtype }] of tensors) {
+    const part = PARTS.find((known) => name.startsWith(PREFIXES[known]))
+    if (part === undefined) state[name] = fromData(data, shape, dtype, name)
+    else beside[part][name.slice(PREFIXES[part].length)] = fromData(data, shape, dtype)
   }
   const [saved, given] = [metadata.architecture, model.constructor.name]
   const hint = saved !== undefined && saved !== given ? `the file holds a ${saved}, the model is a ${given}` : undefined
-  return { state, rest, metadata, hint }
+  return { state, ...beside, metadata, hint }
 }

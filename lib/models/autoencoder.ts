@@ -182,6 +182,17 @@ export function autoencoder(options: AutoencoderOptions = {}): Autoencoder {
   return new Autoencoder(new Sequential(...encoder), new Sequential(...chain(sizes.toReversed(), activation)), options)
 }
 
+/** One layer of units from 0 to 1 each way, 784-100-784, that gets 40 % of its numbers as 0, unless `options` say otherwise. */
+export function denoisingAutoencoder(options: AutoencoderOptions = {}): Autoencoder {
+  return autoencoder({ hidden: [], code: 100, codeActivation: 'sigmoid', corruption: 0.4, ...options })
+}
+
+/** One layer of units each way, 784-100-784, each to be active for 5 % of the samples, unless `options` say otherwise. */
+export function sparseAutoencoder(options: AutoencoderOptions = {}): Autoencoder {
+  const sparsity = { target: 0.05, weight: 0.002 }
+  return autoencoder({ hidden: [], code: 100, codeActivation: 'sigmoid', sparsity, ...options })
+}
+
 export interface ConvAutoencoderOptions extends ReconstructionOptions {
   /** Of a sample, [C, H, W]; H and W divide by four. Default [1, 28, 28]. */
   input?: readonly [number, number, number]

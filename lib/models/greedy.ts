@@ -11,10 +11,13 @@ import { ForjaError } from '../errors.js'
 import { checkInteger } from '../nn/check.js'
 import { Linear } from '../nn/linear.js'
 import { type AnyModule, Module } from '../nn/module.js'
+import { mseLoss } from '../ops/index.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Tensor } from '../tensor.js'
+import { type EvaluateOptions, evaluateModel } from '../train/evaluate.js'
 import { type FitOptions, fit } from '../train/fit.js'
 import type { History } from '../train/history.js'
+import type { Scores } from '../train/objective.js'
 import type { Variable } from '../variable.js'
 import { Autoencoder, autoencoder, type ReconstructionOptions, rows } from './autoencoder.js'
 import { type MLP, mlp } from './mlp.js'
@@ -38,22 +41,50 @@ export async function fitUnsupervised(
   dataset: Dataset,
   options: UnsupervisedFitOptions,
 ): Promise<History> {
-  return await fit(new LossView(model), dataset, { ...options, loss: (loss) => loss })
+  return await fit(viewOf(model), dataset, { ...options, loss: (loss) => loss })
 }
 
-/** A network whose output is its own loss; names, state and mode are those of the network, for callbacks. */
+/** The mean of `model.loss` over a data set, in inference mode, as `loss`. Errors as evaluateModel()'s. */
+export async function evaluateUnsupervised(
+  model: Unsupervised,
+  dataset: Dataset,
+  options: Omit<EvaluateOptions, 'loss' | 'metrics'> = {},
+): Promise<Scores> {
+  return await evaluateModel(viewOf(model), dataset, { ...options, loss: (loss) => loss })
+}
+
+/**
+ * The mean squared error of a number of a sample that the network makes again, in inference mode; labels are not
+ * looked at.
+ *
+ * @param model its method `reconstruct`, or without one `forward`, gives samples in the shape of x (N, ...)
+ */
+export async function reconstructionError(
+  model: Module<[x: Tensor]> & { reconstruct?(x: Tensor): Tensor },
+  dataset: Dataset,
+  options: Omit<EvaluateOptions, 'loss' | 'metrics'> = {},
+): Promise<number> {
+  const view = new LossView(model, (x) => mseLoss(model.reconstruct?.(x) ?? model.forward(x), x))
+  return (await evaluateModel(view, dataset, { ...options, loss: (error) => error })).loss
+}
+
+/** @param below what the network sees of a sample */
+function viewOf(model: Unsupervised, below = (x: Tensor): Tensor => x): LossView {
+  if (typeof model?.loss !== 'function') {
+    throw new ForjaError('ERR_ARGUMENT', 'fitUnsupervised: a network with a method loss(x) was expected', {
+      hint: 'models.autoencoder() and models.rbm() have one; networks that classify are trained by fit()',
+    })
+  }
+  return new LossView(model, (x) => model.loss(below(x)))
+}
+
+/** A network whose output is a loss of its own; names, state and mode are those of the network, for callbacks. */
 class LossView extends Module<[x: Tensor]> {
-  /** @param below what the network sees of a sample */
   constructor(
-    private readonly model: Unsupervised,
-    private readonly below: (x: Tensor) => Tensor = (x) => x,
+    private readonly model: AnyModule,
+    private readonly loss: (x: Tensor) => Tensor,
   ) {
     super()
-    if (typeof model?.loss !== 'function') {
-      throw new ForjaError('ERR_ARGUMENT', 'fitUnsupervised: a network with a method loss(x) was expected', {
-        hint: 'models.autoencoder() and models.rbm() have one; networks that classify are trained by fit()',
-      })
-    }
     Object.defineProperty(this, 'training', {
       get: () => model.training,
       set: (training: boolean) => {
@@ -63,7 +94,7 @@ class LossView extends Module<[x: Tensor]> {
   }
 
   override forward(x: Tensor): Tensor {
-    return this.model.loss(this.below(x))
+    return this.loss(x)
   }
 
   override members(): [string, unknown][] {
@@ -118,7 +149,7 @@ export class GreedyStack<Layer extends GreedyLayer = GreedyLayer> extends Module
     }
     const histories: History[] = []
     for (const [i, layer] of this.layers.entries()) {
-      const view = new LossView(layer, this.#through(i))
+      const view = viewOf(layer, this.#through(i))
       const optimizer = options.optimizer(layer.parameters(), i)
       try {
         histories.push(await fit(view, dataset, { ...options, optimizer, loss: (loss) => loss }))

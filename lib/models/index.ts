@@ -1,5 +1,5 @@
 /**
- * `fj.models`: networks, those that classify also by name. To add one: its file, an entry in MODELS, its counts in
+ * `fj.models`: networks, most of them also by name. To add one: its file, an entry in MODELS, its counts in
  * test/models.
  */
 import type { DType } from '../dtype.js'
@@ -8,8 +8,22 @@ import type { Module } from '../nn/module.js'
 import type { Tensor } from '../tensor.js'
 import { alexnet } from './alexnet.js'
 import { type AlexNet2012Options, alexnet2012 } from './alexnet2012.js'
+import {
+  type AutoencoderOptions,
+  autoencoder,
+  type ConvAutoencoderOptions,
+  convAutoencoder,
+  denoisingAutoencoder,
+  sparseAutoencoder,
+} from './autoencoder.js'
 import { type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
 import { type GoogLeNetOptions, googlenet, googlenet2014 } from './googlenet.js'
+import {
+  type DeepBeliefNetworkOptions,
+  deepBeliefNetwork,
+  type StackedAutoencoderOptions,
+  stackedAutoencoder,
+} from './greedy.js'
 import { type HaykinOptions, haykin } from './haykin.js'
 import { type LeNet5Options, lenet5 } from './lenet5.js'
 import { type LeNet1998Options, lenet1998 } from './lenet1998.js'
@@ -35,8 +49,10 @@ export {
   autoencoder,
   type ConvAutoencoderOptions,
   convAutoencoder,
+  denoisingAutoencoder,
   type ReconstructionOptions,
   type SparsityOptions,
+  sparseAutoencoder,
   sparsityPenalty,
 } from './autoencoder.js'
 export { type ConvNetJSCifar, type ConvNetJSCifarOptions, convnetjsCifar } from './convnetjs.js'
@@ -51,10 +67,12 @@ export {
   type AutoencoderLayer,
   type DeepBeliefNetworkOptions,
   deepBeliefNetwork,
+  evaluateUnsupervised,
   fitUnsupervised,
   type GreedyLayer,
   GreedyStack,
   type PretrainOptions,
+  reconstructionError,
   type StackedAutoencoderOptions,
   stackedAutoencoder,
   type Unsupervised,
@@ -123,8 +141,10 @@ export interface ModelInfo {
   readonly input: readonly number[]
   /** Of its elements: int32 for networks that begin with an embedding. */
   readonly dtype: DType
-  /** Outputs, with default options. */
+  /** Outputs, with default options: classes, numbers of a sample or of a code. */
   readonly classes: number
+  /** What trains it: fit() with labels, fitUnsupervised() on samples alone, or its own pretrain(), layer by layer. */
+  readonly trainedBy: 'fit' | 'fitUnsupervised' | 'pretrain'
   /** Whether it takes samples of any shape, flattened to as many numbers as its option `inputs` says. */
   readonly flattens: boolean
 }
@@ -133,7 +153,7 @@ export interface ModelInfo {
 export type ModelOptions = PerceptronOptions &
   MLPOptions &
   LeNet5Options &
-  LeNet1998Options &
+  Omit<LeNet1998Options, 'output'> &
   ConvNetJSCifarOptions &
   HaykinOptions &
   BottleneckOptions &
@@ -142,17 +162,22 @@ export type ModelOptions = PerceptronOptions &
   VGGOptions &
   GoogLeNetOptions &
   RecurrentClassifierOptions &
-  CharLSTMOptions
+  CharLSTMOptions &
+  Omit<AutoencoderOptions & ConvAutoencoderOptions, 'output'> &
+  DeepBeliefNetworkOptions &
+  StackedAutoencoderOptions & { output?: LeNet1998Options['output'] | AutoencoderOptions['output'] }
 
 /** A network that takes and gives one tensor. */
 export type Network = Module<[x: Tensor]>
 
-interface Entry extends Omit<ModelInfo, 'name' | 'dtype' | 'flattens'> {
+interface Entry extends Omit<ModelInfo, 'name' | 'dtype' | 'flattens' | 'trainedBy'> {
   /** Default float32. */
   readonly dtype?: DType
   readonly create: (options: ModelOptions) => Network
   readonly options: readonly string[]
   readonly flattens?: boolean
+  /** Default 'fit'. */
+  readonly trainedBy?: ModelInfo['trainedBy']
 }
 
 const MNIST = [1, 28, 28]
@@ -170,6 +195,18 @@ function imagenet(create: Entry['create'], description: string, ...options: stri
 function rows(create: Entry['create'], cell: string): Entry {
   const description = `${cell} 28→128 over the rows of an image, its last state to a linear layer`
   return { create, description, input: MNIST, classes: 10, options: ['inputs', 'hiddenSize', 'classes'] }
+}
+
+const CORRUPTION = ['corruption', 'noise', 'sparsity']
+
+function autoencoderOf(make: (options: AutoencoderOptions) => Network, description: string): Entry {
+  const create = (options: ModelOptions) => make(options as AutoencoderOptions)
+  const options = ['inputs', 'hidden', 'code', 'activation', 'codeActivation', 'output', ...CORRUPTION]
+  return { create, description, input: MNIST, classes: 784, options, flattens: true, trainedBy: 'fitUnsupervised' }
+}
+
+function stack(create: Entry['create'], description: string, ...options: string[]): Entry {
+  return { create, description, input: MNIST, classes: 64, options: ['sizes', ...options], trainedBy: 'pretrain' }
 }
 
 const MODELS: Readonly<Record<string, Entry>> = {
@@ -216,7 +253,7 @@ const MODELS: Readonly<Record<string, Entry>> = {
     options: ['vocabulary', 'embeddingSize', 'hiddenSize', 'numLayers'],
   },
   lenet1998: {
-    create: lenet1998,
+    create: (options) => lenet1998(options as LeNet1998Options),
     description: 'LeNet-5 as published: trained subsampling, scaled tanh, radial basis output',
     input: MNIST,
     classes: 10,
@@ -234,6 +271,22 @@ const MODELS: Readonly<Record<string, Entry>> = {
   resnet20Cifar: cifar(resnet20Cifar, 'residual network of 20 layers for 32×32 images', 'residual'),
   resnet56Cifar: cifar(resnet56Cifar, 'residual network of 56 layers for 32×32 images', 'residual'),
   resnet110Cifar: cifar(resnet110Cifar, 'residual network of 110 layers for 32×32 images', 'residual'),
+  autoencoder: autoencoderOf(autoencoder, 'autoencoder 784-128-32-128-784 with ReLU'),
+  denoisingAutoencoder: autoencoderOf(
+    denoisingAutoencoder,
+    'autoencoder 784-100-784 that gets 40 % of its numbers as 0',
+  ),
+  sparseAutoencoder: autoencoderOf(sparseAutoencoder, 'autoencoder 784-100-784, units active for 5 % of the samples'),
+  convAutoencoder: {
+    create: (options) => convAutoencoder(options as ConvAutoencoderOptions),
+    description: 'autoencoder of two convolutions, a code of 32, two transposed convolutions',
+    input: MNIST,
+    classes: 784,
+    options: ['input', 'channels', 'code', 'output', 'corruption', 'noise'],
+    trainedBy: 'fitUnsupervised',
+  },
+  stackedAutoencoder: stack(stackedAutoencoder, 'autoencoders 784-256 and 256-64, trained one by one', ...CORRUPTION),
+  deepBeliefNetwork: stack(deepBeliefNetwork, 'Boltzmann machines 784-256 and 256-64, trained one by one', 'k'),
   alexnet: imagenet(alexnet, 'AlexNet in its single-tower form', 'dropout'),
   alexnet2012: {
     ...imagenet(alexnet2012, 'AlexNet as published: two groups, local response normalisation', 'dropout', 'groups'),
@@ -258,14 +311,17 @@ const MODELS: Readonly<Record<string, Entry>> = {
 
 /** The networks of this package. */
 export function list(): ModelInfo[] {
-  return Object.entries(MODELS).map(([name, { description, input, dtype = 'float32', classes, flattens = false }]) => ({
-    name,
-    description,
-    input: [...input],
-    dtype,
-    classes,
-    flattens,
-  }))
+  return Object.entries(MODELS).map(
+    ([name, { description, input, dtype = 'float32', classes, flattens = false, trainedBy = 'fit' }]) => ({
+      name,
+      description,
+      input: [...input],
+      dtype,
+      classes,
+      flattens,
+      trainedBy,
+    }),
+  )
 }
 
 /**

@@ -16,7 +16,7 @@ import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { defineElementwise } from './define_elementwise.js'
 
-const castOp = defineElementwise({
+export const castOp = defineElementwise({
   name: 'cast',
   code: 39,
   inputs: ['x'],

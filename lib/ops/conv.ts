@@ -12,6 +12,7 @@ import type { Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
+import { multiplies } from './matmul.js'
 import { sum } from './reduce.js'
 import { type Attrs, defineOp, type Op, type Site } from './registry.js'
 
@@ -55,8 +56,9 @@ interface Sizes {
 
 /** The three shapes of a convolution agree, or an error. */
 function checkSizes({ image, filter, maps }: Sizes, attrs: ConvAttrs, operands: readonly Value[], site: Site): void {
-  for (const { dtype } of operands)
-    if (dtype !== 'float32' && dtype !== 'float64') site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
+  for (const { dtype } of operands) if (!multiplies(dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
+  if (operands[0]!.dtype !== operands[1]!.dtype)
+    site.fail('ERR_DTYPE', `operands of one dtype expected, got ${operands[0]!.dtype} and ${operands[1]!.dtype}`)
   const [n, h, w, c] = image as [number, number, number, number]
   const [r, s, perGroup, k] = filter as [number, number, number, number]
   if ([h, w, c, r, s, k].some((size) => size < 1)) site.fail('ERR_SHAPE', 'an image or filter axis is empty')
@@ -121,8 +123,11 @@ function convFlops(maps: Value, filter: Value): number {
   return 2 * maps.size * r * s * c
 }
 
-/** Winograd's are for 3 x 3 filters with stride 1, dilation 1 and one group; any other convolution has the default. */
-const VARIANTS = ['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2'] as const
+/**
+ * Winograd's are for 3 x 3 filters with stride 1, dilation 1 and one group; any other convolution has the default. Tensor
+ * cores are CUDA's.
+ */
+const VARIANTS = ['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2', 'tensorcore'] as const
 
 const CONV2D_ATTRS = { ...GEOMETRY, activation: 'i32' } as const
 

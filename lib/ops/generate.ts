@@ -59,6 +59,15 @@ export function generateHeader(): string {
       (op.variants ?? []).map((v, i) => `#define FJ_${constant(op.name)}_${constant(v)} ${i + 1}`),
     ),
     '',
+    '/* Name of a variant, or a null pointer. */',
+    'static inline const char* fj_variant_name(uint32_t opcode, uint32_t variant) {',
+    '  switch (opcode) {',
+    ...ops.flatMap(variantLines),
+    '    default:',
+    '      return 0;',
+    '  }',
+    '}',
+    '',
     '/* Values of the attribute `activation`. */',
     ...ACTIVATIONS.map((name, i) => `#define FJ_ACTIVATION_${constant(name)} ${i}`),
     '',
@@ -103,6 +112,17 @@ function inplaceLines(op: AnyOp): string[] {
   return (op.traits.inplace ?? []).map(
     ([output, input]) => `  if (opcode == ${opConstant(op)} && output == ${output} && input == ${input}) return 1;`,
   )
+}
+
+function variantLines(op: AnyOp): string[] {
+  const variants = op.variants ?? []
+  if (variants.length === 0) return []
+  return [
+    `    case ${opConstant(op)}: {`,
+    `      static const char* const kNames[] = {${variants.map((name) => `"${name}"`).join(', ')}};`,
+    `      return variant >= 1 && variant <= ${variants.length} ? kNames[variant - 1] : 0;`,
+    '    }',
+  ]
 }
 
 function struct(op: AnyOp): string[] {

@@ -43,7 +43,7 @@ interface Place {
 }
 
 /** @param memory of `order`, verified */
-export function emit(order: Schedule, memory: Plan, options: LowerOptions = {}): Program {
+export function emit(order: Schedule, memory: Plan, options: Pick<LowerOptions, 'algorithms'> = {}): Program {
   const inputs: { source: InputSource | HostScalarSource; type: TensorType }[] = []
   const buffers: { source: VariableSource | ConstantSource; type: TensorType }[] = []
   const leafPlaces = new Map<unknown, Place>()

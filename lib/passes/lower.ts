@@ -15,6 +15,7 @@ import { fold } from './fold.js'
 import { fuse } from './fuse.js'
 import { layout } from './layout.js'
 import { plan } from './plan.js'
+import { narrowProducts } from './precision.js'
 import { schedule } from './schedule.js'
 import { printPlan, verifyPlan } from './verify_plan.js'
 
@@ -24,16 +25,31 @@ const planDebug = debuglog('forja-plan')
 export interface LowerOptions {
   /** Kernel variants forced by operation name: { matmul: 'naive' }. */
   algorithms?: Readonly<Record<string, string>>
+  /** Of products, where the device has tensor cores. Default 'float32'. */
+  precision?: Precision
 }
 
-const PASSES: readonly { name: string; run: (graph: Graph) => Graph }[] = [
+/** What products are computed in: 'tf32' rounds their operands to 10 bits of fraction, 'bfloat16' stores them so. */
+export type Precision = 'float32' | 'tf32' | 'bfloat16'
+
+interface Pass {
+  name: string
+  run: (graph: Graph) => Graph
+}
+
+const PASSES: readonly Pass[] = [
   { name: 'fold', run: fold },
   { name: 'layout', run: layout },
   { name: 'cse', run: cse },
   { name: 'dce', run: dce },
   { name: 'epilogue', run: epilogue },
-  { name: 'fuse', run: fuse },
 ]
+const NARROW: readonly Pass[] = [
+  { name: 'precision', run: narrowProducts },
+  { name: 'cse', run: cse },
+]
+const FUSE: Pass = { name: 'fuse', run: fuse }
+const TENSOR_CORES = { matmul: 'tensorcore', conv2d: 'tensorcore' }
 
 /** The event loop turns between passes: each takes milliseconds for a large graph that is compiled for the first time. */
 export async function lower(graph: Graph, options: LowerOptions = {}): Promise<Program> {
@@ -41,7 +57,8 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<P
   verifyGraph(graph, 'trace')
   let current = graph
   if (debug.enabled) debug('trace\n%s', printGraph(current))
-  for (const pass of PASSES) {
+  const { precision = 'float32' } = options
+  for (const pass of [...PASSES, ...(precision === 'bfloat16' ? NARROW : []), FUSE]) {
     await setImmediate()
     current = pass.run(current)
     if (debug.enabled) debug('%s\n%s', pass.name, printGraph(current))
@@ -54,5 +71,6 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<P
   if (planDebug.enabled) planDebug('%s', printPlan(order, memory))
   verifyPlan(order, memory)
   await setImmediate()
-  return emit(order, memory, options)
+  const algorithms = precision === 'tf32' ? { ...TENSOR_CORES, ...options.algorithms } : options.algorithms
+  return emit(order, memory, { algorithms })
 }

@@ -8,6 +8,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { TypedArray } from '../dtype.js'
 import { AbortError, ForjaError, type ForjaErrorCode } from '../errors.js'
+import { notice } from './notice.js'
 
 export interface NativeBuffer {
   /** Writes at byte `offset`; the array's bytes are copied before it returns. */
@@ -65,10 +66,12 @@ export interface Addon {
   /** Bytes outside the JavaScript heap that V8 was told of; process.memoryUsage() does not show them. */
   externalMemory(): number
   setErrorFactory(factory: (code: string, message: string, instruction: number) => Error): void
+  /** Gets what a call that succeeded has to say: that it could not go about it as meant. */
+  setNoticeHandler(handler: (text: string) => void): void
   abiVersion: number
 }
 
-const ABI_VERSION = 3
+const ABI_VERSION = 4
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 let loaded: { addon: Addon; path: string } | undefined
 
@@ -124,5 +127,6 @@ function load(): { addon: Addon; path: string } {
   loaded.addon.setErrorFactory((code, message) =>
     code === 'ABORT_ERR' ? new AbortError(message) : new ForjaError(code as ForjaErrorCode, message),
   )
+  loaded.addon.setNoticeHandler(notice)
   return loaded
 }

@@ -5,6 +5,7 @@ import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { type Assignment, Graph, type InputSource, rewrite, type Value } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
+import type { Precision } from '../passes/lower.js'
 import { Tensor } from '../tensor.js'
 import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
 import { evaluate, missingFeed, scalar } from './evaluate.js'
@@ -19,7 +20,12 @@ export interface CompileFunctionOptions {
    * variants 'winograd' and 'winograd2x2' take effect for 3 × 3 filters with stride 1, and 'implicit' avoids their rounding.
    */
   algorithms?: Readonly<Record<string, string>>
-  precision?: 'float32' | 'tf32' | 'bfloat16'
+  /**
+   * Of products of matrices and convolutions. 'float32' (the default) everywhere; on CUDA also 'tf32', their operands rounded
+   * to 10 bits of fraction, and 'bfloat16', activations and gradients between them stored with 7: weights, statistics and
+   * losses stay float32.
+   */
+  precision?: Precision
 }
 
 /** What a traced function may return: tensors in objects and arrays. */
@@ -60,12 +66,8 @@ export function compile<A extends readonly Tensor[], R extends Result>(
 ): CompiledFunction<A, R> {
   if (typeof fn !== 'function')
     throw new ForjaError('ERR_ARGUMENT', `compile: a function was expected, got ${typeof fn}`)
-  if (options.precision !== undefined && options.precision !== 'float32') {
-    throw new ForjaError('ERR_ARGUMENT', `compile: precision '${options.precision}' is not available on this device`, {
-      hint: "use 'float32'",
-    })
-  }
   const device = resolveDevice(options.device)
+  checkPrecision(options.precision ?? 'float32', device)
   const traces = new Map<string, Traced | Promise<Traced>>()
   let disposed = false
 
@@ -104,6 +106,18 @@ export function compile<A extends readonly Tensor[], R extends Result>(
       traces.clear()
     },
   }) as unknown as CompiledFunction<A, R>
+}
+
+function checkPrecision(precision: Precision, device: Device): void {
+  if (!['float32', 'tf32', 'bfloat16'].includes(precision)) {
+    throw new ForjaError('ERR_ARGUMENT', `compile: precision '${precision}'; expected 'float32', 'tf32' or 'bfloat16'`)
+  }
+  if (precision !== 'float32' && device.kind !== 'cuda') {
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `compile: precision '${precision}' needs tensor cores, and device '${device.id}' has none; it computes in 'float32'`,
+    )
+  }
 }
 
 /** The last of the calls that could not start at once and wait, of each device. */

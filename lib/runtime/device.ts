@@ -2,12 +2,14 @@
  * Devices as the rest of the runtime sees them: something that holds buffers and compiles graphs. Implementations:
  * native_device.ts (CPU and CUDA) and reference_device.ts (the float64 interpreter).
  */
+import { existsSync } from 'node:fs'
 import type { DType, TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Graph, HostScalarSource, InputSource, TensorType } from '../graph/graph.js'
 import type { LowerOptions } from '../passes/lower.js'
 import { loadAddon } from './addon.js'
 import { AddonDevice } from './native_device.js'
+import { notice } from './notice.js'
 import { ReferenceDevice } from './reference_device.js'
 
 /** Elements on a device, of one tensor. */
@@ -49,10 +51,14 @@ export interface Executable {
 export interface Device {
   readonly id: string
   readonly kind: 'cpu' | 'cuda' | 'reference'
+  /** What it can hold at most. */
+  readonly memoryBytes: number
   createBuffer(type: TensorType): DeviceBuffer
   compile(graph: Graph, options: CompileOptions): Promise<Executable>
   supportsDType(dtype: DType): boolean
 }
+
+const CUDA_NAME = /^cuda(?::(\d+))?$/
 
 let defaultName = 'auto'
 let automaticName: string | undefined
@@ -70,16 +76,27 @@ export function resolveDevice(name: string = 'auto'): Device {
   return device
 }
 
-/** The first GPU if CUDA can be used, else the CPU. */
+/** FORJA_DEVICE where it is set; else the first GPU if CUDA can be used, else the CPU. */
 function chooseDevice(): string {
-  return loadAddon().devices('cuda').devices.length > 0 ? 'cuda:0' : 'cpu'
+  const asked = process.env.FORJA_DEVICE || 'auto'
+  if (asked !== 'auto' && !CUDA_NAME.test(asked)) return asked
+  const { devices, reason } = loadAddon().devices('cuda')
+  if (devices.length > 0) return asked === 'auto' ? 'cuda:0' : asked
+  if (asked !== 'auto') notice(`FORJA_DEVICE=${asked}, but the CPU is used: ${reason}`)
+  else if (expectsGpu()) notice(`the CPU is used although this machine has an NVIDIA driver: ${reason}`)
+  return 'cpu'
+}
+
+/** Whether a user of this machine counts on CUDA: its driver is loaded. */
+export function expectsGpu(exists: (path: string) => boolean = existsSync): boolean {
+  return ['/dev/nvidiactl', '/proc/driver/nvidia/version'].some(exists)
 }
 
 function openDevice(name: string): Device {
   if (name === 'cpu') return new AddonDevice('cpu', 'cpu')
   if (name === 'reference') return new ReferenceDevice()
   if (name === 'cuda-emulated') return new AddonDevice(name, 'cuda-emulated')
-  const cuda = /^cuda(?::(\d+))?$/.exec(name)
+  const cuda = CUDA_NAME.exec(name)
   if (cuda) return openCuda(name, Number(cuda[1] ?? 0))
   throw new ForjaError(
     'ERR_DEVICE',

@@ -19,14 +19,17 @@ const FILL_BYTES = 4 << 20
 export class AddonDevice implements Device {
   readonly kind: 'cpu' | 'cuda'
   readonly native: NativeDevice
+  readonly memoryBytes: number
 
   constructor(
     readonly id: string,
     backend: BackendName,
     index = 0,
   ) {
+    const addon = loadAddon()
     this.kind = backend === 'cpu' ? 'cpu' : 'cuda'
-    this.native = new (loadAddon().Device)(backend, index)
+    this.native = new addon.Device(backend, index)
+    this.memoryBytes = addon.devices(backend).devices.find((device) => device.index === index)!.memoryBytes
   }
 
   supportsDType(dtype: DType): boolean {

@@ -14,6 +14,7 @@ import type { VariableState } from './state.js'
 export class ReferenceDevice implements Device {
   readonly id = 'reference'
   readonly kind = 'reference'
+  readonly memoryBytes = Number.POSITIVE_INFINITY
 
   supportsDType(): boolean {
     return true

@@ -10,12 +10,15 @@ import { resolveDevice } from '../runtime/device.js'
 import { evaluate } from '../runtime/evaluate.js'
 import { sizeOfShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
-import { type Feed, feedOf } from './feed.js'
+import { type Feed, feedOf, type PlacementOptions } from './feed.js'
 import { inMode, type Trainable } from './model.js'
 import { type Objective, type ObjectiveOptions, objectiveOf, ScoreSum, type Scores } from './objective.js'
 import { type CompiledStep, runBatches, type StepResult } from './pipeline.js'
 
-export interface EvaluateOptions extends ObjectiveOptions, Pick<CompileFunctionOptions, 'device' | 'precision'> {
+export interface EvaluateOptions
+  extends ObjectiveOptions,
+    PlacementOptions,
+    Pick<CompileFunctionOptions, 'device' | 'precision'> {
   /** Default 256. */
   batchSize?: number
   signal?: AbortSignal
@@ -61,7 +64,7 @@ export class Evaluator {
     this.#batchSize = checkBatchSize(batchSize, who)
     this.#batches = batches
     this.#objective = objective
-    this.#feed = feedOf(dataset, `${who}: the data set`)
+    this.#feed = feedOf(dataset, who, resolveDevice(device), options)
     this.#step = compile(
       (...args: Tensor[]): StepResult => {
         const { x, y } = this.#feed.read(args)

@@ -3,7 +3,7 @@
  *
  * A data set in memory is handed to the device once, as it is stored (images stay uint8), and a step takes the int32
  * indices of its batch only: gathering, conversion and normalisation are part of the program and cost the event loop
- * nothing. Any other data set is read batch by batch.
+ * nothing. Any other data set, and one that is too large for the device, is read batch by batch.
  */
 import { fromData, tensor } from '../create.js'
 import { ArrayDataset, type BatchOptions, type Dataset, epochOrder, type Field } from '../data/dataset.js'
@@ -12,6 +12,7 @@ import { ForjaError } from '../errors.js'
 import { cast } from '../ops/cast.js'
 import { add, mul } from '../ops/elementwise.js'
 import { gather } from '../ops/indexing.js'
+import type { Device } from '../runtime/device.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 
@@ -39,15 +40,40 @@ export interface Feed {
   dispose(): void
 }
 
-/** @param what names the data set in messages: `fit: the data set` */
-export function feedOf(dataset: Dataset, what: string): Feed {
+export interface PlacementOptions {
+  /**
+   * Whether all samples are kept on the device, where each step gathers its batch: 'auto' (the default) where the data set
+   * is one in memory and takes at most a quarter of the device's; true asks for it; false hands over batch by batch.
+   */
+  dataOnDevice?: 'auto' | boolean
+}
+
+/**
+ * @param who names the caller in messages: `fit`
+ * @throws ERR_ARGUMENT where `dataset` is none, is empty, or cannot be placed as asked.
+ */
+export function feedOf(dataset: Dataset, who: string, device: Device, options: PlacementOptions = {}): Feed {
+  const what = `${who}: the data set`
+  const { dataOnDevice = 'auto' } = options
   if (typeof dataset?.batches !== 'function' || typeof dataset.length !== 'number') {
     throw new ForjaError('ERR_ARGUMENT', `${what} must be a data set with length and batches()`, {
       hint: 'make one from arrays with data.fromArrays({ x, y, shape })',
     })
   }
   if (dataset.length === 0) throw new ForjaError('ERR_ARGUMENT', `${what} has no samples`)
-  return dataset instanceof ArrayDataset ? new DeviceFeed(dataset) : new HostFeed(dataset)
+  if (dataOnDevice !== 'auto' && typeof dataOnDevice !== 'boolean') {
+    throw new ForjaError('ERR_ARGUMENT', `${who}: dataOnDevice ${String(dataOnDevice)}; expected 'auto', true or false`)
+  }
+  if (dataset instanceof ArrayDataset) {
+    const fits = dataset.x.byteLength + dataset.y.byteLength <= device.memoryBytes / 4
+    return dataOnDevice === true || (dataOnDevice === 'auto' && fits) ? new DeviceFeed(dataset) : new HostFeed(dataset)
+  }
+  if (dataOnDevice === true) {
+    throw new ForjaError('ERR_ARGUMENT', `${what} is read batch by batch, so it cannot be kept on the device`, {
+      hint: "make one in memory with data.fromArrays({ x, y, shape }), or leave dataOnDevice at 'auto'",
+    })
+  }
+  return new HostFeed(dataset)
 }
 
 class DeviceFeed implements Feed {

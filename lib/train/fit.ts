@@ -9,6 +9,7 @@ import { Optimizer } from '../optim/optimizer.js'
 import type { CompileFunctionOptions } from '../runtime/compile.js'
 import type { Callback } from './callbacks/callback.js'
 import { checkBatchSize } from './evaluate.js'
+import type { PlacementOptions } from './feed.js'
 import type { History } from './history.js'
 import type { Trainable } from './model.js'
 import type { ObjectiveOptions } from './objective.js'
@@ -24,6 +25,7 @@ export interface Steppable extends Stateful {
 export interface FitOptions
   extends ObjectiveOptions,
     UpdateOptions,
+    PlacementOptions,
     Pick<CompileFunctionOptions, 'device' | 'precision' | 'algorithms'> {
   optimizer: Optimizer
   /** Times that every sample is seen. Default 1. */
@@ -81,6 +83,12 @@ function checkOptions(options: FitOptions): FitOptions {
   if (options.clipGradNorm !== undefined) checkRate(options.clipGradNorm, 'fit: clipGradNorm')
   if (options.resume !== undefined && options.initialEpoch !== undefined) {
     throw new ForjaError('ERR_ARGUMENT', 'fit: resume and initialEpoch both say where to begin; give one of them')
+  }
+  for (const { name, stateDict, loadStateDict } of options.callbacks ?? []) {
+    if (stateDict === undefined || (name !== undefined && loadStateDict !== undefined)) continue
+    throw new ForjaError('ERR_ARGUMENT', 'fit: a callback with stateDict() needs a name and loadStateDict()', {
+      hint: `its name is ${String(name)}; by it a checkpoint's state finds the callback again`,
+    })
   }
   checkBatchSize(options.batchSize ?? 1, 'fit')
   return options

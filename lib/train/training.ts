@@ -3,7 +3,7 @@
  */
 import type { Dataset } from '../data/dataset.js'
 import { ForjaError } from '../errors.js'
-import { loadCheckpoint, type RunState, saveCheckpoint } from '../io/checkpoint.js'
+import { loadCheckpoint, type RunState, type SavedCallback, saveCheckpoint } from '../io/checkpoint.js'
 import { Module } from '../nn/module.js'
 import { defaultSeed } from '../random.js'
 import { compile } from '../runtime/compile.js'
@@ -60,6 +60,8 @@ export class Training {
   /** Batches an epoch. */
   readonly #steps: number
   #seed = 0
+  /** Of the checkpoint that the run begins with. */
+  #saved: readonly SavedCallback[] = []
   /** Where the run stands; `exact` where no later step is in flight. */
   #position: { epoch: number; step: number; sum?: ScoreSum; exact: boolean } = { epoch: 0, step: 0, exact: true }
 
@@ -75,7 +77,7 @@ export class Training {
     this.#shuffle = shuffle && options.overfitBatches === undefined
     this.#device = resolveDevice(device)
     this.#objective = objectiveOf(options, 'fit')
-    this.#feed = feedOf(dataset, 'fit: the data set')
+    this.#feed = feedOf(dataset, 'fit', this.#device, options)
     const few = fastDevRun === false ? Number.POSITIVE_INFINITY : Number(fastDevRun)
     this.#epochs = fastDevRun === false ? (options.epochs ?? 1) : (options.initialEpoch ?? 0) + 1
     this.#steps = Math.min(Math.ceil(dataset.length / batchSize), overfitBatches, few)
@@ -87,6 +89,7 @@ export class Training {
     const evaluation = {
       device,
       precision,
+      dataOnDevice: options.dataOnDevice === false ? false : ('auto' as const),
       batchSize: Math.max(batchSize, 256),
       ...(few < Infinity && { batches: few }),
     }
@@ -121,6 +124,7 @@ export class Training {
     let step = await this.#begin()
     const context = this.#context
     for (const callback of callbacks) await callback.onTrainBegin?.(context)
+    await this.#restore()
     for (let epoch = this.#position.epoch + 1; epoch <= this.#epochs; epoch++) {
       if (this.#history.stopped !== undefined) break
       for (const callback of callbacks) await callback.onEpochBegin?.(epoch, context)
@@ -132,6 +136,7 @@ export class Training {
       this.#reporter.epoch(logs, this.#epochs)
       if (scheduleEvery !== 'batch') schedule?.step(logs.valLoss ?? logs.loss)
       for (const callback of callbacks) await callback.onEpochEnd?.(logs, context)
+      for (const callback of callbacks) await callback.onSave?.(context)
     }
     for (const callback of callbacks) await callback.onTrainEnd?.(context)
     if (this.#history.stopped !== undefined) this.#reporter.note(`Stopped: ${this.#history.stopped}.`)
@@ -150,6 +155,7 @@ export class Training {
     const model = requireModule(this.model, 'resume')
     const { epoch, step, run } = await loadCheckpoint(resume, { model, optimizer, schedule, device })
     this.#seed = seed ?? run?.seed ?? defaultSeed()
+    this.#saved = run?.callbacks ?? []
     const sum = new ScoreSum(this.#objective.metrics)
     if (step > 0) {
       checkSameRun(resume, run!, this.#runState())
@@ -157,6 +163,17 @@ export class Training {
     }
     this.#position = { epoch, step, sum, exact: true }
     return step
+  }
+
+  /** Gives callbacks the states that a checkpoint holds: by name, and in their order where several have one name. */
+  async #restore(): Promise<void> {
+    const left = [...this.#saved]
+    for (const callback of this.options.callbacks ?? []) {
+      const at = left.findIndex(({ name }) => callback.stateDict !== undefined && name === callback.name)
+      if (at < 0) continue
+      const [{ state }] = left.splice(at, 1) as [SavedCallback]
+      await callback.loadStateDict!(state as never, this.#context)
+    }
   }
 
   /** One epoch's figures; undefined where a callback ended training because of a loss that is no number. */
@@ -241,6 +258,7 @@ export class Training {
       scores.add(length, loss, sums)
       const logs: BatchLogs = { epoch: epoch.number, step, steps: this.#steps, ...scores.mean() }
       for (const callback of callbacks) await callback.onBatchEnd?.(logs, this.#context)
+      for (const callback of callbacks) await callback.onSave?.(this.#context)
     }
     return epoch.failed === undefined && this.#history.stopped === undefined
   }
@@ -313,7 +331,10 @@ export class Training {
         { hint: `save at steps that ${this.#accumulate} divides` },
       )
     }
-    await saveCheckpoint(path, { model, optimizer, schedule, device, epoch, step, run: this.#runState() })
+    const stateful = (this.options.callbacks ?? []).filter(({ stateDict }) => stateDict !== undefined)
+    const callbacks = stateful.map((callback) => ({ name: callback.name!, state: callback.stateDict!() }))
+    const run = { ...this.#runState(), callbacks }
+    await saveCheckpoint(path, { model, optimizer, schedule, device, epoch, step, run })
   }
 
   dispose(): void {

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FJ_ABI_VERSION 3u
+#define FJ_ABI_VERSION 4u
 #define FJ_NO_INSTRUCTION 0xffffffffu
 
 typedef enum fj_status {
@@ -31,6 +31,8 @@ typedef enum fj_status {
   FJ_ERR_INTERNAL = 8,
 } fj_status;
 
+/* Where the status is FJ_OK, a message that is not empty is for the user to know: the call did what was asked for, but
+ * not as it was meant to. */
 typedef struct fj_error {
   fj_status status;
   uint32_t instruction; /* index into the program, or FJ_NO_INSTRUCTION */
@@ -74,9 +76,14 @@ typedef struct fj_backend {
   /* Bytes of host memory that it holds: arena, scratch, what kernels keep. NULL where there is no host_memory. */
   uint64_t (*program_bytes)(const fj_program* program);
   /* inputs[i]: header->input_count pointers; outputs[i]: memory for the bytes of each output value.
-   * *cancel is polled between instructions before commit_index. */
+   * *cancel is polled between instructions before commit_index.
+   * Where there is a program_finish, a run that succeeded may still be under way: its pointers stay valid until
+   * program_finish, called once for each such run in their order, has waited for it and says how it ended. */
   fj_status (*program_run)(fj_program* program, const void* const* inputs, void* const* outputs, const int32_t* cancel,
                            fj_error* error);
+  fj_status (*program_finish)(fj_program* program, fj_error* error); /* NULL: program_run returns at the run's end */
+  /* How many runs of the program may be under way, at least 1; NULL where there is no program_finish. */
+  uint32_t (*program_depth)(const fj_program* program);
   /* One line of text per instruction, "index kernel", '\0'-terminated, cut to size; returns the full length. */
   size_t (*program_describe)(const fj_program* program, char* text, size_t size);
   /* Nanoseconds of the last run per instruction, for profiling; 0 entries unless enabled. */

@@ -45,6 +45,10 @@ class Check {
   bool dtype(const fj_value& value, uint8_t wanted) {
     return expect(value.dtype == wanted, "operand has the wrong dtype");
   }
+  // Operands of products: float32, or bfloat16 where a backend's tensor cores multiply it.
+  bool product_dtype(const fj_value& value) {
+    return expect(value.dtype == FJ_FLOAT32 || value.dtype == FJ_BFLOAT16, "operand has the wrong dtype");
+  }
   bool rank(const fj_value& value, int wanted) { return expect(value.rank == wanted, "operand has the wrong rank"); }
   bool same_shape(const fj_value& a, const fj_value& b);
   // a's dims, right-aligned, are each 1 or b's.

@@ -1,8 +1,11 @@
-// set_error of error.h.
+// Functions of error.h.
 #include "error.h"
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
+
+#include "../abi/ops.gen.h"
 
 namespace forja {
 
@@ -13,6 +16,29 @@ void set_error(fj_error* error, fj_status status, uint32_t instruction, const ch
   va_start(args, format);
   vsnprintf(error->message, sizeof(error->message), format, args);
   va_end(args);
+}
+
+fj_status no_kernel(fj_error* error, uint32_t index, const char* device, const fj_instr& instr,
+                    int (*supports)(uint16_t opcode, uint16_t variant)) {
+  const char *op = fj_op_name(instr.opcode), *variant = fj_variant_name(instr.opcode, instr.variant);
+  if (variant == nullptr) {
+    set_error(error, FJ_ERR_UNSUPPORTED_OP, index, "%s: %s has no kernel for these operands", op, device);
+    return error->status;
+  }
+  if (supports(instr.opcode, instr.variant)) {
+    set_error(error, FJ_ERR_UNSUPPORTED_OP, index, "%s: the variant '%s' of %s does not take these operands", op,
+              variant, device);
+    return error->status;
+  }
+  set_error(error, FJ_ERR_UNSUPPORTED_OP, index, "%s: %s has no variant '%s', expected ", op, device, variant);
+  const char* separator = "";
+  for (uint16_t v = 1; const char* name = fj_variant_name(instr.opcode, v); v++) {
+    if (!supports(instr.opcode, v)) continue;
+    const size_t length = strlen(error->message);
+    snprintf(error->message + length, sizeof(error->message) - length, "%s'%s'", separator, name);
+    separator = ", ";
+  }
+  return error->status;
 }
 
 }  // namespace forja

@@ -71,23 +71,39 @@ void Executor::stop() {
 
 void Executor::loop() {
   give_way();
+  std::deque<std::shared_ptr<Task>> under_way;  // oldest first
+  // A task may hold JavaScript references: once it ran only `done` (and so its environment) may drop it.
+  const auto finish_oldest = [&] {
+    std::shared_ptr<Task> task = std::move(under_way.front());
+    under_way.pop_front();
+    task->finish();
+    done_(context_, std::move(task));
+  };
   for (;;) {
     std::shared_ptr<Task> task;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-      if (stopping_) return;
-      task = std::move(queue_.front());
-      queue_.pop_front();
-      running_ = task;
+      if (under_way.empty()) wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      const bool next = !stopping_ && !queue_.empty() && under_way.size() < kUnderWay;
+      if (next && (under_way.empty() || queue_.front()->may_follow())) {
+        task = std::move(queue_.front());
+        queue_.pop_front();
+        running_ = task;
+      }
     }
-    task->run();
+    if (!task) {
+      if (under_way.empty()) return;  // stopping
+      finish_oldest();
+      continue;
+    }
+    const bool goes_on = task->run();
     {
       std::lock_guard<std::mutex> lock(mutex_);
       running_.reset();
     }
-    // A task may hold JavaScript references: from here on only `done` (and so its environment) may drop it.
-    done_(context_, std::move(task));
+    // Behind tasks that are under way, one that has ended waits for its turn.
+    under_way.push_back(std::move(task));
+    if (!goes_on && under_way.size() == 1) finish_oldest();
   }
 }
 

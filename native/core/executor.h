@@ -1,6 +1,7 @@
 // One thread per device and environment that issues the device's work, first come, first served, and makes the threads
 // that help it. While it has nothing to do, the environment's thread may run a short program instead
-// (native/napi/program.cc).
+// (native/napi/program.cc). Where the device works by itself, up to
+// kUnderWay tasks are handed to it before the thread waits for the first of them.
 #pragma once
 
 #include <atomic>
@@ -15,8 +16,12 @@ namespace forja {
 class Task {
  public:
   virtual ~Task() = default;
-  // On the executor's thread.
-  virtual void run() = 0;
+  // On the executor's thread. True where the device goes on with the work: finish() then waits for its end.
+  virtual bool run() = 0;
+  // On the executor's thread, in the order in which tasks ran.
+  virtual void finish() {}
+  // Whether it may run now, while the device is at work on earlier tasks.
+  virtual bool may_follow() const { return false; }
   // From any thread: asks a queued or running task to end soon.
   void cancel() { cancelled_.store(1, std::memory_order_relaxed); }
   const int32_t* cancel_flag() const { return reinterpret_cast<const int32_t*>(&cancelled_); }
@@ -29,7 +34,9 @@ static_assert(sizeof(std::atomic<int32_t>) == sizeof(int32_t), "backends poll th
 
 class Executor {
  public:
-  // `done` is called on the executor's thread with each task that ran.
+  static constexpr size_t kUnderWay = 4;
+
+  // `done` is called on the executor's thread with each task that ran, in their order.
   using Done = void (*)(void* context, std::shared_ptr<Task> task);
 
   Executor(Done done, void* context);

@@ -252,6 +252,14 @@ uint8_t* storage_base(const fj_program& program, fj_buffer* const* buffers, cons
 
 void program_free(fj_program* program) { delete program; }
 
+// The checks let products of bfloat16 through, for tensor cores; kernels here read float32.
+bool multiplies_bfloat16(const fj_instr& instr, const Call& call) {
+  const uint16_t op = instr.opcode;
+  const bool product =
+      op == FJ_OP_MATMUL || op == FJ_OP_CONV2D || op == FJ_OP_CONV2D_GRAD_INPUT || op == FJ_OP_CONV2D_GRAD_WEIGHT;
+  return product && call.in[0].value->dtype == FJ_BFLOAT16;
+}
+
 fj_status program_create(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers, fj_program** out,
                          fj_error* error) {
   auto* program = new fj_program();
@@ -280,11 +288,9 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     const Operand* in = program->operands.data() + instr.operands;
     Call call{in,      in + instr.n_in, instr.n_in, instr.n_out, view->attrs + instr.attrs, instr.attr_bytes,
               nullptr, &program->fault};
-    const Kernel* kernel = table().find(instr.opcode, instr.variant, call);
+    const Kernel* kernel = multiplies_bfloat16(instr, call) ? nullptr : table().find(instr.opcode, instr.variant, call);
     if (kernel == nullptr) {
-      set_error(error, FJ_ERR_UNSUPPORTED_OP, i, "%s: the CPU has no kernel for variant %u with these operands",
-                fj_op_name(instr.opcode), instr.variant);
-      return fail(error->status);
+      return fail(forja::no_kernel(error, i, "the CPU", instr, supports));
     }
     if (const char* missing = kernel->missing != nullptr ? kernel->missing() : nullptr) {
       set_error(error, FJ_ERR_BACKEND_UNAVAILABLE, i, "%s is not available: %s", kernel->name, missing);
@@ -460,9 +466,28 @@ fj_status device_ceilings(fj_device* device, uint32_t wanted, double* fma_gflops
 }
 
 const fj_backend kBackend = {
-    FJ_ABI_VERSION,     "cpu",         1,           device_count,     device_describe, device_open,     device_close,
-    device_set_threads, buffer_create, buffer_free, buffer_write,     buffer_read,     supports,        program_create,
-    program_free,       program_bytes, program_run, program_describe, program_profile, device_ceilings,
+    FJ_ABI_VERSION,
+    "cpu",
+    1,
+    device_count,
+    device_describe,
+    device_open,
+    device_close,
+    device_set_threads,
+    buffer_create,
+    buffer_free,
+    buffer_write,
+    buffer_read,
+    supports,
+    program_create,
+    program_free,
+    program_bytes,
+    program_run,
+    nullptr,  // program_finish: a run is over when program_run returns
+    nullptr,  // program_depth
+    program_describe,
+    program_profile,
+    device_ceilings,
 };
 
 }  // namespace

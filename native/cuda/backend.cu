@@ -61,6 +61,8 @@ cudaError_t fill_fresh(fj_buffer* buffer) {
   return cudaMemsetAsync(buffer->memory.data(), 0, buffer->bytes, buffer->device->stream);
 }
 
+int supports(uint16_t opcode, uint16_t variant) { return kernel_table().has(opcode, variant) ? 1 : 0; }
+
 namespace {
 
 // --- devices -----------------------------------------------------------------------------------------
@@ -121,6 +123,7 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
   device->graphs = graphs == nullptr || strcmp(graphs, "0") != 0;
   cudaError_t code = cudaSetDevice(static_cast<int>(index));
   if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking);
+  if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->uploads, cudaStreamNonBlocking);
   if (code != cudaSuccess) return report(device.get(), code, "opening a stream", error);
   *out = device.release();
   return FJ_OK;
@@ -130,6 +133,7 @@ void device_close(fj_device* device) {
   cudaSetDevice(static_cast<int>(device->index));
   cudaStreamSynchronize(device->stream);
   device->trash.empty();
+  cudaStreamDestroy(device->uploads);
   cudaStreamDestroy(device->stream);
   delete device;
 }
@@ -174,8 +178,6 @@ fj_status buffer_read(fj_buffer* buffer, uint64_t offset, void* data, uint64_t b
   if (code == cudaSuccess) code = cudaStreamSynchronize(device->stream);
   return code == cudaSuccess ? FJ_OK : report(device, code, "reading a buffer", error);
 }
-
-int supports(uint16_t opcode, uint16_t variant) { return kernel_table().has(opcode, variant) ? 1 : 0; }
 
 // Bytes read plus written a second by copies of half a gigabyte: several times the largest second-level cache.
 fj_status measure_copy(fj_device* device, double* gbytes, fj_error* error) {
@@ -240,8 +242,10 @@ const fj_backend kBackend = {
     supports,
     program_create,
     program_free,
-    nullptr,
+    nullptr,  // program_bytes
     program_run,
+    program_finish,
+    program_depth,
     program_describe,
     program_profile,
     device_ceilings,

@@ -1,6 +1,7 @@
 // What the two halves of the CUDA backend share: backend.cu (devices, buffers, the table of functions) and program.cu.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "../core/error.h"
@@ -12,6 +13,7 @@ struct fj_device {
   int multiprocessors = 1;
   bool graphs = true;
   cudaStream_t stream = nullptr;
+  cudaStream_t uploads = nullptr;  // brings large arguments while `stream` is at work
   forja::cuda::Trash trash;
   // An error after which the driver answers every call with it: set once, by the executor's thread.
   bool lost = false;
@@ -26,15 +28,25 @@ struct fj_buffer {
   bool fresh = true;  // still to be filled with zeros
 };
 
+// What one run that is under way has for itself.
+struct fj_run {
+  explicit fj_run(fj_device* owner) : device(owner), staging(owner->trash, true), upload(owner->trash) {}
+  ~fj_run() {
+    device->trash.add_event(done);
+    device->trash.add_event(uploaded);
+  }
+
+  fj_device* device;
+  // Pinned: the arguments in the places they have in `inputs`, then the outputs, then what a kernel found.
+  forja::cuda::Block staging;
+  forja::cuda::Block upload;  // device memory to which large arguments are copied on the other stream
+  cudaEvent_t done = nullptr, uploaded = nullptr;
+  void* const* outputs = nullptr;  // the caller's
+};
+
 struct fj_program {
   explicit fj_program(fj_device* owner)
-      : device(owner),
-        arena(owner->trash),
-        inputs(owner->trash),
-        scratch(owner->trash),
-        fault(owner->trash),
-        fault_host(owner->trash, true),
-        staging(owner->trash, true) {}
+      : device(owner), arena(owner->trash), inputs(owner->trash), scratch(owner->trash), fault(owner->trash) {}
   ~fj_program() {
     for (cudaGraphExec_t graph : graphs) device->trash.add_graph(graph);
     for (cudaEvent_t event : events) device->trash.add_event(event);
@@ -45,17 +57,19 @@ struct fj_program {
   std::vector<const forja::cuda::Kernel*> kernels;
   std::vector<forja::cuda::Call> calls;
   std::vector<forja::cuda::Operand> operands;
-  forja::cuda::Block arena, inputs, scratch, fault, fault_host;
-  // Pinned: the arguments in the places they have in `inputs`, then the outputs. Null where they are large: then they
-  // are copied from and to the caller's memory.
-  forja::cuda::Block staging;
+  forja::cuda::Block arena, inputs, scratch, fault;
   std::vector<uint64_t> input_offsets, output_offsets;
-  uint64_t input_bytes = 0;
+  uint64_t input_bytes = 0, fault_offset = 0;
+  // Whether arguments and outputs pass through pinned memory; else they are copied from and to the caller's.
+  bool staged = true;
+  std::vector<std::unique_ptr<fj_run>> slots;  // taken in turn
+  uint64_t started = 0, finished = 0;
   std::vector<const uint8_t*> output_data;  // device memory
   bool faults = false;
-  uint64_t runs = 0;
   bool eager_only = false;
-  cudaGraphExec_t graphs[2] = {};  // the pure part, the commit
+  // All of the program; or the pure part and the commit, between which the host looks for faults.
+  cudaGraphExec_t graphs[2] = {};
+  bool whole = false;  // graphs[0] is all of it
   bool profile = false;
   std::vector<cudaEvent_t> events;  // before each instruction, and after the last
   std::vector<uint64_t> nanoseconds;
@@ -74,12 +88,20 @@ fj_status enter(fj_device* device, fj_error* error);
 // Zeros into a buffer that nothing was written to yet, in the order of the stream.
 cudaError_t fill_fresh(fj_buffer* buffer);
 
+int supports(uint16_t opcode, uint16_t variant);
+// Launches instructions [begin, end), in the order of the list; what goes wrong is kept by the launcher.
+void launch_instructions(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher);
+// Records the program as CUDA graphs. Where that fails it stays eager, and `note` says why.
+void record_graphs(fj_program* program, fj_error* note);
+
 // The functions of fj_backend that programs need.
 fj_status program_create(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers, fj_program** out,
                          fj_error* error);
 void program_free(fj_program* program);
 fj_status program_run(fj_program* program, const void* const* inputs, void* const* outputs, const int32_t* cancel,
                       fj_error* error);
+fj_status program_finish(fj_program* program, fj_error* error);
+uint32_t program_depth(const fj_program* program);
 size_t program_describe(const fj_program* program, char* text, size_t size);
 fj_status program_profile(fj_program* program, int enable, uint64_t* nanoseconds, uint32_t count, fj_error* error);
 

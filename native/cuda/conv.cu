@@ -52,10 +52,10 @@ struct Forward {
   static ConvGeometry geometry_of(const Call& call) {
     return geometry(call.in[0], call.in[1], call.out[0], call.attrs<fj_conv2d_attrs>());
   }
-  static ConvForward operands_of(const Call& call) {
-    return {call.in[0].as<const float>(), call.in[1].as<const float>(),
-            call.n_in == 3 ? call.in[2].as<const float>() : nullptr, call.out[0].as<float>(),
-            call.attrs<fj_conv2d_attrs>().activation == FJ_ACTIVATION_RELU};
+  template <class E>
+  static ConvForwardOf<E> operands_of(const Call& call) {
+    return {call.in[0].as<const E>(), call.in[1].as<const E>(), call.n_in == 3 ? call.in[2].as<const float>() : nullptr,
+            call.out[0].as<E>(), call.attrs<fj_conv2d_attrs>().activation == FJ_ACTIVATION_RELU};
   }
   static Products products_of(const ConvGeometry& g) { return {g.n * g.oh * g.ow, g.kg(), g.r * g.s * g.cg()}; }
 };
@@ -64,8 +64,9 @@ struct GradInput {
   static ConvGeometry geometry_of(const Call& call) {
     return geometry(call.out[0], call.in[1], call.in[0], call.attrs<fj_conv2d_grad_input_attrs>());
   }
-  static ConvGradInput operands_of(const Call& call) {
-    return {call.in[0].as<const float>(), call.in[1].as<const float>(), call.out[0].as<float>()};
+  template <class E>
+  static ConvGradInputOf<E> operands_of(const Call& call) {
+    return {call.in[0].as<const E>(), call.in[1].as<const E>(), call.out[0].as<E>()};
   }
   static Products products_of(const ConvGeometry& g) { return {g.n * g.h * g.w, g.cg(), g.r * g.s * g.kg()}; }
 };
@@ -74,15 +75,16 @@ struct GradWeight {
   static ConvGeometry geometry_of(const Call& call) {
     return geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_grad_weight_attrs>());
   }
-  static ConvGradWeight operands_of(const Call& call) {
-    return {call.in[0].as<const float>(), call.in[1].as<const float>(), call.out[0].as<float>()};
+  template <class E>
+  static ConvGradWeightOf<E> operands_of(const Call& call) {
+    return {call.in[0].as<const E>(), call.in[1].as<const E>(), call.out[0].as<E>()};
   }
   static Products products_of(const ConvGeometry& g) { return {g.r * g.s * g.cg(), g.kg(), g.n * g.oh * g.ow}; }
 };
 
-enum class Variant { kNaive, kIm2col, kImplicit };
+enum class Variant { kNaive, kIm2col, kImplicit, kTensorCore };
 
-template <class Direction, Variant kVariant>
+template <class Direction, Variant kVariant, class E = float>
 void run(const Call& call, Launcher& to) {
   const ConvGeometry g = Direction::geometry_of(call);
   if (g.n == 0) {  // an empty sum: nothing for y and dx, zeros for dw
@@ -91,9 +93,16 @@ void run(const Call& call, Launcher& to) {
     return;
   }
   auto* scratch = reinterpret_cast<float*>(call.scratch);
-  if (kVariant == Variant::kNaive) return conv_naive(to, g, Direction::operands_of(call), scratch);
-  if (kVariant == Variant::kIm2col) return conv_im2col(to, g, Direction::operands_of(call), scratch);
-  conv_implicit(to, g, Direction::operands_of(call), scratch);
+  const auto operands = Direction::template operands_of<E>(call);
+  if constexpr (kVariant == Variant::kTensorCore) {
+    conv_tensorcore(to, g, operands, scratch);
+  } else if constexpr (kVariant == Variant::kNaive) {
+    conv_naive(to, g, operands, scratch);
+  } else if constexpr (kVariant == Variant::kIm2col) {
+    conv_im2col(to, g, operands, scratch);
+  } else {
+    conv_implicit(to, g, operands, scratch);
+  }
 }
 
 template <class Direction>
@@ -110,9 +119,15 @@ size_t im2col_scratch(const Call& call) {
   return static_cast<size_t>(column_floats(g)) * sizeof(float) + 256 + implicit_scratch<Direction>(call);
 }
 
+template <class E = float>
+bool has_dtype(const Call& call) {
+  return call.in[0].value->dtype == (sizeof(E) == 2 ? FJ_BFLOAT16 : FJ_FLOAT32);
+}
+
 // Kernels count pixels, taps and channels in 32 bits.
-template <class Direction>
+template <class Direction, class E = float>
 bool fits(const Call& call) {
+  if (!has_dtype<E>(call)) return false;
   const ConvGeometry g = Direction::geometry_of(call);
   const Products p = Direction::products_of(g);
   const int64_t reach_h = g.h + g.pad_top + g.dilation_h * g.r, reach_w = g.w + g.pad_left + g.dilation_w * g.s;
@@ -123,7 +138,7 @@ bool fits(const Call& call) {
 // Tiles of so few channels stand mostly empty: better a thread to each result.
 template <class Direction>
 bool has_few_channels(const Call& call) {
-  return Direction::products_of(Direction::geometry_of(call)).n < 4;
+  return has_dtype(call) && Direction::products_of(Direction::geometry_of(call)).n < 4;
 }
 
 void run_im2col(const Call& call, Launcher& to) {
@@ -136,33 +151,48 @@ void run_col2im(const Call& call, Launcher& to) {
          call.out[0].as<float>());
 }
 
+// The kernels of one direction, names with its opcode's.
+struct Names {
+  const char *implicit, *im2col, *naive, *tf32, *bfloat16;
+};
+
+template <class D>
+void register_direction(KernelTable& table, uint16_t op, const Names& names) {
+  const auto scratch = implicit_scratch<D>;
+  table.add({op, FJ_CONV2D_IMPLICIT, names.implicit, run<D, Variant::kImplicit>, scratch, fits<D>, false});
+  table.add({op, FJ_CONV2D_IM2COL, names.im2col, run<D, Variant::kIm2col>, im2col_scratch<D>, fits<D>, false});
+  table.add({op, FJ_CONV2D_NAIVE, names.naive, run<D, Variant::kNaive>, nullptr, has_dtype<>, false});
+  table.add({op, FJ_CONV2D_TENSORCORE, names.tf32, run<D, Variant::kTensorCore>, scratch, fits<D>, false});
+  table.add({op, FJ_CONV2D_TENSORCORE, names.bfloat16, run<D, Variant::kTensorCore, BFloat16>, scratch,
+             fits<D, BFloat16>, false});
+}
+
+// Ahead of all others of the direction, also where tensor cores are asked for.
+template <class D>
+void register_direct(KernelTable& table, uint16_t op, const char* name) {
+  for (const int variant : {FJ_CONV2D_IMPLICIT, FJ_CONV2D_TENSORCORE}) {
+    table.add({op, static_cast<uint16_t>(variant), name, run<D, Variant::kNaive>, nullptr, has_few_channels<D>, false});
+  }
+}
+
 }  // namespace
 
+// The three operations have the same variants under the same numbers.
+static_assert(FJ_CONV2D_TENSORCORE == FJ_CONV2D_GRAD_INPUT_TENSORCORE &&
+              FJ_CONV2D_TENSORCORE == FJ_CONV2D_GRAD_WEIGHT_TENSORCORE);
+
 void register_conv(KernelTable& table) {
-  table.add({FJ_OP_CONV2D, FJ_CONV2D_IMPLICIT, "conv2d direct", run<Forward, Variant::kNaive>, nullptr,
-             has_few_channels<Forward>, false});
-  table.add({FJ_OP_CONV2D, FJ_CONV2D_IMPLICIT, "conv2d implicit", run<Forward, Variant::kImplicit>,
-             implicit_scratch<Forward>, fits<Forward>, false});
-  table.add({FJ_OP_CONV2D, FJ_CONV2D_IM2COL, "conv2d im2col", run<Forward, Variant::kIm2col>, im2col_scratch<Forward>,
-             fits<Forward>, false});
-  table.add({FJ_OP_CONV2D, FJ_CONV2D_NAIVE, "conv2d naive", run<Forward, Variant::kNaive>, nullptr, nullptr, false});
-
-  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IMPLICIT, "conv2dGradInput direct",
-             run<GradInput, Variant::kNaive>, nullptr, has_few_channels<GradInput>, false});
-  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IMPLICIT, "conv2dGradInput implicit",
-             run<GradInput, Variant::kImplicit>, implicit_scratch<GradInput>, fits<GradInput>, false});
-  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IM2COL, "conv2dGradInput im2col",
-             run<GradInput, Variant::kIm2col>, im2col_scratch<GradInput>, fits<GradInput>, false});
-  table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_NAIVE, "conv2dGradInput naive",
-             run<GradInput, Variant::kNaive>, nullptr, nullptr, false});
-
-  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IMPLICIT, "conv2dGradWeight implicit",
-             run<GradWeight, Variant::kImplicit>, implicit_scratch<GradWeight>, fits<GradWeight>, false});
-  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IM2COL, "conv2dGradWeight im2col",
-             run<GradWeight, Variant::kIm2col>, im2col_scratch<GradWeight>, fits<GradWeight>, false});
-  table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_NAIVE, "conv2dGradWeight naive",
-             run<GradWeight, Variant::kNaive>, nullptr, nullptr, false});
-
+  register_direct<Forward>(table, FJ_OP_CONV2D, "conv2d direct");
+  register_direction<Forward>(
+      table, FJ_OP_CONV2D,
+      {"conv2d implicit", "conv2d im2col", "conv2d naive", "conv2d tensorcore tf32", "conv2d tensorcore bfloat16"});
+  register_direct<GradInput>(table, FJ_OP_CONV2D_GRAD_INPUT, "conv2dGradInput direct");
+  register_direction<GradInput>(table, FJ_OP_CONV2D_GRAD_INPUT,
+                                {"conv2dGradInput implicit", "conv2dGradInput im2col", "conv2dGradInput naive",
+                                 "conv2dGradInput tensorcore tf32", "conv2dGradInput tensorcore bfloat16"});
+  register_direction<GradWeight>(table, FJ_OP_CONV2D_GRAD_WEIGHT,
+                                 {"conv2dGradWeight implicit", "conv2dGradWeight im2col", "conv2dGradWeight naive",
+                                  "conv2dGradWeight tensorcore tf32", "conv2dGradWeight tensorcore bfloat16"});
   table.add({FJ_OP_IM2COL, 0, "im2col", run_im2col, nullptr, nullptr, false});
   table.add({FJ_OP_COL2IM, 0, "col2im", run_col2im, nullptr, nullptr, false});
 }

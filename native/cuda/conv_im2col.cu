@@ -36,6 +36,7 @@ __global__ void col2im_kernel(const __grid_constant__ ConvGeometry g, const floa
 // Lines of the columns' matrix (pixels, R*S*C), of one group: along taps and channels, or (kPixels) along pixels.
 template <bool kPixels>
 struct ColumnLines {
+  using Element = float;
   static constexpr bool kAlongK = !kPixels;
   const float* columns;  // at the group's first channel
   Divisor channels;      // of the group

@@ -7,6 +7,7 @@
 //
 // Taps outside the image give zeros.
 #include "conv.cuh"
+#include "gemm_core.cuh"
 
 namespace forja::cuda {
 namespace {
@@ -26,26 +27,18 @@ struct Steps {
         stride_w(g.stride_w) {}
 };
 
-template <int V>
-__device__ __forceinline__ void read(const float* from, bool inside, float* v) {
-  if constexpr (V == 4) {
-    const float4 x = inside ? *reinterpret_cast<const float4*>(from) : make_float4(0, 0, 0, 0);
-    v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
-  } else {
-    v[0] = inside ? *from : 0.0f;
-  }
-}
-
 // Forward, A: what the filter sees at an output pixel.
+template <class E>
 struct SeenPixels {
+  using Element = E;
   static constexpr bool kAlongK = true;
   ConvGeometry g;
   Steps steps;
-  const float* x;  // at the first channel of the group
+  const E* x;  // at the first channel of the group
   int count, end;
 
   struct Line {
-    const float* image;
+    const E* image;
     int i, j;  // pixel of tap 0
     bool inside;
   };
@@ -56,7 +49,7 @@ struct SeenPixels {
             q * static_cast<int>(g.stride_w) - static_cast<int>(g.pad_left), index < count};
   }
   template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
+  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
     int r = k;
     const int c = steps.channels.split(r), s = steps.taps.split(r);
     const int i = line.i + r * static_cast<int>(g.dilation_h), j = line.j + s * static_cast<int>(g.dilation_w);
@@ -66,15 +59,17 @@ struct SeenPixels {
 };
 
 // Grad input, A: the output pixels that saw an input pixel.
+template <class E>
 struct SeeingPixels {
+  using Element = E;
   static constexpr bool kAlongK = true;
   ConvGeometry g;
   Steps steps;
-  const float* dy;  // at the first output channel of the group
+  const E* dy;  // at the first output channel of the group
   int count, end;
 
   struct Line {
-    const float* maps;
+    const E* maps;
     int i, j;  // counted from the padding's edge
     bool inside;
   };
@@ -85,7 +80,7 @@ struct SeeingPixels {
             index < count};
   }
   template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
+  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
     int r = k;
     const int channel = steps.channels.split(r), s = steps.taps.split(r);
     int p = line.i - r * static_cast<int>(g.dilation_h), q = line.j - s * static_cast<int>(g.dilation_w);
@@ -96,20 +91,22 @@ struct SeeingPixels {
 };
 
 // Grad input, B: columns are input channels; w (R, S, C/groups, K) along taps and output channels.
+template <class E>
 struct TurnedFilters {
+  using Element = E;
   static constexpr bool kAlongK = true;
   ConvGeometry g;
   Steps steps;
-  const float* w;  // at the first output channel of the group
+  const E* w;  // at the first output channel of the group
   int count, end;
 
   struct Line {
-    const float* data;
+    const E* data;
     bool inside;
   };
   __device__ __forceinline__ Line line(int index) const { return {w + index * g.k, index < count}; }
   template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
+  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
     int tap = k;
     const int channel = steps.channels.split(tap);
     read<V>(line.data + tap * g.cg() * g.k + channel, line.inside && k < end, v);
@@ -117,15 +114,17 @@ struct TurnedFilters {
 };
 
 // Grad weight, A: rows are taps and input channels, along output pixels.
+template <class E>
 struct SeenTaps {
+  using Element = E;
   static constexpr bool kAlongK = false;
   ConvGeometry g;
   Steps steps;
-  const float* x;  // at the first channel of the group
+  const E* x;  // at the first channel of the group
   int count, end;
 
   struct Line {
-    const float* data;
+    const E* data;
     int i, j;  // pixel that the tap sees from output pixel (0, 0)
     bool inside;
   };
@@ -136,7 +135,7 @@ struct SeenTaps {
             s * static_cast<int>(g.dilation_w) - static_cast<int>(g.pad_left), index < count};
   }
   template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
+  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
     int n = k;
     const int q = steps.out_w.split(n), p = steps.out_h.split(n);
     const int i = line.i + p * static_cast<int>(g.stride_h), j = line.j + q * static_cast<int>(g.stride_w);
@@ -145,76 +144,124 @@ struct SeenTaps {
   }
 };
 
+template <class E>
 struct ForwardProblem {
   ConvGeometry g;
   Steps steps;
-  ConvForward of;
-  __device__ __forceinline__ SeenPixels a(int group, int end) const {
+  ConvForwardOf<E> of;
+  __device__ __forceinline__ SeenPixels<E> a(int group, int end) const {
     return {g, steps, of.x + group * g.cg(), static_cast<int>(g.n * g.oh * g.ow), end};
   }
-  __device__ __forceinline__ Lines<false> b(int group, int end) const {
+  __device__ __forceinline__ Lines<false, E> b(int group, int end) const {
     return {of.w + group * g.kg(), g.k, static_cast<int>(g.kg()), end};
   }
-  __device__ __forceinline__ Epilogue epilogue(int group) const {
+  __device__ __forceinline__ EpilogueOf<E> epilogue(int group) const {
     return {of.y + group * g.kg(), g.k, of.bias != nullptr ? of.bias + group * g.kg() : nullptr, of.relu};
   }
 };
 
+template <class E>
 struct GradInputProblem {
   ConvGeometry g;
   Steps steps;
-  ConvGradInput of;
-  __device__ __forceinline__ SeeingPixels a(int group, int end) const {
+  ConvGradInputOf<E> of;
+  __device__ __forceinline__ SeeingPixels<E> a(int group, int end) const {
     return {g, steps, of.dy + group * g.kg(), static_cast<int>(g.n * g.h * g.w), end};
   }
-  __device__ __forceinline__ TurnedFilters b(int group, int end) const {
+  __device__ __forceinline__ TurnedFilters<E> b(int group, int end) const {
     return {g, steps, of.w + group * g.kg(), static_cast<int>(g.cg()), end};
   }
-  __device__ __forceinline__ Epilogue epilogue(int group) const {
+  __device__ __forceinline__ EpilogueOf<E> epilogue(int group) const {
     return {of.dx + group * g.cg(), g.c, nullptr, false};
   }
 };
 
+template <class E>
 struct GradWeightProblem {
   ConvGeometry g;
   Steps steps;
-  ConvGradWeight of;
-  __device__ __forceinline__ SeenTaps a(int group, int end) const {
+  ConvGradWeightOf<E> of;
+  __device__ __forceinline__ SeenTaps<E> a(int group, int end) const {
     return {g, steps, of.x + group * g.cg(), static_cast<int>(g.r * g.s * g.cg()), end};
   }
-  __device__ __forceinline__ Lines<false> b(int group, int end) const {
+  __device__ __forceinline__ Lines<false, E> b(int group, int end) const {
     return {of.dy + group * g.kg(), g.k, static_cast<int>(g.kg()), end};
   }
-  __device__ __forceinline__ Epilogue epilogue(int group) const {
+  __device__ __forceinline__ EpilogueOf<E> epilogue(int group) const {
     return {of.dw + group * g.kg(), g.k, nullptr, false};
   }
 };
 
 // Four neighbouring channels are one load where every group begins at a multiple of four: so does every pixel then.
-template <class Problem>
+template <class E, bool kCores, class Problem>
 void run_problem(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, bool a_in_fours,
                  bool b_in_fours, float* scratch) {
   const int64_t groups = problem.g.groups;
-  if (a_in_fours && b_in_fours) return run_gemm<4, 4>(to, problem, m, n, k, groups, scratch);
-  if (b_in_fours) return run_gemm<1, 4>(to, problem, m, n, k, groups, scratch);
-  run_gemm<1, 1>(to, problem, m, n, k, groups, scratch);
+  const auto run = [&](auto va, auto vb) {
+    if constexpr (kCores) {
+      run_core_gemm<E, va(), vb()>(to, problem, m, n, k, groups, scratch);
+    } else {
+      run_gemm<va(), vb()>(to, problem, m, n, k, groups, scratch);
+    }
+  };
+  const std::integral_constant<int, 1> one;
+  const std::integral_constant<int, 4> four;
+  if (a_in_fours && b_in_fours) return run(four, four);
+  if (b_in_fours) return run(one, four);
+  run(one, one);
+}
+
+template <bool kCores, class E>
+void run_direction(Launcher& to, const ConvGeometry& g, const ConvForwardOf<E>& a, float* scratch) {
+  const ForwardProblem<E> problem{g, Steps(g, g.cg()), a};
+  run_problem<E, kCores>(to, problem, g.n * g.oh * g.ow, g.kg(), g.r * g.s * g.cg(), g.cg() % 4 == 0, g.kg() % 4 == 0,
+                         scratch);
+}
+
+template <bool kCores, class E>
+void run_direction(Launcher& to, const ConvGeometry& g, const ConvGradInputOf<E>& a, float* scratch) {
+  const GradInputProblem<E> problem{g, Steps(g, g.kg()), a};
+  run_problem<E, kCores>(to, problem, g.n * g.h * g.w, g.cg(), g.r * g.s * g.kg(), g.kg() % 4 == 0, g.kg() % 4 == 0,
+                         scratch);
+}
+
+template <bool kCores, class E>
+void run_direction(Launcher& to, const ConvGeometry& g, const ConvGradWeightOf<E>& a, float* scratch) {
+  const GradWeightProblem<E> problem{g, Steps(g, g.cg()), a};
+  run_problem<E, kCores>(to, problem, g.r * g.s * g.cg(), g.kg(), g.n * g.oh * g.ow, g.cg() % 4 == 0, g.kg() % 4 == 0,
+                         scratch);
 }
 
 }  // namespace
 
 void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvForward& a, float* scratch) {
-  const ForwardProblem problem{g, Steps(g, g.cg()), a};
-  run_problem(to, problem, g.n * g.oh * g.ow, g.kg(), g.r * g.s * g.cg(), g.cg() % 4 == 0, g.kg() % 4 == 0, scratch);
+  run_direction<false>(to, g, a, scratch);
 }
-
 void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvGradInput& a, float* scratch) {
-  const GradInputProblem problem{g, Steps(g, g.kg()), a};
-  run_problem(to, problem, g.n * g.h * g.w, g.cg(), g.r * g.s * g.kg(), g.kg() % 4 == 0, g.kg() % 4 == 0, scratch);
+  run_direction<false>(to, g, a, scratch);
+}
+void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch) {
+  run_direction<false>(to, g, a, scratch);
 }
 
-void conv_implicit(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch) {
-  const GradWeightProblem problem{g, Steps(g, g.cg()), a};
-  run_problem(to, problem, g.r * g.s * g.cg(), g.kg(), g.n * g.oh * g.ow, g.cg() % 4 == 0, g.kg() % 4 == 0, scratch);
+template <class E>
+void conv_tensorcore(Launcher& to, const ConvGeometry& g, const ConvForwardOf<E>& a, float* scratch) {
+  run_direction<true>(to, g, a, scratch);
 }
+template <class E>
+void conv_tensorcore(Launcher& to, const ConvGeometry& g, const ConvGradInputOf<E>& a, float* scratch) {
+  run_direction<true>(to, g, a, scratch);
+}
+template <class E>
+void conv_tensorcore(Launcher& to, const ConvGeometry& g, const ConvGradWeightOf<E>& a, float* scratch) {
+  run_direction<true>(to, g, a, scratch);
+}
+
+template void conv_tensorcore(Launcher&, const ConvGeometry&, const ConvForwardOf<float>&, float*);
+template void conv_tensorcore(Launcher&, const ConvGeometry&, const ConvGradInputOf<float>&, float*);
+template void conv_tensorcore(Launcher&, const ConvGeometry&, const ConvGradWeightOf<float>&, float*);
+template void conv_tensorcore(Launcher&, const ConvGeometry&, const ConvForwardOf<BFloat16>&, float*);
+template void conv_tensorcore(Launcher&, const ConvGeometry&, const ConvGradInputOf<BFloat16>&, float*);
+template void conv_tensorcore(Launcher&, const ConvGeometry&, const ConvGradWeightOf<BFloat16>&, float*);
 
 }  // namespace forja::cuda

@@ -6,10 +6,11 @@
 // An operand gives the elements of its lines (rows of A, columns of B) along K:
 //
 //   struct Operand {
+//     using Element = float;                                         // or bfloat16
 //     static constexpr bool kAlongK;                                 // neighbours in memory: along K, or across lines
 //     struct Line;                                                   // what is known of a line for all of K
 //     Line line(int index) const;                                    // also of lines outside
-//     template <int V> void get(const Line&, int k, float* v) const; // V neighbours, zero outside
+//     template <int V> void get(const Line&, int k, Element* v) const; // V neighbours, zero outside
 //   };
 //
 // V is 4 where the caller knows that four neighbours never straddle an edge and are 16-byte aligned. A store takes four
@@ -18,6 +19,7 @@
 // Where C has few tiles, K is cut into parts, whose products go to scratch and are added in their order.
 #pragma once
 
+#include "device/element.cuh"
 #include "kernel.cuh"
 
 namespace forja::cuda {
@@ -26,6 +28,11 @@ template <int kM_, int kN_, int kDepth_, int kRows_, int kColumns_>
 struct Tile {
   static constexpr int kM = kM_, kN = kN_, kDepth = kDepth_, kRows = kRows_, kColumns = kColumns_;
   static constexpr int kAcross = kN / kColumns, kThreads = kM / kRows * kAcross;
+
+  // The tile whose first element is (row, column), over [begin, end) of K.
+  template <int VA, int VB, class A, class B, class Store>
+  static __device__ __forceinline__ void multiply(const A& a, const B& b, const Store& store, int row, int column,
+                                                  int begin, int end);
 };
 using LargeTile = Tile<128, 128, 8, 8, 8>;
 using MediumTile = Tile<64, 64, 16, 4, 4>;
@@ -39,11 +46,12 @@ struct Feed {
   static constexpr int kStep = T::kThreads / kRun;  // lines, or steps of K, between two turns of a thread
   static constexpr int kTurns = (Source::kAlongK ? kLines : T::kDepth) / kStep;
   static constexpr int kLineStates = Source::kAlongK ? kTurns : 1;
+  using Element = typename Source::Element;
   static_assert(T::kThreads % kRun == 0 && kTurns >= 1 && kStep * kTurns == (Source::kAlongK ? kLines : T::kDepth),
                 "a tile is not shared out evenly");
 
   typename Source::Line lines[kLineStates];
-  float values[kTurns][V];
+  Element values[kTurns][V];
   int along, across;
 
   __device__ __forceinline__ Feed(const Source& source, int first)
@@ -62,9 +70,9 @@ struct Feed {
     }
   }
 
-  // Rows of `shared` are kStride floats apart.
+  // Rows of `shared` are kStride elements apart.
   template <int kStride>
-  __device__ __forceinline__ void stash(float* shared) const {
+  __device__ __forceinline__ void stash(Element* shared) const {
 #pragma unroll
     for (int i = 0; i < kTurns; i++) {
 #pragma unroll
@@ -86,10 +94,12 @@ __device__ __forceinline__ constexpr int own_place(int thread, int i) {
   return i / 4 * (kSize / (kOwn / 4)) + thread * 4 + i % 4;
 }
 
-// The tile whose first element is (row, column), over [begin, end) of K.
-template <class T, int VA, int VB, class A, class B, class Store>
-__device__ __forceinline__ void multiply_tile(const A& a, const B& b, const Store& store, int row, int column,
-                                              int begin, int end) {
+template <int kM_, int kN_, int kDepth_, int kRows_, int kColumns_>
+template <int VA, int VB, class A, class B, class Store>
+__device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_>::multiply(const A& a, const B& b,
+                                                                                     const Store& store, int row,
+                                                                                     int column, int begin, int end) {
+  using T = Tile;
   constexpr int kPad = 4;  // rows stay 16-byte aligned, and writing a column of A meets fewer banks twice
   constexpr int kStrideA = T::kM + kPad, kStrideB = T::kN + kPad;
   __shared__ __align__(16) float shared_a[2][T::kDepth * kStrideA];
@@ -147,30 +157,24 @@ __device__ __forceinline__ void multiply_tile(const A& a, const B& b, const Stor
 }
 
 // Lines of a matrix along K: `line` elements apart, and `k` elements from one step of K to the next, one of them 1.
-template <bool kRun>
+template <bool kRun, class E = float>
 struct Lines {
+  using Element = E;
   static constexpr bool kAlongK = kRun;
-  const float* data;
+  const E* data;
   int64_t stride;  // of lines if kAlongK, else of steps of K
   int count, end;
 
   struct Line {
-    const float* data;
+    const E* data;
     bool inside;
   };
   __device__ __forceinline__ Line line(int index) const {
     return {data + (kAlongK ? index * stride : index), index < count};
   }
   template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
-    const bool inside = line.inside && k < end;
-    if constexpr (V == 4) {
-      const float4 x =
-          inside ? *reinterpret_cast<const float4*>(line.data + (kAlongK ? k : k * stride)) : make_float4(0, 0, 0, 0);
-      v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
-    } else {
-      v[0] = inside ? line.data[kAlongK ? k : k * stride] : 0.0f;
-    }
+  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
+    read<V>(line.data + (kAlongK ? k : k * stride), line.inside && k < end, v);
   }
 };
 
@@ -183,17 +187,19 @@ struct Partition {
 };
 
 // Bias and activation, then into C.
-struct Epilogue {
-  float* c;  // (M, N), rows `ldc` apart
+template <class E>
+struct EpilogueOf {
+  E* c;  // (M, N), rows `ldc` apart
   int64_t ldc;
   const float* bias;  // (N), or null
   bool relu;
 
   __device__ __forceinline__ void put(int64_t row, int column, float sum) const {
     if (bias != nullptr) sum += bias[column];
-    c[row * ldc + column] = relu && sum < 0 ? 0.0f : sum;
+    c[row * ldc + column] = element_of<E>(relu && sum < 0 ? 0.0f : sum);
   }
 };
+using Epilogue = EpilogueOf<float>;
 
 // Four neighbouring sums of a row: into C, those outside left out, or as they are into a part of it (M, N).
 template <class Into>
@@ -229,7 +235,7 @@ __global__ void __launch_bounds__(T::kThreads)
   float* part = p.parts == 1 ? nullptr : scratch + (static_cast<int64_t>(product) * p.parts + blockIdx.y) * p.m * p.n;
   const auto into = problem.epilogue(product);
   const TileStore<std::remove_cv_t<decltype(into)>> store{into, part, p.m, p.n};
-  multiply_tile<T, VA, VB>(problem.a(product, end), problem.b(product, end), store, row, column, begin, end);
+  T::template multiply<VA, VB>(problem.a(product, end), problem.b(product, end), store, row, column, begin, end);
 }
 
 // Grid (blocks of elements, products): C from its parts.

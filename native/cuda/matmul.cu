@@ -6,17 +6,17 @@
 //   coalesced   neighbouring threads along a row: a warp reads neighbours of b together, and one element of a
 //   shared      a block brings 32 x 32 pieces of a and b into shared memory, so that each is read once a block
 //   tiled       each thread keeps up to 8 x 8 sums in registers (gemm.cuh): the default
-//   tensorcore  16 x 16 x 8 products of tensor cores; operands are rounded to TF32 (10 bits of fraction)
-#include <mma.h>
-
-#include "gemm.cuh"
+//   tensorcore  on tensor cores (gemm_core.cuh): operands are rounded to TF32, or are bfloat16, which no other takes
+#include "gemm_core.cuh"
 
 namespace forja::cuda {
 namespace {
 
-struct Batch {
-  const float *a, *b, *bias;
-  float* c;
+template <class E>
+struct BatchOf {
+  const E *a, *b;
+  const float* bias;
+  E* c;
   int64_t m, n, k, count;
   bool trans_a, trans_b, relu;
   // Which matrix of a and of b belongs to product i of y, innermost dimension first; steps are 0 where broadcast.
@@ -31,27 +31,30 @@ struct Batch {
     }
     return matrix;
   }
-  __device__ __forceinline__ const float* a_at(int64_t index) const { return a + matrix_of(steps_a, index) * m * k; }
-  __device__ __forceinline__ const float* b_at(int64_t index) const { return b + matrix_of(steps_b, index) * k * n; }
-  __device__ __forceinline__ Epilogue epilogue(int index) const { return {c + index * m * n, n, bias, relu}; }
-  __device__ __forceinline__ float a_element(const float* from, int64_t i, int64_t j) const {
+  __device__ __forceinline__ const E* a_at(int64_t index) const { return a + matrix_of(steps_a, index) * m * k; }
+  __device__ __forceinline__ const E* b_at(int64_t index) const { return b + matrix_of(steps_b, index) * k * n; }
+  __device__ __forceinline__ EpilogueOf<E> epilogue(int index) const { return {c + index * m * n, n, bias, relu}; }
+  __device__ __forceinline__ E a_element(const E* from, int64_t i, int64_t j) const {
     return from[trans_a ? j * m + i : i * k + j];
   }
-  __device__ __forceinline__ float b_element(const float* from, int64_t i, int64_t j) const {
+  __device__ __forceinline__ E b_element(const E* from, int64_t i, int64_t j) const {
     return from[trans_b ? j * k + i : i * n + j];
   }
 };
 
-Batch describe(const Call& call) {
+using Batch = BatchOf<float>;
+
+template <class E = float>
+BatchOf<E> describe(const Call& call) {
   const auto& attrs = call.attrs<fj_matmul_attrs>();
   const fj_value &a = *call.in[0].value, &b = *call.in[1].value, &y = *call.out[0].value;
-  Batch g{};
+  BatchOf<E> g{};
   g.m = y.dims[y.rank - 2];
   g.n = y.dims[y.rank - 1];
   g.k = a.dims[a.rank - (attrs.transpose_a ? 2 : 1)];
-  g.a = call.in[0].as<const float>();
-  g.b = call.in[1].as<const float>();
-  g.c = call.out[0].as<float>();
+  g.a = call.in[0].as<const E>();
+  g.b = call.in[1].as<const E>();
+  g.c = call.out[0].as<E>();
   g.trans_a = attrs.transpose_a != 0;
   g.trans_b = attrs.transpose_b != 0;
   g.bias = call.n_in == 3 ? call.in[2].as<const float>() : nullptr;
@@ -139,33 +142,46 @@ void run_shared(const Call& call, Launcher& to) {
 
 // --- tiled -------------------------------------------------------------------------------------------
 
-template <bool kTransA, bool kTransB>
+template <class E, bool kTransA, bool kTransB>
 struct Product {
-  Batch batch;
-  __device__ __forceinline__ Lines<!kTransA> a(int index, int end) const {
+  BatchOf<E> batch;
+  __device__ __forceinline__ Lines<!kTransA, E> a(int index, int end) const {
     return {batch.a_at(index), kTransA ? batch.m : batch.k, static_cast<int>(batch.m), end};
   }
-  __device__ __forceinline__ Lines<kTransB> b(int index, int end) const {
+  __device__ __forceinline__ Lines<kTransB, E> b(int index, int end) const {
     return {batch.b_at(index), kTransB ? batch.k : batch.n, static_cast<int>(batch.n), end};
   }
-  __device__ __forceinline__ Epilogue epilogue(int index) const { return batch.epilogue(index); }
+  __device__ __forceinline__ EpilogueOf<E> epilogue(int index) const { return batch.epilogue(index); }
 };
 
-// Rows of 16-byte pieces, at addresses that are multiples of 16 bytes (values begin at multiples of 64).
-bool in_fours(const Batch& g) { return (g.trans_a ? g.m : g.k) % 4 == 0 && (g.trans_b ? g.k : g.n) % 4 == 0; }
+// Rows of pieces of four elements, at addresses that are multiples of their size (values begin at multiples of 64).
+template <class E>
+bool in_fours(const BatchOf<E>& g) {
+  return (g.trans_a ? g.m : g.k) % 4 == 0 && (g.trans_b ? g.k : g.n) % 4 == 0;
+}
 
-template <bool kTransA, bool kTransB>
-void run_product(Launcher& to, const Batch& g, float* scratch) {
-  const Product<kTransA, kTransB> product{g};
-  if (in_fours(g)) return run_gemm<4, 4>(to, product, g.m, g.n, g.k, g.count, scratch);
-  run_gemm<1, 1>(to, product, g.m, g.n, g.k, g.count, scratch);
+template <class E, bool kCores, bool kTransA, bool kTransB>
+void run_product(Launcher& to, const BatchOf<E>& g, float* scratch) {
+  const Product<E, kTransA, kTransB> product{g};
+  if constexpr (kCores) {
+    if (in_fours(g)) return run_core_gemm<E, 4, 4>(to, product, g.m, g.n, g.k, g.count, scratch);
+    run_core_gemm<E, 1, 1>(to, product, g.m, g.n, g.k, g.count, scratch);
+  } else {
+    if (in_fours(g)) return run_gemm<4, 4>(to, product, g.m, g.n, g.k, g.count, scratch);
+    run_gemm<1, 1>(to, product, g.m, g.n, g.k, g.count, scratch);
+  }
+}
+
+template <class E, bool kCores>
+void run_products(const BatchOf<E>& g, Launcher& to, float* scratch) {
+  if (g.trans_a && g.trans_b) return run_product<E, kCores, true, true>(to, g, scratch);
+  if (g.trans_a) return run_product<E, kCores, true, false>(to, g, scratch);
+  if (g.trans_b) return run_product<E, kCores, false, true>(to, g, scratch);
+  run_product<E, kCores, false, false>(to, g, scratch);
 }
 
 void run_tiled(const Call& call, Launcher& to) {
-  const Batch g = describe(call);
-  auto* scratch = reinterpret_cast<float*>(call.scratch);
-  if (g.trans_a) return g.trans_b ? run_product<true, true>(to, g, scratch) : run_product<true, false>(to, g, scratch);
-  g.trans_b ? run_product<false, true>(to, g, scratch) : run_product<false, false>(to, g, scratch);
+  run_products<float, false>(describe<float>(call), to, reinterpret_cast<float*>(call.scratch));
 }
 
 size_t tiled_scratch(const Call& call) {
@@ -178,82 +194,32 @@ bool fits(const Call& call) {
   const Batch g = describe(call);
   return g.m < INT32_MAX && g.n < INT32_MAX && g.k < INT32_MAX && g.count < INT32_MAX;
 }
-bool fits_grid(const Call& call) { return fits(call) && describe(call).count <= kMaxProducts; }
-
-// --- tensor cores ------------------------------------------------------------------------------------
-
-namespace wmma = nvcuda::wmma;
-
-constexpr int kCoreTile = 64, kCoreDepth = 16, kCoreThreads = 128, kCorePad = 8;
-
-// Four warps, each 32 x 32 of a 64 x 64 tile; edges are filled with zeros while slices are brought in.
-__global__ void __launch_bounds__(kCoreThreads)
-    matmul_tensorcore_kernel(const __grid_constant__ Batch g, int64_t across) {
-  __shared__ __align__(32) float slice_a[kCoreTile][kCoreDepth + kCorePad];
-  __shared__ __align__(32) float slice_b[kCoreDepth][kCoreTile + kCorePad];
-  __shared__ __align__(32) float tile[kCoreTile][kCoreTile];
-  const int warp = static_cast<int>(threadIdx.x) / 32, warp_row = warp / 2 * 32, warp_column = warp % 2 * 32;
-  const int64_t row0 = blockIdx.x / across * kCoreTile, column0 = blockIdx.x % across * kCoreTile;
-  const float *a = g.a_at(blockIdx.y), *b = g.b_at(blockIdx.y);
-  wmma::fragment<wmma::accumulator, 16, 16, 8, float> sums[2][2];
-  for (auto& line : sums) {
-    for (auto& sum : line) wmma::fill_fragment(sum, 0.0f);
-  }
-  for (int64_t k0 = 0; k0 < g.k; k0 += kCoreDepth) {
-    for (int i = threadIdx.x; i < kCoreTile * kCoreDepth; i += kCoreThreads) {
-      // Neighbouring threads take neighbours in memory.
-      const int r = g.trans_a ? i % kCoreTile : i / kCoreDepth, q = g.trans_a ? i / kCoreTile : i % kCoreDepth;
-      const bool inside = row0 + r < g.m && k0 + q < g.k;
-      slice_a[r][q] = inside ? wmma::__float_to_tf32(g.a_element(a, row0 + r, k0 + q)) : 0.0f;
-    }
-    for (int i = threadIdx.x; i < kCoreDepth * kCoreTile; i += kCoreThreads) {
-      const int r = g.trans_b ? i % kCoreDepth : i / kCoreTile, q = g.trans_b ? i / kCoreDepth : i % kCoreTile;
-      const bool inside = k0 + r < g.k && column0 + q < g.n;
-      slice_b[r][q] = inside ? wmma::__float_to_tf32(g.b_element(b, k0 + r, column0 + q)) : 0.0f;
-    }
-    __syncthreads();
-    for (int k = 0; k < kCoreDepth; k += 8) {
-      wmma::fragment<wmma::matrix_a, 16, 16, 8, wmma::precision::tf32, wmma::row_major> x[2];
-      wmma::fragment<wmma::matrix_b, 16, 16, 8, wmma::precision::tf32, wmma::row_major> y[2];
-      for (int i = 0; i < 2; i++) {
-        wmma::load_matrix_sync(x[i], &slice_a[warp_row + 16 * i][k], kCoreDepth + kCorePad);
-        wmma::load_matrix_sync(y[i], &slice_b[k][warp_column + 16 * i], kCoreTile + kCorePad);
-      }
-      for (int i = 0; i < 2; i++) {
-        for (int j = 0; j < 2; j++) wmma::mma_sync(sums[i][j], x[i], y[j], sums[i][j]);
-      }
-    }
-    __syncthreads();
-  }
-  for (int i = 0; i < 2; i++) {
-    for (int j = 0; j < 2; j++) {
-      wmma::store_matrix_sync(&tile[warp_row + 16 * i][warp_column + 16 * j], sums[i][j], kCoreTile,
-                              wmma::mem_row_major);
-    }
-  }
-  __syncthreads();
-  const Epilogue epilogue = g.epilogue(static_cast<int>(blockIdx.y));
-  for (int i = threadIdx.x; i < kCoreTile * kCoreTile; i += kCoreThreads) {
-    const int64_t row = row0 + i / kCoreTile, column = column0 + i % kCoreTile;
-    if (row < g.m && column < g.n) epilogue.put(row, static_cast<int>(column), tile[i / kCoreTile][i % kCoreTile]);
-  }
+bool fits_grid(const Call& call) {
+  return call.in[0].value->dtype == FJ_FLOAT32 && fits(call) && describe(call).count <= kMaxProducts;
 }
 
+template <class E>
 void run_tensorcore(const Call& call, Launcher& to) {
-  const Batch g = describe(call);
-  const int64_t down = ceil_div(g.m, kCoreTile), across = ceil_div(g.n, kCoreTile);
-  launch(to, matmul_tensorcore_kernel, dim3(static_cast<unsigned>(down * across), static_cast<unsigned>(g.count)),
-         kCoreThreads, g, across);
+  run_products<E, true>(describe<E>(call), to, reinterpret_cast<float*>(call.scratch));
+}
+
+template <class E>
+bool takes(const Call& call) {
+  return call.in[0].value->dtype == (sizeof(E) == 2 ? FJ_BFLOAT16 : FJ_FLOAT32) && fits(call);
 }
 
 }  // namespace
 
 void register_matmul(KernelTable& table) {
-  table.add({FJ_OP_MATMUL, FJ_MATMUL_TILED, "matmul tiled", run_tiled, tiled_scratch, fits, false});
+  const auto scratch = tiled_scratch;
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_TILED, "matmul tiled", run_tiled, scratch, takes<float>, false});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_SHARED, "matmul shared", run_shared, nullptr, fits_grid, false});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_COALESCED, "matmul coalesced", run_coalesced, nullptr, fits_grid, false});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_NAIVE, "matmul naive", run_naive, nullptr, fits_grid, false});
-  table.add({FJ_OP_MATMUL, FJ_MATMUL_TENSORCORE, "matmul tensorcore", run_tensorcore, nullptr, fits_grid, false});
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_TENSORCORE, "matmul tensorcore tf32", run_tensorcore<float>, scratch, takes<float>,
+             false});
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_TENSORCORE, "matmul tensorcore bfloat16", run_tensorcore<BFloat16>, scratch,
+             takes<BFloat16>, false});
 }
 
 }  // namespace forja::cuda

@@ -100,6 +100,11 @@ Napi::Value set_error_factory(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value set_notice_handler(const Napi::CallbackInfo& info) {
+  AddonData::of(info.Env()).notice = Napi::Persistent(info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new AddonData();
   env.SetInstanceData(data);
@@ -121,6 +126,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("checkProgram", Napi::Function::New(env, check_program, "checkProgram"));
   exports.Set("externalMemory", Napi::Function::New(env, external_memory, "externalMemory"));
   exports.Set("setErrorFactory", Napi::Function::New(env, set_error_factory, "setErrorFactory"));
+  exports.Set("setNoticeHandler", Napi::Function::New(env, set_notice_handler, "setNoticeHandler"));
   exports.Set("abiVersion", Napi::Number::New(env, FJ_ABI_VERSION));
   return exports;
 }

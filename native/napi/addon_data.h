@@ -24,6 +24,8 @@ struct AddonData {
   Napi::FunctionReference token_class;
   // (code, message, instruction) => Error, given by lib/runtime/addon.ts.
   Napi::FunctionReference make_error;
+  // (message) => void, given by lib/runtime/addon.ts: what a call that succeeded has to say.
+  Napi::FunctionReference notice;
 
   napi_threadsafe_function answer = nullptr;
   // Tasks whose promise is pending; the event loop is kept alive while there are any.

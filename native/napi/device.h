@@ -45,13 +45,14 @@ struct ProgramState {
   fj_program_view view{};
   std::vector<std::shared_ptr<BufferState>> buffers;
   fj_program* program = nullptr;
-  uint64_t bytes = 0;  // of host memory that it holds
+  uint32_t under_way = 0;  // runs that the device goes on with; the executor's thread counts
+  uint64_t bytes = 0;      // of host memory that it holds
   // Of the last run, nanoseconds; 0 before the first.
   uint64_t duration = 0;
   ~ProgramState();
 
   // Fills `duration`.
-  void run(const Arguments& arguments, const int32_t* cancel, fj_error* error);
+  fj_status run(const Arguments& arguments, const int32_t* cancel, fj_error* error);
   // On the environment's thread. Null where there is no memory.
   std::unique_ptr<Arguments> take_arguments();
   void put_back(std::unique_ptr<Arguments> arguments);

@@ -12,7 +12,12 @@
 
 namespace forja {
 
-void CreateProgramTask::run() {
+bool CreateProgramTask::run() {
+  create();
+  return false;
+}
+
+void CreateProgramTask::create() {
   const auto* bytes = reinterpret_cast<const uint8_t*>(program_->storage.data());
   if (!decode_program(bytes, bytes_, &program_->view, &error_)) return;
   const fj_program_header& header = *program_->view.header;
@@ -91,10 +96,12 @@ void ProgramState::put_back(std::unique_ptr<Arguments> arguments) {
   if (input_memory(view) <= kSpareBytes && spare_.size() < kSpares) spare_.push_back(std::move(arguments));
 }
 
-void ProgramState::run(const Arguments& arguments, const int32_t* cancel, fj_error* error) {
+fj_status ProgramState::run(const Arguments& arguments, const int32_t* cancel, fj_error* error) {
   const uint64_t begin = now();
-  device->backend->program_run(program, arguments.inputs.data(), arguments.outputs.data(), cancel, error);
+  const fj_status status =
+      device->backend->program_run(program, arguments.inputs.data(), arguments.outputs.data(), cancel, error);
   duration = now() - begin;
+  return status;
 }
 
 void RunTask::add_output(Napi::ArrayBuffer target) {
@@ -102,12 +109,25 @@ void RunTask::add_output(Napi::ArrayBuffer target) {
   outputs_.push_back(Napi::Persistent(target));
 }
 
-void RunTask::run() {
+bool RunTask::run() {
   if (cancelled()) {
     set_error(&error_, FJ_ERR_ABORTED, FJ_NO_INSTRUCTION, "the run was cancelled before it began");
-    return;
+    return false;
   }
-  program_->run(*arguments_, cancel_flag(), &error_);
+  const fj_status status = program_->run(*arguments_, cancel_flag(), &error_);
+  goes_on_ = status == FJ_OK && backend()->program_finish != nullptr;
+  if (goes_on_) program_->under_way++;
+  return goes_on_;
+}
+
+void RunTask::finish() {
+  if (!goes_on_) return;
+  program_->under_way--;
+  backend()->program_finish(program_->program, &error_);
+}
+
+bool RunTask::may_follow() const {
+  return backend()->program_finish != nullptr && program_->under_way < backend()->program_depth(program_->program);
 }
 
 Napi::Value RunTask::result(Napi::Env env) {
@@ -116,9 +136,10 @@ Napi::Value RunTask::result(Napi::Env env) {
   return list;
 }
 
-void ProfileTask::run() {
+bool ProfileTask::run() {
   backend()->program_profile(program_->program, enable_ ? 1 : 0, nanoseconds_.data(),
                              static_cast<uint32_t>(nanoseconds_.size()), &error_);
+  return false;
 }
 
 Napi::Value ProfileTask::result(Napi::Env env) {

@@ -47,6 +47,8 @@ class DeviceTask : public PromiseTask {
   void settle(Napi::Env env) override {
     release();
     if (error_.status == FJ_OK) {
+      const auto& notice = AddonData::of(env).notice;
+      if (error_.message[0] != '\0' && !notice.IsEmpty()) notice.Call({Napi::String::New(env, error_.message)});
       deferred_.Resolve(result(env));
     } else {
       deferred_.Reject(make_error(env, error_));
@@ -67,7 +69,10 @@ class WriteTask : public DeviceTask {
  public:
   WriteTask(Napi::Env env, const std::shared_ptr<BufferState>& buffer, uint64_t offset, HostBytes data)
       : DeviceTask(env, buffer->device), buffer_(buffer), offset_(offset), data_(std::move(data)) {}
-  void run() override { backend()->buffer_write(buffer_->buffer, offset_, data_.data.get(), data_.size, &error_); }
+  bool run() override {
+    backend()->buffer_write(buffer_->buffer, offset_, data_.data.get(), data_.size, &error_);
+    return false;
+  }
 
  private:
   std::shared_ptr<BufferState> buffer_;
@@ -84,7 +89,10 @@ class ReadTask : public DeviceTask {
         data_(target.Data()),
         bytes_(target.ByteLength()),
         target_(Napi::Persistent(target)) {}
-  void run() override { backend()->buffer_read(buffer_->buffer, offset_, data_, bytes_, &error_); }
+  bool run() override {
+    backend()->buffer_read(buffer_->buffer, offset_, data_, bytes_, &error_);
+    return false;
+  }
 
  protected:
   Napi::Value result(Napi::Env) override { return target_.Value(); }
@@ -101,7 +109,10 @@ class SetThreadsTask : public DeviceTask {
  public:
   SetThreadsTask(Napi::Env env, const std::shared_ptr<DeviceState>& device, uint32_t threads)
       : DeviceTask(env, device), threads_(threads) {}
-  void run() override { backend()->device_set_threads(device_->device, threads_); }
+  bool run() override {
+    backend()->device_set_threads(device_->device, threads_);
+    return false;
+  }
 
  private:
   uint32_t threads_;
@@ -111,7 +122,10 @@ class CeilingsTask : public DeviceTask {
  public:
   CeilingsTask(Napi::Env env, const std::shared_ptr<DeviceState>& device, uint32_t threads)
       : DeviceTask(env, device), threads_(threads) {}
-  void run() override { backend()->device_ceilings(device_->device, threads_, &fma_gflops_, &copy_gbytes_, &error_); }
+  bool run() override {
+    backend()->device_ceilings(device_->device, threads_, &fma_gflops_, &copy_gbytes_, &error_);
+    return false;
+  }
 
  protected:
   Napi::Value result(Napi::Env env) override {
@@ -130,12 +144,14 @@ class CreateProgramTask : public DeviceTask {
  public:
   CreateProgramTask(Napi::Env env, const std::shared_ptr<ProgramState>& program, size_t bytes)
       : DeviceTask(env, program->device), program_(program), bytes_(bytes) {}
-  void run() override;
+  bool run() override;
 
  protected:
   Napi::Value result(Napi::Env env) override;
 
  private:
+  void create();
+
   std::shared_ptr<ProgramState> program_;
   size_t bytes_;
 };
@@ -145,7 +161,9 @@ class RunTask : public DeviceTask {
   RunTask(Napi::Env env, const std::shared_ptr<ProgramState>& program, std::unique_ptr<Arguments> arguments)
       : DeviceTask(env, program->device), program_(program), arguments_(std::move(arguments)) {}
   void add_output(Napi::ArrayBuffer target);
-  void run() override;
+  bool run() override;
+  void finish() override;
+  bool may_follow() const override;
 
  protected:
   Napi::Value result(Napi::Env env) override;
@@ -155,6 +173,7 @@ class RunTask : public DeviceTask {
   std::shared_ptr<ProgramState> program_;
   std::unique_ptr<Arguments> arguments_;
   std::vector<Napi::Reference<Napi::ArrayBuffer>> outputs_;
+  bool goes_on_ = false;
 };
 
 class ProfileTask : public DeviceTask {
@@ -164,7 +183,7 @@ class ProfileTask : public DeviceTask {
         program_(program),
         enable_(enable),
         nanoseconds_(program->view.header->instr_count) {}
-  void run() override;
+  bool run() override;
 
  protected:
   Napi::Value result(Napi::Env env) override;

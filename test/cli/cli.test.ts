@@ -284,6 +284,61 @@ describe('train', () => {
     expect(testR2).toBeGreaterThan(0.9)
   })
 
+  it('autoencoders learn without labels, and resumed is the same as never stopped', async () => {
+    const [whole, part] = [join(dist, 'autoencoder.safetensors'), join(dist, 'half.safetensors')]
+    const train = (...args: string[]) => forja('train', 'autoencoder', '--data', 'synthetic', ...args)
+    const all = await train('--epochs', '2', '--json', '--save', whole)
+    const result = all.events().at(-1)!
+    expect(result).toMatchObject({ parameters: 209_968, testAccuracy: null, testLoss: all.events()[1]!.testLoss })
+    expect(all.events()[0]!.testAccuracy).toBeUndefined()
+    const model = fj.models.autoencoder()
+    await fj.load(model, whole)
+    const { test } = await fj.data.syntheticDigits()
+    const unit = test.normalized({ scale: [1 / 255], offset: [0] })
+    expect(result.testError).toBe(await fj.models.reconstructionError(model, unit))
+    expect(result.testError).toBeLessThan(0.05) // 0.11 for a network that always says the mean picture
+
+    await train('--epochs', '1', '--save', part)
+    const rest = await train('--epochs', '2', '--resume', part, '--save', part, '--json')
+    expect(rest.events().at(-1)).toMatchObject({ testLoss: result.testLoss, testError: result.testError })
+    const { testLoss: again } = (await train('--epochs', '2', '--resume', part, '--json')).events().at(-1)!
+    expect(again).toBeCloseTo(result.testLoss!, 6)
+    expect((await train('--epochs', '1')).stdout).toMatch(
+      /^test mean squared error of a pixel 0\.0\d{3}, test loss 0\./,
+    )
+  })
+
+  it('refuses networks and data that do not go together', async () => {
+    const cases: [string[], RegExp][] = [
+      [
+        ['stackedAutoencoder'],
+        /^error: stackedAutoencoder is trained layer by layer, .*\nhint: in a program: models.stackedAutoencoder\(\).pretrain/,
+      ],
+      [['deepBeliefNetwork'], /^error: deepBeliefNetwork is trained layer by layer/],
+      [
+        ['charLSTM'],
+        /^error: charLSTM learns from sequences of integers, which no data set here holds\nhint: in a program/,
+      ],
+      [
+        ['autoencoder', '--data', 'circle'],
+        /^error: autoencoder makes images again, numbers from 0 to 1; circle holds none\nhint: data sets of images: mnist/,
+      ],
+      [
+        ['convAutoencoder', '--data', 'shapes'],
+        /^error: convAutoencoder takes samples \(1, 28, 28\), those of shapes are \(3, 32, 32\)\nhint: networks for shapes: autoencoder, /,
+      ],
+    ]
+    for (const [args, text] of cases) {
+      const run = await forja('train', ...args)
+      expect(run.stderr).toMatch(text)
+      expect(run.code).toBe(1)
+      expect(run.stdout).toBe('')
+    }
+    const { code, events } = await forja('summary', 'deepBeliefNetwork', '--json')
+    expect(code).toBe(0)
+    expect(events()[0]).toMatchObject({ parameters: 784 * 256 + 784 + 256 + 256 * 64 + 256 + 64 })
+  })
+
   it('is the same for one seed, and resumed is the same as never stopped', async () => {
     const [whole, part] = [join(dist, 'whole.safetensors'), join(dist, 'part.safetensors')]
     const all = await forja(...quick, '--save', whole)

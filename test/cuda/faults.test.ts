@@ -26,6 +26,28 @@ describe('a label that is no class', () => {
     }
     expect(await count.item()).toBe(3)
   })
+
+  it('ends its run only, among others that are under way', async () => {
+    const count = fj.variable(fj.zeros([]))
+    const step = fj.compile(
+      (y: fj.Tensor) => {
+        count.assign(fj.add(count, 1))
+        return { loss: fj.crossEntropy(fj.zeros([3, 4]), y), before: fj.mul(count, 1) }
+      },
+      { device },
+    )
+    const runs = [0, 1, 9, 2, 3, -1, 0, 1].map((label) => step(labels(0, label, 2)))
+    const ends = await Promise.allSettled(runs)
+    expect(ends.map((end) => end.status === 'fulfilled')).toEqual([true, true, false, true, true, false, true, true])
+    const before = ends.flatMap((end) => (end.status === 'fulfilled' ? [end.value.before.item()] : []))
+    expect(await Promise.all(before)).toEqual([0, 1, 2, 3, 4, 5])
+    const reasons = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason.message] : []))
+    expect(reasons).toEqual([
+      expect.stringContaining('labels[1] is 9, expected 0..3'),
+      expect.stringContaining('labels[1] is -1, expected 0..3'),
+    ])
+    expect(await count.item()).toBe(6)
+  })
 })
 
 it('too large a program is refused with what was asked for, what is free, and the largest values', async () => {
@@ -46,7 +68,7 @@ it('an operation of another device is refused by name', async () => {
   const f = fj.compile((a: fj.Tensor, b: fj.Tensor) => fj.matmul(a, b), { device, algorithms: { matmul: 'simd' } })
   await expect(f(fj.zeros([2, 3]), fj.zeros([3, 4]))).rejects.toMatchObject({
     code: 'ERR_UNSUPPORTED_OP',
-    message: expect.stringContaining('matmul: CUDA has no kernel for variant 3'),
+    message: expect.stringContaining("matmul: CUDA has no variant 'simd', expected 'naive', "),
   })
 })
 

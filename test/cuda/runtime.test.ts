@@ -43,13 +43,35 @@ describe('runs of one program', () => {
     expect(await count.item()).toBe(6)
   })
 
-  it('copy large arguments and results', async () => {
+  it.each([
+    [400_001, 'a stream of their own'],
+    [9_000_001, 'the memory of the caller: 72 MB are more than is pinned'],
+  ])('copy arguments of %i elements through %s', async (size) => {
     const f = fj.compile((x: fj.Tensor) => fj.neg(x), { device })
-    const size = 3_000_001 // 12 MB each way: beyond the pinned staging area
-    for (let run = 0; run < 3; run++) {
-      const y = await (await f(fj.full([size], run))).data()
-      expect([y[0], y[size - 1], y.length]).toEqual([-run, -run, size])
+    const inputs = [1, 2, 3, 4, 5].map((value) => fj.full([size], value))
+    await fj.evaluate(inputs)
+    const results = await Promise.all(inputs.map((x) => f(x)))
+    for (const [run, result] of results.entries()) {
+      const y = await result.data()
+      expect([y[0], y[size - 1], y.length]).toEqual([-1 - run, -1 - run, size])
     }
+  })
+
+  it('of several programs are answered in the order of their calls', async () => {
+    const sum = fj.variable(fj.zeros([]))
+    const adding = fj.compile((x: fj.Tensor) => void sum.assign(fj.add(sum, x)), { device })
+    const doubling = fj.compile(() => void sum.assign(fj.mul(sum, 2)), { device })
+    const order: string[] = []
+    const calls: Promise<unknown>[] = []
+    for (let i = 1; i <= 6; i++) {
+      calls.push(adding(fj.tensor(i)).then(() => order.push(`+${i}`)))
+      calls.push(doubling().then(() => order.push('*')))
+    }
+    await Promise.all(calls)
+    expect(order.join(' ')).toBe('+1 * +2 * +3 * +4 * +5 * +6 *')
+    let expected = 0
+    for (let i = 1; i <= 6; i++) expected = (expected + i) * 2
+    expect(await sum.item()).toBe(expected)
   })
 
   it('without instructions hand their argument on', async () => {

@@ -64,12 +64,17 @@ describe('csv', () => {
 
   const text = 'a,b,y\n1,2,3\n'
   const cases: [string, string, CsvOptions, string][] = [
-    ['ragged rows', `${text}4,5\n`, {}, 'row 2 (line 3) has 2 cells; expected 3, as the header names'],
+    [
+      'ragged rows',
+      `${text}4,5\n`,
+      {},
+      "row 2 (line 3) has 2 cells; expected 3, as the header names: column 'y' has none",
+    ],
     [
       'ragged rows without header',
       '1,2\n3,4,5\n',
       { header: false },
-      'row 2 (line 2) has 3 cells; expected 2, as the first row has',
+      'row 2 (line 2) has 3 cells; expected 2, as the first row has: cell 3 is of no column',
     ],
     ['words', `${text}4,five,6\n`, {}, "row 2 (line 3), column 'b': 'five' is no number"],
     ['no finite number', `${text}\n\n4,Infinity,6\n`, {}, "row 2 (line 5), column 'b': 'Infinity' is no number"],

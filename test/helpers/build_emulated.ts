@@ -4,9 +4,13 @@ import { fileURLToPath } from 'node:url'
 
 const build = fileURLToPath(new URL('../../build', import.meta.url))
 
-export default function setup(): void {
-  const target = process.env.FORJA_CUDA_CHECKED === '1' ? 'forja_cuda_checked' : 'forja_cuda_emulated'
-  execFileSync('cmake', ['--build', build, '--target', target, '--parallel', '2'], {
+export function buildTargets(...targets: string[]): void {
+  execFileSync('cmake', ['--build', build, '--target', ...targets, '--parallel', '2'], {
     stdio: ['ignore', 'ignore', 'inherit'],
   })
+}
+
+export default function setup(): void {
+  const checked = process.env.FORJA_CUDA_CHECKED === '1' ? '_checked' : ''
+  buildTargets(checked ? 'forja_cuda_checked' : 'forja_cuda_emulated')
 }

@@ -51,6 +51,10 @@ export interface CompareOptions extends Tolerance {
   /** Compare gradients with respect to float inputs too. Default true. */
   gradients?: boolean
   algorithms?: Record<string, string>
+  /** How often the device under test runs it; the last run is compared. CUDA records a graph in the second. Default 1. */
+  runs?: number
+  /** Gets what explain() says of the program on the device under test. */
+  onExplained?: (text: string) => void
 }
 
 /**
@@ -62,7 +66,7 @@ export async function compareWithReference(
   inputs: readonly fj.Tensor[],
   options: CompareOptions = {},
 ): Promise<void> {
-  const { gradients = true, algorithms } = options
+  const { gradients = true, algorithms, runs = 1, onExplained } = options
   const traced = (...args: fj.Tensor[]) => {
     const result = fn(...args)
     const outputs = Array.isArray(result) ? result : [result]
@@ -74,7 +78,10 @@ export async function compareWithReference(
   }
   const run = async (device: string) => {
     const compiled = fj.compile(traced, { device, ...(device === TEST_DEVICE && algorithms ? { algorithms } : {}) })
-    const { outputs, grads } = await compiled(...inputs)
+    const tested = device === TEST_DEVICE
+    let { outputs, grads } = await compiled(...inputs)
+    for (let run = 1; tested && run < runs; run++) ({ outputs, grads } = await compiled(...inputs))
+    if (tested) onExplained?.(compiled.explain())
     const read = (list: fj.Tensor[]) => Promise.all(list.map((t) => t.data()))
     const data = { outputs: await read(outputs), grads: await read(grads), dtypes: outputs.map((t) => t.dtype) }
     compiled.dispose()

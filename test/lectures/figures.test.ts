@@ -193,6 +193,29 @@ describe('derivatives', () => {
     expect(Math.abs(byHand)).toBeLessThan(0.25 ** 4 * 0.8 * 1.2 * 0.6 * 1.5)
   })
 
+  it('back-propagation: the four equations, BP1 to BP4, in a network 3-4-2 of sigmoids', async () => {
+    fj.setSeed(1)
+    const [x, target] = [fj.randn([3]), fj.tensor([0, 1])]
+    const [w1, w2, b1, b2] = [fj.randn([4, 3]), fj.randn([2, 4]), fj.randn([4]), fj.randn([2])]
+    await fj.evaluate([x, w1, w2, b1, b2]) // drawn once
+    const z1 = fj.add(fj.matmul(w1, x), b1)
+    const a1 = fj.sigmoid(z1)
+    const z2 = fj.add(fj.matmul(w2, a1), b2)
+    const a2 = fj.sigmoid(z2)
+    const cost = fj.mul(0.5, fj.sum(fj.square(fj.sub(a2, target)))) // ∇_a C = a - t
+    const [dW1, dW2, db1, db2] = fj.grad(cost, [w1, w2, b1, b2])
+    const slope = (a: fj.Tensor) => fj.mul(a, fj.sub(1, a)) // σ'(z) of a = σ(z)
+    const outer = (delta: fj.Tensor, a: fj.Tensor) => fj.mul(delta.unsqueeze({ axis: 1 }), a.unsqueeze({ axis: 0 }))
+    const delta2 = fj.mul(fj.sub(a2, target), slope(a2)) // BP1: δᴸ = ∇_a C ⊙ σ'(zᴸ)
+    const delta1 = fj.mul(fj.matmul(w2.transpose(), delta2), slope(a1)) // BP2: δˡ = (wˡ⁺¹)ᵀ δˡ⁺¹ ⊙ σ'(zˡ)
+    const same = async (what: string, byRule: fj.Tensor, byHand: fj.Tensor) =>
+      expectClose(await byRule.data(), await byHand.data(), what, { rtol: 1e-6 })
+    await same('BP3: ∂C/∂b² = δ²', db2!, delta2)
+    await same('BP3: ∂C/∂b¹ = δ¹', db1!, delta1)
+    await same('BP4: ∂C/∂w²_jk = a¹_k δ²_j', dW2!, outer(delta2, a1))
+    await same('BP4: ∂C/∂w¹_jk = x_k δ¹_j', dW1!, outer(delta1, x))
+  })
+
   it('of a convolution: dx = δ ∗ flip(w), dw = x ∗ δ', async () => {
     const x = fj.tensor([digits('12011 03120 21100 10231 02112')].map((image) => [image]))
     const w = fj.tensor([

@@ -134,6 +134,25 @@ describe('other networks of the table, from layers', () => {
   })
 })
 
+it.each([
+  { name: 'autoencoder', parameters: 209_968, macs: 208_896, outputs: [1, 28, 28] },
+  { name: 'denoisingAutoencoder', parameters: 157_684, macs: 156_800, outputs: [1, 28, 28] },
+  { name: 'sparseAutoencoder', parameters: 157_684, macs: 156_800, outputs: [1, 28, 28] },
+  { name: 'convAutoencoder', parameters: 111_521, macs: 608_384, outputs: [1, 28, 28] },
+  { name: 'stackedAutoencoder', parameters: 435_536, macs: 217_088, outputs: [64] },
+  { name: 'deepBeliefNetwork', parameters: 218_448, macs: 217_088, outputs: [64] },
+])('$name learns from samples, and is known by name', ({ name, parameters, macs, outputs }) => {
+  const info = fj.models.list().find((model) => model.name === name)!
+  const model = fj.models.create(name)
+  const summary = model.summary({ input: info.input })
+  expect([summary.parameters, summary.macs]).toEqual([parameters, macs])
+  const answer = model.forward(fj.zeros([2, ...info.input]))
+  expect(answer.shape).toEqual([2, ...outputs])
+  expect(answer.size).toBe(2 * info.classes)
+  expect(info.trainedBy).toBe('pretrain' in model ? 'pretrain' : 'fitUnsupervised')
+  expect(() => fj.models.create(name, { classes: 3 })).toThrow(/has no option 'classes'; it takes (inputs|input|sizes)/)
+})
+
 it('lists every network once with one line', () => {
   const names = fj.models.list().map((info) => info.name)
   expect(new Set(names).size).toBe(names.length)

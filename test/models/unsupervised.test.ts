@@ -309,6 +309,23 @@ it('callbacks see the network itself: its names, its mode, its state', async () 
   expect([model.training, decoder.training, seen!.training]).toEqual([false, false, false])
 })
 
+it('is measured without labels, in inference mode', async () => {
+  const data = bars(36)
+  const machine = models.rbm({ visible: 36, hidden: 4 })
+  for (const parameter of machine.parameters()) await parameter.assign(fj.zeros(parameter.shape))
+  expect(await models.reconstructionError(machine, data)).toBeCloseTo(0.25, 6) // it says 0.5 of every pixel
+  expect((await models.evaluateUnsupervised(machine, data)).loss).toBeCloseTo(0, 6)
+  const model = models.denoisingAutoencoder({ inputs: 36, code: 5, corruption: 1 })
+  const x = fj.tensor(data.x, { shape: [36, 1, 6, 6] })
+  const inference = await fj.mseLoss(model.eval().forward(x), x).item()
+  const error = await models.reconstructionError(model.train(), data, { batchSize: 7 })
+  expect(error).toBeCloseTo(inference, 6)
+  expect((await models.evaluateUnsupervised(model, data)).loss).toBeCloseTo(await model.eval().loss(x).item(), 5)
+  await expect(models.evaluateUnsupervised(models.lenet5() as never, data)).rejects.toThrow(
+    'a method loss(x) was expected',
+  )
+})
+
 it('refuses what cannot be trained without labels', async () => {
   const data = bars(10)
   const options = { optimizer: adam(models.lenet5(), 0.1) }

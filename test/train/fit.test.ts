@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest'
 import type { Batch, BatchOptions, Dataset } from '../../lib/data/dataset.js'
 import * as fj from '../../lib/index.js'
 import { RandomStream } from '../../lib/random.js'
+import type { Device } from '../../lib/runtime/device.js'
+import { feedOf } from '../../lib/train/feed.js'
 import { expectClose, randomTensor } from '../helpers/compare.js'
 
 /** Two layers on flattened samples. */
@@ -59,6 +61,37 @@ function plain(dataset: fj.data.ArrayDataset): Dataset {
 
 const QUIET = { verbose: 0 } as const
 
+describe('dataOnDevice', () => {
+  const bytes = 8 * 12 + 8 * 4 // of samples(8)
+  /** How many tensors a step takes: the indices of a batch that lies on the device, or images and labels. */
+  const argsOf = async (memoryBytes: number, dataOnDevice?: 'auto' | boolean) => {
+    const feed = feedOf(samples(8), 'fit', { memoryBytes } as Device, { dataOnDevice })
+    for await (const { args } of feed.batches({ batchSize: 8 })) return args.length
+  }
+
+  it("'auto' keeps a data set there that takes at most a quarter of the memory", async () => {
+    expect([await argsOf(4 * bytes), await argsOf(4 * bytes - 1)]).toEqual([1, 2])
+    expect([await argsOf(4 * bytes, 'auto'), await argsOf(4 * bytes - 1, 'auto')]).toEqual([1, 2])
+  })
+
+  it('true and false decide whatever its size', async () => {
+    expect([await argsOf(1, true), await argsOf(1e12, false)]).toEqual([1, 2])
+  })
+
+  it('true is refused for a data set that is read batch by batch, anything else by name', async () => {
+    const model = new Tiny()
+    const options = { ...QUIET, optimizer: new fj.optim.SGD(model.parameters(), { lr: 0.1 }) }
+    await expect(fj.fit(model, plain(samples(8)), { ...options, dataOnDevice: true })).rejects.toMatchObject({
+      code: 'ERR_ARGUMENT',
+      message: expect.stringMatching(/^fit: the data set is read batch by batch, so it cannot be kept on the device/),
+    })
+    await expect(fj.fit(model, samples(8), { ...options, dataOnDevice: 'always' as never })).rejects.toMatchObject({
+      code: 'ERR_ARGUMENT',
+      message: "fit: dataOnDevice always; expected 'auto', true or false",
+    })
+  })
+})
+
 describe.each(['cpu', 'reference'])('fit on %s', (device) => {
   it('overfits 32 samples', async () => {
     const model = new Tiny()
@@ -76,7 +109,13 @@ describe.each(['cpu', 'reference'])('fit on %s', (device) => {
 
   it('gathers on the device what the host would', async () => {
     const results: number[][] = []
-    for (const data of [samples(23), plain(samples(23))]) {
+    const sources = [
+      [samples(23), 'auto'],
+      [samples(23), true],
+      [samples(23), false],
+      [plain(samples(23)), 'auto'],
+    ] as const
+    for (const [data, dataOnDevice] of sources) {
       const model = new Tiny()
       const optimizer = new fj.optim.SGD(model.parameters(), { lr: 0.1, momentum: 0.9 })
       const history = await fj.fit(model, data, {
@@ -87,10 +126,13 @@ describe.each(['cpu', 'reference'])('fit on %s', (device) => {
         batchSize: 5, // the last batch has 3
         metrics: ['accuracy'],
         seed: 4,
+        dataOnDevice,
       })
       results.push([...history.loss, ...history.accuracy, ...(await model.weights())])
     }
-    expectClose(results[0]!, results[1]!, 'losses and weights', { rtol: 1e-5 })
+    expect(results[1]).toEqual(results[0])
+    expectClose(results[2]!, results[0]!, 'losses and weights', { rtol: 1e-5 })
+    expect(results[3]).toEqual(results[2])
   })
 
   it('is the same twice for one seed, another for another', async () => {

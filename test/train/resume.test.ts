@@ -64,6 +64,135 @@ describe.each([
   })
 })
 
+describe('callbacks go on with what they have seen', () => {
+  /** Everything of a run that is decided by figures of earlier epochs. */
+  const begin = (dir: string, more: readonly fj.Callback[] = []) => {
+    const model = network()
+    const optimizer = new fj.optim.SGD(model.parameters(), { lr: 0.3, momentum: 0.9 })
+    const { earlyStopping, modelCheckpoint, reduceLROnPlateau } = fj.callbacks
+    const filepath = join(dir, 'best-{epoch}.safetensors')
+    const callbacks = [
+      ...more, // sees every epoch before the others, and saves after them
+      reduceLROnPlateau({ patience: 1, factor: 0.5, cooldown: 1 }),
+      earlyStopping({ patience: 4, restoreBestWeights: true }),
+      earlyStopping({ monitor: 'loss', patience: 7 }),
+      modelCheckpoint({ filepath, monitor: 'valAccuracy', saveBestOnly: true, saveWeightsOnly: true }),
+    ]
+    const fit = (options: object = {}) =>
+      fj.fit(model, waves, {
+        ...{ optimizer, callbacks, epochs: 30, batchSize: 10, validation: waves, metrics: ['accuracy'] },
+        ...{ verbose: 0, seed: 5, ...options },
+      })
+    return { model, optimizer, fit }
+  }
+  const best = (dir: string) => readdirSync(dir).filter((name) => name.startsWith('best'))
+
+  it('interrupted at any step, a run ends when the whole one does, with its rates, files and weights', async () => {
+    const dir = mkdtempSync(join(folder, 'callbacks-'))
+    const { modelCheckpoint } = fj.callbacks
+    const steps = modelCheckpoint({ filepath: join(dir, 'run-{epoch}-{step}.safetensors'), saveFreq: 1 })
+    const epochs = modelCheckpoint({ filepath: join(dir, 'run-{epoch}.safetensors') })
+    const whole = begin(dir, [steps, epochs])
+    const history = await whole.fit()
+    const count = history.epochs.length
+    expect(history.stopped).toMatch(/^valLoss did not improve for 4 epochs \(best .* at epoch \d+, weights restored\)$/)
+    expect(count).toBeLessThan(30)
+    expect(new Set(history.epochs.map(({ lr }) => lr)).size).toBeGreaterThan(2)
+    expect(best(dir).length).toBeGreaterThan(1)
+    expect(best(dir).length).toBeLessThan(count)
+    const weights = await everything(whole.model)
+
+    const files = readdirSync(dir).filter((name) => name.startsWith('run'))
+    expect(files).toHaveLength(count * 5)
+    for (const file of files) {
+      const [epoch, step] = file.match(/\d+/g)!.map(Number) as [number, number?]
+      const complete = step === undefined ? epoch : epoch - 1
+      const rest = mkdtempSync(join(folder, 'rest-'))
+      const { model, optimizer, fit } = begin(rest)
+      const resumed = await fit({ resume: join(dir, file) })
+      expect(resumed.stopped, file).toBe(history.stopped)
+      expect(figures(resumed), file).toEqual(figures(history).slice(complete))
+      expect(optimizer.lr, file).toBe(whole.optimizer.lr)
+      expect(await everything(model), file).toEqual(weights)
+      const later = best(dir).filter((name) => Number(name.match(/\d+/)![0]) > complete)
+      expect(best(rest), file).toEqual(later)
+    }
+  })
+
+  it('by name and order; what has no state in the checkpoint begins anew, what is gone is left out', async () => {
+    const path = join(folder, 'counted.safetensors')
+    const log: string[] = []
+    const counter = (id: string): fj.Callback => {
+      let seen = Number.NEGATIVE_INFINITY
+      let kept: fj.Tensor | undefined
+      return {
+        name: 'counter',
+        stateDict: () => ({ id, seen, deep: [{ kept }] }),
+        async loadStateDict(state: { id: string; seen: number; deep: [{ kept: fj.Tensor }] }) {
+          ;({ seen } = state)
+          log.push(`${id} takes ${state.id}, ${seen}, ${await state.deep[0].kept.array()}`)
+        },
+        onTrainBegin() {
+          log.push(`${id} begins`)
+        },
+        onEpochEnd({ epoch }) {
+          seen = epoch === 1 ? seen : epoch // infinite after the first epoch
+          kept = fj.tensor([epoch, 0.5])
+        },
+      }
+    }
+    const save: fj.Callback = { onSave: (context) => context.saveCheckpoint(path) }
+    const fit = (callbacks: fj.Callback[], epochs: number, more: object = {}) => {
+      const model = network()
+      const optimizer = new fj.optim.SGD(model.parameters())
+      return fj.fit(model, waves, { optimizer, epochs, batchSize: 40, verbose: 0, callbacks, ...more })
+    }
+    const other = fj.callbacks.earlyStopping({ monitor: 'loss', patience: 9 })
+    const atEpochs: fj.Callback = { ...save, waitsAt: () => true }
+    await fit([counter('a'), other, counter('b'), atEpochs], 1)
+    await fit([counter('A'), counter('B'), counter('C')], 2, { resume: path })
+    expect(log.slice(2)).toEqual([
+      ...['A begins', 'B begins', 'C begins'],
+      'A takes a, -Infinity, 1,0.5',
+      'B takes b, -Infinity, 1,0.5',
+    ])
+    const read = network()
+    await fj.load(read, path) // the network alone
+
+    await expect(fit([{ stateDict: () => ({}) }], 1)).rejects.toThrow(
+      /a callback with stateDict\(\) needs a name and loadStateDict\(\)\n {2}hint {2}its name is undefined/,
+    )
+  })
+
+  it('a state of other figures is refused', async () => {
+    const { earlyStopping, modelCheckpoint, reduceLROnPlateau } = fj.callbacks
+    const path = join(folder, 'figures.safetensors')
+    const fit = (callbacks: fj.Callback[], more: object = {}) => {
+      const model = network()
+      const optimizer = new fj.optim.SGD(model.parameters())
+      return fj.fit(model, waves, { optimizer, validation: waves, verbose: 0, callbacks, ...more })
+    }
+    const filepath = join(folder, 'best.safetensors')
+    await fit([
+      ...[earlyStopping(), reduceLROnPlateau(), modelCheckpoint({ filepath, saveBestOnly: true })],
+      modelCheckpoint({ filepath: path }),
+    ])
+    const resume = (callback: fj.Callback) => expect(fit([callback], { epochs: 2, resume: path })).rejects
+    const monitor = 'loss'
+    await resume(earlyStopping({ monitor })).toThrow(
+      /^earlyStopping: the checkpoint's watched valLoss, this one loss\n {2}hint {2}go on with the callbacks/,
+    )
+    await resume(reduceLROnPlateau({ monitor })).toThrow(/^reduceLROnPlateau: the checkpoint's watched valLoss/)
+    await resume(modelCheckpoint({ filepath, monitor, saveBestOnly: true })).toThrow(
+      /^modelCheckpoint: the checkpoint's watched valLoss/,
+    )
+    await resume(earlyStopping({ restoreBestWeights: true })).toThrow(
+      /^earlyStopping: the checkpoint holds no best weights to restore/,
+    )
+    await fit([earlyStopping({ patience: 3 })], { epochs: 2, resume: path }) // the same figure: other patience is fine
+  })
+})
+
 describe('in the middle of an epoch', () => {
   const path = join(folder, 'middle.safetensors')
   const half = async (more: object = {}) => {
@@ -150,6 +279,23 @@ describe('a checkpoint that does not fit', () => {
     await expect(fj.loadCheckpoint(path, { model, optimizer, schedule })).rejects.toThrow(
       expect.objectContaining({ code: 'ERR_FORMAT', message: expect.stringMatching(/is not whole/) }),
     )
+    const stop = fj.callbacks.earlyStopping({ monitor: 'loss' })
+    const save = fj.callbacks.modelCheckpoint({ filepath: path })
+    await fj.fit(model, waves, { ...options, metrics: [], optimizer, schedule, callbacks: [stop, save] })
+    for (const [whole, broken] of [
+      ['\\"state\\":{', '\\"stale\\":{'],
+      ['\\"callbacks\\":[', '\\"callbacks\\":5,\\"c\\":['],
+    ] as const) {
+      const text = readFileSync(path).toString('latin1')
+      expect(text).toContain(whole)
+      const other = join(folder, 'broken.safetensors')
+      const grown = Buffer.from(text.replace(whole, broken), 'latin1') // and so is the length of the header
+      grown.writeBigUInt64LE(grown.readBigUInt64LE(0) + BigInt(broken.length - whole.length), 0)
+      writeFileSync(other, grown)
+      await expect(fj.fit(model, waves, { optimizer, schedule, resume: other, callbacks: [stop] })).rejects.toThrow(
+        expect.objectContaining({ code: 'ERR_FORMAT', message: expect.stringMatching(/is not whole/) }),
+      )
+    }
     const step = () => {}
     await expect(fj.saveCheckpoint(path, { model, optimizer, schedule: { step } as object, epoch: 1 })).rejects.toThrow(
       /the schedule has no stateDict/,

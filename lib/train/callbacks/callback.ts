@@ -31,12 +31,24 @@ export interface TrainingContext {
   /** Ends training: after this epoch, or, called from onBatchEnd, after this batch. */
   stop(reason: string): void
   /**
-   * Writes all that `fit({ resume: path })` needs to go on from here. In onBatchEnd only at steps that `waitsAt` named.
+   * Writes all that `fit({ resume: path })` needs to go on from here. After a batch only at steps that `waitsAt` named;
+   * best in `onSave`, when the other callbacks have seen the batch or epoch too.
    */
   saveCheckpoint(path: string): Promise<void>
 }
 
+/**
+ * A callback whose later doings depend on what it has seen has a state, which checkpoints keep. `fit({ resume })` gives
+ * it back, after onTrainBegin, to the callback of the same name, where several have that name in their order. One that
+ * the checkpoint does not know begins anew; the state of one that is no longer there is left.
+ */
 export interface Callback {
+  /** What checkpoints call it; needed where there is a state. */
+  readonly name?: string
+  /** Plain data and tensors, as deep as they may lie. */
+  stateDict?(): object
+  /** @throws ERR_ARGUMENT where the state is of a callback made with other options. */
+  loadStateDict?(state: never, context: TrainingContext): void | Promise<void>
   onTrainBegin?(context: TrainingContext): void | Promise<void>
   onEpochBegin?(epoch: number, context: TrainingContext): void | Promise<void>
   /** Whether onBatchEnd of this step finds model and optimizer as the step left them, no later one being in flight. */
@@ -44,5 +56,7 @@ export interface Callback {
   /** Some steps later than the batch: several are in flight, unless `waitsAt` says otherwise. */
   onBatchEnd?(logs: BatchLogs, context: TrainingContext): void | Promise<void>
   onEpochEnd?(logs: EpochLogs, context: TrainingContext): void | Promise<void>
+  /** After every onBatchEnd or onEpochEnd of all callbacks: what is saved here holds what each has made of it. */
+  onSave?(context: TrainingContext): void | Promise<void>
   onTrainEnd?(context: TrainingContext): void | Promise<void>
 }

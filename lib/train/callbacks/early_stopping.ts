@@ -1,6 +1,7 @@
+import { ForjaError } from '../../errors.js'
 import type { Tensor } from '../../tensor.js'
 import { variablesOf } from '../model.js'
-import type { Callback } from './callback.js'
+import type { Callback, TrainingContext } from './callback.js'
 import { Monitor, type MonitorOptions } from './monitor.js'
 
 export interface EarlyStoppingOptions extends MonitorOptions {
@@ -14,13 +15,45 @@ export interface EarlyStoppingOptions extends MonitorOptions {
   startFromEpoch?: number
 }
 
+interface Best {
+  value: number
+  epoch: number
+  /** Parameters and buffers, where they are to be given back. */
+  weights: Tensor[]
+}
+
+interface EarlyStoppingState {
+  monitor: string
+  wait: number
+  best?: Best
+}
+
 /** Ends training when a figure no longer improves. */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
   const { patience = 0, baseline, restoreBestWeights = false, startFromEpoch = 0 } = options
   const monitor = new Monitor('earlyStopping', options)
-  let best: { value: number; epoch: number; weights: Tensor[] } | undefined
+  let best: Best | undefined
   let wait = 0
+  const judge = (context: TrainingContext) => {
+    if (wait === 0 || wait < patience) return
+    const kept = restoreBestWeights && best !== undefined ? ', weights restored' : ''
+    const found =
+      best === undefined ? 'never a number' : `best ${best.value.toPrecision(4)} at epoch ${best.epoch}${kept}`
+    context.stop(`${monitor.name} did not improve for ${wait} epoch${wait === 1 ? '' : 's'} (${found})`)
+  }
   return {
+    name: 'earlyStopping',
+    stateDict: (): EarlyStoppingState => ({ monitor: monitor.name, wait, ...(best && { best }) }),
+    loadStateDict(state: EarlyStoppingState, context) {
+      monitor.checkSame(state.monitor)
+      if (restoreBestWeights && state.best !== undefined && state.best.weights.length === 0) {
+        throw new ForjaError('ERR_ARGUMENT', 'earlyStopping: the checkpoint holds no best weights to restore', {
+          hint: 'it was written without restoreBestWeights; go on without it, as training began',
+        })
+      }
+      ;({ wait, best } = state)
+      judge(context)
+    },
     onTrainBegin(context) {
       monitor.mode(context)
       best = undefined
@@ -35,11 +68,7 @@ export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
         best = { value, epoch: logs.epoch, weights: await Promise.all(weights) }
         if (baseline === undefined || monitor.improves(value, baseline, context)) wait = 0
       }
-      if (wait === 0 || wait < patience) return
-      const kept = restoreBestWeights && best !== undefined ? ', weights restored' : ''
-      const found =
-        best === undefined ? 'never a number' : `best ${best.value.toPrecision(4)} at epoch ${best.epoch}${kept}`
-      context.stop(`${monitor.name} did not improve for ${wait} epoch${wait === 1 ? '' : 's'} (${found})`)
+      judge(context)
     },
     async onTrainEnd({ model }) {
       if (!restoreBestWeights || best === undefined) return

@@ -4,7 +4,7 @@ import { ForjaError } from '../../errors.js'
 import { save } from '../../io/model.js'
 import { Module } from '../../nn/module.js'
 import type { EpochLogs } from '../history.js'
-import type { BatchLogs, Callback, TrainingContext } from './callback.js'
+import type { BatchLogs, Callback } from './callback.js'
 import { Monitor, type MonitorOptions } from './monitor.js'
 
 export interface ModelCheckpointOptions extends Omit<MonitorOptions, 'minDelta'> {
@@ -23,7 +23,12 @@ export interface ModelCheckpointOptions extends Omit<MonitorOptions, 'minDelta'>
   initialValueThreshold?: number
 }
 
-/** Saves network and training state after every epoch. Put it behind callbacks that change the learning rate. */
+interface ModelCheckpointState {
+  monitor: string
+  best?: number | undefined
+}
+
+/** Saves network and training state after every epoch, when all callbacks have seen it. */
 export function modelCheckpoint(options: ModelCheckpointOptions): Callback {
   const { filepath, saveBestOnly = false, saveWeightsOnly = false, saveFreq = 'epoch', initialValueThreshold } = options
   if (typeof filepath !== 'string' || filepath === '') {
@@ -35,33 +40,46 @@ export function modelCheckpoint(options: ModelCheckpointOptions): Callback {
   }
   const monitor = new Monitor('modelCheckpoint', options)
   let best = initialValueThreshold
-  const write = async (logs: EpochLogs | BatchLogs, context: TrainingContext) => {
-    const path = fileName(filepath, logs)
-    await mkdir(dirname(path), { recursive: true })
-    if (saveWeightsOnly) await save(context.model as Module, path)
-    else await context.saveCheckpoint(path)
-  }
+  /** To be written when all callbacks have seen the batch or epoch. */
+  let next: string | undefined
   const due = (step: number) => saveFreq !== 'epoch' && step % saveFreq === 0
   return {
+    name: 'modelCheckpoint',
+    ...(saveBestOnly && {
+      stateDict: (): ModelCheckpointState => ({ monitor: monitor.name, best }),
+      loadStateDict(state: ModelCheckpointState) {
+        monitor.checkSame(state.monitor)
+        best = state.best
+      },
+    }),
     onTrainBegin(context) {
       if (!(context.model instanceof Module)) {
         throw new ForjaError('ERR_ARGUMENT', 'modelCheckpoint: the model must be a Module, whose parameters have names')
       }
       if (saveBestOnly) monitor.mode(context)
       best = initialValueThreshold
+      next = undefined
     },
     waitsAt: due,
-    async onBatchEnd(logs, context) {
-      if (due(logs.step)) await write(logs, context)
+    onBatchEnd(logs) {
+      if (due(logs.step)) next = fileName(filepath, logs)
     },
-    async onEpochEnd(logs, context) {
+    onEpochEnd(logs, context) {
       if (saveFreq !== 'epoch') return
       if (saveBestOnly) {
         const value = monitor.read(logs)
         if (!monitor.improves(value, best, context)) return
         best = value
       }
-      await write(logs, context)
+      next = fileName(filepath, logs)
+    },
+    async onSave(context) {
+      if (next === undefined) return
+      const path = next
+      next = undefined
+      await mkdir(dirname(path), { recursive: true })
+      if (saveWeightsOnly) await save(context.model as Module, path)
+      else await context.saveCheckpoint(path)
     },
   }
 }

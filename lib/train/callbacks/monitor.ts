@@ -42,6 +42,14 @@ export class Monitor {
     return this.#mode === 'auto' ? known : this.#mode
   }
 
+  /** @throws ERR_ARGUMENT where the state in a checkpoint is of another figure. */
+  checkSame(saved: string): void {
+    if (saved === this.name) return
+    throw new ForjaError('ERR_ARGUMENT', `${this.who}: the checkpoint's watched ${saved}, this one ${this.name}`, {
+      hint: 'go on with the callbacks that training began with',
+    })
+  }
+
   read(logs: EpochLogs): number {
     return logs[this.name]!
   }

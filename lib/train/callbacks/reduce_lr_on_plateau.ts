@@ -21,6 +21,12 @@ export function reduceLROnPlateau(options: ReduceLROnPlateauCallbackOptions = {}
   const monitor = new Monitor('reduceLROnPlateau', options)
   let schedule: ReduceLROnPlateau
   return {
+    name: 'reduceLROnPlateau',
+    stateDict: () => ({ monitor: monitor.name, ...schedule.stateDict() }),
+    loadStateDict(state: { monitor: string } & ReturnType<ReduceLROnPlateau['stateDict']>) {
+      monitor.checkSame(state.monitor)
+      schedule.loadStateDict(state)
+    },
     onTrainBegin(context) {
       schedule = new ReduceLROnPlateau(context.optimizer, {
         mode: monitor.mode(context),

@@ -9,7 +9,7 @@ import type { Callback, TrainingContext } from './callback.js'
 export interface TensorBoardOptions {
   /** Default 'logs'. Training and validation are runs of their own inside, 'train' and 'validation'. */
   logDir?: string
-  /** Epochs between two histograms of every parameter. Default 0: none. */
+  /** Epochs between two histograms of every parameter and buffer. Default 0: none. */
   histogramFreq?: number
   /** Default true. */
   writeGraph?: boolean

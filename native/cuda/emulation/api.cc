@@ -22,8 +22,18 @@ struct Operation {
   cudaEvent_t wait = nullptr;
   uint64_t version = 0;
 };
+// Nodes run in the order in which they were added, whatever they depend on.
 struct CUgraph_st {
   std::vector<std::function<void()>> nodes;
+  bool borrowed = false;  // captured into: its owner destroys it
+  struct Conditional {
+    size_t at;  // of nodes
+    unsigned long long handle;
+    CUgraph_st* body;
+  };
+  std::vector<Conditional> conditional_nodes;
+  std::vector<std::unique_ptr<CUgraph_st>> bodies;
+  std::vector<std::unique_ptr<cudaGraph_t>> body_handles;  // what the parameters of conditional nodes point to
 };
 struct CUgraphExec_st {
   std::vector<std::function<void()>> nodes;
@@ -45,9 +55,15 @@ struct Api {
   std::vector<cudaStream_t> streams;
   CUstream_st null_stream;
   std::unordered_map<const void*, int> max_shared;
+  std::deque<unsigned> conditions;  // the value of each conditional handle
+  int queued_graphs = 0;
 };
 Api& api() {
-  static Api& a = *new Api;
+  static Api& a = *[] {
+    auto* made = new Api;
+    made->lazy = planted("SIMT_LAZY") > 0;
+    return made;
+  }();
   return a;
 }
 #define SIMT_LOCK std::lock_guard guard_(api().lock)
@@ -222,6 +238,8 @@ const char* cudaGetErrorName(cudaError_t e) {
       return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureInvalidated:
       return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorNotSupported:
+      return "cudaErrorNotSupported";
     default:
       return "cudaErrorUnknown";
   }
@@ -435,6 +453,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
 cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   SIMT_LOCK;
   if (e->graph) return unsupported_in_capture();
+  if (planted("SIMT_TRACE") > 0 && e->completed < e->recorded)
+    std::fprintf(stderr, "simt: the host waits, %d graphs are queued\n", api().queued_graphs);
   drain([&] { return e->completed >= e->recorded; });
   return result();
 }
@@ -473,7 +493,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
       t->origin = t->invalid = false;
     }
   if (invalid) {
-    delete made;
+    if (!made->borrowed) delete made;
     return fail(cudaErrorStreamCaptureInvalidated);
   }
   *g = made;
@@ -489,14 +509,73 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t g, cudaGraphNode_t*, size_t* n) {
   *n = g->nodes.size();
   return cudaSuccess;
 }
+cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t s, cudaGraph_t g, const cudaGraphNode_t*,
+                                          const cudaGraphEdgeData*, size_t, cudaStreamCaptureMode) {
+  SIMT_LOCK;
+  if (!s || s->capture) return fail(s ? cudaErrorIllegalState : cudaErrorStreamCaptureUnsupported);
+  g->borrowed = true;
+  s->capture = g;
+  s->origin = true;
+  s->capturer = std::this_thread::get_id();
+  s->invalid = false;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, cudaStreamCaptureStatus* status, unsigned long long*, cudaGraph_t*,
+                                     const cudaGraphNode_t** dependencies, const cudaGraphEdgeData**, size_t* count) {
+  *dependencies = nullptr;
+  *count = 0;
+  return cudaStreamIsCapturing(s, status);
+}
+cudaError_t cudaGraphCreate(cudaGraph_t* g, unsigned) {
+  *g = new CUgraph_st;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle* handle, cudaGraph_t g, unsigned value,
+                                             unsigned flags) {
+  SIMT_LOCK;
+  auto& all = api().conditions;
+  const auto index = all.size();
+  *handle = index;
+  all.push_back(value);
+  if (flags & cudaGraphCondAssignDefault) g->nodes.push_back([index, value] { api().conditions[index] = value; });
+  return cudaSuccess;
+}
+cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t g, const cudaGraphNode_t*, const cudaGraphEdgeData*,
+                             size_t, cudaGraphNodeParams* params) {
+  SIMT_LOCK;
+  auto& conditional = params->conditional;
+  if (params->type != cudaGraphNodeTypeConditional || conditional.type != cudaGraphCondTypeIf ||
+      conditional.size != 1 || conditional.handle >= api().conditions.size())
+    return fail(cudaErrorInvalidValue);
+  *node = nullptr;
+  g->bodies.push_back(std::make_unique<CUgraph_st>());
+  g->body_handles.push_back(std::make_unique<cudaGraph_t>(g->bodies.back().get()));
+  conditional.phGraph_out = g->body_handles.back().get();
+  // The body is filled later; graphs that were made of this one keep what it holds then.
+  g->conditional_nodes.push_back({g->nodes.size(), conditional.handle, g->bodies.back().get()});
+  g->nodes.push_back({});
+  return cudaSuccess;
+}
+// By a kernel, whose launch holds the lock.
+void cudaGraphSetConditional(cudaGraphConditionalHandle handle, unsigned value) { api().conditions[handle] = value; }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g, unsigned long long) {
+  SIMT_LOCK;
+  *e = nullptr;
+  if (planted("SIMT_FAIL_GRAPHS") > 0) return fail(cudaErrorNotSupported);
+  for (const auto& [at, handle, body] : g->conditional_nodes)
+    g->nodes[at] = [handle = handle, nodes = body->nodes] {
+      if (api().conditions[handle] != 0)
+        for (auto& n : nodes) n();
+    };
   *e = new CUgraphExec_st{g->nodes};
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
   SIMT_LOCK;
   auto nodes = e->nodes;  // the graph may be destroyed while queued
+  ++api().queued_graphs;
   return submit(s, [nodes = std::move(nodes)] {
+    --api().queued_graphs;
     for (auto& n : nodes) n();
   });
 }

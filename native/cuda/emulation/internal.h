@@ -102,6 +102,8 @@ void block_current(State why);
 void go_to_scheduler(Fiber& self, bool self_done);
 void run_block();
 
+// The number that a test gave in the environment under this name, or 0: what is to go wrong.
+long planted(const char* name);
 std::string format(const char* f, ...) __attribute__((format(printf, 1, 2)));
 void report(const std::string& text);
 [[noreturn]] void abort_block(const std::string& text);

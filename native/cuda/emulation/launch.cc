@@ -7,8 +7,11 @@
 #include <cstdlib>
 #include <mutex>
 #include <semaphore>
+#include <set>
+#include <string>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 #include "internal.h"
 
@@ -161,6 +164,17 @@ struct Worker {
   }
 };
 
+// Appends where a kernel was launched to the file that SIMT_SITES names, once for each place.
+void note_site(const LaunchInfo& info) {
+  static const char* const path = std::getenv("SIMT_SITES");
+  static std::set<std::pair<std::string, int>> seen;
+  if (path == nullptr || info.file == nullptr || !seen.emplace(info.file, info.line).second) return;
+  if (FILE* file = std::fopen(path, "a")) {
+    std::fprintf(file, "%s:%d\n", info.file, info.line);
+    std::fclose(file);
+  }
+}
+
 }  // namespace
 
 void run_on_device_thread(const std::function<void()>& f) {
@@ -170,6 +184,14 @@ void run_on_device_thread(const std::function<void()>& f) {
 
 cudaError_t run_launch(const LaunchInfo& info, const std::function<void()>& body) {
   ++count.launches;
+  note_site(info);
+  static const uint64_t bad_launch = uint64_t(planted("SIMT_FAIL_LAUNCH"));
+  if (count.launches == bad_launch) {
+    sched.info = &info;
+    report("an illegal memory access, planted by SIMT_FAIL_LAUNCH");
+    sched.info = nullptr;
+    return cudaErrorLaunchFailure;
+  }
   const size_t before = machine().reports.size();
   auto once = [&] {
     open_memory();

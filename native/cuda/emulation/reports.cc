@@ -13,6 +13,10 @@ std::string format(const char* f, ...) {
   va_end(v);
   return b;
 }
+long planted(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? std::atol(value) : 0;
+}
 std::string where_text(Where w) {
   const char* f = w.file_name();
   if (const char* s = std::strrchr(f, '/')) f = s + 1;

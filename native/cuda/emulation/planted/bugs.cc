@@ -1,0 +1,119 @@
+// The kernel of bugs.h. In the checked build this file is instrumented as kernels are.
+#include "bugs.h"
+
+namespace forja::simt {
+namespace {
+
+constexpr int kWarp = 32;
+
+// What a block of threads has in shared memory.
+struct Tile {
+  float* values;   // [kPlantedBlock]
+  float* scratch;  // [kPlantedBlock], dynamic
+};
+
+template <Bug kBug>
+void load(const Tile& tile, const float* x, int n, int t, int i) {
+  if (kBug == Bug::kNoWaitForCopy) {
+    if (t < kPlantedBlock / 4) {
+      const int from = static_cast<int>(blockIdx.x) * kPlantedBlock + 4 * t;
+      const int valid = max(0, min(16, (n - from) * 4));
+      copy_async(&tile.scratch[4 * t], valid > 0 ? &x[from] : x, 16, valid);
+      copy_async_commit();
+    }
+    __syncthreads();
+    tile.values[t] = tile.scratch[t];
+  } else if (kBug == Bug::kReadsPastTheEnd) {
+    tile.values[t] = i <= n ? x[i] : 0.0f;
+  } else if (kBug == Bug::kReadsFarPastTheEnd) {
+    tile.values[t] = x[i];
+  } else if (kBug == Bug::kUnwrittenShared) {
+    if (i < n) tile.values[t] = x[i];
+  } else {
+    tile.values[t] = i < n ? x[i] : 0.0f;
+  }
+  if (kBug == Bug::kMisalignedVector && i == 0) {
+    tile.values[0] += 0.0f * reinterpret_cast<const float4*>(x + 1)->x;
+  }
+}
+
+// The sum of the tile, in every lane of the first warp.
+template <Bug kBug>
+float sum_of(const Tile& tile, int n, int t) {
+  float sum = 0.0f;
+  for (int j = t; j < kPlantedBlock; j += kWarp) {
+    const bool last = kBug == Bug::kStaticSharedIndex && j == kPlantedBlock - 1;
+    sum += tile.values[last ? kPlantedBlock + n : j];
+  }
+  if (kBug == Bug::kNoWarpBarrier) {  // as if the lanes of a warp moved in step
+    tile.scratch[t] = sum;
+    for (int d = kWarp / 2; d > 0; d /= 2) {
+      if (t < d) tile.scratch[t] += tile.scratch[t + d];
+    }
+    return tile.scratch[0];
+  }
+  if (kBug == Bug::kLanesNotInMask && t >= kWarp / 2) return sum;
+  for (int d = kWarp / 2; d > 0; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
+  return sum;
+}
+
+template <Bug kBug>
+__global__ void planted_kernel(const float* x, float* y, int n) {
+  __shared__ float values[kPlantedBlock];
+  __shared__ float total;
+  const Tile tile{values, static_cast<float*>(dynamic_shared())};
+  const int t = static_cast<int>(threadIdx.x), i = static_cast<int>(blockIdx.x) * kPlantedBlock + t;
+  if (kBug == Bug::kExitBeforeBarrier && i >= n) return;
+  load<kBug>(tile, x, n, t, i);
+  if (kBug != Bug::kNoBarrierAfterLoad) __syncthreads();
+  if (kBug == Bug::kDivergentBarrier) {
+    if (t < kPlantedBlock / 2) {
+      __syncthreads();
+    } else {
+      __syncthreads();
+    }
+  }
+  if (t < kWarp) {
+    const float sum = sum_of<kBug>(tile, n, t);
+    if (t == 0) total = sum;
+  }
+  __syncthreads();
+  float v = total - values[t];
+  if (kBug == Bug::kNoBarrierBeforeReload) {
+    values[(t + 1) % kPlantedBlock] = v;
+    __syncthreads();
+    v = values[(t + 1) % kPlantedBlock];
+  }
+  if (kBug == Bug::kDynamicSharedOverrun) tile.scratch[t + 1] = v;
+  const int end = kBug == Bug::kWritesPastTheEnd ? n + 1 : kBug == Bug::kUnwrittenOutput ? n - 1 : n;
+  if (i >= end) return;
+  y[i] = v;
+  if (kBug == Bug::kBlocksInOrder && t == 0 && blockIdx.x > 0) y[i] = v + 0.0f * y[i - 1];
+}
+
+template <Bug kBug>
+cudaError_t launch_planted(const float* x, float* y, int n) {
+  const LaunchInfo info{reinterpret_cast<const void*>(&planted_kernel<kBug>),
+                        dim3(static_cast<unsigned>((n + kPlantedBlock - 1) / kPlantedBlock)),
+                        dim3(kPlantedBlock),
+                        kPlantedBlock * sizeof(float),
+                        __FILE__,
+                        __LINE__};
+  return launch(
+      info, [=] { planted_kernel<kBug>(x, y, n); }, nullptr);
+}
+
+}  // namespace
+
+cudaError_t run_planted(Bug bug, const float* x, float* y, int n) {
+  switch (bug) {
+#define FORJA_PLANTED_CASE(bug) \
+  case Bug::bug:                \
+    return launch_planted<Bug::bug>(x, y, n);
+    FORJA_PLANTED_BUGS(FORJA_PLANTED_CASE)
+#undef FORJA_PLANTED_CASE
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace forja::simt

@@ -1,0 +1,339 @@
+/**
+ * Every kernel on small shapes with all accesses of memory checked: a race, an access out of bounds, a read of bytes that
+ * nothing wrote or a misaligned one ends the run with an error that names file and line. Each case runs three times:
+ * launched, recorded, replayed. Edges of tiles are met by sizes that no tile divides.
+ */
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { basename } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+import { weightNames, weightShapes } from '../../lib/ops/recurrent_api.js'
+import { allOps } from '../../lib/ops/registry.js'
+import { loadAddon } from '../../lib/runtime/addon.js'
+import { type CompareOptions, compareWithReference, expectClose, randomTensor } from '../helpers/compare.js'
+import { BACKEND, TEST_DEVICE, variantsOf } from '../helpers/device.js'
+
+const SITES = process.env.SIMT_SITES!
+rmSync(SITES, { force: true })
+
+const executed = new Set<string>()
+function note(explained: string): void {
+  for (const [, name] of explained.matchAll(/^\d+ +(\w+)/gm)) executed.add(name!)
+}
+
+type Fn = (...inputs: fj.Tensor[]) => fj.Tensor | fj.Tensor[]
+const check = (fn: Fn, inputs: fj.Tensor[], options: CompareOptions = {}) =>
+  compareWithReference(fn, inputs, { runs: 3, onExplained: note, ...options })
+
+const floats = (...shape: number[]) => randomTensor(shape, shape.length + shape[0]!)
+const positive = (...shape: number[]) => fj.add(fj.square(floats(...shape)), 0.1)
+const integers = (below: number, ...shape: number[]) => randomTensor(shape, 7, 'int32', below)
+
+describe('elementwise', () => {
+  const unary = [
+    'neg abs sign square sqrt rsqrt reciprocal exp expm1 log log1p sin cos erf',
+    'relu relu6 leakyRelu elu sigmoid tanh silu gelu softplus hardswish',
+  ].flatMap((names) => names.split(' '))
+  it.each(unary)('%s', (name) => check((x) => (fj as unknown as Record<string, Fn>)[name]!(x!), [positive(3, 11)]))
+
+  it('of two operands, broadcast', () =>
+    check(
+      (x, y) => fj.div(fj.pow(fj.maximum(x!, y!), 2), fj.add(fj.minimum(x!, y!), 3)),
+      [positive(5, 7), positive(7)],
+    ))
+
+  it('comparisons and choices', () =>
+    check(
+      (x, y) => [
+        fj.where(
+          fj.logicalAnd(fj.greater(x!, 0), fj.lessEqual(y!, 1)),
+          fj.clamp(x!, { min: -1, max: 1 }),
+          fj.sub(x!, y!),
+        ),
+        fj.cast(fj.logicalOr(fj.equal(x!, y!), fj.logicalNot(fj.notEqual(x!, y!))), 'int32'),
+        fj.cast(fj.logicalOr(fj.less(x!, y!), fj.greaterEqual(x!, y!)), 'uint8'),
+      ],
+      [floats(33), floats(33)],
+    ))
+})
+
+describe('reductions', () => {
+  it.each([[[0]], [[1]], [[0, 2]], [[0, 1, 2]]])('over axes %j', (axes) =>
+    check(
+      (x) => [fj.sum(x!, { axes }), fj.max(x!, { axes }), fj.min(x!, { axes }), fj.prod(x!, { axes })],
+      [positive(3, 35, 5)],
+    ),
+  )
+  it('along an axis', () =>
+    check(
+      (x) => [
+        fj.argMax(x!, { axis: 1 }),
+        fj.argMin(x!, { axis: 0 }),
+        fj.cumSum(x!, { axis: 1 }),
+        fj.topK(x!, { k: 3, axis: 1 }).values,
+        fj.logSumExp(x!, { axes: [1] }),
+      ],
+      [floats(4, 37)],
+    ))
+  it('of long lines, which several blocks share', () =>
+    check(
+      (x) => [fj.sum(x!), fj.max(x!), fj.cumSum(fj.slice(x!, { starts: [0], ends: [2100] }), { axis: 0 })],
+      [floats(40_000)],
+    ))
+  it('softmax', () => check((x) => [fj.softmax(x!), fj.logSoftmax(x!, { axis: 0 })], [floats(5, 33)]))
+})
+
+/** As in test/ops/matmul.test.ts. */
+const tolerance = (variant: string) => (variant === 'tensorcore' ? { rtol: 5e-3, atol: 0.05 } : {})
+
+describe('matmul', () => {
+  it.each(variantsOf('matmul'))('%s', async (matmul) => {
+    const options = { algorithms: { matmul }, gradients: false, ...tolerance(matmul) }
+    await check((a, b) => fj.matmul(a!, b!), [floats(33, 17), floats(17, 35)], options)
+    await check(
+      (a, b) => fj.matmul(a!, b!, { transposeA: true, transposeB: true }),
+      [floats(8, 12), floats(20, 8)],
+      options,
+    )
+  })
+  it('of a batch, with bias and activation, and its gradients', () =>
+    check((a, b, c) => fj.relu(fj.add(fj.matmul(a!, b!), c!)), [floats(2, 5, 7), floats(7, 9), floats(9)]))
+  it('of few rows and many products', () => check((a, b) => fj.matmul(a!, b!), [floats(3, 300), floats(300, 4)]))
+})
+
+describe('convolution', () => {
+  it.each(variantsOf('conv2d'))('%s', (conv2d) =>
+    check(
+      (x, w, b) => fj.conv2d(x!, w!, b!, { stride: 2, padding: 1 }),
+      [floats(2, 3, 7, 6), floats(5, 3, 3, 3), floats(5)],
+      {
+        algorithms: { conv2d },
+        ...tolerance(conv2d),
+      },
+    ),
+  )
+  it('of groups, dilated', () =>
+    check(
+      (x, w) => fj.conv2d(x!, w!, undefined, { groups: 2, dilation: 2, padding: 2 }),
+      [floats(1, 4, 6, 5), floats(6, 2, 3, 3)],
+    ))
+  it('depthwise', () =>
+    check((x, w) => fj.conv2d(x!, w!, undefined, { groups: 4, padding: 1 }), [floats(2, 4, 5, 5), floats(4, 1, 3, 3)]))
+  it('transposed', () =>
+    check(
+      (x, w) => fj.convTranspose2d(x!, w!, undefined, { stride: 2, padding: 1 }),
+      [floats(1, 3, 4, 4), floats(3, 2, 3, 3)],
+    ))
+  it('im2col and col2im', () =>
+    check((x) => fj.im2col(x!, { kernelSize: 3, stride: 2, padding: 1, dilation: 1 }), [floats(2, 2, 5, 6)]))
+})
+
+it('bfloat16 products and what lies between them', async () => {
+  const small = (seed: number, ...shape: number[]) => fj.sub(randomTensor(shape, seed, 'int32', 3), 1)
+  const inputs = [small(1, 2, 3, 6, 5), small(2, 16, 3, 3, 3), small(3, 9, 16)].map((t) => fj.cast(t, 'float32'))
+  const compiled = fj.compile(
+    (x: fj.Tensor, w: fj.Tensor, v: fj.Tensor) => {
+      const maps = fj.relu(fj.conv2d(x, w, null, { padding: 1, stride: 2 }))
+      const y = fj.linear(fj.mean(maps, { axes: [2, 3] }), v)
+      return [y, ...fj.grad(fj.sum(fj.square(y)), [w, v])]
+    },
+    { device: TEST_DEVICE, precision: 'bfloat16' },
+  )
+  for (let run = 0; run < 3; run++) await compiled(...(inputs as [fj.Tensor, fj.Tensor, fj.Tensor]))
+  note(compiled.explain())
+  expect(compiled.explain()).toContain('conv2dGradWeight tensorcore bfloat16')
+  compiled.dispose()
+})
+
+describe('pooling', () => {
+  const window = { kernelSize: 3, stride: 2, padding: 1 }
+  it('maximum, with second gradients', () =>
+    check(
+      (x) => {
+        const [dx] = fj.grad(fj.sum(fj.square(fj.maxPool2d(x!, window))), [x!])
+        return [fj.maxPool2d(x!, window), dx!]
+      },
+      [floats(2, 3, 7, 6)],
+    ))
+  it('average', () => check((x) => fj.avgPool2d(x!, { ...window, countIncludePad: false }), [floats(2, 3, 7, 6)]))
+  it('adaptive', () => check((x) => fj.adaptiveAvgPool2d(x!, { outputSize: [2, 3] }), [floats(1, 2, 5, 7)]))
+})
+
+describe('normalisation', () => {
+  it.each([true, false])('of a batch, training %s', async (training) => {
+    const [runningMean, runningVar] = [fj.variable(floats(3)), fj.variable(positive(3))]
+    await check(
+      (x, gamma, beta) => fj.relu(fj.batchNorm(x!, { gamma, beta, runningMean, runningVar, training })),
+      [floats(2, 3, 5, 5), floats(3), floats(3)],
+      { runs: 1 },
+    )
+  })
+  it('of layers and groups', () =>
+    check(
+      (x, g, b) => [
+        fj.layerNorm(x!, { gamma: g, beta: b, normalizedShape: [6] }),
+        fj.groupNorm(x!, { groups: 2, gamma: fj.ones([4]), beta: fj.zeros([4]) }),
+      ],
+      [floats(3, 4, 6), floats(6), floats(6)],
+    ))
+})
+
+describe('shapes', () => {
+  it('moved, cut, joined', () =>
+    check(
+      (x, y) => {
+        const joined = fj.concat([x!, fj.transpose(y!, [1, 0])], { axis: 1 })
+        return [
+          joined,
+          fj.slice(joined, { starts: [1, 2], ends: [5, 9], steps: [1, 3] }),
+          fj.pad(x!, { pads: [[1, 2], [0, 1]], mode: 'constant', value: 2 }), // biome-ignore format: a table
+          fj.pad(x!, { pads: [[1, 2], [1, 1]], mode: 'reflect' }), // biome-ignore format: a table
+          fj.flip(x!, { axes: [0] }),
+        ]
+      },
+      [floats(5, 7), floats(4, 5)],
+    ))
+  it('indices', () =>
+    check(
+      (x, i, j) => [
+        fj.gather(x!, i!, { axis: 1 }),
+        fj.embedding(i!, x!),
+        fj.oneHot(i!, { depth: 6 }),
+        fj.takeAlongAxis(x!, j!, { axis: 1 }),
+      ],
+      [floats(6, 9), integers(6, 7), integers(9, 6, 3)],
+    ))
+})
+
+it('cross entropy', () =>
+  check(
+    (x, labels) => fj.crossEntropy(x!, labels!, { labelSmoothing: 0.1, ignoreIndex: 2 }),
+    [floats(9, 5), integers(5, 9)],
+  ))
+
+const RECURRENT = { rnn: fj.rnn, lstm: fj.lstm, gru: fj.gru }
+it.each(Object.keys(RECURRENT) as (keyof typeof RECURRENT)[])('%s, forward and backward', (name) => {
+  const [steps, batch, inputs, hidden] = [3, 2, 5, 7]
+  const shapes = weightShapes(name === 'rnn' ? 'tanh' : name, inputs, hidden)
+  const names = weightNames(0, false)
+  const weights = shapes.map((shape) => floats(...shape))
+  return check(
+    (x, ...rest) => {
+      const { y, h } = RECURRENT[name](x!, Object.fromEntries(names.map((key, i) => [key, rest[i]!])))
+      return [y, h]
+    },
+    [floats(batch, steps, inputs), ...weights],
+  )
+})
+
+it('detection', async () => {
+  const boxes = fj.tensor(Array.from({ length: 40 }, (_, i) => [i % 7, i % 5, (i % 7) + 3 + (i % 2), (i % 5) + 4]))
+  await check(
+    (b, s) => {
+      const { indices, count } = fj.nmsPadded(b!, s!, { iouThreshold: 0.4 })
+      return [indices, count]
+    },
+    [boxes, floats(40)],
+    { gradients: false, rtol: 0, atol: 0 },
+  )
+  const rois = fj.tensor([[0, 1, 1, 6, 5], [1, -1, 0, 4, 9], [0, 2.5, 1.5, 3, 2]]) // biome-ignore format: a table
+  await check((x) => fj.roiAlign(x!, rois, { outputSize: [2, 3], spatialScale: 1 }), [floats(2, 3, 7, 8)])
+  await check((x) => fj.roiPool(x!, rois, { outputSize: [2, 2], spatialScale: 0.5 }), [floats(2, 3, 7, 8)])
+})
+
+it.each([
+  ['SGD', (w: fj.Variable[]) => new fj.optim.SGD(w, { lr: 0.1, momentum: 0.9, weightDecay: 0.01 })],
+  ['Adam', (w: fj.Variable[]) => new fj.optim.Adam(w, { lr: 0.1 })],
+])('%s updates', async (_, optimizerOf) => {
+  const train = async (device: string) => {
+    const weights = [fj.variable(floats(37)), fj.variable(floats(3, 5))]
+    const optimizer = optimizerOf(weights)
+    const step = fj.compile(
+      () => {
+        const loss = fj.add(fj.sum(fj.square(weights[0]!)), fj.sum(fj.exp(weights[1]!)))
+        optimizer.minimize(loss)
+        return loss
+      },
+      { device },
+    )
+    for (let i = 0; i < 3; i++) await step()
+    if (device === TEST_DEVICE) note(step.explain())
+    step.dispose()
+    return await Promise.all(weights.map((w) => w.data()))
+  }
+  const [here, there] = [await train(TEST_DEVICE), await train('reference')]
+  here.forEach((w, i) => expectClose(w, there[i]!, `weight ${i}`))
+})
+
+it('a commit that waits for labels to be classes', async () => {
+  const count = fj.variable(fj.zeros([]))
+  const step = fj.compile(
+    (y: fj.Tensor) => {
+      count.assign(fj.add(count, 1))
+      return fj.crossEntropy(fj.zeros([2, 3]), y)
+    },
+    { device: TEST_DEVICE },
+  )
+  const labels = (...list: number[]) => fj.tensor(list, { dtype: 'int32' })
+  for (const [good, bad] of [
+    [0, 3],
+    [1, -1],
+    [2, 4],
+  ]) {
+    // biome-ignore format: a table
+    await step(labels(good!, 0))
+    await expect(step(labels(0, bad!))).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
+  }
+  expect(await count.item()).toBe(3)
+  step.dispose()
+})
+
+it("random numbers, the reference's", async () => {
+  const draw = async (device: string) => {
+    fj.setSeed(5)
+    const run = fj.compile(
+      () =>
+        fj.concat([fj.randn([77]), fj.rand([9]), fj.dropout(fj.ones([50]), { p: 0.3, training: true })], { axis: 0 }),
+      { device },
+    )
+    const data = await (await run()).data()
+    if (device === TEST_DEVICE) note(run.explain())
+    run.dispose()
+    return data
+  }
+  expectClose(await draw(TEST_DEVICE), await draw('reference'), 'numbers')
+})
+
+it('leaves out no operation', () => {
+  const { supports } = loadAddon()
+  const kernels = allOps().filter(
+    ({ traits, code }) => !traits.leaf && !traits.view && !traits.elementwise && supports(BACKEND, code, 0),
+  )
+  expect(
+    kernels.map((op) => op.name).filter((name) => !executed.has(name)),
+    'kernels that no case ran',
+  ).toEqual([])
+})
+
+it('leaves out no launch of a kernel', () => {
+  const folder = new URL('../../native/cuda/', import.meta.url)
+  const places = readdirSync(folder)
+    .filter((file) => /\.cuh?$/.test(file) && file !== 'launch.cuh' && file !== 'ceilings.cu')
+    .flatMap((file) => {
+      const lines = readFileSync(new URL(file, folder), 'utf8').split('\n')
+      return lines.flatMap((line, i) =>
+        /^ +launch\(/.test(line) && !/uint64_t[,>]/.test(line) ? [{ file, line: i + 1 }] : [],
+      )
+    })
+  // What counts in 64 bits is left out: it needs 2^31 elements. A launch is noted with the line of its grid, which may lie below that of its name.
+  const noted = readFileSync(SITES, 'utf8')
+    .trim()
+    .split('\n')
+    .map((site) => {
+      const [file, at] = [basename(site.slice(0, site.lastIndexOf(':'))), Number(site.slice(site.lastIndexOf(':') + 1))]
+      return `${file}:${Math.max(...places.filter((p) => p.file === file && p.line <= at).map((p) => p.line))}`
+    })
+  const all = places.map(({ file, line }) => `${file}:${line}`)
+  expect(all.length).toBeGreaterThan(50)
+  expect(all.filter((place) => !noted.includes(place))).toEqual([])
+})

@@ -1,0 +1,72 @@
+/** Failures of a device that the emulator plants: what they cost, what is said of them, what goes on. */
+import { describe, expect, it } from 'vitest'
+import { runChild } from '../helpers/child.js'
+import { TEST_DEVICE } from '../helpers/device.js'
+
+const emulated = TEST_DEVICE === 'cuda-emulated'
+if (!emulated) console.log("planted failures are left out: they need device 'cuda-emulated'")
+
+interface Failed {
+  code: string
+  message: string
+}
+
+async function run<T>(
+  what: string,
+  env: Record<string, string>,
+): Promise<{ answer: T; notices: string[]; stderr: string }> {
+  const { code, stdout, stderr } = await runChild('cuda_failures', { args: [TEST_DEVICE, what], env })
+  expect({ code, stderr }).toEqual({ code: 0, stderr: expect.any(String) })
+  const notices = stderr.split('\n').filter((line) => line.startsWith('forja: '))
+  return { answer: JSON.parse(stdout.trim().split('\n').at(-1)!) as T, notices, stderr }
+}
+
+describe.runIf(emulated)('a fault in a kernel', () => {
+  it.each([
+    // Launched one by one the host meets the fault while earlier runs are still under way: those are lost with it.
+    ['launched one by one', '0', 4, 0],
+    ['replayed', '1', 5, 4],
+  ])('loses the device: pending calls of programs %s reject, the CPU goes on', async (_, graphs, at, good) => {
+    const env = { SIMT_FAIL_LAUNCH: String(at), FORJA_CUDA_GRAPH: graphs }
+    const { answer, notices } = await run<{ together: (number | Failed)[]; later: Failed; cpu: number }>('lost', env)
+    const fault = 'an illegal memory access, planted by SIMT_FAIL_LAUNCH'
+    const first = {
+      code: 'ERR_DEVICE',
+      message: expect.stringContaining(`running the program failed on the CUDA device: ${fault}`),
+    }
+    const lost = {
+      code: 'ERR_DEVICE',
+      message: expect.stringContaining(`the CUDA device is lost since an earlier error: ${fault}`),
+    }
+    const expected = [2, 4, 6, 8, 10, 12].map((value, i) => (i < good ? value : i === at - 1 ? first : lost))
+    expect(answer).toEqual({ together: expected, later: lost, cpu: 16 })
+    expect(notices).toEqual([])
+  })
+})
+
+it.runIf(emulated)('a graph that cannot be recorded leaves programs eager, which is said once', async () => {
+  const { answer, notices } = await run<{ results: number[]; explained: string[] }>('graphs', { SIMT_FAIL_GRAPHS: '1' })
+  expect(answer.results).toEqual([2, 3, 4, 6, 6, 9])
+  for (const text of answer.explained) expect(text).toContain('(eager: no CUDA graph)')
+  expect(notices).toEqual([
+    'forja: CUDA runs a program kernel by kernel, since recording it as a graph failed: cudaErrorNotSupported (cudaErrorNotSupported)',
+  ])
+})
+
+it.runIf(emulated)('no memory for a program: asked, free and the largest values are named, others go on', async () => {
+  const { answer } = await run<{ results: number[]; refused: Failed }>('memory', { SIMT_ARENA_MB: '64' })
+  expect(answer.refused).toEqual({
+    code: 'ERR_OUT_OF_MEMORY',
+    message: expect.stringMatching(
+      /^no CUDA memory for an arena of \d{9} bytes: \d{8} of 67108864 bytes are free; the largest values are \(1000, 300, 300\) of 360000000 bytes, \(1000, \d00, \d00\) of 120000000 bytes, \(1000, \d00, \d00\) of 120000000 bytes$/,
+    ),
+  })
+  expect(answer.results).toEqual([0, 1, 2, 3])
+})
+
+it.runIf(emulated)('four runs are queued before the host waits for the first', async () => {
+  const { answer, stderr } = await run<number[]>('queue', { SIMT_TRACE: '1', SIMT_LAZY: '1' })
+  expect(answer).toEqual([2, 4, 6, 8, 10, 12, 14, 16])
+  const queued = [...stderr.matchAll(/the host waits, (\d) graphs are queued/g)].map((match) => Number(match[1]))
+  expect(Math.max(...queued)).toBe(4)
+})

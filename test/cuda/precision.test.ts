@@ -1,0 +1,166 @@
+/** Products on tensor cores: 'tf32' and 'bfloat16' of compile() and fit(). */
+import { describe, expect, it } from 'vitest'
+import * as fj from '../../lib/index.js'
+import { expectClose, randomTensor } from '../helpers/compare.js'
+import { TEST_DEVICE } from '../helpers/device.js'
+import { plainNetwork, waves } from '../helpers/training.js'
+
+const device = TEST_DEVICE
+
+/** -1, 0 or 1: sums of up to 256 products are exact in bfloat16. */
+const signs = (shape: number[], seed: number) => fj.cast(fj.sub(randomTensor(shape, seed, 'int32', 3), 1), 'float32')
+
+type Fn = (...inputs: fj.Tensor[]) => fj.Tensor[]
+
+/** `fn` and what explain() says, in bfloat16 and, on the CPU, in float32. */
+async function both(fn: Fn, inputs: fj.Tensor[]) {
+  const run = async (options: fj.CompileFunctionOptions) => {
+    const compiled = fj.compile(fn, options)
+    let outputs: fj.Tensor[] = []
+    for (let i = 0; i < 3; i++) outputs = await compiled(...inputs)
+    const explained = compiled.explain()
+    const data = await Promise.all(outputs.map((t) => t.data()))
+    compiled.dispose()
+    return { data, explained, dtypes: outputs.map((t) => t.dtype) }
+  }
+  return { narrow: await run({ device, precision: 'bfloat16' }), wide: await run({ device: 'cpu' }) }
+}
+
+describe('bfloat16', () => {
+  it.each([
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ])('matmul is exact where numbers are, transposed %s and %s', async (transposeA, transposeB) => {
+    for (const [m, k, n] of [
+      [1, 1, 1],
+      [33, 65, 17],
+      [64, 16, 128],
+      [70, 200, 8],
+    ] as const) {
+      // biome-ignore format: a table
+      const a = signs(transposeA ? [k, m] : [m, k], 1)
+      const b = signs(transposeB ? [n, k] : [k, n], 2)
+      const product: Fn = (x, y) => [fj.matmul(x!, y!, { transposeA, transposeB })]
+      const { narrow, wide } = await both(product, [a, b])
+      expect(narrow).toMatchObject({ data: wide.data, dtypes: ['float32'] })
+      expect(narrow.explained).toContain('matmul tensorcore bfloat16')
+    }
+  })
+
+  it('batches, bias and ReLU are part of the product', async () => {
+    const inputs = [signs([3, 5, 7], 1), signs([7, 9], 2), signs([9], 3)]
+    const { narrow, wide } = await both((x, w, b) => [fj.relu(fj.add(fj.matmul(x!, w!), b!))], inputs)
+    expect(narrow.data).toEqual(wide.data)
+  })
+
+  it.each([
+    [[2, 3, 7, 6], [16, 3, 3, 3], { padding: 1 }],
+    [[1, 8, 9, 5], [12, 8, 2, 3], { stride: 2, dilation: [1, 2] as [number, number] }],
+    [[2, 16, 4, 4], [32, 8, 1, 1], { groups: 2 }],
+  ])('convolution of x %j with weight %j, forward and both gradients', async (xShape, wShape, options) => {
+    const convolve: Fn = (x, w) => {
+      const y = fj.conv2d(x!, w!, null, options)
+      return [y, ...fj.grad([y], [x!, w!], { gradOutputs: [signs(y.shape as number[], 5)] })]
+    }
+    const { narrow, wide } = await both(convolve, [signs(xShape, 1), signs(wShape, 2)])
+    for (const op of ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'])
+      expect(narrow.explained).toContain(`${op} tensorcore bfloat16`)
+    expect(narrow.data).toEqual(wide.data)
+  })
+
+  it('rounds operands and results to 8 bits, sums in float32', async () => {
+    // 256 + 1 has 9 bits; 1 + 2^-9 is 1 as an operand.
+    const { narrow } = await both(
+      (x, y) => [fj.matmul(x!, y!)],
+      [
+        fj.tensor([[256, 1, -256], [1 + 2 ** -9, 0, 0]]), // biome-ignore format: a table
+        fj.tensor([[1], [1], [1]]),
+      ],
+    )
+    expect([...narrow.data[0]!]).toEqual([1, 1])
+    const { narrow: rounded } = await both(
+      (x, y) => [fj.matmul(x!, y!)],
+      [fj.tensor([[256, 1]]), fj.tensor([[1], [1]])],
+    )
+    expect([...rounded.data[0]!]).toEqual([256])
+  })
+
+  it('stores as bfloat16 what only products read, and casts a weight once', async () => {
+    const w = fj.variable(randomTensor([24, 24], 1))
+    const step = fj.compile(
+      (x: fj.Tensor) => {
+        const loss = fj.mean(fj.square(fj.matmul(fj.tanh(fj.matmul(x, w)), w)))
+        const [dw] = fj.grad(loss, [w])
+        w.assign(fj.sub(w, fj.mul(dw!, 0.1)))
+        return loss
+      },
+      { device, precision: 'bfloat16' },
+    )
+    const before = await w.data()
+    await step(randomTensor([40, 24], 2))
+    const lines = step.explain().split('\n')
+    const results = lines.filter((line) => /^\d+ +fused/.test(line)).map((line) => line.split(/ {2,}/)[2])
+    expect(results.filter((type) => type === 'bfloat16[24,24]')).toHaveLength(1) // w
+    expect(results).toContain('bfloat16[40,24]') // x, tanh(x w)
+    expect(w.dtype).toBe('float32')
+    expect([...(await w.data())]).not.toEqual([...before])
+  })
+
+  it('leaves convolutions of few channels to float32', async () => {
+    const { narrow } = await both(
+      (x, w) => [fj.conv2d(x!, w!, null, { groups: 4 })],
+      [signs([1, 4, 5, 5], 1), signs([4, 1, 3, 3], 2)],
+    )
+    expect(narrow.explained).not.toContain('bfloat16')
+  })
+})
+
+describe.each(['tf32', 'bfloat16'] as const)('%s', (precision) => {
+  it('a network learns as in float32', async () => {
+    const losses = async (options: { device: string; precision?: typeof precision }) => {
+      const model = plainNetwork()
+      const optimizer = new fj.optim.SGD(model.parameters(), { lr: 0.05, momentum: 0.9 })
+      const history = await fj.fit(model, waves, {
+        optimizer,
+        epochs: 8,
+        batchSize: 8,
+        seed: 1,
+        verbose: 0,
+        ...options,
+      })
+      expect(model.parameters().every((p) => p.dtype === 'float32')).toBe(true)
+      return history.loss
+    }
+    const [narrow, wide] = [await losses({ device, precision }), await losses({ device: 'cpu' })]
+    expect(wide.at(-1)!).toBeLessThan(0.7 * wide[0]!)
+    expect(narrow).not.toEqual(wide)
+    expectClose(narrow, wide, 'losses', { rtol: precision === 'tf32' ? 5e-3 : 0.05 })
+  })
+
+  it('is refused by the CPU, which says why', () => {
+    expect(() => fj.compile((x: fj.Tensor) => x, { device: 'cpu', precision })).toThrow(
+      `compile: precision '${precision}' needs tensor cores, and device 'cpu' has none; it computes in 'float32'`,
+    )
+  })
+})
+
+it('tf32 chooses tensor cores unless another variant is asked for', async () => {
+  const inputs = [randomTensor([33, 40], 1), randomTensor([40, 17], 2)] as [fj.Tensor, fj.Tensor]
+  const run = async (algorithms?: Record<string, string>) => {
+    const f = fj.compile((a: fj.Tensor, b: fj.Tensor) => fj.matmul(a, b), { device, precision: 'tf32', algorithms })
+    return { data: await (await f(...inputs)).data(), explained: f.explain() }
+  }
+  const [cores, tiled] = [await run(), await run({ matmul: 'tiled' })]
+  expect(cores.explained).toContain('matmul tensorcore tf32')
+  expect(tiled.explained).toContain('matmul tiled')
+  expect([...cores.data]).not.toEqual([...tiled.data])
+  expectClose(cores.data, tiled.data, 'product', { rtol: 5e-3, atol: 0.02 })
+})
+
+it('a precision that does not exist is refused by name', () => {
+  expect(() => fj.compile((x: fj.Tensor) => x, { device, precision: 'float8' as never })).toThrow(
+    "compile: precision 'float8'; expected 'float32', 'tf32' or 'bfloat16'",
+  )
+})

@@ -1,0 +1,34 @@
+/** NVIDIA's compute-sanitizer over a training run, where there are a GPU and the tool: what no emulation can see. */
+import { execFile, execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, it } from 'vitest'
+import { TEST_DEVICE } from '../helpers/device.js'
+
+const TOOL = 'compute-sanitizer'
+/** Its exit code where it found something. */
+const FOUND = 77
+
+function isOnPath(): boolean {
+  try {
+    execFileSync(TOOL, ['--version'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+const missing = !TEST_DEVICE.startsWith('cuda') || TEST_DEVICE === 'cuda-emulated' ? 'no GPU is under test' : undefined
+const reason = missing ?? (isOnPath() ? undefined : `${TOOL} is not on PATH`)
+if (reason !== undefined) console.log(`${TOOL} is left out: ${reason}`)
+
+it.runIf(reason === undefined).each(['memcheck', 'racecheck', 'synccheck'])(
+  'LeNet-5 trains without a word from %s',
+  async (tool) => {
+    const script = fileURLToPath(new URL('../native/children/cuda.mjs', import.meta.url))
+    const args = ['--tool', tool, '--error-exitcode', String(FOUND), process.execPath, script, TEST_DEVICE]
+    const { stdout } = await promisify(execFile)(TOOL, args, { timeout: 300_000, maxBuffer: 1 << 26 })
+    expect(stdout).toMatch(/ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards/)
+  },
+  300_000,
+)

@@ -1,0 +1,60 @@
+// What goes wrong on the device named by the first argument, planted by the environment. The second says what is run.
+import { fj } from './work.mjs'
+
+const [device, what] = process.argv.slice(2)
+const outcome = (call) =>
+  call.then(
+    async (tensor) => await tensor.item(),
+    ({ code, message }) => ({ code, message }),
+  )
+const answer = { lost, graphs, memory, queue }[what]
+console.log(JSON.stringify(await answer()))
+
+/** Six calls at once, one more, and then the CPU. */
+async function lost() {
+  const double = fj.compile((x) => fj.mul(x, 2), { device })
+  const calls = [1, 2, 3, 4, 5, 6].map((x) => outcome(double(fj.tensor(x))))
+  const together = await Promise.all(calls)
+  const later = await outcome(double(fj.tensor(7)))
+  const cpu = await outcome(fj.compile((x) => fj.mul(x, 2), { device: 'cpu' })(fj.tensor(8)))
+  return { together, later, cpu }
+}
+
+/** Two programs, three runs each. */
+async function graphs() {
+  const results = []
+  const programs = [2, 3].map((factor) => fj.compile((x) => fj.mul(x, factor), { device }))
+  for (const x of [1, 2, 3]) for (const program of programs) results.push(await outcome(program(fj.tensor(x))))
+  return { results, explained: programs.map((program) => program.explain()) }
+}
+
+/** A program that is too large, beside one that goes on. */
+async function memory() {
+  const count = fj.variable(fj.zeros([]))
+  const small = fj.compile(
+    () => {
+      count.assign(fj.add(count, 1))
+      return fj.mul(count, 1)
+    },
+    { device },
+  )
+  const results = [await outcome(small()), await outcome(small())]
+  // exp is read twice, so that it must lie in memory
+  const large = fj.compile(
+    (x) => {
+      const wide = fj.exp(fj.broadcastTo(x, [1000, 300, 100]))
+      return fj.sum(fj.matmul(wide, fj.transpose(wide, [0, 2, 1])))
+    },
+    { device },
+  )
+  const refused = await outcome(large(fj.zeros([1, 1, 100])))
+  results.push(await outcome(small()), await outcome(small()))
+  return { results, refused }
+}
+
+/** Eight calls at once of a program whose graph is recorded. */
+async function queue() {
+  const double = fj.compile((x) => fj.mul(x, 2), { device })
+  for (const x of [1, 2]) await double(fj.tensor(x))
+  return await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map((x) => outcome(double(fj.tensor(x)))))
+}
