@@ -209,7 +209,8 @@ DirectForm best_form(const DirectConv& d) {
   DirectConv batched = d;
   batched.form = DirectForm::kLanes;
   const int64_t lanes = ceil_div(d.n * bands(batched), kWidth) * kWidth * band_columns(batched);
-  const double filled = static_cast<double>(lanes) / (d.n * d.ow);
+  // Bands overlap, compute with zeros and are transposed by halves.
+  const double filled = static_cast<double>(lanes) / (d.n * d.ow) * (bands(batched) > 1 ? 1.3 : 1.0);
   const double moved = static_cast<double>(d.c * d.stride_h * d.stride_w + d.k) * 4 * filled;
   const double rows = static_cast<double>(even_part(d.k, kTileRows) * (d.n > kWidth ? 2 : 1));
   const double image_lanes = d.k * filled * (rows < 8 ? 8 / rows : 1.0) + moved / d.depth();

@@ -110,7 +110,9 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, con
       bv[j] = masked ? load_masked(tail, b + j * kWidth) : load(b + j * kWidth);
       if constexpr (B == BSource::kInPlacePacking) store(packed + j * kWidth, bv[j]);
     });
-    if constexpr (A == ASource::kColumns) {
+    if constexpr (NV == 1) {
+      // Loads hold up such a tile as it is.
+    } else if constexpr (A == ASource::kColumns) {
       __builtin_prefetch(a + ahead_a);
       __builtin_prefetch(a + ahead_a + MR - 1);
     } else {
