@@ -6,6 +6,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { pythons } from '../lib/bench/peers.js'
 import * as fj from '../lib/index.js'
 import { VERSION } from '../lib/version.js'
 
@@ -41,49 +42,43 @@ async function train(batch: number, threads: number): Promise<Peak> {
 }
 
 function compare(batch: number, threads: number): void {
-  const sizes = [`${batch}`, `${STEPS}`, `${threads}`]
-  const run = (program: string, args: string[]): Peak =>
-    JSON.parse(execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })) as Peak
   const script = join(import.meta.dirname, 'peers', 'peak_memory.py')
-  const pythons = process.env.FORJA_BENCH_PYTHON ? [process.env.FORJA_BENCH_PYTHON] : ['python3', '/usr/bin/python3']
-  const attempts = [
-    () =>
-      run(process.execPath, [
-        '--import',
-        'tsx',
-        import.meta.filename,
-        '--child',
-        '--batch',
-        `${batch}`,
-        '--threads',
-        `${threads}`,
-      ]),
-    ...pythons.map((python) => () => run(python, [script, ...sizes])),
-  ]
-  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0).padStart(6)} MB`
+  const child = ['--import', 'tsx', import.meta.filename, '--child', '--batch', `${batch}`, '--threads', `${threads}`]
   console.log(`resnet20Cifar, batch ${batch}, ${STEPS} training steps, ${threads} threads: resident memory`)
-  const peaks: Peak[] = []
-  for (const attempt of attempts) {
-    if (peaks.length === 2) break
+  const ours = peakOf(process.execPath, child)
+  print(ours)
+  const theirs = firstOf(pythons(), (python) => peakOf(python, [script, `${batch}`, `${STEPS}`, `${threads}`]))
+  if (theirs === undefined) {
+    console.log('PyTorch is not here: no python3 imports torch (FORJA_PYTHON names one that does)')
+    return
+  }
+  print(theirs)
+  if (theirs.parameters !== ours.parameters) throw new Error('the networks are not the same')
+  const growth = ({ base, peak }: Peak) => peak - base
+  const added = growth(theirs) / growth(ours)
+  console.log(`PyTorch / forja: ${(theirs.peak / ours.peak).toFixed(2)}, of what training adds ${added.toFixed(2)}`)
+}
+
+function peakOf(program: string, args: string[]): Peak {
+  return JSON.parse(execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })) as Peak
+}
+
+/** The answer of the first that has one. */
+function firstOf<T>(programs: readonly string[], ask: (program: string) => T): T | undefined {
+  for (const program of programs) {
     try {
-      peaks.push(attempt())
-    } catch (error) {
-      if (peaks.length === 0) throw error
-      continue
+      return ask(program)
+    } catch {
+      // not there, or without what it needs
     }
-    const { version, base, peak, plan } = peaks.at(-1)!
-    console.log(`${version.padEnd(16)} peak ${megabytes(peak)}, before the network ${megabytes(base)}`)
-    if (plan !== undefined) console.log(`${''.padEnd(16)} of it the plan's ${plan}`)
   }
-  const [ours, theirs] = peaks
-  if (!theirs) console.log('PyTorch is not here: no python3 imports torch (FORJA_BENCH_PYTHON names one that does)')
-  else if (theirs.parameters !== ours!.parameters) throw new Error('the networks are not the same')
-  else {
-    const growth = ({ base, peak }: Peak) => peak - base
-    console.log(
-      `PyTorch / forja: ${(theirs.peak / ours!.peak).toFixed(2)}, of what training adds ${(growth(theirs) / growth(ours!)).toFixed(2)}`,
-    )
-  }
+  return undefined
+}
+
+function print({ version, base, peak, plan }: Peak): void {
+  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(0).padStart(6)} MB`
+  console.log(`${version.padEnd(16)} peak ${megabytes(peak)}, before the network ${megabytes(base)}`)
+  if (plan !== undefined) console.log(`${''.padEnd(16)} of it the plan's ${plan}`)
 }
 
 const { batch, threads, child } = new Command('bench:memory')

@@ -41,9 +41,9 @@ export interface PeerSpec {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** FORJA_BENCH_PYTHON if set, else python3 on the path, else the system's own. */
-function pythons(): readonly string[] {
-  const given = process.env.FORJA_BENCH_PYTHON
+/** FORJA_PYTHON if set, else python3 on the path, else the system's own. */
+export function pythons(): readonly string[] {
+  const given = process.env.FORJA_PYTHON
   return given ? [given] : ['python3', '/usr/bin/python3']
 }
 
