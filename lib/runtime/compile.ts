@@ -8,7 +8,7 @@ import { makeLeaf } from '../ops/creation.js'
 import type { Precision } from '../passes/lower.js'
 import { Tensor } from '../tensor.js'
 import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
-import { evaluate, missingFeed, scalar } from './evaluate.js'
+import { evaluate, missingFeed, residentData, scalar } from './evaluate.js'
 import { advanceRandomState } from './random_state.js'
 import type { VariableState } from './state.js'
 
@@ -136,7 +136,7 @@ export function runInOrder(
 ): unknown {
   const before = waiting.get(device)
   if (!before && program instanceof Traced && program.isBound()) {
-    const data = residentData(args)
+    const data = residentData(args.map((t) => t.value))
     if (data) return program.run(data, signal)
   }
   const start = async () => {
@@ -241,16 +241,6 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
   )
 }
 
-/** The elements of tensors that are all known, else undefined. */
-function residentData(tensors: readonly Tensor[]): TypedArray[] | undefined {
-  const data: TypedArray[] = []
-  for (const { value } of tensors) {
-    if (!value.resident) return undefined
-    data.push(value.resident)
-  }
-  return data
-}
-
 /** A graph and its executable, which is made anew where a variable was moved meanwhile. */
 export class Traced {
   #disposed = false
@@ -273,12 +263,10 @@ export class Traced {
 
   /** The elements of the arguments, for `run`; compiles anew if a variable was moved. */
   async prepare(args: readonly Tensor[]): Promise<TypedArray[]> {
-    const data =
-      residentData(args) ??
-      (await evaluate(
-        args.map((t) => t.value),
-        this.device,
-      ))
+    const data = await evaluate(
+      args.map((t) => t.value),
+      this.device,
+    )
     if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
     if (!this.executable.isBound()) {
       this.executable.dispose()

@@ -35,9 +35,20 @@ interface CachedProgram {
 
 const caches = new WeakMap<Device, Map<string, CachedProgram>>()
 
+/** The elements of values that are all known, else undefined. */
+export function residentData(values: readonly Value[]): TypedArray[] | undefined {
+  const data: TypedArray[] = []
+  for (const { resident } of values) {
+    if (!resident) return undefined
+    data.push(resident)
+  }
+  return data
+}
+
 /** Elements of each value, in order. Arrays are shared with the graph: copy before handing them out. */
 export async function evaluate(values: readonly Value[], device: Device = defaultDevice()): Promise<TypedArray[]> {
-  if (values.every((value) => value.resident)) return values.map((value) => value.resident!)
+  const known = residentData(values)
+  if (known) return known
   const roots = await Promise.all(values.map(readVariable))
   const missing = roots.filter((value) => value.resident === undefined)
   if (missing.length > 0) await evaluateMissing([...new Set(missing)], device)

@@ -41,4 +41,17 @@ fj_status no_kernel(fj_error* error, uint32_t index, const char* device, const f
   return error->status;
 }
 
+fj_status check_micro_program(fj_error* error, uint32_t index, const char* device, const int32_t* code, size_t words,
+                              bool (*runs)(uint16_t opcode)) {
+  for (size_t at = 0; at < words; at += FJ_FUSED_WORDS) {
+    const auto opcode = static_cast<uint16_t>(code[at] & 0xffff);
+    if (opcode == FJ_OP_FULL || (opcode < FJ_OP_LIMIT && runs(opcode))) continue;
+    const char* name = fj_op_name(opcode);
+    set_error(error, FJ_ERR_UNSUPPORTED_OP, index, "fused: %s has no elementwise operation %s (code %u)", device,
+              name != nullptr ? name : "unknown", opcode);
+    return error->status;
+  }
+  return FJ_OK;
+}
+
 }  // namespace forja

@@ -1,7 +1,7 @@
 // One thread per device and environment that issues the device's work, first come, first served, and makes the threads
 // that help it. While it has nothing to do, the environment's thread may run a short program instead
-// (native/napi/program.cc). Where the device works by itself, up to
-// kUnderWay tasks are handed to it before the thread waits for the first of them.
+// (native/napi/program.cc). Where the device works by itself, up to kUnderWay tasks are handed to it before the thread
+// waits for the first of them.
 #pragma once
 
 #include <atomic>

@@ -228,17 +228,6 @@ bool size_scratch(fj_program* program) {
   return true;
 }
 
-// The first operation of a fused micro-program that this backend cannot run, or 0.
-uint16_t unknown_micro_op(const Call& call) {
-  const int32_t* code = call.tail(sizeof(fj_fused_attrs));
-  const size_t words = (call.attr_bytes - sizeof(fj_fused_attrs)) / 4;
-  for (size_t at = 0; at < words; at += FJ_FUSED_WORDS) {
-    const auto opcode = static_cast<uint16_t>(code[at] & 0xffff);
-    if (opcode != FJ_OP_FULL && (opcode >= FJ_OP_LIMIT || !table().micro_op[opcode])) return opcode;
-  }
-  return 0;
-}
-
 uint8_t* storage_base(const fj_program& program, fj_buffer* const* buffers, const fj_value& value) {
   switch (value.storage) {
     case FJ_ARENA:
@@ -296,11 +285,11 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
       set_error(error, FJ_ERR_BACKEND_UNAVAILABLE, i, "%s is not available: %s", kernel->name, missing);
       return fail(error->status);
     }
-    if (const uint16_t unknown = instr.opcode == FJ_OP_FUSED ? unknown_micro_op(call) : 0) {
-      const char* name = fj_op_name(unknown);
-      set_error(error, FJ_ERR_UNSUPPORTED_OP, i, "fused: the CPU has no elementwise operation %s (code %u)",
-                name != nullptr ? name : "unknown", unknown);
-      return fail(error->status);
+    if (instr.opcode == FJ_OP_FUSED) {
+      const size_t words = (call.attr_bytes - sizeof(fj_fused_attrs)) / 4;
+      const auto runs = [](uint16_t opcode) { return table().micro_op[opcode]; };
+      const int32_t* code = call.tail(sizeof(fj_fused_attrs));
+      if (forja::check_micro_program(error, i, "the CPU", code, words, runs) != FJ_OK) return fail(error->status);
     }
     const int threads = program->alone ? 1 : device->threads;
     const Kernel* fastest =

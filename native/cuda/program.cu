@@ -20,17 +20,6 @@ uint64_t align_up(uint64_t bytes) { return (bytes + kInputAlignment - 1) / kInpu
 
 // --- creating programs -------------------------------------------------------------------------------
 
-// The first operation of a fused micro-program that this backend cannot run, or 0.
-uint16_t unknown_micro_op(const Call& call) {
-  const int32_t* code = call.tail(sizeof(fj_fused_attrs));
-  const size_t words = (call.attr_bytes - sizeof(fj_fused_attrs)) / 4;
-  for (size_t at = 0; at < words; at += FJ_FUSED_WORDS) {
-    const auto opcode = static_cast<uint16_t>(code[at] & 0xffff);
-    if (opcode != FJ_OP_FULL && (opcode >= FJ_OP_LIMIT || !kernel_table().micro_op[opcode])) return opcode;
-  }
-  return 0;
-}
-
 // As no_memory, with the three largest values, which are what could be made smaller.
 fj_status no_program_memory(const fj_program* program, cudaError_t code, const char* what, uint64_t bytes,
                             fj_error* error) {
@@ -89,11 +78,11 @@ fj_status choose_kernels(fj_program* program, uint64_t* scratch_bytes, fj_error*
     if (kernel == nullptr) {
       return no_kernel(error, i, "CUDA", instr, supports);
     }
-    if (const uint16_t unknown = instr.opcode == FJ_OP_FUSED ? unknown_micro_op(call) : 0) {
-      const char* name = fj_op_name(unknown);
-      set_error(error, FJ_ERR_UNSUPPORTED_OP, i, "fused: CUDA has no elementwise operation %s (code %u)",
-                name != nullptr ? name : "unknown", unknown);
-      return error->status;
+    if (instr.opcode == FJ_OP_FUSED) {
+      const size_t words = (call.attr_bytes - sizeof(fj_fused_attrs)) / 4;
+      const auto runs = [](uint16_t opcode) { return kernel_table().micro_op[opcode]; };
+      const int32_t* code = call.tail(sizeof(fj_fused_attrs));
+      if (check_micro_program(error, i, "CUDA", code, words, runs) != FJ_OK) return error->status;
     }
     if (kernel->scratch != nullptr) {
       const uint64_t wanted = kernel->scratch(call);
