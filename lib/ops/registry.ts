@@ -28,6 +28,11 @@ export interface Traits {
   readonly view?: boolean
   /** [output, input]: the kernel may write this output over this input's memory. */
   readonly inplace?: readonly (readonly [number, number])[]
+  /**
+   * Updates that share their first `joins` inputs, and differ in nothing else but their variables, run as one step: the
+   * shared inputs, then the others of one update after the other; outputs likewise. `inplace` counts within an update.
+   */
+  readonly joins?: number
   /** The kernel may write its one output over any input of that size: it reads each element before it writes it. */
   readonly inplaceAny?: boolean
   /** Attribute `activation` (ACTIVATIONS of lib/ops/activation.ts) can absorb an activation of its first output. */
