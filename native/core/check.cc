@@ -44,12 +44,6 @@ CheckFn find_check(uint16_t opcode) {
   return nullptr;
 }
 
-int64_t element_count(const fj_value& value) {
-  int64_t count = 1;
-  for (int axis = 0; axis < value.rank; axis++) count *= value.dims[axis];
-  return count;
-}
-
 bool Check::expect(bool condition, const char* message) {
   if (!condition && message_ == nullptr) message_ = message;
   return condition;

@@ -8,10 +8,10 @@
 
 #include "../abi/backend.h"
 #include "../abi/ops.gen.h"
+#include "geometry.h"
 
 namespace forja {
 
-int64_t element_count(const fj_value& value);
 // dims[axis], or 1 beyond the rank.
 inline int64_t dim(const fj_value& value, int axis) { return axis < value.rank ? value.dims[axis] : 1; }
 inline bool is_float(uint8_t dtype) {

@@ -14,49 +14,15 @@
 namespace forja::FJ_ISA {
 namespace {
 
-template <class Attrs>
-ConvGeometry geometry(const fj_value& image, int64_t k, int64_t r, int64_t s, int64_t oh, int64_t ow, int64_t groups,
-                      const Attrs& attrs) {
-  return {image.dims[0],
-          image.dims[1],
-          image.dims[2],
-          image.dims[3],
-          k,
-          r,
-          s,
-          oh,
-          ow,
-          attrs.stride[0],
-          attrs.stride[1],
-          attrs.padding[0],
-          attrs.padding[1],
-          attrs.dilation[0],
-          attrs.dilation[1],
-          groups};
-}
-
-// Of the three directions: image, filter and maps are operands whose roles differ.
-template <class Attrs>
-ConvGeometry geometry(const Operand& image, const Operand& filter, const Operand& maps, const Attrs& attrs) {
-  const uint32_t *f = filter.value->dims, *m = maps.value->dims;
-  return geometry(*image.value, f[3], f[0], f[1], m[1], m[2], attrs.groups, attrs);
-}
-
 ConvGeometry forward_geometry(const Call& call) {
-  return geometry(call.in[0], call.in[1], call.out[0], call.attrs<fj_conv2d_attrs>());
+  return conv_geometry(call.in[0], call.in[1], call.out[0], call.attrs<fj_conv2d_attrs>());
 }
 ConvGeometry grad_input_geometry(const Call& call) {
-  return geometry(call.out[0], call.in[1], call.in[0], call.attrs<fj_conv2d_grad_input_attrs>());
+  return conv_geometry(call.out[0], call.in[1], call.in[0], call.attrs<fj_conv2d_grad_input_attrs>());
 }
 ConvGeometry grad_weight_geometry(const Call& call) {
-  return geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_grad_weight_attrs>());
+  return conv_geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_grad_weight_attrs>());
 }
-template <class Attrs>
-ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const Attrs& attrs) {
-  const uint32_t* m = columns.value->dims;  // (N,OH,OW,R,S,C)
-  return geometry(*image.value, 1, m[3], m[4], m[1], m[2], 1, attrs);
-}
-
 using Scratch = size_t (*)(const ConvGeometry&, int threads);
 using Forward = void (*)(Team&, const ConvGeometry&, const float*, const float*, const float*, bool, float*, uint8_t*);
 using Gradient = void (*)(Team&, const ConvGeometry&, const float*, const float*, float*, uint8_t*);

@@ -21,20 +21,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../core/geometry.h"
 #include "scratch.h"
 #include "team.h"
 
 namespace forja {
-
-struct ConvGeometry {
-  int64_t n, h, w, c;  // input maps
-  int64_t k, r, s;     // filters
-  int64_t oh, ow;      // output maps; they imply the bottom and right padding
-  int64_t stride_h, stride_w;
-  int64_t pad_top, pad_left;
-  int64_t dilation_h, dilation_w;
-  int64_t groups;
-};
 
 namespace FJ_ISA {
 

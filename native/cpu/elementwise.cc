@@ -38,12 +38,6 @@ int block_length(int registers) { return registers <= 6 ? 1024 : registers <= 12
 
 bool is_word(uint8_t dtype) { return dtype == FJ_FLOAT32 || dtype == FJ_INT32; }
 
-int64_t elements_of(const fj_value& value) {
-  int64_t count = 1;
-  for (int axis = 0; axis < value.rank; axis++) count *= value.dims[axis];
-  return count;
-}
-
 // n elements from `offset` on, converted to their lane; writes whole vectors. Nothing is loaded over itself.
 void load_elements(const Operand& x, int64_t offset, int n, float* __restrict d) {
   switch (x.value->dtype) {
@@ -110,50 +104,32 @@ struct Source {
   Access access;
   int64_t period;  // kPeriodic: elements
   const float* pattern;
-  // kStrided: runs, innermost first, neighbours merged; a stride is 0 where the input is broadcast.
-  int rank;
-  int64_t dims[FJ_MAX_RANK], strides[FJ_MAX_RANK];
+  BroadcastRuns runs;  // kPeriodic, kStrided
 };
 
 Source classify(const fj_value& x, const fj_value& y, int64_t count) {
   Source s;
-  s.rank = 0;
-  s.period = elements_of(x);
+  s.period = element_count(x);
   s.pattern = nullptr;
   s.access = s.period == count ? Access::kFull : s.period == 1 ? Access::kNumber : Access::kStrided;
   if (s.access != Access::kStrided) return s;
-  int64_t stride = 1;
-  for (int axis = y.rank - 1; axis >= 0; axis--) {
-    const int from = axis - (y.rank - x.rank);
-    const int64_t dim = y.dims[axis], own = from < 0 ? 1 : x.dims[from];
-    if (dim == 1) continue;
-    const int64_t step = own == 1 ? 0 : stride;
-    stride *= own;
-    const int last = s.rank - 1;
-    if (last >= 0 && step == s.strides[last] * (s.strides[last] == 0 ? 0 : s.dims[last]) &&
-        (step != 0 || s.strides[last] == 0)) {
-      s.dims[last] *= dim;
-    } else {
-      s.dims[s.rank] = dim;
-      s.strides[s.rank++] = step;
-    }
-  }
-  if (s.rank == 2 && s.strides[0] == 1 && s.period <= kMaxPeriod) s.access = Access::kPeriodic;
+  s.runs = broadcast_runs(x, y);
+  if (s.runs.rank == 2 && s.runs.strides[0] == 1 && s.period <= kMaxPeriod) s.access = Access::kPeriodic;
   return s;
 }
 
 // Elements [at, at + n) of the long row, into d or, where they lie together in memory as they are, in place.
-const float* gather(const Operand& x, const Source& s, int64_t at, int n, bool exact, float* d) {
+const float* gather(const Operand& x, const BroadcastRuns& r, int64_t at, int n, bool exact, float* d) {
   int64_t index[FJ_MAX_RANK], offset = 0, rest = at;
-  for (int axis = 0; axis < s.rank; axis++) {
-    index[axis] = rest % s.dims[axis];
-    rest /= s.dims[axis];
-    offset += index[axis] * s.strides[axis];
+  for (int axis = 0; axis < r.rank; axis++) {
+    index[axis] = rest % r.dims[axis];
+    rest /= r.dims[axis];
+    offset += index[axis] * r.strides[axis];
   }
-  const bool word = is_word(x.value->dtype), runs = s.strides[0] != 0;
-  if (runs && word && exact && s.dims[0] - index[0] >= n) return x.as<const float>() + offset;
+  const bool word = is_word(x.value->dtype), runs = r.strides[0] != 0;
+  if (runs && word && exact && r.dims[0] - index[0] >= n) return x.as<const float>() + offset;
   for (int done = 0; done < n;) {
-    const int64_t left = s.dims[0] - index[0];
+    const int64_t left = r.dims[0] - index[0];
     const int length = left < n - done ? static_cast<int>(left) : n - done;
     if (runs) {
       load_elements(x, offset, length, d + done);
@@ -166,12 +142,12 @@ const float* gather(const Operand& x, const Source& s, int64_t at, int n, bool e
     }
     done += length;
     // The next run: on to the next index of the first outer dimension that has one.
-    offset -= index[0] * s.strides[0];
+    offset -= index[0] * r.strides[0];
     index[0] = 0;
-    for (int axis = 1; axis < s.rank; axis++) {
-      offset += s.strides[axis];
-      if (++index[axis] < s.dims[axis]) break;
-      offset -= s.dims[axis] * s.strides[axis];
+    for (int axis = 1; axis < r.rank; axis++) {
+      offset += r.strides[axis];
+      if (++index[axis] < r.dims[axis]) break;
+      offset -= r.dims[axis] * r.strides[axis];
       index[axis] = 0;
     }
   }
@@ -208,7 +184,7 @@ constexpr int kMaxSteps = 64;
 void run_fused(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_fused_attrs>();
   const Operand& out = call.out[0];
-  const int64_t count = elements_of(*out.value);
+  const int64_t count = element_count(*out.value);
   const Range range = split(count, team, kGrain);
   if (range.begin >= range.end) return;
   const int block = block_length(attrs.registers);
@@ -262,7 +238,7 @@ void run_fused(const Call& call, Team& team) {
           place[i] = sources[i].pattern + at % sources[i].period;
           break;
         case Access::kStrided:
-          place[i] = gather(x, sources[i], at, n, exact, registers[i]);
+          place[i] = gather(x, sources[i].runs, at, n, exact, registers[i]);
           break;
         default:
           break;
@@ -304,7 +280,7 @@ void run_copy(const Call& call, Team& team) {
 void run_full(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_full_attrs>();
   const Operand& y = call.out[0];
-  const Range range = split(elements_of(*y.value), team, kGrain);
+  const Range range = split(element_count(*y.value), team, kGrain);
   if (range.begin >= range.end) return;
   alignas(64) float block[kGrain];
   const int fill = static_cast<int>(smaller(kGrain, range.end - range.begin));

@@ -8,19 +8,10 @@
 
 #include "../abi/backend.h"
 #include "../abi/ops.gen.h"
+#include "../core/geometry.h"
 #include "team.h"
 
 namespace forja {
-
-struct Operand {
-  void* data;
-  const fj_value* value;  // dtype, rank, dims
-
-  template <class T>
-  FJ_INLINE_MEMBER T* as() const {
-    return static_cast<T*>(data);
-  }
-};
 
 // The first error a kernel met in its data (a label out of range). Set by any thread; the run stops
 // at the next barrier and, being before commit_index, changes no variable.

@@ -15,45 +15,6 @@
 namespace forja::FJ_ISA {
 namespace {
 
-struct Axis {
-  int64_t size, out, kernel, stride, before, after;
-  bool adaptive;
-};
-
-struct Window {
-  int64_t begin, end, origin, padded;  // pixels [begin, end); tap 0; pixels counted with padding
-};
-
-FJ_INLINE Window window_at(const Axis& a, int64_t p) {
-  if (a.adaptive) {
-    const int64_t begin = p * a.size / a.out, end = ceil_div((p + 1) * a.size, a.out);
-    return {begin, end, begin, end - begin};
-  }
-  const int64_t origin = p * a.stride - a.before, stop = origin + a.kernel;
-  return {larger(origin, 0), smaller(stop, a.size), origin, smaller(stop, a.size + a.after) - origin};
-}
-
-// The windows that see pixel i.
-FJ_INLINE Range windows_over(const Axis& a, int64_t i) {
-  if (a.adaptive) return {i * a.out / a.size, ceil_div((i + 1) * a.out, a.size)};
-  const int64_t past = i + a.before - a.kernel;  // the last pixel a window may begin before and miss i
-  return {past < 0 ? 0 : past / a.stride + 1, smaller(a.out, (i + a.before) / a.stride + 1)};
-}
-
-struct Pool {
-  int64_t n, c;
-  Axis rows, columns;
-};
-
-template <class Attrs>
-Pool pool_of(const fj_value& image, const fj_value& maps, const Attrs& a) {
-  const bool adaptive = a.adaptive != 0;
-  return {image.dims[0],
-          image.dims[3],
-          {image.dims[1], maps.dims[1], a.kernel[0], a.stride[0], a.padding[0], a.padding[2], adaptive},
-          {image.dims[2], maps.dims[2], a.kernel[1], a.stride[1], a.padding[1], a.padding[3], adaptive}};
-}
-
 // How many channels a vector holds: all lanes, or the first n.
 struct Whole {
   FJ_INLINE_MEMBER Vec get(const float* p) const { return load(p); }
@@ -114,7 +75,7 @@ FJ_INLINE void over_channels(int64_t c, const Body& body, int64_t channel = 0) {
 
 // body(i, j, tap) for the pixels of a window in order; R x S known at compile time unless 0.
 template <int R, int S, class Body>
-FJ_INLINE void over_taps(const Window& rows, const Window& columns, int64_t taps, const Body& body) {
+FJ_INLINE void over_taps(const PoolWindow& rows, const PoolWindow& columns, int64_t taps, const Body& body) {
   if (R > 0) {
     unroll<R>([&](auto r) FJ_LAMBDA {
       unroll<S>([&](auto s) FJ_LAMBDA { body(rows.begin + r, columns.begin + s, int64_t{r * S + s}); });
@@ -128,7 +89,7 @@ FJ_INLINE void over_taps(const Window& rows, const Window& columns, int64_t taps
 
 // Calls f with the size of the window as template arguments where it is one of the usual ones and wholly inside.
 template <class F>
-FJ_INLINE void with_window(const Pool& g, const Window& rows, const Window& columns, const F& f) {
+FJ_INLINE void with_window(const PoolGeometry& g, const PoolWindow& rows, const PoolWindow& columns, const F& f) {
   const int64_t r = rows.end - rows.begin, s = columns.end - columns.begin;
   const bool inside = r == g.rows.kernel && s == g.columns.kernel;
   if (inside && r == 2 && s == 2) return f(Index<2>{}, Index<2>{});
@@ -143,7 +104,7 @@ struct Largest {
 };
 
 template <int R, int S, class Get>
-FJ_INLINE Largest largest_of(const Window& rows, const Window& columns, int64_t taps, const Get& get) {
+FJ_INLINE Largest largest_of(const PoolWindow& rows, const PoolWindow& columns, int64_t taps, const Get& get) {
   const auto first = static_cast<int32_t>((rows.begin - rows.origin) * taps + columns.begin - columns.origin);
   Largest found{get(rows.begin, columns.begin), broadcast_int(first)};
   Vec poison = zero();  // NaN from the first NaN or infinity on
@@ -164,14 +125,14 @@ FJ_INLINE Largest largest_of(const Window& rows, const Window& columns, int64_t 
 }
 
 template <class Tap>
-void max_forward(const Pool& g, Team& team, const float* x, float* y, Tap* index) {
+void max_forward(const PoolGeometry& g, Team& team, const float* x, float* y, Tap* index) {
   const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
   const Range range = split(g.n * g.rows.out, team);
   for (int64_t row = range.begin; row < range.end; row++) {
-    const Window rows = window_at(g.rows, row % g.rows.out);
+    const PoolWindow rows = window_at(g.rows, row % g.rows.out);
     const float* image = x + row / g.rows.out * g.rows.size * w * c;
     for (int64_t q = 0; q < g.columns.out; q++) {
-      const Window columns = window_at(g.columns, q);
+      const PoolWindow columns = window_at(g.columns, q);
       const int64_t at = (row * g.columns.out + q) * c;
       with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
         over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
@@ -186,14 +147,14 @@ void max_forward(const Pool& g, Team& team, const float* x, float* y, Tap* index
   }
 }
 
-void avg_forward(const Pool& g, Team& team, const float* x, float* y, bool count_padding) {
+void avg_forward(const PoolGeometry& g, Team& team, const float* x, float* y, bool count_padding) {
   const int64_t w = g.columns.size, c = g.c;
   const Range range = split(g.n * g.rows.out, team);
   for (int64_t row = range.begin; row < range.end; row++) {
-    const Window rows = window_at(g.rows, row % g.rows.out);
+    const PoolWindow rows = window_at(g.rows, row % g.rows.out);
     const float* image = x + row / g.rows.out * g.rows.size * w * c;
     for (int64_t q = 0; q < g.columns.out; q++) {
-      const Window columns = window_at(g.columns, q);
+      const PoolWindow columns = window_at(g.columns, q);
       const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
       const Vec share = broadcast(1.0f / (count_padding ? rows.padded * columns.padded : inside));
       const int64_t at = (row * g.columns.out + q) * c;
@@ -241,7 +202,7 @@ struct Chosen {
   FJ_INLINE_MEMBER Vec hand(const Loaded& from, int64_t tap) const {
     return select(from.index == broadcast_int(static_cast<int32_t>(tap)), from.dy, zero());
   }
-  FJ_INLINE_MEMBER Vec share(const Window&, const Window&) const { return zero(); }
+  FJ_INLINE_MEMBER Vec share(const PoolWindow&, const PoolWindow&) const { return zero(); }
 };
 
 // Shared: every pixel gets the same part of dy.
@@ -253,7 +214,7 @@ struct Shared {
     return lanes.get(dy + at) * share;
   }
   FJ_INLINE_MEMBER Vec hand(Vec from, int64_t) const { return from; }
-  FJ_INLINE_MEMBER Vec share(const Window& rows, const Window& columns) const {
+  FJ_INLINE_MEMBER Vec share(const PoolWindow& rows, const PoolWindow& columns) const {
     const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
     return broadcast(1.0f / (count_padding ? rows.padded * columns.padded : inside));
   }
@@ -261,13 +222,13 @@ struct Shared {
 
 // Windows that do not overlap: output row p owns the image rows from its own window to the next one's.
 template <class Rule>
-void scatter(const Pool& g, Team& team, const Rule& rule, float* dx) {
+void scatter(const PoolGeometry& g, Team& team, const Rule& rule, float* dx) {
   const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
   const bool gaps = g.columns.stride != taps || g.columns.before > 0 || g.columns.out * taps < w;
   const Range range = split(g.n * g.rows.out, team);
   for (int64_t row = range.begin; row < range.end; row++) {
     const int64_t p = row % g.rows.out;
-    const Window rows = window_at(g.rows, p);
+    const PoolWindow rows = window_at(g.rows, p);
     float* image = dx + row / g.rows.out * g.rows.size * w * c;
     const int64_t first = p == 0 ? 0 : rows.begin;
     const int64_t last = p == g.rows.out - 1 ? g.rows.size : window_at(g.rows, p + 1).begin;
@@ -275,7 +236,7 @@ void scatter(const Pool& g, Team& team, const Rule& rule, float* dx) {
       if (gaps || i < rows.begin || i >= rows.end) memset(image + i * w * c, 0, w * c * sizeof(float));
     }
     for (int64_t q = 0; q < g.columns.out; q++) {
-      const Window columns = window_at(g.columns, q);
+      const PoolWindow columns = window_at(g.columns, q);
       const Vec share = rule.share(rows, columns);
       with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
         over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
@@ -291,7 +252,7 @@ void scatter(const Pool& g, Team& team, const Rule& rule, float* dx) {
 
 // Overlapping windows: each pixel sums over the windows that see it.
 template <class Rule>
-void gather(const Pool& g, Team& team, const Rule& rule, float* dx) {
+void gather(const PoolGeometry& g, Team& team, const Rule& rule, float* dx) {
   const int64_t w = g.columns.size, c = g.c;
   const Range range = split(g.n * g.rows.size, team);
   for (int64_t row = range.begin; row < range.end; row++) {
@@ -302,9 +263,9 @@ void gather(const Pool& g, Team& team, const Rule& rule, float* dx) {
       over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
         Vec total = zero();
         for (int64_t p = over_rows.begin; p < over_rows.end; p++) {
-          const Window rows = window_at(g.rows, p);
+          const PoolWindow rows = window_at(g.rows, p);
           for (int64_t q = over_columns.begin; q < over_columns.end; q++) {
-            const Window columns = window_at(g.columns, q);
+            const PoolWindow columns = window_at(g.columns, q);
             const auto from =
                 rule.get(lanes, ((maps + p) * g.columns.out + q) * c + channel, rule.share(rows, columns));
             total = total + rule.hand(from, (i - rows.origin) * g.columns.kernel + j - columns.origin);
@@ -317,7 +278,7 @@ void gather(const Pool& g, Team& team, const Rule& rule, float* dx) {
 }
 
 template <class Rule>
-void backward(const Pool& g, Team& team, const Rule& rule, float* dx) {
+void backward(const PoolGeometry& g, Team& team, const Rule& rule, float* dx) {
   const bool disjoint = g.rows.stride >= g.rows.kernel && g.columns.stride >= g.columns.kernel;
   if (disjoint && !g.rows.adaptive) {
     scatter(g, team, rule, dx);
@@ -328,14 +289,14 @@ void backward(const Pool& g, Team& team, const Rule& rule, float* dx) {
 
 // The chosen pixels: y = x at the tap that index names. Taps are compared, never used as an address.
 template <class Tap>
-void pick(const Pool& g, Team& team, const float* x, const Tap* index, float* y) {
+void pick(const PoolGeometry& g, Team& team, const float* x, const Tap* index, float* y) {
   const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
   const Range range = split(g.n * g.rows.out, team);
   for (int64_t row = range.begin; row < range.end; row++) {
-    const Window rows = window_at(g.rows, row % g.rows.out);
+    const PoolWindow rows = window_at(g.rows, row % g.rows.out);
     const float* image = x + row / g.rows.out * g.rows.size * w * c;
     for (int64_t q = 0; q < g.columns.out; q++) {
-      const Window columns = window_at(g.columns, q);
+      const PoolWindow columns = window_at(g.columns, q);
       over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
         const int64_t at = (row * g.columns.out + q) * c + channel;
         const VecI chosen = lanes.get(index + at);
@@ -351,7 +312,7 @@ void pick(const Pool& g, Team& team, const float* x, const Tap* index, float* y)
 }
 
 void run_max(const Call& call, Team& team) {
-  const Pool g = pool_of(*call.in[0].value, *call.out[0].value, call.attrs<fj_max_pool2d_attrs>());
+  const PoolGeometry g = pool_geometry(call.in[0], call.out[0], call.attrs<fj_max_pool2d_attrs>());
   const float* x = call.in[0].as<const float>();
   float* y = call.out[0].as<float>();
   if (call.out[1].value->dtype == FJ_UINT8) {
@@ -362,7 +323,7 @@ void run_max(const Call& call, Team& team) {
 }
 
 void run_max_grad(const Call& call, Team& team) {
-  const Pool g = pool_of(*call.out[0].value, *call.in[0].value, call.attrs<fj_max_pool2d_grad_attrs>());
+  const PoolGeometry g = pool_geometry(call.out[0], call.in[0], call.attrs<fj_max_pool2d_grad_attrs>());
   const float* dy = call.in[0].as<const float>();
   float* dx = call.out[0].as<float>();
   if (call.in[1].value->dtype == FJ_UINT8) {
@@ -373,7 +334,7 @@ void run_max_grad(const Call& call, Team& team) {
 }
 
 void run_max_gather(const Call& call, Team& team) {
-  const Pool g = pool_of(*call.in[0].value, *call.out[0].value, call.attrs<fj_max_pool2d_gather_attrs>());
+  const PoolGeometry g = pool_geometry(call.in[0], call.out[0], call.attrs<fj_max_pool2d_gather_attrs>());
   const float* x = call.in[0].as<const float>();
   float* y = call.out[0].as<float>();
   if (call.in[1].value->dtype == FJ_UINT8) {
@@ -385,13 +346,13 @@ void run_max_gather(const Call& call, Team& team) {
 
 void run_avg(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_avg_pool2d_attrs>();
-  const Pool g = pool_of(*call.in[0].value, *call.out[0].value, attrs);
+  const PoolGeometry g = pool_geometry(call.in[0], call.out[0], attrs);
   avg_forward(g, team, call.in[0].as<const float>(), call.out[0].as<float>(), attrs.count_padding != 0);
 }
 
 void run_avg_grad(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_avg_pool2d_grad_attrs>();
-  const Pool g = pool_of(*call.out[0].value, *call.in[0].value, attrs);
+  const PoolGeometry g = pool_geometry(call.out[0], call.in[0], attrs);
   backward(g, team, Shared{call.in[0].as<const float>(), attrs.count_padding != 0}, call.out[0].as<float>());
 }
 

@@ -151,7 +151,7 @@ void fill_steps(const Recurrent& r, const Operands& o, int64_t s, Range rows) {
 
 template <int kCell>
 void run_steps(const Recurrent& r, const Blocks& b, const Operands& o, const Scratch& scratch, Team& team) {
-  const StepShare share = share_steps(r, team, b.count, r.gates * r.h * r.k);
+  const StepShare share = share_steps(r, team, b.count, r.rows() * r.k);
   const int64_t height = even_part(share.rows.end - share.rows.begin, kTileRows), z_row = r.gates * b.units;
   fill_steps(r, o, 0, share.own);
   if (share.barriers) team.barrier();
@@ -197,18 +197,13 @@ void run_steps(const Recurrent& r, const Blocks& b, const Operands& o, const Scr
   }
 }
 
-Recurrent describe(const Call& call) {
-  const auto& attrs = call.attrs<fj_recurrent_attrs>();
-  return describe_recurrent(*call.in[0].value, *call.in[5].value, attrs.cell, attrs.reverse);
-}
-
 size_t scratch_bytes(const Call& call, int threads) {
-  const Recurrent r = describe(call);
+  const Recurrent r(call, call.attrs<fj_recurrent_attrs>());
   return take_scratch(r, blocks_of(r), nullptr, 0, threads).bytes;
 }
 
 void run(const Call& call, Team& team) {
-  const Recurrent r = describe(call);
+  const Recurrent r(call, call.attrs<fj_recurrent_attrs>());
   const Blocks b = blocks_of(r);
   const Scratch scratch = take_scratch(r, b, call.scratch, team.id, team.count);
   const Weights w{call.in[1].as<const float>(), call.in[2].as<const float>(), call.in[3].as<const float>(),

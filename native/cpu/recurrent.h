@@ -1,13 +1,5 @@
-// What the recurrent kernels share: recurrent.cc (forward) and recurrent_grad.cc (backward). Cells and names as in
-// lib/ops/recurrent.ts: N samples, T steps, I inputs, H hidden units.
-//
-// A row of `steps` is [x, 1, h, 1], so that one product gives all gates of a step, biases included, and one product
-// over all steps the gradients of all weights. Gates lie in an order in which those that read x come first and those
-// that read h last, each kind in one run:
-//
-//   tanh, relu  a          x: a            h: a
-//   lstm        i f g o    x: i f g o      h: i f g o
-//   gru         n r z m    x: n r z        h: r z m      n = tanh(n + r * m), m = W_hn h + b_hn
+// What the recurrent kernels share: recurrent.cc (forward) and recurrent_grad.cc (backward). Sizes, gates and the rows
+// of `steps` are those of core/geometry.h.
 //
 // Threads: rows of the batch, which need nobody else's results from the first step to the last; where a batch has too
 // few rows to fill tiles, hidden units too, with a barrier a step.
@@ -25,50 +17,26 @@ struct GateRange {
   int64_t k0, kn;
 };
 
-struct Recurrent {
-  int cell;
-  bool reverse;
-  int64_t n, t, i, h;
-  int64_t k;                    // floats of a row of steps: i + h + 2
-  int gates, x_gates, h_gates;  // per unit; the first x_gates read x, the last h_gates read h
-  int saved;                    // floats that a unit keeps for backward
+struct Recurrent : RecurrentGeometry {
   int ranges;
   GateRange range[3];
 
-  // Where x's and h's gate `gate` lies in the weights: blocks of h rows.
-  FJ_INLINE_MEMBER int x_block(int gate) const { return cell == FJ_CELL_GRU ? (gate + 2) % 3 : gate; }
-  FJ_INLINE_MEMBER int h_block(int gate) const { return gate - (gates - h_gates); }
-  // The step of x and y that runs s-th.
-  FJ_INLINE_MEMBER int64_t step(int64_t s) const { return reverse ? t - 1 - s : s; }
-  // Floats between rows of all gates; off a multiple of 4 KB, which would put a tile's rows into one set of the cache.
-  FJ_INLINE_MEMBER int64_t gate_row() const { return ceil_div(gates * h, kLineFloats) * kLineFloats + kLineFloats; }
-};
-
-// x (N, T, I) and h0 (N, H) give the sizes.
-FJ_INLINE Recurrent describe_recurrent(const fj_value& x, const fj_value& h0, int cell, int reverse) {
-  Recurrent r{};
-  r.cell = cell;
-  r.reverse = reverse != 0;
-  r.n = x.dims[0];
-  r.t = x.dims[1];
-  r.i = x.dims[2];
-  r.h = h0.dims[1];
-  r.k = r.i + r.h + 2;
-  const bool lstm = cell == FJ_CELL_LSTM, gru = cell == FJ_CELL_GRU;
-  r.gates = lstm || gru ? 4 : 1;
-  r.x_gates = r.h_gates = gru ? 3 : r.gates;
-  r.saved = lstm ? 5 : gru ? 4 : 1;
-  if (gru) {
-    r.ranges = 3;
-    r.range[0] = {0, 1, 0, r.i + 1};
-    r.range[1] = {1, 2, 0, r.k};
-    r.range[2] = {3, 1, r.i + 1, r.h + 1};
-  } else {
-    r.ranges = 1;
-    r.range[0] = {0, r.gates, 0, r.k};
+  template <class Attrs>
+  FJ_INLINE_MEMBER explicit Recurrent(const Call& call, const Attrs& attrs)
+      : RecurrentGeometry(recurrent_geometry(call.in, attrs)) {
+    if (cell == FJ_CELL_GRU) {
+      ranges = 3;
+      range[0] = {0, 1, 0, i + 1};
+      range[1] = {1, 2, 0, k};
+      range[2] = {3, 1, i + 1, h + 1};
+    } else {
+      ranges = 1;
+      range[0] = {0, gates, 0, k};
+    }
   }
-  return r;
-}
+  // Floats between rows of all gates; off a multiple of 4 KB, which would put a tile's rows into one set of the cache.
+  FJ_INLINE_MEMBER int64_t gate_row() const { return ceil_div(rows(), kLineFloats) * kLineFloats + kLineFloats; }
+};
 
 // A thread's part of every step.
 struct StepShare {

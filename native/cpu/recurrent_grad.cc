@@ -16,40 +16,7 @@
 namespace forja::FJ_ISA {
 namespace {
 
-struct Operands {
-  const float *weight_ih, *weight_hh;   // (G*H, I), (G*H, H)
-  const float* c0;                      // (N, H) or null
-  const float *steps, *gates;           // (T, N, K), (T, N, S*H)
-  const float *dy, *dh_last, *dc_last;  // (N, T, H), (N, H), (N, H), each or null
-  float *d_weight_ih, *d_weight_hh;     // (G*H, I), (G*H, H)
-  float *d_bias_ih, *d_bias_hh;         // (G*H)
-  float *dh, *dc, *dx;                  // (N, H), (N, H) or null, (N, T, I) or null
-};
-
-Operands operands_of(const Call& call) {
-  const auto& attrs = call.attrs<fj_recurrent_grad_attrs>();
-  const bool lstm = attrs.cell == FJ_CELL_LSTM;
-  const auto in = [&](int i) { return call.in[i].as<const float>(); };
-  const auto out = [&](int i) { return call.out[i].as<float>(); };
-  int next = lstm ? 7 : 6;
-  Operands o{};
-  o.weight_ih = in(1);
-  o.weight_hh = in(2);
-  o.c0 = lstm ? in(6) : nullptr;
-  o.steps = in(next++);
-  o.gates = in(next++);
-  o.dy = attrs.given & 1 ? in(next++) : nullptr;
-  o.dh_last = attrs.given & 2 ? in(next++) : nullptr;
-  o.dc_last = attrs.given & 4 ? in(next++) : nullptr;
-  o.d_weight_ih = out(0);
-  o.d_weight_hh = out(1);
-  o.d_bias_ih = out(2);
-  o.d_bias_hh = out(3);
-  o.dh = out(4);
-  o.dc = lstm ? out(5) : nullptr;
-  o.dx = attrs.dx ? out(lstm ? 6 : 5) : nullptr;
-  return o;
-}
+using Operands = RecurrentGradOperands;
 
 // One product of a step: columns of d_gates times a weight, packed in panels of kTileCols columns.
 struct Product {
@@ -67,7 +34,7 @@ struct Plan {
   float* gemm;
   size_t bytes;
 
-  FJ_INLINE_MEMBER int64_t panel_floats(const Recurrent& r) const { return r.gates * r.h * kTileCols; }
+  FJ_INLINE_MEMBER int64_t panel_floats(const Recurrent& r) const { return r.rows() * kTileCols; }
 };
 
 // The weights' product over all steps for one range of gates; pointers are set by the caller.
@@ -90,7 +57,7 @@ Plan make_plan(const Recurrent& r, bool wants_dx, uint8_t* base, int threads) {
   ScratchCursor cursor(base);
   plan.packed = cursor.take(plan.panels * plan.panel_floats(r));
   plan.d_gates = cursor.take(r.t * r.n * r.gate_row());
-  plan.d_weights = cursor.take(r.gates * r.h * r.k);
+  plan.d_weights = cursor.take(r.rows() * r.k);
   size_t gemm = 0;
   for (int i = 0; i < r.ranges; i++) {
     const size_t bytes = gemm_scratch(weight_product(r, r.range[i]), threads);
@@ -212,7 +179,7 @@ void begin_state(const float* last, float* d, const Recurrent& r, Range rows) {
 
 template <int kCell>
 void run_steps(const Recurrent& r, const Operands& o, const Plan& plan, Team& team) {
-  const StepShare share = share_steps(r, team, plan.panels, r.gates * r.h * (r.h + (o.dx ? r.i : 0)));
+  const StepShare share = share_steps(r, team, plan.panels, r.rows() * (r.h + (o.dx ? r.i : 0)));
   begin_state(o.dh_last, o.dh, r, share.own);
   if (kCell == FJ_CELL_LSTM) begin_state(o.dc_last, o.dc, r, share.own);
   for (int64_t s = r.t - 1; s >= 0; s--) {
@@ -225,7 +192,7 @@ void run_steps(const Recurrent& r, const Operands& o, const Plan& plan, Team& te
 
 // Rows of d_weights, [d weight_ih, d bias_ih, d weight_hh, d bias_hh], to where they belong.
 void store_weights(const Recurrent& r, const Operands& o, const Plan& plan, const Team& team) {
-  const Range rows = split(r.gates * r.h, team);
+  const Range rows = split(r.rows(), team);
   for (int64_t row = rows.begin; row < rows.end; row++) {
     const int gate = static_cast<int>(row / r.h);
     const int64_t unit = row % r.h;
@@ -243,18 +210,15 @@ void store_weights(const Recurrent& r, const Operands& o, const Plan& plan, cons
   }
 }
 
-Recurrent describe(const Call& call) {
-  const auto& attrs = call.attrs<fj_recurrent_grad_attrs>();
-  return describe_recurrent(*call.in[0].value, *call.in[5].value, attrs.cell, attrs.reverse);
-}
-
 size_t scratch_bytes(const Call& call, int threads) {
-  return make_plan(describe(call), call.attrs<fj_recurrent_grad_attrs>().dx != 0, nullptr, threads).bytes;
+  const auto& attrs = call.attrs<fj_recurrent_grad_attrs>();
+  return make_plan(Recurrent(call, attrs), attrs.dx != 0, nullptr, threads).bytes;
 }
 
 void run(const Call& call, Team& team) {
-  const Recurrent r = describe(call);
-  const Operands o = operands_of(call);
+  const auto& attrs = call.attrs<fj_recurrent_grad_attrs>();
+  const Recurrent r(call, attrs);
+  const Operands o = recurrent_grad_operands(call.in, call.out, attrs);
   const Plan plan = make_plan(r, o.dx != nullptr, call.scratch, team.count);
   const Range panels = split(plan.panels, team);
   for (int64_t panel = panels.begin; panel < panels.end; panel++) {

@@ -65,14 +65,7 @@ FJ_INLINE void transpose_matrices(const Loops& loops, int moved, T* y, const T* 
 void run_transpose(const Call& call, Team& team) {
   const fj_value &x = *call.in[0].value, &y = *call.out[0].value;
   if (y.bytes == 0) return;
-  const int32_t* perm = call.tail(0);
-  int64_t from[FJ_MAX_RANK], to[FJ_MAX_RANK], stride = 1;
-  for (int axis = x.rank - 1; axis >= 0; axis--) from[axis] = stride, stride *= x.dims[axis];
-  stride = 1;
-  for (int axis = y.rank - 1; axis >= 0; axis--) to[axis] = stride, stride *= y.dims[axis];
-  Loops loops;
-  for (int axis = 0; axis < y.rank; axis++) loops.add(y.dims[axis], from[perm[axis]], to[axis]);
-  loops.collapse();
+  Loops loops = transpose_loops(x, y, call.tail(0));
   int moved = 0;
   while (moved < loops.count && loops.from[moved] != 1) moved++;
   if (moved + 1 >= loops.count) {

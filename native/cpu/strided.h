@@ -8,8 +8,6 @@
 
 namespace forja::FJ_ISA {
 
-FJ_INLINE int64_t element_size(const fj_value& value) { return fj_dtype_bytes(value.dtype); }
-
 template <class T>
 FJ_INLINE void move_line(T* __restrict to, int64_t to_step, const T* __restrict from, int64_t from_step, int64_t n) {
   if (to_step == 1 && from_step == 1) {
@@ -36,36 +34,6 @@ FJ_INLINE void move_elements(void* to, int64_t to_step, const void* from, int64_
       return move_line(static_cast<uint64_t*>(to), to_step, static_cast<const uint64_t*>(from), from_step, n);
   }
 }
-
-// A count of nested loops with a step in each of two arrays, the innermost last. Neighbours that run on are collapsed.
-struct Loops {
-  int64_t size[FJ_MAX_RANK], from[FJ_MAX_RANK], to[FJ_MAX_RANK];
-  int count = 0;
-
-  FJ_INLINE_MEMBER void add(int64_t n, int64_t from_step, int64_t to_step) {
-    if (n == 1) return;
-    size[count] = n, from[count] = from_step, to[count] = to_step;
-    count++;
-  }
-  FJ_INLINE_MEMBER void collapse() {
-    int kept = 0;
-    for (int i = 1; i < count; i++) {
-      if (from[kept] == from[i] * size[i] && to[kept] == to[i] * size[i]) {
-        size[kept] *= size[i], from[kept] = from[i], to[kept] = to[i];
-      } else {
-        kept++;
-        size[kept] = size[i], from[kept] = from[i], to[kept] = to[i];
-      }
-    }
-    if (count > 0) count = kept + 1;
-  }
-  // Combinations of the first `outer` loops.
-  FJ_INLINE_MEMBER int64_t combinations(int outer) const {
-    int64_t n = 1;
-    for (int i = 0; i < outer; i++) n *= size[i];
-    return n;
-  }
-};
 
 // Walks the first `outer` loops from combination `begin` on; one addition a step.
 struct LoopIndex {

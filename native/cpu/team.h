@@ -8,10 +8,7 @@
 #include <atomic>
 #include <cstdint>
 
-// Kernel sources are compiled once per instruction set; nothing inline may be shared between those
-// objects (the linker could keep the AVX-512 copy), so header helpers are forced inline.
-#define FJ_INLINE static inline __attribute__((always_inline))
-#define FJ_INLINE_MEMBER __attribute__((always_inline))
+#include "../core/inline.h"
 
 namespace forja {
 
@@ -42,10 +39,6 @@ struct Team {
 
   // Waits for all threads of the team; memory written before it is visible to all after it.
   void barrier();
-};
-
-struct Range {
-  int64_t begin, end;
 };
 
 // The id-th of count near-equal parts of [0, n), cut at multiples of grain.

@@ -56,7 +56,7 @@ struct fj_program {
   fj_program_view view{};
   std::vector<const forja::cuda::Kernel*> kernels;
   std::vector<forja::cuda::Call> calls;
-  std::vector<forja::cuda::Operand> operands;
+  std::vector<forja::Operand> operands;
   forja::cuda::Block arena, inputs, scratch, fault;
   std::vector<uint64_t> input_offsets, output_offsets;
   uint64_t input_bytes = 0, fault_offset = 0;

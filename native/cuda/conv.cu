@@ -9,40 +9,6 @@
 namespace forja::cuda {
 namespace {
 
-template <class Attrs>
-ConvGeometry geometry(const fj_value& image, int64_t k, int64_t r, int64_t s, int64_t oh, int64_t ow, int64_t groups,
-                      const Attrs& attrs) {
-  return {image.dims[0],
-          image.dims[1],
-          image.dims[2],
-          image.dims[3],
-          k,
-          r,
-          s,
-          oh,
-          ow,
-          attrs.stride[0],
-          attrs.stride[1],
-          attrs.padding[0],
-          attrs.padding[1],
-          attrs.dilation[0],
-          attrs.dilation[1],
-          groups};
-}
-
-// Of the three directions: image, filter and maps are operands whose roles differ.
-template <class Attrs>
-ConvGeometry geometry(const Operand& image, const Operand& filter, const Operand& maps, const Attrs& attrs) {
-  const uint32_t *f = filter.value->dims, *m = maps.value->dims;
-  return geometry(*image.value, f[3], f[0], f[1], m[1], m[2], attrs.groups, attrs);
-}
-
-template <class Attrs>
-ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const Attrs& attrs) {
-  const uint32_t* m = columns.value->dims;  // (N,OH,OW,R,S,C)
-  return geometry(*image.value, 1, m[3], m[4], m[1], m[2], 1, attrs);
-}
-
 // A direction: its geometry, its operands, and the products (M, N, K) of its groups.
 struct Products {
   int64_t m, n, k;
@@ -50,7 +16,7 @@ struct Products {
 
 struct Forward {
   static ConvGeometry geometry_of(const Call& call) {
-    return geometry(call.in[0], call.in[1], call.out[0], call.attrs<fj_conv2d_attrs>());
+    return conv_geometry(call.in[0], call.in[1], call.out[0], call.attrs<fj_conv2d_attrs>());
   }
   template <class E>
   static ConvForwardOf<E> operands_of(const Call& call) {
@@ -62,7 +28,7 @@ struct Forward {
 
 struct GradInput {
   static ConvGeometry geometry_of(const Call& call) {
-    return geometry(call.out[0], call.in[1], call.in[0], call.attrs<fj_conv2d_grad_input_attrs>());
+    return conv_geometry(call.out[0], call.in[1], call.in[0], call.attrs<fj_conv2d_grad_input_attrs>());
   }
   template <class E>
   static ConvGradInputOf<E> operands_of(const Call& call) {
@@ -73,7 +39,7 @@ struct GradInput {
 
 struct GradWeight {
   static ConvGeometry geometry_of(const Call& call) {
-    return geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_grad_weight_attrs>());
+    return conv_geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_grad_weight_attrs>());
   }
   template <class E>
   static ConvGradWeightOf<E> operands_of(const Call& call) {

@@ -11,19 +11,6 @@
 
 namespace forja::cuda {
 
-struct ConvGeometry {
-  int64_t n, h, w, c;  // input maps
-  int64_t k, r, s;     // filters (R, S, C/groups, K)
-  int64_t oh, ow;      // output maps; they imply the bottom and right padding
-  int64_t stride_h, stride_w;
-  int64_t pad_top, pad_left;
-  int64_t dilation_h, dilation_w;
-  int64_t groups;
-
-  __host__ __device__ int64_t cg() const { return c / groups; }
-  __host__ __device__ int64_t kg() const { return k / groups; }
-};
-
 // What one of the three directions reads and writes.
 template <class E>
 struct ConvForwardOf {

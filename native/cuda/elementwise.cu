@@ -23,9 +23,7 @@ struct Source {
   const void* data;
   uint8_t dtype;
   Access access;
-  int32_t rank;
-  // kStrided: runs, innermost first, neighbours merged; a stride is 0 where the input is broadcast.
-  int64_t dims[FJ_MAX_RANK], strides[FJ_MAX_RANK];
+  BroadcastRuns runs;  // kStrided
 };
 
 struct Fused {
@@ -45,22 +43,7 @@ Source classify(const Operand& operand, const fj_value& y, int64_t count) {
   s.dtype = x.dtype;
   const int64_t own_count = count_of(x);
   s.access = own_count == count ? Access::kFull : own_count == 1 ? Access::kNumber : Access::kStrided;
-  if (s.access != Access::kStrided) return s;
-  int64_t stride = 1;
-  for (int axis = y.rank - 1; axis >= 0; axis--) {
-    const int from = axis - (y.rank - x.rank);
-    const int64_t dim = y.dims[axis], own = from < 0 ? 1 : x.dims[from];
-    if (dim == 1) continue;
-    const int64_t step = own == 1 ? 0 : stride;
-    stride *= own;
-    const int last = s.rank - 1;
-    if (last >= 0 && step == s.strides[last] * s.dims[last]) {
-      s.dims[last] *= dim;
-    } else {
-      s.dims[s.rank] = dim;
-      s.strides[s.rank++] = step;
-    }
-  }
+  if (s.access == Access::kStrided) s.runs = broadcast_runs(x, y);
   return s;
 }
 
@@ -121,9 +104,9 @@ __device__ __forceinline__ void load_source(const Source& s, I at, int n, uint32
   for (int k = 0; k < kElements; k++) {
     I rest = at + (k < n ? k : 0);
     int64_t offset = 0;
-    for (int axis = 0; axis < s.rank; axis++) {
-      const I dim = static_cast<I>(s.dims[axis]), quotient = axis + 1 < s.rank ? rest / dim : 0;
-      offset += static_cast<int64_t>(rest - quotient * dim) * s.strides[axis];
+    for (int axis = 0; axis < s.runs.rank; axis++) {
+      const I dim = static_cast<I>(s.runs.dims[axis]), quotient = axis + 1 < s.runs.rank ? rest / dim : 0;
+      offset += static_cast<int64_t>(rest - quotient * dim) * s.runs.strides[axis];
       rest = quotient;
     }
     r[k] = load_element(s, offset);

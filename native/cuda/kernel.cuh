@@ -7,19 +7,10 @@
 
 #include "../abi/backend.h"
 #include "../abi/ops.gen.h"
+#include "../core/geometry.h"
 #include "launch.cuh"
 
 namespace forja::cuda {
-
-struct Operand {
-  void* data;  // device memory
-  const fj_value* value;
-
-  template <class T>
-  T* as() const {
-    return static_cast<T*>(data);
-  }
-};
 
 // What a kernel found wrong in its data. Read by the host before anything is committed.
 struct Fault {

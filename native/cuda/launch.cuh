@@ -12,6 +12,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "../core/inline.h"
+
 namespace forja::cuda {
 
 // Where kernels go, and the first error on the way: once there is one, nothing more is launched.
@@ -57,8 +59,6 @@ void launch(Launcher& to, void (*kernel)(P...), Grid grid, dim3 block, A&&... ar
   to.error = cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(kernel), pointers);
 #endif
 }
-
-__host__ __device__ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 constexpr int kThreads = 256;  // of a block, where a kernel has no reason for another number
 

@@ -12,51 +12,6 @@
 namespace forja::cuda {
 namespace {
 
-struct Axis {
-  int64_t size, out, kernel, stride, before, after;
-  bool adaptive;
-};
-
-struct Window {
-  int64_t begin, end, origin, padded;  // pixels [begin, end); tap 0; pixels counted with padding
-};
-
-struct Range {
-  int64_t begin, end;
-};
-
-__device__ __forceinline__ int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-__device__ __forceinline__ Window window_at(const Axis& a, int64_t p) {
-  if (a.adaptive) {
-    const int64_t begin = p * a.size / a.out, end = ceil_div((p + 1) * a.size, a.out);
-    return {begin, end, begin, end - begin};
-  }
-  const int64_t origin = p * a.stride - a.before, stop = origin + a.kernel;
-  return {origin > 0 ? origin : 0, smaller(stop, a.size), origin, smaller(stop, a.size + a.after) - origin};
-}
-
-// The windows that see pixel i.
-__device__ __forceinline__ Range windows_over(const Axis& a, int64_t i) {
-  if (a.adaptive) return {i * a.out / a.size, ceil_div((i + 1) * a.out, a.size)};
-  const int64_t past = i + a.before - a.kernel;  // the last pixel a window may begin before and miss i
-  return {past < 0 ? 0 : past / a.stride + 1, smaller(a.out, (i + a.before) / a.stride + 1)};
-}
-
-struct Pool {
-  int64_t n, c;
-  Axis rows, columns;
-};
-
-template <class Attrs>
-Pool pool_of(const fj_value& image, const fj_value& maps, const Attrs& a) {
-  const bool adaptive = a.adaptive != 0;
-  return {image.dims[0],
-          image.dims[3],
-          {image.dims[1], maps.dims[1], a.kernel[0], a.stride[0], a.padding[0], a.padding[2], adaptive},
-          {image.dims[2], maps.dims[2], a.kernel[1], a.stride[1], a.padding[1], a.padding[3], adaptive}};
-}
-
 // Where element `at` of (N, rows, columns, C) stands.
 struct Place {
   int64_t n, row, column, channel;
@@ -68,11 +23,12 @@ __device__ __forceinline__ Place place_of(int64_t at, int64_t rows, int64_t colu
 }
 
 template <class Tap>
-__global__ void max_pool2d_kernel(const float* x, float* y, Tap* index, const __grid_constant__ Pool g, int64_t count) {
+__global__ void max_pool2d_kernel(const float* x, float* y, Tap* index, const __grid_constant__ PoolGeometry g,
+                                  int64_t count) {
   const int64_t at = thread_index();
   if (at >= count) return;
   const Place p = place_of(at, g.rows.out, g.columns.out, g.c);
-  const Window rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
+  const PoolWindow rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
   const float* image = x + p.n * g.rows.size * g.columns.size * g.c + p.channel;
   float best = image[(rows.begin * g.columns.size + columns.begin) * g.c];
   int64_t chosen = (rows.begin - rows.origin) * g.columns.kernel + columns.begin - columns.origin;
@@ -86,17 +42,17 @@ __global__ void max_pool2d_kernel(const float* x, float* y, Tap* index, const __
   index[at] = static_cast<Tap>(chosen);
 }
 
-__device__ __forceinline__ float share_of(const Window& rows, const Window& columns, bool count_padding) {
+__device__ __forceinline__ float share_of(const PoolWindow& rows, const PoolWindow& columns, bool count_padding) {
   return 1.0f / static_cast<float>(count_padding ? rows.padded * columns.padded
                                                  : (rows.end - rows.begin) * (columns.end - columns.begin));
 }
 
-__global__ void avg_pool2d_kernel(const float* x, float* y, const __grid_constant__ Pool g, bool count_padding,
+__global__ void avg_pool2d_kernel(const float* x, float* y, const __grid_constant__ PoolGeometry g, bool count_padding,
                                   int64_t count) {
   const int64_t at = thread_index();
   if (at >= count) return;
   const Place p = place_of(at, g.rows.out, g.columns.out, g.c);
-  const Window rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
+  const PoolWindow rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
   const float* image = x + p.n * g.rows.size * g.columns.size * g.c + p.channel;
   float total = 0;
   for (int64_t i = rows.begin; i < rows.end; i++) {
@@ -110,7 +66,7 @@ template <class Tap>
 struct Chosen {
   const float* dy;
   const Tap* index;
-  __device__ __forceinline__ float hand(int64_t at, int64_t tap, const Window&, const Window&) const {
+  __device__ __forceinline__ float hand(int64_t at, int64_t tap, const PoolWindow&, const PoolWindow&) const {
     return index[at] == tap ? dy[at] : 0.0f;
   }
 };
@@ -119,13 +75,13 @@ struct Chosen {
 struct Shared {
   const float* dy;
   bool count_padding;
-  __device__ __forceinline__ float hand(int64_t at, int64_t, const Window& rows, const Window& columns) const {
+  __device__ __forceinline__ float hand(int64_t at, int64_t, const PoolWindow& rows, const PoolWindow& columns) const {
     return dy[at] * share_of(rows, columns, count_padding);
   }
 };
 
 template <class Rule>
-__global__ void pool2d_grad_kernel(float* dx, const __grid_constant__ Rule rule, const __grid_constant__ Pool g,
+__global__ void pool2d_grad_kernel(float* dx, const __grid_constant__ Rule rule, const __grid_constant__ PoolGeometry g,
                                    int64_t count) {
   const int64_t at = thread_index();
   if (at >= count) return;
@@ -133,9 +89,9 @@ __global__ void pool2d_grad_kernel(float* dx, const __grid_constant__ Rule rule,
   const Range over_rows = windows_over(g.rows, x.row), over_columns = windows_over(g.columns, x.column);
   float total = 0;
   for (int64_t p = over_rows.begin; p < over_rows.end; p++) {
-    const Window rows = window_at(g.rows, p);
+    const PoolWindow rows = window_at(g.rows, p);
     for (int64_t q = over_columns.begin; q < over_columns.end; q++) {
-      const Window columns = window_at(g.columns, q);
+      const PoolWindow columns = window_at(g.columns, q);
       const int64_t map = ((x.n * g.rows.out + p) * g.columns.out + q) * g.c + x.channel;
       total += rule.hand(map, (x.row - rows.origin) * g.columns.kernel + x.column - columns.origin, rows, columns);
     }
@@ -145,12 +101,12 @@ __global__ void pool2d_grad_kernel(float* dx, const __grid_constant__ Rule rule,
 
 // The chosen pixels: y = x at the tap that index names. Taps are compared, never used as an address.
 template <class Tap>
-__global__ void max_pool2d_gather_kernel(const float* x, const Tap* index, float* y, const __grid_constant__ Pool g,
-                                         int64_t count) {
+__global__ void max_pool2d_gather_kernel(const float* x, const Tap* index, float* y,
+                                         const __grid_constant__ PoolGeometry g, int64_t count) {
   const int64_t at = thread_index();
   if (at >= count) return;
   const Place p = place_of(at, g.rows.out, g.columns.out, g.c);
-  const Window rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
+  const PoolWindow rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
   const float* image = x + p.n * g.rows.size * g.columns.size * g.c + p.channel;
   float value = 0;
   for (int64_t i = rows.begin; i < rows.end; i++) {
@@ -170,7 +126,7 @@ void with_tap(const Operand& index, const F& f) {
 }
 
 void run_max(const Call& call, Launcher& to) {
-  const Pool g = pool_of(*call.in[0].value, *call.out[0].value, call.attrs<fj_max_pool2d_attrs>());
+  const PoolGeometry g = pool_geometry(call.in[0], call.out[0], call.attrs<fj_max_pool2d_attrs>());
   const int64_t count = count_of(*call.out[0].value);
   with_tap(call.out[1], [&](auto tap) {
     using Tap = decltype(tap);
@@ -180,7 +136,7 @@ void run_max(const Call& call, Launcher& to) {
 }
 
 void run_max_grad(const Call& call, Launcher& to) {
-  const Pool g = pool_of(*call.out[0].value, *call.in[0].value, call.attrs<fj_max_pool2d_grad_attrs>());
+  const PoolGeometry g = pool_geometry(call.out[0], call.in[0], call.attrs<fj_max_pool2d_grad_attrs>());
   const int64_t count = count_of(*call.out[0].value);
   with_tap(call.in[1], [&](auto tap) {
     using Tap = decltype(tap);
@@ -190,7 +146,7 @@ void run_max_grad(const Call& call, Launcher& to) {
 }
 
 void run_max_gather(const Call& call, Launcher& to) {
-  const Pool g = pool_of(*call.in[0].value, *call.out[0].value, call.attrs<fj_max_pool2d_gather_attrs>());
+  const PoolGeometry g = pool_geometry(call.in[0], call.out[0], call.attrs<fj_max_pool2d_gather_attrs>());
   const int64_t count = count_of(*call.out[0].value);
   with_tap(call.in[1], [&](auto tap) {
     using Tap = decltype(tap);
@@ -201,7 +157,7 @@ void run_max_gather(const Call& call, Launcher& to) {
 
 void run_avg(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_avg_pool2d_attrs>();
-  const Pool g = pool_of(*call.in[0].value, *call.out[0].value, attrs);
+  const PoolGeometry g = pool_geometry(call.in[0], call.out[0], attrs);
   const int64_t count = count_of(*call.out[0].value);
   launch(to, avg_pool2d_kernel, blocks_for(count), kThreads, call.in[0].as<const float>(), call.out[0].as<float>(), g,
          attrs.count_padding != 0, count);
@@ -209,7 +165,7 @@ void run_avg(const Call& call, Launcher& to) {
 
 void run_avg_grad(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_avg_pool2d_grad_attrs>();
-  const Pool g = pool_of(*call.out[0].value, *call.in[0].value, attrs);
+  const PoolGeometry g = pool_geometry(call.out[0], call.in[0], attrs);
   const int64_t count = count_of(*call.out[0].value);
   const Shared rule{call.in[0].as<const float>(), attrs.count_padding != 0};
   launch(to, pool2d_grad_kernel<Shared>, blocks_for(count), kThreads, call.out[0].as<float>(), rule, g, count);

@@ -75,10 +75,7 @@ __global__ void recurrent_cell_kernel(const __grid_constant__ Recurrent r, const
   o.y[(n * r.t + r.step(s)) * r.h + unit] = next;
 }
 
-Recurrent describe(const Call& call) {
-  const auto& attrs = call.attrs<fj_recurrent_attrs>();
-  return Recurrent(*call.in[0].value, *call.in[5].value, attrs.cell, attrs.reverse);
-}
+Recurrent describe(const Call& call) { return recurrent_geometry(call.in, call.attrs<fj_recurrent_attrs>()); }
 
 size_t scratch_bytes(const Call& call) {
   const Recurrent r = describe(call);

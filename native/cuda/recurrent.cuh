@@ -1,9 +1,5 @@
-// What the recurrent kernels share: recurrent.cu (forward) and recurrent_grad.cu (backward). Cells and names as in
-// lib/ops/recurrent.ts; the order of gates and the rows [x, 1, h, 1] of `steps` are those of native/cpu/recurrent.h:
-//
-//   tanh, relu  a          x: a            h: a
-//   lstm        i f g o    x: i f g o      h: i f g o
-//   gru         n r z m    x: n r z        h: r z m      n = tanh(n + r * m), m = W_hn h + b_hn
+// What the recurrent kernels share: recurrent.cu (forward) and recurrent_grad.cu (backward). Sizes, gates and the rows
+// of `steps` are those of core/geometry.h.
 //
 // All weights lie side by side in scratch, (gates*H, K), zero where a gate does not read: a step is one product with a
 // row of `steps` for all gates and biases, and one kernel for the cells' formula.
@@ -13,30 +9,7 @@
 
 namespace forja::cuda {
 
-struct Recurrent {
-  int cell;
-  bool reverse;
-  int64_t n, t, i, h;
-  int64_t k;                    // floats of a row of steps: i + h + 2
-  int gates, x_gates, h_gates;  // per unit; the first x_gates read x, the last h_gates read h
-  int saved;                    // floats that a unit keeps for backward
-
-  // x (N, T, I) and h0 (N, H) give the sizes.
-  Recurrent(const fj_value& x, const fj_value& h0, int cell_, int reverse_) : cell(cell_), reverse(reverse_ != 0) {
-    n = x.dims[0], t = x.dims[1], i = x.dims[2], h = h0.dims[1];
-    k = i + h + 2;
-    const bool lstm = cell == FJ_CELL_LSTM, gru = cell == FJ_CELL_GRU;
-    gates = lstm || gru ? 4 : 1;
-    x_gates = h_gates = gru ? 3 : gates;
-    saved = lstm ? 5 : gru ? 4 : 1;
-  }
-  __host__ __device__ int64_t rows() const { return gates * h; }  // of all weights
-  // Where x's and h's gate `gate` lies in the weights: blocks of h rows.
-  __device__ __forceinline__ int x_block(int gate) const { return cell == FJ_CELL_GRU ? (gate + 2) % 3 : gate; }
-  __device__ __forceinline__ int h_block(int gate) const { return gate - (gates - h_gates); }
-  // The step of x and y that runs s-th.
-  __host__ __device__ int64_t step(int64_t s) const { return reverse ? t - 1 - s : s; }
-};
+using Recurrent = RecurrentGeometry;
 
 struct RecurrentWeights {
   const float *ih, *hh;            // (G*H, I), (G*H, H)

@@ -10,14 +10,8 @@
 namespace forja::cuda {
 namespace {
 
-struct Operands {
-  const float* c0;                      // (N, H) or null
-  const float *steps, *gates;           // (T, N, K), (T, N, S*H)
-  const float *dy, *dh_last, *dc_last;  // (N, T, H), (N, H), (N, H), each or null
-  float *d_weight_ih, *d_weight_hh;     // (G*H, I), (G*H, H)
-  float *d_bias_ih, *d_bias_hh;         // (G*H)
-  float *dh, *dc, *dx;                  // (N, H), (N, H) or null, (N, T, I) or null
-  float* d_gates;                       // (T, N, gates*H), scratch
+struct Operands : RecurrentGradOperands {
+  float* d_gates;  // (T, N, gates*H), scratch
 };
 
 // d_gates of step s: a thread to each unit of each sample.
@@ -103,34 +97,7 @@ struct WeightStore {
   }
 };
 
-Recurrent describe(const Call& call) {
-  const auto& attrs = call.attrs<fj_recurrent_grad_attrs>();
-  return Recurrent(*call.in[0].value, *call.in[5].value, attrs.cell, attrs.reverse);
-}
-
-// Inputs: those of the layer, then steps, gates, and of dy, dh, dc what `given` says.
-Operands operands_of(const Call& call) {
-  const auto& attrs = call.attrs<fj_recurrent_grad_attrs>();
-  const bool lstm = attrs.cell == FJ_CELL_LSTM;
-  const auto in = [&](int i) { return call.in[i].as<const float>(); };
-  const auto out = [&](int i) { return call.out[i].as<float>(); };
-  int next = lstm ? 7 : 6;
-  Operands o{};
-  o.c0 = lstm ? in(6) : nullptr;
-  o.steps = in(next++);
-  o.gates = in(next++);
-  o.dy = attrs.given & 1 ? in(next++) : nullptr;
-  o.dh_last = attrs.given & 2 ? in(next++) : nullptr;
-  o.dc_last = attrs.given & 4 ? in(next++) : nullptr;
-  o.d_weight_ih = out(0);
-  o.d_weight_hh = out(1);
-  o.d_bias_ih = out(2);
-  o.d_bias_hh = out(3);
-  o.dh = out(4);
-  o.dc = lstm ? out(5) : nullptr;
-  o.dx = attrs.dx ? out(lstm ? 6 : 5) : nullptr;
-  return o;
-}
+Recurrent describe(const Call& call) { return recurrent_geometry(call.in, call.attrs<fj_recurrent_grad_attrs>()); }
 
 size_t largest(size_t a, size_t b) { return a > b ? a : b; }
 
@@ -145,7 +112,7 @@ size_t scratch_bytes(const Call& call) {
 
 void run(const Call& call, Launcher& to) {
   const Recurrent r = describe(call);
-  Operands o = operands_of(call);
+  Operands o{recurrent_grad_operands(call.in, call.out, call.attrs<fj_recurrent_grad_attrs>()), nullptr};
   auto* packed = reinterpret_cast<float*>(call.scratch);
   o.d_gates = packed + round_floats(r.rows() * r.k);
   float* parts = o.d_gates + round_floats(r.t * r.n * r.rows());

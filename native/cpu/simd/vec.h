@@ -65,10 +65,6 @@ FJ_INLINE void store_lanes(float* p, Mask mask, bool whole, Vec v) {
   }
 }
 
-FJ_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-FJ_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-FJ_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
 // Size of the parts when n is cut as evenly as possible into parts of at most `most`: 64 by 14 gives 13.
 // Sizes are below 2^31 here, and a 32-bit division takes a third of the time of a 64-bit one.
 FJ_INLINE int64_t even_part(int64_t n, int64_t most) {

@@ -1,0 +1,166 @@
+// What the shapes and attributes of an operation say, the same for the kernels of every backend: how to walk memory,
+// how windows lie over images, how gates lie in a recurrent layer. No data is looked at. What is not FJ_ANYWHERE is
+// compiled once (geometry.cc), like the checks of programs.
+#pragma once
+
+#include "../abi/backend.h"
+#include "../abi/ops.gen.h"
+#include "inline.h"
+
+namespace forja {
+
+struct Operand {
+  void* data;  // the backend's memory
+  const fj_value* value;
+
+  template <class T>
+  FJ_ANYWHERE T* as() const {
+    return static_cast<T*>(data);
+  }
+};
+
+int64_t element_count(const fj_value& value);
+// Product of dims [first, last).
+int64_t element_count(const fj_value& value, int first, int last);
+int64_t element_size(const fj_value& value);
+
+// --- Moving elements
+
+// A count of nested loops with a step in each of two arrays, the innermost last; steps in elements, may be negative.
+struct Loops {
+  int64_t size[FJ_MAX_RANK], from[FJ_MAX_RANK], to[FJ_MAX_RANK];
+  int count = 0;
+
+  void add(int64_t n, int64_t from_step, int64_t to_step);
+  // Joins neighbours that run on.
+  void collapse();
+  // Of the first `outer` loops.
+  int64_t combinations(int outer) const;
+  int64_t combinations() const { return combinations(count); }
+};
+
+// From x to y, which has axis perm[i] of x as its i-th; collapsed.
+Loops transpose_loops(const fj_value& x, const fj_value& y, const int32_t* perm);
+
+// x broadcast to the shape of y: runs along y's elements, innermost first, neighbours joined; steps in elements of x,
+// 0 where it is broadcast.
+struct BroadcastRuns {
+  int rank;
+  int64_t dims[FJ_MAX_RANK], strides[FJ_MAX_RANK];
+};
+
+BroadcastRuns broadcast_runs(const fj_value& x, const fj_value& y);
+
+// --- Convolution (letters and formulas: native/cpu/conv.h)
+
+struct ConvGeometry {
+  int64_t n, h, w, c;  // input maps
+  int64_t k, r, s;     // filters (R, S, C/groups, K)
+  int64_t oh, ow;      // output maps; they imply the bottom and right padding
+  int64_t stride_h, stride_w;
+  int64_t pad_top, pad_left;
+  int64_t dilation_h, dilation_w;
+  int64_t groups;
+
+  // Channels of a group.
+  FJ_ANYWHERE int64_t cg() const { return c / groups; }
+  FJ_ANYWHERE int64_t kg() const { return k / groups; }
+};
+
+// image (N, H, W, C), filter (R, S, C/groups, K), maps (N, OH, OW, K), whichever of them are inputs.
+ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps,
+                           const fj_conv2d_attrs& attrs);
+ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps,
+                           const fj_conv2d_grad_input_attrs& attrs);
+ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps,
+                           const fj_conv2d_grad_weight_attrs& attrs);
+// columns (N, OH, OW, R, S, C); k and groups are 1.
+ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const fj_im2col_attrs& attrs);
+ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const fj_col2im_attrs& attrs);
+
+// --- Pooling
+
+struct PoolAxis {
+  int64_t size, out, kernel, stride, before, after;
+  bool adaptive;
+};
+
+struct PoolGeometry {
+  int64_t n, c;
+  PoolAxis rows, columns;
+};
+
+// image (N, H, W, C), maps (N, OH, OW, C), whichever of them are inputs.
+PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_max_pool2d_attrs& attrs);
+PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_max_pool2d_grad_attrs& attrs);
+PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_max_pool2d_gather_attrs& attrs);
+PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_avg_pool2d_attrs& attrs);
+PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_avg_pool2d_grad_attrs& attrs);
+
+struct PoolWindow {
+  int64_t begin, end, origin, padded;  // pixels [begin, end); tap 0; pixels counted with padding
+};
+
+// Position p looks at the pixels [p*stride - before, p*stride - before + kernel) cut to the image; adaptive, at
+// [p*size/out, ceil((p+1)*size/out)).
+FJ_ANYWHERE PoolWindow window_at(const PoolAxis& a, int64_t p) {
+  if (a.adaptive) {
+    const int64_t begin = p * a.size / a.out, end = ceil_div((p + 1) * a.size, a.out);
+    return {begin, end, begin, end - begin};
+  }
+  const int64_t origin = p * a.stride - a.before, stop = origin + a.kernel;
+  return {larger(origin, 0), smaller(stop, a.size), origin, smaller(stop, a.size + a.after) - origin};
+}
+
+// The windows that see pixel i.
+FJ_ANYWHERE Range windows_over(const PoolAxis& a, int64_t i) {
+  if (a.adaptive) return {i * a.out / a.size, ceil_div((i + 1) * a.out, a.size)};
+  const int64_t past = i + a.before - a.kernel;  // the last pixel a window may begin before and miss i
+  return {past < 0 ? 0 : past / a.stride + 1, smaller(a.out, (i + a.before) / a.stride + 1)};
+}
+
+// --- Recurrent layers: one direction of one layer. Cells and names as in lib/ops/recurrent.ts.
+//
+// A row of `steps` is [x, 1, h, 1], so that one product gives all gates of a step, biases included, and one product
+// over all steps the gradients of all weights. Gates lie in an order in which those that read x come first and those
+// that read h last, each kind in one run:
+//
+//   tanh, relu  a          x: a            h: a
+//   lstm        i f g o    x: i f g o      h: i f g o
+//   gru         n r z m    x: n r z        h: r z m      n = tanh(n + r * m), m = W_hn h + b_hn
+
+struct RecurrentGeometry {
+  int cell;
+  bool reverse;
+  int64_t n, t, i, h;           // samples, steps, inputs, hidden units
+  int64_t k;                    // floats of a row of steps: i + h + 2
+  int gates, x_gates, h_gates;  // per unit; the first x_gates read x, the last h_gates read h
+  int saved;                    // floats that a unit keeps for backward
+
+  FJ_ANYWHERE int64_t rows() const { return gates * h; }  // of all weights
+  // Where x's and h's gate `gate` lies in the weights: blocks of h rows.
+  FJ_ANYWHERE int x_block(int gate) const { return cell == FJ_CELL_GRU ? (gate + 2) % 3 : gate; }
+  FJ_ANYWHERE int h_block(int gate) const { return gate - (gates - h_gates); }
+  // The step of x and y that runs s-th.
+  FJ_ANYWHERE int64_t step(int64_t s) const { return reverse ? t - 1 - s : s; }
+};
+
+// Of recurrent and recurrentGrad: x (N, T, I) is their first input, h0 (N, H) their sixth.
+RecurrentGeometry recurrent_geometry(const Operand* in, const fj_recurrent_attrs& attrs);
+RecurrentGeometry recurrent_geometry(const Operand* in, const fj_recurrent_grad_attrs& attrs);
+
+struct RecurrentGradOperands {
+  const float *weight_ih, *weight_hh;   // (G*H, I), (G*H, H)
+  const float* c0;                      // (N, H) or null
+  const float *steps, *gates;           // (T, N, K), (T, N, saved*H)
+  const float *dy, *dh_last, *dc_last;  // (N, T, H), (N, H), (N, H), each or null
+  float *d_weight_ih, *d_weight_hh;     // (G*H, I), (G*H, H)
+  float *d_bias_ih, *d_bias_hh;         // (G*H)
+  float *dh, *dc, *dx;                  // (N, H), (N, H) or null, (N, T, I) or null
+};
+
+// Inputs: those of the layer, then steps, gates, and of dy, dh, dc what `given` says.
+RecurrentGradOperands recurrent_grad_operands(const Operand* in, const Operand* out,
+                                              const fj_recurrent_grad_attrs& attrs);
+
+}  // namespace forja
