@@ -77,6 +77,11 @@ export interface OpSpec<L extends AttrLayout> {
   readonly variants?: readonly string[]
   /** The operation whose entry in `algorithms` counts where this one has none: a gradient follows its operation. */
   readonly variantsOf?: string
+  /**
+   * Where f(transpose(x, perm), ..) = transpose(f'(x, ..), perm): the attributes of f', those of f with their axes put
+   * back. Default: for elementwise operations the same, for others there is no such f'.
+   */
+  readonly beforeTranspose?: (attrs: Attrs<L>, perm: readonly number[]) => Attrs<L>
   /** Floating-point operations of one call. Default: none counted. */
   readonly flops?: (inputs: readonly Value[], outputs: readonly Value[], attrs: Attrs<L>) => number
   /** Slow, obvious, float64. Null only for leaves and internal operations that expand themselves. */
