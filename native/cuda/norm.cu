@@ -1,37 +1,63 @@
-// Batch normalisation of float32 maps (M, C), channels last; M: all axes but the last.
+// Batch normalisation of maps (M, C), channels last; M: all axes but the last. Maps are float32 or bfloat16, the
+// vectors of channels float32.
 //
 //   mean = sum x / M    variance = sum (x - mean)^2 / M    s = 1 / sqrt(variance + eps)
 //   y    = (x - mean) * s * gamma + beta, then ReLU if asked for
 //   dbeta = sum dy    dgamma = sum dy * (x - mean) * s    dx = gamma*s * (dy - dbeta/M - (x - mean)*s * dgamma/M)
 //
-// Sums: M is cut into chunks of rows. A block takes a chunk of 32 neighbouring channels: 8 threads to a channel walk
-// its rows with running means (Welford), whose results are merged in order; a second kernel merges the chunks in
-// float64 and leaves, for each channel, what the third needs to write its elements. No atomics.
+// All three kernels of a direction are bound by memory. A thread holds V neighbouring channels, 128 bits of a row where
+// C allows, and walks down the rows of its block's chunk, several loads under way at a time. Sums: float32 over kRun
+// rows of differences from the chunk's first row (a pivot), float64 from there; over a block as a tree, over chunks by
+// a warp to each channel, which leaves what the last kernel needs to write its elements. No atomics.
 #include "device/block.cuh"
+#include "device/element.cuh"
 #include "kernel.cuh"
 
 namespace forja::cuda {
 namespace {
 
-constexpr int kDown = kThreads / kWarp;  // threads to a channel
-constexpr int64_t kMaxChunks = 256;
-constexpr int64_t kChunkRows = 64;  // at least
+constexpr int kRun = 4;                // rows whose loads are under way together
+constexpr int64_t kMostBlocks = 1024;  // more than fill a device
+constexpr int64_t kLeastRuns = 4;      // of a thread, before there is another chunk
 
+// How blocks of kThreads lie over (M, C): `lanes` threads across, each on `width` channels, `down` threads down.
 struct Layout {
-  int64_t m, c, chunks, rows;  // rows of a chunk
+  int64_t m, c;
+  int width, lanes, down;
+  int64_t chunks, rows;  // rows of a chunk
 
-  explicit Layout(const fj_value& x) : m(count_of(x, 0, x.rank - 1)), c(x.dims[x.rank - 1]) {
-    chunks = ceil_div(m, kChunkRows);
-    if (chunks > kMaxChunks) chunks = kMaxChunks;
+  Layout(const fj_value& x, int pack) : m(count_of(x, 0, x.rank - 1)), c(x.dims[x.rank - 1]) {
+    width = c % pack == 0 ? pack : 1;
+    lanes = 1;
+    while (lanes < kWarp && lanes * width < c) lanes *= 2;
+    down = kThreads / lanes;
+    chunks = ceil_div(m, down * kRun * kLeastRuns);
+    const int64_t most = larger(1, kMostBlocks / across());
+    if (chunks > most) chunks = most;
     rows = ceil_div(m, chunks);
     chunks = ceil_div(m, rows);
   }
-  dim3 grid() const { return dim3(static_cast<unsigned>(ceil_div(c, kWarp)), static_cast<unsigned>(chunks)); }
+  int64_t across() const { return ceil_div(c, lanes * width); }
+  dim3 grid() const { return dim3(static_cast<unsigned>(across()), static_cast<unsigned>(chunks)); }
+  dim3 block() const { return dim3(static_cast<unsigned>(lanes), static_cast<unsigned>(down)); }
 };
 
-// Pieces of scratch: two numbers for each chunk and channel, then four for each channel.
+// This thread's channels and rows: channels [channel, channel + V), rows begin + threadIdx.y, + down, .. below end.
+struct Place {
+  int64_t channel, begin, end;
+  bool inside;
+};
+
+template <int V>
+__device__ __forceinline__ Place place_of(const Layout& l) {
+  const int64_t channel = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * V;
+  const int64_t begin = blockIdx.y * l.rows;
+  return {channel, begin, smaller(begin + l.rows, l.m), channel < l.c};
+}
+
+// Pieces of scratch: two numbers for each channel and chunk, then four for each channel.
 struct Scratch {
-  double *first, *second;    // (chunks, C)
+  double *first, *second;    // (C, chunks)
   float *shift, *p, *q, *r;  // (C)
 };
 
@@ -50,61 +76,96 @@ Scratch scratch_of(const Layout& l, const Call& call) {
   return s;
 }
 
-size_t forward_scratch(const Call& call) { return scratch_bytes(Layout(*call.in[0].value)); }
-size_t backward_scratch(const Call& call) { return scratch_bytes(Layout(*call.in[1].value)); }
-
-// The two sums of a channel over the block's threads, in thread row 0.
-__device__ __forceinline__ double2 add_down(double2 own) {
-  __shared__ double2 sums[kDown][kWarp];
-  sums[threadIdx.y][threadIdx.x] = own;
+// Sum over the threads of a column of the block; all get it. `sums`: kThreads of them.
+__device__ __forceinline__ double2 add_down(double2 own, double2* sums) {
+  const unsigned at = threadIdx.y * blockDim.x + threadIdx.x;
+  __syncthreads();  // the last use of `sums` is over
+  sums[at] = own;
   __syncthreads();
-  for (int i = 1; i < kDown && threadIdx.y == 0; i++) {
-    own.x += sums[i][threadIdx.x].x;
-    own.y += sums[i][threadIdx.x].y;
+  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+    if (threadIdx.y < half) {
+      sums[at].x += sums[at + half * blockDim.x].x;
+      sums[at].y += sums[at + half * blockDim.x].y;
+    }
+    __syncthreads();
   }
-  return own;
+  return sums[threadIdx.x];
 }
 
-// Block (32, 8), grid (channels / 32, chunks): first = mean, second = sum of (x - mean)^2 of each chunk.
+// first = mean, second = sum of (x - mean)^2 of each chunk.
+template <class E, int V>
 __global__ void __launch_bounds__(kThreads)
-    batch_norm_moments_kernel(const float* x, double* first, double* second, const __grid_constant__ Layout l) {
-  const int64_t channel = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
-  const int64_t begin = blockIdx.y * l.rows, end = begin + l.rows < l.m ? begin + l.rows : l.m;
-  const float pivot = channel < l.c ? x[begin * l.c + channel] : 0.0f;
-  double2 sums = make_double2(0, 0);
-  if (channel < l.c) {
-    for (int64_t row = begin + threadIdx.y; row < end; row += kDown) {
-      const double d = static_cast<double>(x[row * l.c + channel]) - static_cast<double>(pivot);
-      sums.x += d;
-      sums.y += d * d;
+    batch_norm_moments_kernel(const E* x, double* first, double* second, const __grid_constant__ Layout l) {
+  __shared__ double2 shared[kThreads];
+  const Place at = place_of<V>(l);
+  float pivot[V] = {};
+  double2 sums[V] = {};
+  if (at.inside) {
+    read_floats<V>(x + at.begin * l.c + at.channel, pivot);
+    for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRun * l.down) {
+      float v[kRun][V];
+#pragma unroll
+      for (int i = 0; i < kRun; i++) {
+        const int64_t from = row + i * l.down;
+        if (from < at.end) {
+          read_floats<V>(x + from * l.c + at.channel, v[i]);
+        } else {
+#pragma unroll
+          for (int j = 0; j < V; j++) v[i][j] = pivot[j];
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < V; j++) {
+        float sum = 0, squares = 0;
+#pragma unroll
+        for (int i = 0; i < kRun; i++) {
+          const float d = v[i][j] - pivot[j];
+          sum += d;
+          squares += d * d;
+        }
+        sums[j].x += static_cast<double>(sum);
+        sums[j].y += static_cast<double>(squares);
+      }
     }
   }
-  sums = add_down(sums);
-  if (threadIdx.y != 0 || channel >= l.c) return;
-  const double mean = sums.x / static_cast<double>(end - begin);
-  first[blockIdx.y * l.c + channel] = static_cast<double>(pivot) + mean;
-  second[blockIdx.y * l.c + channel] = sums.y - mean * sums.x;
+  const auto rows = static_cast<double>(at.end - at.begin);
+#pragma unroll
+  for (int j = 0; j < V; j++) {
+    const double2 total = add_down(sums[j], shared);
+    if (threadIdx.y != 0 || !at.inside) continue;
+    const double mean = total.x / rows;
+    first[(at.channel + j) * l.chunks + blockIdx.y] = static_cast<double>(pivot[j]) + mean;
+    second[(at.channel + j) * l.chunks + blockIdx.y] = total.y - mean * total.x;
+  }
 }
 
 __device__ __forceinline__ double rows_of(const Layout& l, int64_t chunk) {
-  const int64_t left = l.m - chunk * l.rows;
-  return static_cast<double>(left < l.rows ? left : l.rows);
+  return static_cast<double>(smaller(l.rows, l.m - chunk * l.rows));
 }
 
-// A thread to each channel.
+// A warp to each channel.
+constexpr int kChannelsOfBlock = kThreads / kWarp;
+
+__device__ __forceinline__ int64_t channel_of_warp() {
+  return static_cast<int64_t>(blockIdx.x) * kChannelsOfBlock + threadIdx.x / kWarp;
+}
+
 __global__ void batch_norm_statistics_kernel(const __grid_constant__ Scratch s, const float* gamma, const float* beta,
                                              float* mean, float* variance, const __grid_constant__ Layout l,
                                              float eps) {
-  const int64_t c = thread_index();
+  const int64_t c = channel_of_warp();
   if (c >= l.c) return;
-  double total = 0, squares = 0;
-  for (int64_t k = 0; k < l.chunks; k++) total += s.first[k * l.c + c] * rows_of(l, k);
-  const double average = total / static_cast<double>(l.m);
-  for (int64_t k = 0; k < l.chunks; k++) {
-    const double d = s.first[k * l.c + c] - average;
-    squares += s.second[k * l.c + c] + d * d * rows_of(l, k);
+  const int64_t lane = threadIdx.x % kWarp;
+  const double *means = s.first + c * l.chunks, *squares = s.second + c * l.chunks;
+  double total = 0, spread = 0;
+  for (int64_t k = lane; k < l.chunks; k += kWarp) total += means[k] * rows_of(l, k);
+  const double average = join_warp(total, Add()) / static_cast<double>(l.m);
+  for (int64_t k = lane; k < l.chunks; k += kWarp) {
+    const double d = means[k] - average;
+    spread += squares[k] + d * d * rows_of(l, k);
   }
-  const double spread = squares / static_cast<double>(l.m);
+  spread = join_warp(spread, Add()) / static_cast<double>(l.m);
+  if (lane != 0) return;
   mean[c] = static_cast<float>(average);
   variance[c] = static_cast<float>(spread);
   s.shift[c] = static_cast<float>(average);
@@ -113,63 +174,144 @@ __global__ void batch_norm_statistics_kernel(const __grid_constant__ Scratch s, 
 }
 
 // y = (x - shift) * p + q.
-__global__ void batch_norm_apply_kernel(const float* x, float* y, const __grid_constant__ Scratch s, int64_t c,
-                                        bool relu, int64_t count) {
-  const int64_t at = thread_index();
-  if (at >= count) return;
-  const int64_t channel = at % c;
-  const float v = (x[at] - s.shift[channel]) * s.p[channel] + s.q[channel];
-  y[at] = relu && v < 0 ? 0.0f : v;
+template <class E, int V>
+__global__ void __launch_bounds__(kThreads) batch_norm_apply_kernel(const E* x, E* y, const __grid_constant__ Scratch s,
+                                                                    bool relu, const __grid_constant__ Layout l) {
+  const Place at = place_of<V>(l);
+  if (!at.inside) return;
+  float shift[V], p[V], q[V];
+  read_floats<V>(s.shift + at.channel, shift);
+  read_floats<V>(s.p + at.channel, p);
+  read_floats<V>(s.q + at.channel, q);
+  for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRun * l.down) {
+    float v[kRun][V];  // y may be x's memory: all is read before anything is written
+#pragma unroll
+    for (int i = 0; i < kRun; i++) {
+      const int64_t from = row + i * l.down;
+      if (from < at.end) read_floats<V>(x + from * l.c + at.channel, v[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kRun; i++) {
+      const int64_t to = row + i * l.down;
+      if (to >= at.end) break;
+#pragma unroll
+      for (int j = 0; j < V; j++) {
+        const float z = (v[i][j] - shift[j]) * p[j] + q[j];
+        v[i][j] = relu && z < 0 ? 0.0f : z;
+      }
+      write_floats<V>(y + to * l.c + at.channel, v[i]);
+    }
+  }
 }
+
+// f(E{}, V) for the dtype of the maps and the width of the layout.
+template <class F>
+void with_maps(const fj_value& x, const F& f) {
+  const auto of_element = [&](auto element) {
+    using E = decltype(element);
+    const Layout l(x, kPack<E>);
+    if (l.width == 1) return f(element, std::integral_constant<int, 1>(), l);
+    f(element, std::integral_constant<int, kPack<E>>(), l);
+  };
+  if (x.dtype == FJ_BFLOAT16) return of_element(BFloat16{});
+  of_element(float{});
+}
+
+size_t scratch_of_maps(const fj_value& x) {
+  size_t bytes = 0;
+  with_maps(x, [&](auto, auto, const Layout& l) { bytes = scratch_bytes(l); });
+  return bytes;
+}
+
+size_t forward_scratch(const Call& call) { return scratch_of_maps(*call.in[0].value); }
+size_t backward_scratch(const Call& call) { return scratch_of_maps(*call.in[1].value); }
 
 void run_forward(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_batch_norm_attrs>();
-  const Layout l(*call.in[0].value);
-  const Scratch s = scratch_of(l, call);
-  const float* x = call.in[0].as<const float>();  // (M, C)
-  launch(to, batch_norm_moments_kernel, l.grid(), dim3(kWarp, kDown), x, s.first, s.second, l);
-  launch(to, batch_norm_statistics_kernel, blocks_for(l.c), kThreads, s, call.in[1].as<const float>(),
-         call.in[2].as<const float>(), call.out[1].as<float>(), call.out[2].as<float>(), l, attrs.eps);
-  launch(to, batch_norm_apply_kernel, blocks_for(l.m * l.c), kThreads, x, call.out[0].as<float>(), s, l.c,
-         attrs.activation == FJ_ACTIVATION_RELU, l.m * l.c);
+  with_maps(*call.in[0].value, [&](auto element, auto width, const Layout& l) {
+    using E = decltype(element);
+    constexpr int V = decltype(width)::value;
+    const Scratch s = scratch_of(l, call);
+    const E* x = call.in[0].as<const E>();  // (M, C)
+    launch(to, batch_norm_moments_kernel<E, V>, l.grid(), l.block(), x, s.first, s.second, l);
+    launch(to, batch_norm_statistics_kernel, ceil_div(l.c, kChannelsOfBlock), kThreads, s, call.in[1].as<const float>(),
+           call.in[2].as<const float>(), call.out[1].as<float>(), call.out[2].as<float>(), l, attrs.eps);
+    launch(to, batch_norm_apply_kernel<E, V>, l.grid(), l.block(), x, call.out[0].as<E>(), s,
+           attrs.activation == FJ_ACTIVATION_RELU, l);
+  });
 }
 
+template <class E>
 struct Gradient {
-  const float *dy, *x, *y;  // (M, C); y: dy counts where y > 0, null: everywhere
-  __device__ __forceinline__ float dy_at(int64_t at) const { return y == nullptr || y[at] > 0 ? dy[at] : 0.0f; }
+  const E *dy, *x, *y;  // (M, C); y: dy counts where y > 0, null: everywhere
+
+  // dy and x of V channels.
+  template <int V>
+  __device__ __forceinline__ void read(int64_t at, float* d, float* pixel) const {
+    read_floats<V>(dy + at, d);
+    read_floats<V>(x + at, pixel);
+    if (y == nullptr) return;
+    float out[V];
+    read_floats<V>(y + at, out);
+#pragma unroll
+    for (int j = 0; j < V; j++) d[j] = out[j] > 0 ? d[j] : 0.0f;
+  }
 };
 
-// Block (32, 8): first = sum dy, second = sum dy * (x - mean) of each chunk.
+// first = sum dy, second = sum dy * (x - mean) of each chunk.
+template <class E, int V>
 __global__ void __launch_bounds__(kThreads)
-    batch_norm_grad_sums_kernel(const __grid_constant__ Gradient g, const float* mean, double* first, double* second,
+    batch_norm_grad_sums_kernel(const __grid_constant__ Gradient<E> g, const float* mean, double* first, double* second,
                                 const __grid_constant__ Layout l) {
-  const int64_t channel = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
-  const int64_t begin = blockIdx.y * l.rows, end = begin + l.rows < l.m ? begin + l.rows : l.m;
-  double2 sums = make_double2(0, 0);
-  if (channel < l.c) {
-    const float shift = mean[channel];
-    for (int64_t row = begin + threadIdx.y; row < end; row += kDown) {
-      const float d = g.dy_at(row * l.c + channel);
-      sums.x += static_cast<double>(d);
-      sums.y += static_cast<double>(d * (g.x[row * l.c + channel] - shift));
+  __shared__ double2 shared[kThreads];
+  const Place at = place_of<V>(l);
+  double2 sums[V] = {};
+  if (at.inside) {
+    float shift[V];
+    read_floats<V>(mean + at.channel, shift);
+    for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRun * l.down) {
+      float d[kRun][V] = {}, x[kRun][V] = {};
+#pragma unroll
+      for (int i = 0; i < kRun; i++) {
+        const int64_t from = row + i * l.down;
+        if (from < at.end) g.template read<V>(from * l.c + at.channel, d[i], x[i]);
+      }
+#pragma unroll
+      for (int j = 0; j < V; j++) {
+        float sum = 0, product = 0;
+#pragma unroll
+        for (int i = 0; i < kRun; i++) {
+          sum += d[i][j];
+          product += d[i][j] * (x[i][j] - shift[j]);
+        }
+        sums[j].x += static_cast<double>(sum);
+        sums[j].y += static_cast<double>(product);
+      }
     }
   }
-  sums = add_down(sums);
-  if (threadIdx.y != 0 || channel >= l.c) return;
-  first[blockIdx.y * l.c + channel] = sums.x;
-  second[blockIdx.y * l.c + channel] = sums.y;
+#pragma unroll
+  for (int j = 0; j < V; j++) {
+    const double2 total = add_down(sums[j], shared);
+    if (threadIdx.y != 0 || !at.inside) continue;
+    first[(at.channel + j) * l.chunks + blockIdx.y] = total.x;
+    second[(at.channel + j) * l.chunks + blockIdx.y] = total.y;
+  }
 }
 
 __global__ void batch_norm_grad_vectors_kernel(const __grid_constant__ Scratch s, const float* gamma, const float* mean,
                                                const float* variance, float* dgamma, float* dbeta,
                                                const __grid_constant__ Layout l, float eps) {
-  const int64_t c = thread_index();
+  const int64_t c = channel_of_warp();
   if (c >= l.c) return;
+  const int64_t lane = threadIdx.x % kWarp;
   double sum = 0, product = 0;  // of dy, of dy * (x - mean)
-  for (int64_t k = 0; k < l.chunks; k++) {
-    sum += s.first[k * l.c + c];
-    product += s.second[k * l.c + c];
+  for (int64_t k = lane; k < l.chunks; k += kWarp) {
+    sum += s.first[c * l.chunks + k];
+    product += s.second[c * l.chunks + k];
   }
+  sum = join_warp(sum, Add());
+  product = join_warp(product, Add());
+  if (lane != 0) return;
   const double inverse = 1 / sqrt(static_cast<double>(variance[c]) + static_cast<double>(eps));
   const double scale = static_cast<double>(gamma[c]) * inverse, m = static_cast<double>(l.m);
   dbeta[c] = static_cast<float>(sum);
@@ -181,26 +323,50 @@ __global__ void batch_norm_grad_vectors_kernel(const __grid_constant__ Scratch s
   s.r[c] = static_cast<float>(-scale * sum / m);
 }
 
-__global__ void batch_norm_grad_apply_kernel(const __grid_constant__ Gradient g, float* dx,
-                                             const __grid_constant__ Scratch s, int64_t c, int64_t count) {
-  const int64_t at = thread_index();
-  if (at >= count) return;
-  const int64_t channel = at % c;
-  dx[at] = g.dy_at(at) * s.p[channel] + ((g.x[at] - s.shift[channel]) * s.q[channel] + s.r[channel]);
+template <class E, int V>
+__global__ void __launch_bounds__(kThreads)
+    batch_norm_grad_apply_kernel(const __grid_constant__ Gradient<E> g, E* dx, const __grid_constant__ Scratch s,
+                                 const __grid_constant__ Layout l) {
+  const Place at = place_of<V>(l);
+  if (!at.inside) return;
+  float shift[V], p[V], q[V], r[V];
+  read_floats<V>(s.shift + at.channel, shift);
+  read_floats<V>(s.p + at.channel, p);
+  read_floats<V>(s.q + at.channel, q);
+  read_floats<V>(s.r + at.channel, r);
+  constexpr int kRows = kRun / 2;  // two maps or three are under way
+  for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRows * l.down) {
+    float d[kRows][V], x[kRows][V];  // dx may be dy's memory: all is read before anything is written
+#pragma unroll
+    for (int i = 0; i < kRows; i++) {
+      const int64_t from = row + i * l.down;
+      if (from < at.end) g.template read<V>(from * l.c + at.channel, d[i], x[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < kRows; i++) {
+      const int64_t into = row + i * l.down;
+      if (into >= at.end) break;
+#pragma unroll
+      for (int j = 0; j < V; j++) d[i][j] = d[i][j] * p[j] + ((x[i][j] - shift[j]) * q[j] + r[j]);
+      write_floats<V>(dx + into * l.c + at.channel, d[i]);
+    }
+  }
 }
 
 void run_backward(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_batch_norm_grad_attrs>();
-  const Layout l(*call.in[1].value);
-  const Scratch s = scratch_of(l, call);
-  const Gradient g{call.in[0].as<const float>(), call.in[1].as<const float>(),
-                   call.n_in > 5 ? call.in[5].as<const float>() : nullptr};
-  const float *gamma = call.in[2].as<const float>(), *mean = call.in[3].as<const float>();
-  launch(to, batch_norm_grad_sums_kernel, l.grid(), dim3(kWarp, kDown), g, mean, s.first, s.second, l);
-  launch(to, batch_norm_grad_vectors_kernel, blocks_for(l.c), kThreads, s, gamma, mean, call.in[4].as<const float>(),
-         call.out[1].as<float>(), call.out[2].as<float>(), l, attrs.eps);
-  launch(to, batch_norm_grad_apply_kernel, blocks_for(l.m * l.c), kThreads, g, call.out[0].as<float>(), s, l.c,
-         l.m * l.c);
+  with_maps(*call.in[1].value, [&](auto element, auto width, const Layout& l) {
+    using E = decltype(element);
+    constexpr int V = decltype(width)::value;
+    const Scratch s = scratch_of(l, call);
+    const Gradient<E> g{call.in[0].as<const E>(), call.in[1].as<const E>(),
+                        call.n_in > 5 ? call.in[5].as<const E>() : nullptr};
+    const float *gamma = call.in[2].as<const float>(), *mean = call.in[3].as<const float>();
+    launch(to, batch_norm_grad_sums_kernel<E, V>, l.grid(), l.block(), g, mean, s.first, s.second, l);
+    launch(to, batch_norm_grad_vectors_kernel, ceil_div(l.c, kChannelsOfBlock), kThreads, s, gamma, mean,
+           call.in[4].as<const float>(), call.out[1].as<float>(), call.out[2].as<float>(), l, attrs.eps);
+    launch(to, batch_norm_grad_apply_kernel<E, V>, l.grid(), l.block(), g, call.out[0].as<E>(), s, l);
+  });
 }
 
 }  // namespace

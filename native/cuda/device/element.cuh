@@ -1,4 +1,4 @@
-// Elements of products: float, or bfloat16 for tensor cores; sums are float32 in either case.
+// Elements of maps and matrices: float, or bfloat16; sums are float32 in either case.
 #pragma once
 
 #include "../launch.cuh"
@@ -18,26 +18,51 @@ __device__ __forceinline__ E element_of(float x) {
 }
 
 template <class E>
-struct alignas(4 * sizeof(E)) Four {
-  E element[4];
+__device__ __forceinline__ float float_of(E x) {
+  if constexpr (sizeof(E) == 2) {
+    return __bfloat162float(x);
+  } else {
+    return x;
+  }
+}
+
+// Neighbours that move in one load or store, at an address that is a multiple of their size.
+template <int V, class E>
+struct alignas(V * sizeof(E)) Pack {
+  E element[V];
 };
 
-// V neighbours into `v`, zeros where they are outside; 4 in one load, from an address that is a multiple of their size.
+// As many as 128 bits hold.
+template <class E>
+constexpr int kPack = 16 / sizeof(E);
+
+// V neighbours into `v`, zeros where they are outside.
 template <int V, class E>
 __device__ __forceinline__ void read(const E* from, bool inside, E* v) {
   const E zero = element_of<E>(0.0f);
-  if constexpr (V == 4) {
-    if (inside) {
-      const Four<E> four = *reinterpret_cast<const Four<E>*>(from);
+  if (inside) {
+    const Pack<V, E> pack = *reinterpret_cast<const Pack<V, E>*>(from);
 #pragma unroll
-      for (int i = 0; i < 4; i++) v[i] = four.element[i];
-    } else {
-#pragma unroll
-      for (int i = 0; i < 4; i++) v[i] = zero;
-    }
+    for (int i = 0; i < V; i++) v[i] = pack.element[i];
   } else {
-    v[0] = inside ? *from : zero;
+#pragma unroll
+    for (int i = 0; i < V; i++) v[i] = zero;
   }
+}
+
+template <int V, class E>
+__device__ __forceinline__ void read_floats(const E* from, float* v) {
+  const Pack<V, E> pack = *reinterpret_cast<const Pack<V, E>*>(from);
+#pragma unroll
+  for (int i = 0; i < V; i++) v[i] = float_of(pack.element[i]);
+}
+
+template <int V, class E>
+__device__ __forceinline__ void write_floats(E* to, const float* v) {
+  Pack<V, E> pack;
+#pragma unroll
+  for (int i = 0; i < V; i++) pack.element[i] = element_of<E>(v[i]);
+  *reinterpret_cast<Pack<V, E>*>(to) = pack;
 }
 
 }  // namespace forja::cuda
