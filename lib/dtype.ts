@@ -33,6 +33,14 @@ export function isFloat(dtype: DType): boolean {
   return dtype === 'float32' || dtype === 'float16' || dtype === 'bfloat16' || dtype === 'float64'
 }
 
+/**
+ * float32 as networks are written in; bfloat16 is what the passes of that precision make of it, float64 what the reference
+ * computes in.
+ */
+export function standsForFloat32(dtype: DType): boolean {
+  return dtype === 'float32' || dtype === 'float64' || dtype === 'bfloat16'
+}
+
 export function checkDType(dtype: unknown, what: string): asserts dtype is DType {
   if (!DTYPES.includes(dtype as DType)) {
     throw new ForjaError('ERR_DTYPE', `${what}: unknown dtype ${String(dtype)}; expected one of ${DTYPES.join(', ')}`)

@@ -8,11 +8,11 @@
  * Pixels outside the image count as zero. Each of the three is linear in both operands and has the other two as its
  * gradients, so derivatives of any order are made of these three. The functions users call are in conv_api.ts.
  */
+import { standsForFloat32 } from '../dtype.js'
 import type { Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
-import { multiplies } from './matmul.js'
 import { sum } from './reduce.js'
 import { type Attrs, defineOp, type Op, type Site } from './registry.js'
 
@@ -56,7 +56,8 @@ interface Sizes {
 
 /** The three shapes of a convolution agree, or an error. */
 function checkSizes({ image, filter, maps }: Sizes, attrs: ConvAttrs, operands: readonly Value[], site: Site): void {
-  for (const { dtype } of operands) if (!multiplies(dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
+  for (const { dtype } of operands)
+    if (!standsForFloat32(dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
   if (operands[0]!.dtype !== operands[1]!.dtype)
     site.fail('ERR_DTYPE', `operands of one dtype expected, got ${operands[0]!.dtype} and ${operands[1]!.dtype}`)
   const [n, h, w, c] = image as [number, number, number, number]
@@ -150,7 +151,7 @@ export const conv2dOp: Op<typeof CONV2D_ATTRS> = defineOp({
     needs[1] ? convGradWeight(x!, dy!, weight!.shape.slice(0, 2), attrs) : null,
     ...(bias ? [needs[2] ? sum(dy!, { axes: [0, 1, 2] }) : null] : []),
   ],
-  traits: { epilogue: true },
+  traits: { epilogue: true, narrow: [0, 1] },
   variants: VARIANTS,
   flops: ([, weight], [y]) => convFlops(y!, weight!),
   reference: ([x, weight, bias], attrs, [type]) => {
@@ -186,6 +187,7 @@ const conv2dGradInputOp: Op<typeof GRAD_INPUT_ATTRS> = defineOp({
   ],
   variants: VARIANTS,
   variantsOf: 'conv2d',
+  traits: { narrow: [0, 1] },
   flops: ([dy, weight]) => convFlops(dy!, weight!),
   reference: ([dy, weight], attrs, [type]) => {
     const dx = refArray(type!.shape, type!.dtype)
@@ -217,6 +219,7 @@ const conv2dGradWeightOp: Op<typeof GRAD_WEIGHT_ATTRS> = defineOp({
   ],
   variants: VARIANTS,
   variantsOf: 'conv2d',
+  traits: { narrow: [0, 1] },
   flops: ([, dy], [dw]) => convFlops(dy!, dw!),
   reference: ([x, dy], attrs, [type]) => {
     const dw = refArray(type!.shape, type!.dtype)

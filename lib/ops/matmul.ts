@@ -2,7 +2,7 @@
  * Matrix multiplication: y[.., M, N] = op(a)[.., M, K] · op(b)[.., K, N] (+ bias[N]) (then activation), batched, with
  * batch dimensions broadcast.
  */
-import type { DType } from '../dtype.js'
+import { standsForFloat32 } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { broadcastOffset, forEachIndex, type RefArray, refArray } from '../reference/array.js'
 import { broadcastShapes, formatShape } from '../shape.js'
@@ -12,11 +12,6 @@ import { sumTo } from './reduce.js'
 import { defineOp } from './registry.js'
 import { reshape } from './shape.js'
 
-/** Dtypes of products: bfloat16 is what the pass of that precision makes, for tensor cores; float64 the reference's. */
-export function multiplies(dtype: DType): boolean {
-  return dtype === 'float32' || dtype === 'float64' || dtype === 'bfloat16'
-}
-
 const matmulOp = defineOp({
   name: 'matmul',
   code: 96,
@@ -24,7 +19,7 @@ const matmulOp = defineOp({
   attrs: { transposeA: 'i32', transposeB: 'i32', activation: 'i32' },
   infer: ([a, b, bias], attrs, site) => {
     if (a!.shape.length < 2 || b!.shape.length < 2) site.fail('ERR_SHAPE', 'operands need at least 2 dimensions')
-    for (const x of [a!, b!]) if (!multiplies(x.dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${x.dtype}`)
+    for (const x of [a!, b!]) if (!standsForFloat32(x.dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${x.dtype}`)
     if (a!.dtype !== b!.dtype) site.fail('ERR_DTYPE', `operands of one dtype expected, got ${a!.dtype} and ${b!.dtype}`)
     const [m, k] = matrixDims(a!.shape, attrs.transposeA)
     const [kb, n] = matrixDims(b!.shape, attrs.transposeB)
@@ -55,7 +50,7 @@ const matmulOp = defineOp({
     const grads = [da && sumTo(da, a!.shape), db && sumTo(db, b!.shape)]
     return bias ? [...grads, sumTo(dy!, bias.shape)] : grads
   },
-  traits: { epilogue: true },
+  traits: { epilogue: true, narrow: [0, 1] },
   variants: ['naive', 'blocked', 'simd', 'blas', 'coalesced', 'shared', 'tiled', 'tensorcore'],
   flops: ([a], [y], attrs) => 2 * y!.size * matrixDims(a!.shape, attrs.transposeA)[1],
   reference: ([a, b, bias], attrs, [type]) => {

@@ -7,6 +7,7 @@
  *
  * The functions users call are in norm_api.ts.
  */
+import { standsForFloat32 } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
@@ -29,7 +30,7 @@ const batchNormOp: Op<typeof NORM_ATTRS> = defineOp({
   attrs: NORM_ATTRS,
   infer: ([x, gamma, beta], _attrs, site) => {
     const c = checkChannels(x!, [gamma!, beta!], site)
-    return [x!.type, { shape: [c], dtype: x!.dtype }, { shape: [c], dtype: x!.dtype }]
+    return [x!.type, { shape: [c], dtype: gamma!.dtype }, { shape: [c], dtype: gamma!.dtype }]
   },
   grad: ({ inputs: [x, gamma], outputs: [, mean, variance], gradOutputs: [dy, dmean, dvariance], attrs }) => {
     const [dx, dgamma, dbeta] = dy
@@ -41,7 +42,7 @@ const batchNormOp: Op<typeof NORM_ATTRS> = defineOp({
     if (dvariance) parts.push(mul(sub(x!, mean!), div(mul(dvariance, 2), perChannel)))
     return [parts.length > 0 ? parts.reduce((a, b) => add(a, b)) : null, dgamma!, dbeta!]
   },
-  traits: { epilogue: true, inplace: [[0, 0]] },
+  traits: { epilogue: true, inplace: [[0, 0]], narrow: [0] },
   flops: ([x]) => 7 * x!.size,
   reference: ([x, gamma, beta], attrs, [type, stats]) => {
     const c = stats!.shape[0]!
@@ -82,7 +83,7 @@ const batchNormGradOp: Op<typeof GRAD_ATTRS> = defineOp({
         site.fail('ERR_SHAPE', `${formatShape(x!.shape)} expected`)
       }
     }
-    return [x!.type, { shape: [c], dtype: x!.dtype }, { shape: [c], dtype: x!.dtype }]
+    return [x!.type, { shape: [c], dtype: gamma!.dtype }, { shape: [c], dtype: gamma!.dtype }]
   },
   // L = Σ a·dx + b·dgamma + e·dbeta, with h = (x - mean)·s, A = Σ a, P = Σ a·h, G = dgamma, B = dbeta:
   //   Q = Σ a·dy - A·B/M - P·G/M           L = gamma·s·Q + b·G + e·B
@@ -110,7 +111,7 @@ const batchNormGradOp: Op<typeof GRAD_ATTRS> = defineOp({
     const dvariance = mul(mul(ds, mul(s, mul(s, s))), -0.5)
     return [ddy, dx, mul(s, q), neg(total(dx)), dvariance]
   },
-  traits: { inplace: [[0, 0]] },
+  traits: { inplace: [[0, 0]], narrow: [0, 1, 5] },
   flops: ([dy]) => 9 * dy!.size,
   reference: ([dy, x, gamma, mean, variance, y], attrs, [type, stats]) => {
     const c = stats!.shape[0]!
@@ -138,8 +139,9 @@ function checkChannels(x: Value, vectors: readonly Value[], site: Site): number 
   const c = x.shape[x.shape.length - 1]
   if (c === undefined || c < 1 || x.size < 1) site.fail('ERR_SHAPE', 'x has no elements or no channels')
   for (const value of [x, ...vectors])
-    if (value.dtype !== 'float32' && value.dtype !== 'float64')
-      site.fail('ERR_DTYPE', `float32 expected, got ${value.dtype}`)
+    if (!standsForFloat32(value.dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${value.dtype}`)
+  for (const value of vectors)
+    if (value.dtype === 'bfloat16') site.fail('ERR_DTYPE', 'vectors of channels stay float32, got bfloat16')
   for (const v of vectors) if (v.shape.length !== 1 || v.shape[0] !== c) site.fail('ERR_SHAPE', `(${c},) expected`)
   return c
 }

@@ -7,7 +7,7 @@
  * Maximum pooling also gives, for each output, the tap r·S + s whose pixel was the maximum: the gradient goes there.
  * The first maximum wins; a NaN wins over everything. The functions users call are in pool_api.ts.
  */
-import type { DType } from '../dtype.js'
+import { type DType, standsForFloat32 } from '../dtype.js'
 import type { Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
 import type { Tensor } from '../tensor.js'
@@ -48,7 +48,7 @@ function windowAt(attrs: PoolAttrs, axis: 0 | 1, p: number, size: number) {
 function checkPool(image: readonly number[], values: readonly Value[], attrs: PoolAttrs, site: Site): void {
   if (values.some((v) => v.shape.length !== 4)) site.fail('ERR_SHAPE', 'images have 4 dimensions')
   const { dtype } = values[0]!
-  if (dtype !== 'float32' && dtype !== 'float64') site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
+  if (!standsForFloat32(dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
   for (const axis of [0, 1] as const) {
     const size = image[axis + 1]!
     const { kernel, stride, padding, output } = attrs
@@ -117,6 +117,7 @@ const maxPool2dOp: Op<typeof WINDOW> = defineOp({
   grad: ({ inputs: [x], outputs: [, index], gradOutputs: [dy], attrs }) => [
     dy ? apply(maxPool2dGradOp, [dy, index!], { ...attrs, size: x!.shape.slice(1, 3) }) : null,
   ],
+  traits: { narrow: [0] },
   flops: (_inputs, [y], attrs) => y!.size * attrs.kernel[0]! * attrs.kernel[1]!,
   reference: ([x], attrs, [type, indexType]) => {
     const y = refArray(type!.shape, type!.dtype)
@@ -153,6 +154,7 @@ const maxPool2dGradOp: Op<typeof SIZED> = defineOp({
     apply(maxPool2dGatherOp, [g!, index!], poolAttrs(attrs)),
     null,
   ],
+  traits: { narrow: [0] },
   reference: ([dy, index], attrs, [type]) => {
     const dx = refArray(type!.shape, type!.dtype)
     walkWindows(type!.shape, attrs, (output, pixel, tap) => {
@@ -177,6 +179,7 @@ const maxPool2dGatherOp: Op<typeof WINDOW> = defineOp({
     apply(maxPool2dGradOp, [g!, index!], { ...attrs, size: x!.shape.slice(1, 3) }),
     null,
   ],
+  traits: { narrow: [0] },
   reference: ([x, index], attrs, [type]) => {
     const y = refArray(type!.shape, type!.dtype)
     walkWindows(x!.shape, attrs, (output, pixel, tap) => {
@@ -201,6 +204,7 @@ const avgPool2dOp: Op<typeof AVERAGE> = defineOp({
   grad: ({ inputs: [x], gradOutputs: [dy], attrs }) => [
     apply(avgPool2dGradOp, [dy!], { ...attrs, size: x!.shape.slice(1, 3) }),
   ],
+  traits: { narrow: [0] },
   flops: (_inputs, [y], attrs) => y!.size * attrs.kernel[0]! * attrs.kernel[1]!,
   reference: ([x], attrs, [type]) => {
     const y = refArray(type!.shape, type!.dtype)
@@ -226,6 +230,7 @@ const avgPool2dGradOp: Op<typeof SIZED_AVERAGE> = defineOp({
     return [{ shape: image, dtype: dy!.dtype }]
   },
   grad: ({ gradOutputs: [g], attrs }) => [avgPool(g!, attrs, attrs.countPadding === 1)],
+  traits: { narrow: [0] },
   flops: ([dy], _outputs, attrs) => dy!.size * attrs.kernel[0]! * attrs.kernel[1]!,
   reference: ([dy], attrs, [type]) => {
     const dx = refArray(type!.shape, type!.dtype)

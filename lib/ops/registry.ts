@@ -41,6 +41,11 @@ export interface Traits {
   readonly activation?: number
   /** [input, value]: where that input is `value` everywhere, the result is the other input. */
   readonly identity?: readonly (readonly [number, number])[]
+  /**
+   * Inputs that may be bfloat16 together, where a device has kernels for it, as the outputs that are maps then are; it
+   * computes in float32. Vectors of channels and biases stay float32.
+   */
+  readonly narrow?: readonly number[]
   /** Reduces the axes that attribute `mask` marks (`keepDims` as in lib/ops/reduce.ts); of one element it is that element. */
   readonly reduction?: boolean
   /** Made by passes only; not for users, so needs no gradient. */

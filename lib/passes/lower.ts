@@ -15,7 +15,7 @@ import { fold } from './fold.js'
 import { fuse } from './fuse.js'
 import { layout } from './layout.js'
 import { plan } from './plan.js'
-import { narrowProducts } from './precision.js'
+import { narrowMaps, widenWhereRead } from './precision.js'
 import { schedule } from './schedule.js'
 import { printPlan, verifyPlan } from './verify_plan.js'
 
@@ -45,8 +45,9 @@ const PASSES: readonly Pass[] = [
   { name: 'epilogue', run: epilogue },
 ]
 const NARROW: readonly Pass[] = [
-  { name: 'precision', run: narrowProducts },
+  { name: 'precision', run: narrowMaps },
   { name: 'cse', run: cse },
+  { name: 'widen', run: widenWhereRead },
 ]
 const FUSE: Pass = { name: 'fuse', run: fuse }
 const TENSOR_CORES = { matmul: 'tensorcore', conv2d: 'tensorcore' }

@@ -1,12 +1,12 @@
 /**
- * Precision 'bfloat16': products of matrices and convolutions, forward and backward, read and write bfloat16 and add up in
- * float32, on tensor cores. What lies between them is computed in float32 and stored as bfloat16 where products alone read
- * it: the casts become part of the elementwise kernels beside them. Variables, and with them weights, optimizers' states
- * and running statistics, stay float32, and so do normalisation, softmax and losses; a weight is cast once a step, since
- * equal casts become one (cse).
+ * Precision 'bfloat16': maps and matrices are stored as bfloat16, and computed with in float32. Products, forward and
+ * backward, read and write it on tensor cores; what lies between them (batch norm, pooling, chains of elementwise
+ * operations) follows where its operands are there in bfloat16. Variables, and with them weights, optimizers' states and
+ * running statistics, stay float32, and so do statistics, softmax and losses; a weight is cast once a step, since equal
+ * casts become one (cse).
  */
 import { type DType, dtypeCode } from '../dtype.js'
-import { type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
+import { type Graph, type Node, rebuild, rewrite, type Value } from '../graph/graph.js'
 import { castOp } from '../ops/cast.js'
 import type { AnyOp } from '../ops/registry.js'
 import { reshapeOp } from '../ops/shape.js'
@@ -15,26 +15,78 @@ import { build, reshapeValue } from './build.js'
 /** Channels of a group from which on tiles of tensor cores are worth filling. */
 const FEWEST_CHANNELS = 8
 
-export function narrowProducts(graph: Graph): Graph {
+/** Casts around products, and around what can take their results as they are. */
+export function narrowMaps(graph: Graph): Graph {
   return rewrite(graph, (node, inputs) => {
-    if (!isProduct(node)) return undefined
-    const narrow = inputs.map((input, i) => (i < 2 ? castTo(input, 'bfloat16') : input)) // a bias stays float32
-    return build(node.op, narrow, node.attrs, node.name).outputs.map((output) => castTo(output, 'float32'))
+    const { narrow } = node.op.traits
+    if (!narrow || inputs[0]?.dtype !== 'float32') return undefined
+    const follows = narrow.some((i) => inputs[i] && narrowSource(inputs[i]))
+    if (isProduct(node) ? !fillsTiles(node) : !follows) return undefined
+    const operands = inputs.map((input, i) => (narrow.includes(i) ? castTo(input, 'bfloat16') : input))
+    return build(node.op, operands, node.attrs, node.name).outputs.map((output, i) =>
+      castTo(output, node.outputs[i]!.dtype),
+    )
   })
 }
 
-function isProduct({ op, inputs, outputs, attrs }: Node): boolean {
-  if (inputs[0]?.dtype !== 'float32') return false
-  if (op.name === 'matmul') return true
+function isProduct({ op }: Node): boolean {
+  return (op.variants ?? []).includes('tensorcore')
+}
+
+function fillsTiles({ op, inputs, outputs, attrs }: Node): boolean {
   const filter = { conv2d: inputs[1], conv2dGradInput: inputs[1], conv2dGradWeight: outputs[0] }[op.name]
-  return filter !== undefined && filter.shape[3]! / (attrs.groups as number) >= FEWEST_CHANNELS
+  return filter === undefined || filter.shape[3]! / (attrs.groups as number) >= FEWEST_CHANNELS
+}
+
+/**
+ * What is stored as bfloat16 for one reader is so for all: elementwise readers widen it themselves, each by a cast of its
+ * own, which fusion makes part of them, so that no float32 copy is written. As with autocast, they see it rounded.
+ */
+export function widenWhereRead(graph: Graph): Graph {
+  const casts = new Map<Value, Node>()
+  for (const node of graph.nodes()) {
+    if (isCast(node) && node.outputs[0]!.dtype === 'bfloat16') casts.set(node.inputs[0]!, node)
+  }
+  const kept = new Set(graph.roots())
+  const isStored = (value: Value) => value.node.op.traits.elementwise && casts.has(value) && !kept.has(value)
+  const narrowed = new Map<Value, Value>()
+  const store = (before: Value, input: Value) => {
+    const stored = narrowed.get(before) ?? castTo(input, 'bfloat16')
+    narrowed.set(before, stored)
+    return stored
+  }
+  return rewrite(graph, (node, inputs) => {
+    if (casts.get(node.inputs[0]!) === node) return [store(node.inputs[0]!, inputs[0]!)]
+    if (!node.op.traits.elementwise || isCast(node)) return undefined
+    const read = inputs.map((input, i) => {
+      const before = node.inputs[i]!
+      const source = narrowSource(input) ?? (isStored(before) ? store(before, input) : undefined)
+      return source ? widen(source) : input
+    })
+    return rebuild(node, read).outputs
+  })
+}
+
+function widen(value: Value): Value {
+  return build(castOp, [value], { dtype: dtypeCode('float32') }).outputs[0]!
+}
+
+function isCast(node: Node): boolean {
+  return node.op === (castOp as AnyOp)
+}
+
+/** The bfloat16 value that a cast, or reshapes of one, made this float32 value of. */
+function narrowSource(value: Value): Value | undefined {
+  const [source] = value.node.inputs
+  if (isCast(value.node)) return value.dtype === 'float32' && source!.dtype === 'bfloat16' ? source : undefined
+  if (value.node.op !== (reshapeOp as AnyOp)) return undefined
+  const inner = narrowSource(source!)
+  return inner && reshapeValue(inner, value.shape)
 }
 
 /** The value as `dtype`; what a cast, or reshapes of one, was made of where that is it. */
 function castTo(value: Value, dtype: DType): Value {
   if (value.dtype === dtype) return value
-  const [source] = value.node.inputs
-  if (value.node.op === (castOp as AnyOp) && source!.dtype === dtype) return source!
-  if (value.node.op === (reshapeOp as AnyOp)) return reshapeValue(castTo(source!, dtype), value.shape)
-  return build(castOp, [value], { dtype: dtypeCode(dtype) }).outputs[0]!
+  const source = dtype === 'bfloat16' ? narrowSource(value) : undefined
+  return source ?? build(castOp, [value], { dtype: dtypeCode(dtype) }).outputs[0]!
 }

@@ -315,6 +315,26 @@ static inline uint32_t fj_op_joins(uint32_t opcode) {
   }
 }
 
+/* Whether the checks let bfloat16 maps through; a backend without kernels for them must refuse. */
+static inline int fj_op_may_be_narrow(uint32_t opcode) {
+  switch (opcode) {
+    case FJ_OP_MATMUL:
+    case FJ_OP_CONV2D:
+    case FJ_OP_CONV2D_GRAD_INPUT:
+    case FJ_OP_CONV2D_GRAD_WEIGHT:
+    case FJ_OP_MAX_POOL2D:
+    case FJ_OP_MAX_POOL2D_GRAD:
+    case FJ_OP_MAX_POOL2D_GATHER:
+    case FJ_OP_AVG_POOL2D:
+    case FJ_OP_AVG_POOL2D_GRAD:
+    case FJ_OP_BATCH_NORM:
+    case FJ_OP_BATCH_NORM_GRAD:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
 /* Whether an update may write this output over this input, both in exactly one place. */
 static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input) {
   if (opcode == FJ_OP_FUSED) return 1;

@@ -45,8 +45,8 @@ class Check {
   bool dtype(const fj_value& value, uint8_t wanted) {
     return expect(value.dtype == wanted, "operand has the wrong dtype");
   }
-  // Operands of products: float32, or bfloat16 where a backend's tensor cores multiply it.
-  bool product_dtype(const fj_value& value) {
+  // Maps and matrices of an operation that may be narrow (fj_op_may_be_narrow).
+  bool map_dtype(const fj_value& value) {
     return expect(value.dtype == FJ_FLOAT32 || value.dtype == FJ_BFLOAT16, "operand has the wrong dtype");
   }
   bool rank(const fj_value& value, int wanted) { return expect(value.rank == wanted, "operand has the wrong rank"); }

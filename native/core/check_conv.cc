@@ -45,7 +45,7 @@ bool check_window(Check& c, const Window& g, const int32_t* stride, const int32_
 template <class Attrs>
 bool check_geometry(Check& c, const fj_value& image, const fj_value& filter, const fj_value& maps, const Attrs& attrs) {
   for (const fj_value* value : {&image, &filter, &maps}) {
-    if (!c.product_dtype(*value) || !c.dtype(*value, image.dtype) || !c.rank(*value, 4)) return false;
+    if (!c.map_dtype(*value) || !c.dtype(*value, image.dtype) || !c.rank(*value, 4)) return false;
   }
   const int64_t channels = image.dims[3], k = filter.dims[3], groups = attrs.groups;
   if (!c.expect(groups >= 1 && k >= 1, "groups and filters must be positive") ||

@@ -12,7 +12,7 @@ bool check_matmul(Check& c) {
   const auto& attrs = c.attrs<fj_matmul_attrs>();
   const fj_value &a = c.in(0), &b = c.in(1), &y = c.out(0);
   if (!c.expect(a.rank >= 2 && b.rank >= 2 && y.rank >= 2, "matmul needs matrices")) return false;
-  if (!c.product_dtype(a) || !c.dtype(b, a.dtype) || !c.dtype(y, a.dtype)) return false;
+  if (!c.map_dtype(a) || !c.dtype(b, a.dtype) || !c.dtype(y, a.dtype)) return false;
   if (c.inputs() == 3 && !c.dtype(c.in(2), FJ_FLOAT32)) return false;
   const uint32_t m = y.dims[y.rank - 2], n = y.dims[y.rank - 1];
   const uint32_t am = a.dims[a.rank - (attrs.transpose_a ? 1 : 2)], ak = a.dims[a.rank - (attrs.transpose_a ? 2 : 1)];

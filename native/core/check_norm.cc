@@ -5,7 +5,7 @@ namespace forja {
 namespace {
 
 bool check_image(Check& c, const fj_value& x) {
-  return c.dtype(x, FJ_FLOAT32) && c.expect(x.rank >= 1 && element_count(x) >= 1, "there is nothing to normalise");
+  return c.map_dtype(x) && c.expect(x.rank >= 1 && element_count(x) >= 1, "there is nothing to normalise");
 }
 
 bool check_vector(Check& c, const fj_value& v, const fj_value& x) {
@@ -19,7 +19,7 @@ bool check_batch_norm(Check& c) {
   const auto& attrs = c.attrs<fj_batch_norm_attrs>();
   const fj_value& x = c.in(0);
   return c.expect(attrs.activation >= 0 && attrs.activation <= FJ_ACTIVATION_RELU, "unknown activation") &&
-         check_image(c, x) && c.dtype(c.out(0), FJ_FLOAT32) && c.same_shape(c.out(0), x) &&
+         check_image(c, x) && c.dtype(c.out(0), x.dtype) && c.same_shape(c.out(0), x) &&
          check_vector(c, c.in(1), x) && check_vector(c, c.in(2), x) && check_vector(c, c.out(1), x) &&
          check_vector(c, c.out(2), x);
 }
@@ -32,8 +32,8 @@ bool check_batch_norm_grad(Check& c) {
   for (int i = 2; i < 5; i++) {
     if (!check_vector(c, c.in(i), x)) return false;
   }
-  if (c.inputs() == 6 && (!c.dtype(c.in(5), FJ_FLOAT32) || !c.same_shape(c.in(5), x))) return false;
-  return c.dtype(c.in(0), FJ_FLOAT32) && c.same_shape(c.in(0), x) && c.dtype(c.out(0), FJ_FLOAT32) &&
+  if (c.inputs() == 6 && (!c.dtype(c.in(5), x.dtype) || !c.same_shape(c.in(5), x))) return false;
+  return c.dtype(c.in(0), x.dtype) && c.same_shape(c.in(0), x) && c.dtype(c.out(0), x.dtype) &&
          c.same_shape(c.out(0), x) && check_vector(c, c.out(1), x) && check_vector(c, c.out(2), x);
 }
 

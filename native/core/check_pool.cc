@@ -9,7 +9,7 @@ constexpr int64_t kMaxDim = int64_t{1} << 31;
 // Every window has a pixel inside the image, and taps fit the dtype of `index` (null: there is none).
 template <class Attrs>
 bool check_windows(Check& c, const fj_value& image, const fj_value& maps, const fj_value* index, const Attrs& attrs) {
-  if (!c.dtype(image, FJ_FLOAT32) || !c.dtype(maps, FJ_FLOAT32) || !c.rank(image, 4) || !c.rank(maps, 4) ||
+  if (!c.map_dtype(image) || !c.dtype(maps, image.dtype) || !c.rank(image, 4) || !c.rank(maps, 4) ||
       !c.expect(image.dims[0] == maps.dims[0] && image.dims[3] == maps.dims[3], "images and maps differ")) {
     return false;
   }

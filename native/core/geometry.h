@@ -80,10 +80,13 @@ ConvGeometry columns_geometry(const Operand& image, const Operand& columns, cons
 
 // --- Pooling
 
-struct PoolAxis {
-  int64_t size, out, kernel, stride, before, after;
+// I: int64_t, or int where no product of an axis' numbers reaches 2^31, which divides faster on a GPU.
+template <class I>
+struct PoolAxisOf {
+  I size, out, kernel, stride, before, after;
   bool adaptive;
 };
+using PoolAxis = PoolAxisOf<int64_t>;
 
 struct PoolGeometry {
   int64_t n, c;
@@ -97,26 +100,40 @@ PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_m
 PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_avg_pool2d_attrs& attrs);
 PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_avg_pool2d_grad_attrs& attrs);
 
-struct PoolWindow {
-  int64_t begin, end, origin, padded;  // pixels [begin, end); tap 0; pixels counted with padding
+template <class I>
+struct PoolWindowOf {
+  I begin, end, origin, padded;  // pixels [begin, end); tap 0; pixels counted with padding
 };
+using PoolWindow = PoolWindowOf<int64_t>;
 
 // Position p looks at the pixels [p*stride - before, p*stride - before + kernel) cut to the image; adaptive, at
 // [p*size/out, ceil((p+1)*size/out)).
-FJ_ANYWHERE PoolWindow window_at(const PoolAxis& a, int64_t p) {
+template <class I>
+FJ_ANYWHERE PoolWindowOf<I> window_at(const PoolAxisOf<I>& a, I p) {
   if (a.adaptive) {
-    const int64_t begin = p * a.size / a.out, end = ceil_div((p + 1) * a.size, a.out);
+    const I begin = p * a.size / a.out, end = ((p + 1) * a.size + a.out - 1) / a.out;
     return {begin, end, begin, end - begin};
   }
-  const int64_t origin = p * a.stride - a.before, stop = origin + a.kernel;
-  return {larger(origin, 0), smaller(stop, a.size), origin, smaller(stop, a.size + a.after) - origin};
+  const I origin = p * a.stride - a.before, stop = origin + a.kernel, past = a.size + a.after;
+  return {origin > 0 ? origin : 0, stop < a.size ? stop : a.size, origin, (stop < past ? stop : past) - origin};
 }
 
-// The windows that see pixel i.
-FJ_ANYWHERE Range windows_over(const PoolAxis& a, int64_t i) {
-  if (a.adaptive) return {i * a.out / a.size, ceil_div((i + 1) * a.out, a.size)};
-  const int64_t past = i + a.before - a.kernel;  // the last pixel a window may begin before and miss i
-  return {past < 0 ? 0 : past / a.stride + 1, smaller(a.out, (i + a.before) / a.stride + 1)};
+template <class I>
+struct PoolWindows {
+  I begin, end;
+};
+
+// The windows that see pixel i. quotient(n) = n / stride for n >= 0.
+template <class I, class Quotient>
+FJ_ANYWHERE PoolWindows<I> windows_over(const PoolAxisOf<I>& a, I i, const Quotient& quotient) {
+  if (a.adaptive) return {i * a.out / a.size, ((i + 1) * a.out + a.size - 1) / a.size};
+  const I past = i + a.before - a.kernel;  // the last pixel a window may begin before and miss i
+  const I last = quotient(i + a.before) + 1;
+  return {past < 0 ? 0 : quotient(past) + 1, last < a.out ? last : a.out};
+}
+template <class I>
+FJ_ANYWHERE PoolWindows<I> windows_over(const PoolAxisOf<I>& a, I i) {
+  return windows_over(a, i, [&](I n) { return n / a.stride; });
 }
 
 // --- Recurrent layers: one direction of one layer. Cells and names as in lib/ops/recurrent.ts.

@@ -241,12 +241,9 @@ uint8_t* storage_base(const fj_program& program, fj_buffer* const* buffers, cons
 
 void program_free(fj_program* program) { delete program; }
 
-// The checks let products of bfloat16 through, for tensor cores; kernels here read float32.
-bool multiplies_bfloat16(const fj_instr& instr, const Call& call) {
-  const uint16_t op = instr.opcode;
-  const bool product =
-      op == FJ_OP_MATMUL || op == FJ_OP_CONV2D || op == FJ_OP_CONV2D_GRAD_INPUT || op == FJ_OP_CONV2D_GRAD_WEIGHT;
-  return product && call.in[0].value->dtype == FJ_BFLOAT16;
+// Kernels here read float32 maps.
+bool is_narrow(const fj_instr& instr, const Call& call) {
+  return fj_op_may_be_narrow(instr.opcode) && call.in[0].value->dtype == FJ_BFLOAT16;
 }
 
 fj_status program_create(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers, fj_program** out,
@@ -277,7 +274,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     const Operand* in = program->operands.data() + instr.operands;
     Call call{in,      in + instr.n_in, instr.n_in, instr.n_out, view->attrs + instr.attrs, instr.attr_bytes,
               nullptr, &program->fault};
-    const Kernel* kernel = multiplies_bfloat16(instr, call) ? nullptr : table().find(instr.opcode, instr.variant, call);
+    const Kernel* kernel = is_narrow(instr, call) ? nullptr : table().find(instr.opcode, instr.variant, call);
     if (kernel == nullptr) {
       return fail(forja::no_kernel(error, i, "the CPU", instr, supports));
     }

@@ -257,9 +257,9 @@ void gather(const PoolGeometry& g, Team& team, const Rule& rule, float* dx) {
   const Range range = split(g.n * g.rows.size, team);
   for (int64_t row = range.begin; row < range.end; row++) {
     const int64_t i = row % g.rows.size, maps = row / g.rows.size * g.rows.out;
-    const Range over_rows = windows_over(g.rows, i);
+    const auto over_rows = windows_over(g.rows, i);
     for (int64_t j = 0; j < w; j++) {
-      const Range over_columns = windows_over(g.columns, j);
+      const auto over_columns = windows_over(g.columns, j);
       over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
         Vec total = zero();
         for (int64_t p = over_rows.begin; p < over_rows.end; p++) {

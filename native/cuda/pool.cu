@@ -1,121 +1,240 @@
-// Pooling of float32 images (N, H, W, C), forward and backward. Position p of an axis looks at the pixels
-// [p*stride - pad, p*stride - pad + kernel) cut to the image; adaptive, at [p*size/out, ceil((p+1)*size/out)).
+// Pooling of images (N, H, W, C), forward and backward, of float32 or bfloat16; windows as in core/geometry.h.
 //
 //   max      y = largest pixel, index = its tap r*S + s; the first wins, a NaN wins over everything
 //   avg      y = sum of the pixels / their number (with padding if count_padding)
 //   gradient dx = what each window hands to the pixel: dy where its tap was chosen, or dy / number; each pixel gathers
 //            from the windows that see it, in order, so no atomics are needed
 //
-// A thread to each element, neighbours along C.
+// Bound by memory: a thread makes V neighbouring channels of a result, 128 bits of maps where C allows, and what it
+// computes to find its window is divided among them, with numbers of 32 bits and divisions by multiplication where the
+// sizes are no larger.
+#include "device/divide.cuh"
+#include "device/element.cuh"
 #include "kernel.cuh"
 
 namespace forja::cuda {
 namespace {
 
-// Where element `at` of (N, rows, columns, C) stands.
-struct Place {
-  int64_t n, row, column, channel;
+// n / divisor for n >= 0.
+template <class I>
+struct Divide {
+  I divisor;
+  explicit Divide(int64_t d) : divisor(d) {}
+  __device__ __forceinline__ I operator()(I n) const { return n / divisor; }
+};
+template <>
+struct Divide<int> {
+  Divisor divisor;
+  explicit Divide(int64_t d) : divisor(d) {}
+  __device__ __forceinline__ int operator()(int n) const { return divisor.quotient(n); }
 };
 
-__device__ __forceinline__ Place place_of(int64_t at, int64_t rows, int64_t columns, int64_t c) {
-  const int64_t pixel = at / c, line = pixel / columns;
-  return {line / rows, line % rows, pixel - line * columns, at - pixel * c};
+// A result of (N, rows, columns, C) and the images around it; a thread takes V channels.
+template <class I>
+struct Plan {
+  PoolAxisOf<I> rows, columns;
+  I c, packs;  // channels, packs of V of a pixel
+  I count;     // packs of all results
+  I result_rows, result_columns;
+  Divide<I> by_packs, by_columns, by_rows, by_row_stride, by_column_stride;
+
+  Plan(const PoolGeometry& g, int width, bool of_image)
+      : rows(narrow(g.rows)),
+        columns(narrow(g.columns)),
+        c(static_cast<I>(g.c)),
+        packs(static_cast<I>(g.c / width)),
+        count(
+            static_cast<I>(g.n * g.c / width * (of_image ? g.rows.size * g.columns.size : g.rows.out * g.columns.out))),
+        result_rows(static_cast<I>(of_image ? g.rows.size : g.rows.out)),
+        result_columns(static_cast<I>(of_image ? g.columns.size : g.columns.out)),
+        by_packs(packs),
+        by_columns(result_columns),
+        by_rows(result_rows),
+        by_row_stride(g.rows.stride),
+        by_column_stride(g.columns.stride) {}
+
+  static PoolAxisOf<I> narrow(const PoolAxis& a) {
+    return {static_cast<I>(a.size),
+            static_cast<I>(a.out),
+            static_cast<I>(a.kernel),
+            static_cast<I>(a.stride),
+            static_cast<I>(a.before),
+            static_cast<I>(a.after),
+            a.adaptive};
+  }
+};
+
+// Where a thread's result stands.
+template <class I>
+struct Place {
+  I n, row, column, channel;
+};
+
+template <int V, class I>
+__device__ __forceinline__ Place<I> place_of(const Plan<I>& g, I at) {
+  const I pixel = g.by_packs(at), line = g.by_columns(pixel), n = g.by_rows(line);
+  return {n, line - n * g.result_rows, pixel - line * g.result_columns, (at - pixel * g.packs) * V};
 }
 
-template <class Tap>
-__global__ void max_pool2d_kernel(const float* x, float* y, Tap* index, const __grid_constant__ PoolGeometry g,
-                                  int64_t count) {
-  const int64_t at = thread_index();
-  if (at >= count) return;
-  const Place p = place_of(at, g.rows.out, g.columns.out, g.c);
-  const PoolWindow rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
-  const float* image = x + p.n * g.rows.size * g.columns.size * g.c + p.channel;
-  float best = image[(rows.begin * g.columns.size + columns.begin) * g.c];
-  int64_t chosen = (rows.begin - rows.origin) * g.columns.kernel + columns.begin - columns.origin;
-  for (int64_t i = rows.begin; i < rows.end; i++) {
-    for (int64_t j = columns.begin; j < columns.end; j++) {
-      const float v = image[(i * g.columns.size + j) * g.c];
-      if (v > best || v != v) best = v, chosen = (i - rows.origin) * g.columns.kernel + j - columns.origin;
+// The first of pixel (0, 0)'s channels that belong to a result, in an array of `rows` x `columns` pixels an image.
+template <class E, class I>
+__device__ __forceinline__ E* image_of(E* data, const Plan<I>& g, const Place<I>& p, I rows, I columns) {
+  return data + static_cast<int64_t>(p.n) * rows * columns * g.c + p.channel;
+}
+
+template <class E, class Tap, int V, class I>
+__global__ void max_pool2d_kernel(const E* x, E* y, Tap* index, const __grid_constant__ Plan<I> g) {
+  const auto at = static_cast<I>(thread_index());
+  if (at >= g.count) return;
+  const Place<I> p = place_of<V>(g, at);
+  const auto rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
+  const E* image = image_of(x, g, p, g.rows.size, g.columns.size);
+  float best[V];
+  Tap chosen[V];
+  read_floats<V>(image + static_cast<int64_t>(rows.begin * g.columns.size + columns.begin) * g.c, best);
+  const I first = (rows.begin - rows.origin) * g.columns.kernel + columns.begin - columns.origin;
+#pragma unroll
+  for (int k = 0; k < V; k++) chosen[k] = static_cast<Tap>(first);
+  for (I i = rows.begin; i < rows.end; i++) {
+    for (I j = columns.begin; j < columns.end; j++) {
+      float v[V];
+      read_floats<V>(image + static_cast<int64_t>(i * g.columns.size + j) * g.c, v);
+      const auto tap = static_cast<Tap>((i - rows.origin) * g.columns.kernel + j - columns.origin);
+#pragma unroll
+      for (int k = 0; k < V; k++) {
+        if (v[k] > best[k] || v[k] != v[k]) best[k] = v[k], chosen[k] = tap;
+      }
     }
   }
-  y[at] = best;
-  index[at] = static_cast<Tap>(chosen);
+  write_floats<V>(y + static_cast<int64_t>(at) * V, best);
+  write_pack<V>(index + static_cast<int64_t>(at) * V, chosen);
 }
 
-__device__ __forceinline__ float share_of(const PoolWindow& rows, const PoolWindow& columns, bool count_padding) {
+template <class I>
+__device__ __forceinline__ float share_of(const PoolWindowOf<I>& rows, const PoolWindowOf<I>& columns,
+                                          bool count_padding) {
   return 1.0f / static_cast<float>(count_padding ? rows.padded * columns.padded
                                                  : (rows.end - rows.begin) * (columns.end - columns.begin));
 }
 
-__global__ void avg_pool2d_kernel(const float* x, float* y, const __grid_constant__ PoolGeometry g, bool count_padding,
-                                  int64_t count) {
-  const int64_t at = thread_index();
-  if (at >= count) return;
-  const Place p = place_of(at, g.rows.out, g.columns.out, g.c);
-  const PoolWindow rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
-  const float* image = x + p.n * g.rows.size * g.columns.size * g.c + p.channel;
-  float total = 0;
-  for (int64_t i = rows.begin; i < rows.end; i++) {
-    for (int64_t j = columns.begin; j < columns.end; j++) total += image[(i * g.columns.size + j) * g.c];
+template <class E, int V, class I>
+__global__ void avg_pool2d_kernel(const E* x, E* y, const __grid_constant__ Plan<I> g, bool count_padding) {
+  const auto at = static_cast<I>(thread_index());
+  if (at >= g.count) return;
+  const Place<I> p = place_of<V>(g, at);
+  const auto rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
+  const E* image = image_of(x, g, p, g.rows.size, g.columns.size);
+  float total[V] = {};
+  for (I i = rows.begin; i < rows.end; i++) {
+    for (I j = columns.begin; j < columns.end; j++) {
+      float v[V];
+      read_floats<V>(image + static_cast<int64_t>(i * g.columns.size + j) * g.c, v);
+#pragma unroll
+      for (int k = 0; k < V; k++) total[k] += v[k];
+    }
   }
-  y[at] = total * share_of(rows, columns, count_padding);
+  const float share = share_of(rows, columns, count_padding);
+#pragma unroll
+  for (int k = 0; k < V; k++) total[k] *= share;
+  write_floats<V>(y + static_cast<int64_t>(at) * V, total);
 }
 
-// What a window hands to the pixel at `tap`. Chosen: dy where index says so.
-template <class Tap>
+// What a window hands to the pixel at `tap`, added to `total`. Chosen: dy where index says so.
+template <class E, class Tap>
 struct Chosen {
-  const float* dy;
+  const E* dy;
   const Tap* index;
-  __device__ __forceinline__ float hand(int64_t at, int64_t tap, const PoolWindow&, const PoolWindow&) const {
-    return index[at] == tap ? dy[at] : 0.0f;
+  template <int V, class I>
+  __device__ __forceinline__ void hand(int64_t at, I tap, const PoolWindowOf<I>&, const PoolWindowOf<I>&,
+                                       float* total) const {
+    float v[V];
+    Tap taps[V];
+    read_floats<V>(dy + at, v);
+    read_pack<V>(index + at, taps);
+#pragma unroll
+    for (int k = 0; k < V; k++) total[k] += static_cast<I>(taps[k]) == tap ? v[k] : 0.0f;
   }
 };
 
 // Shared: every pixel gets the same part of dy.
+template <class E>
 struct Shared {
-  const float* dy;
+  const E* dy;
   bool count_padding;
-  __device__ __forceinline__ float hand(int64_t at, int64_t, const PoolWindow& rows, const PoolWindow& columns) const {
-    return dy[at] * share_of(rows, columns, count_padding);
+  template <int V, class I>
+  __device__ __forceinline__ void hand(int64_t at, I, const PoolWindowOf<I>& rows, const PoolWindowOf<I>& columns,
+                                       float* total) const {
+    float v[V];
+    read_floats<V>(dy + at, v);
+    const float share = share_of(rows, columns, count_padding);
+#pragma unroll
+    for (int k = 0; k < V; k++) total[k] += v[k] * share;
   }
 };
 
-template <class Rule>
-__global__ void pool2d_grad_kernel(float* dx, const __grid_constant__ Rule rule, const __grid_constant__ PoolGeometry g,
-                                   int64_t count) {
-  const int64_t at = thread_index();
-  if (at >= count) return;
-  const Place x = place_of(at, g.rows.size, g.columns.size, g.c);
-  const Range over_rows = windows_over(g.rows, x.row), over_columns = windows_over(g.columns, x.column);
-  float total = 0;
-  for (int64_t p = over_rows.begin; p < over_rows.end; p++) {
-    const PoolWindow rows = window_at(g.rows, p);
-    for (int64_t q = over_columns.begin; q < over_columns.end; q++) {
-      const PoolWindow columns = window_at(g.columns, q);
-      const int64_t map = ((x.n * g.rows.out + p) * g.columns.out + q) * g.c + x.channel;
-      total += rule.hand(map, (x.row - rows.origin) * g.columns.kernel + x.column - columns.origin, rows, columns);
+template <class E, class Rule, int V, class I>
+__global__ void pool2d_grad_kernel(E* dx, const __grid_constant__ Rule rule, const __grid_constant__ Plan<I> g) {
+  const auto at = static_cast<I>(thread_index());
+  if (at >= g.count) return;
+  const Place<I> x = place_of<V>(g, at);
+  const auto over_rows = windows_over(g.rows, x.row, g.by_row_stride);
+  const auto over_columns = windows_over(g.columns, x.column, g.by_column_stride);
+  const int64_t image = static_cast<int64_t>(x.n) * g.rows.out * g.columns.out * g.c + x.channel;
+  float total[V] = {};
+  for (I p = over_rows.begin; p < over_rows.end; p++) {
+    const auto rows = window_at(g.rows, p);
+    for (I q = over_columns.begin; q < over_columns.end; q++) {
+      const auto columns = window_at(g.columns, q);
+      const I tap = (x.row - rows.origin) * g.columns.kernel + x.column - columns.origin;
+      rule.template hand<V>(image + static_cast<int64_t>(p * g.columns.out + q) * g.c, tap, rows, columns, total);
     }
   }
-  dx[at] = total;
+  write_floats<V>(dx + static_cast<int64_t>(at) * V, total);
 }
 
 // The chosen pixels: y = x at the tap that index names. Taps are compared, never used as an address.
-template <class Tap>
-__global__ void max_pool2d_gather_kernel(const float* x, const Tap* index, float* y,
-                                         const __grid_constant__ PoolGeometry g, int64_t count) {
-  const int64_t at = thread_index();
-  if (at >= count) return;
-  const Place p = place_of(at, g.rows.out, g.columns.out, g.c);
-  const PoolWindow rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
-  const float* image = x + p.n * g.rows.size * g.columns.size * g.c + p.channel;
-  float value = 0;
-  for (int64_t i = rows.begin; i < rows.end; i++) {
-    for (int64_t j = columns.begin; j < columns.end; j++) {
-      const int64_t tap = (i - rows.origin) * g.columns.kernel + j - columns.origin;
-      if (index[at] == tap) value = image[(i * g.columns.size + j) * g.c];
+template <class E, class Tap, int V, class I>
+__global__ void max_pool2d_gather_kernel(const E* x, const Tap* index, E* y, const __grid_constant__ Plan<I> g) {
+  const auto at = static_cast<I>(thread_index());
+  if (at >= g.count) return;
+  const Place<I> p = place_of<V>(g, at);
+  const auto rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
+  const E* image = image_of(x, g, p, g.rows.size, g.columns.size);
+  Tap taps[V];
+  read_pack<V>(index + static_cast<int64_t>(at) * V, taps);
+  float value[V] = {};
+  for (I i = rows.begin; i < rows.end; i++) {
+    for (I j = columns.begin; j < columns.end; j++) {
+      const I tap = (i - rows.origin) * g.columns.kernel + j - columns.origin;
+      float v[V];
+      read_floats<V>(image + static_cast<int64_t>(i * g.columns.size + j) * g.c, v);
+#pragma unroll
+      for (int k = 0; k < V; k++) {
+        if (static_cast<I>(taps[k]) == tap) value[k] = v[k];
+      }
     }
   }
-  y[at] = value;
+  write_floats<V>(y + static_cast<int64_t>(at) * V, value);
+}
+
+// Whether products of an axis' numbers stay below 2^31.
+bool is_short(const PoolAxis& a) { return (a.size + 1) * (a.out + 1) + a.before + a.after + a.kernel < INT32_MAX; }
+
+// f(E{}, V, plan) for maps of this dtype; packs of one where C is no multiple of a pack.
+template <class F>
+void with_plan(const Operand& maps, const PoolGeometry& g, bool of_image, const F& f) {
+  const bool is_small = is_short(g.rows) && is_short(g.columns) && g.rows.size * g.columns.size < INT32_MAX &&
+                        element_count(*maps.value) < INT32_MAX;
+  const auto of_element = [&](auto element) {
+    constexpr int kWide = kPack<decltype(element)>;
+    using One = std::integral_constant<int, 1>;
+    using Wide = std::integral_constant<int, kWide>;
+    if (!is_small) return f(element, One(), Plan<int64_t>(g, 1, of_image));
+    if (g.c % kWide != 0) return f(element, One(), Plan<int>(g, 1, of_image));
+    f(element, Wide(), Plan<int>(g, kWide, of_image));
+  };
+  if (maps.value->dtype == FJ_BFLOAT16) return of_element(BFloat16{});
+  of_element(float{});
 }
 
 // f(Tap{}) with the dtype of a value of taps.
@@ -127,48 +246,60 @@ void with_tap(const Operand& index, const F& f) {
 
 void run_max(const Call& call, Launcher& to) {
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], call.attrs<fj_max_pool2d_attrs>());
-  const int64_t count = count_of(*call.out[0].value);
-  with_tap(call.out[1], [&](auto tap) {
-    using Tap = decltype(tap);
-    launch(to, max_pool2d_kernel<Tap>, blocks_for(count), kThreads, call.in[0].as<const float>(),
-           call.out[0].as<float>(), call.out[1].as<Tap>(), g, count);
+  with_plan(call.out[0], g, false, [&](auto element, auto width, const auto& plan) {
+    using E = decltype(element);
+    with_tap(call.out[1], [&](auto tap) {
+      using Tap = decltype(tap);
+      launch(to, max_pool2d_kernel<E, Tap, decltype(width)::value, decltype(plan.count)>, blocks_for(plan.count),
+             kThreads, call.in[0].as<const E>(), call.out[0].as<E>(), call.out[1].as<Tap>(), plan);
+    });
   });
 }
 
 void run_max_grad(const Call& call, Launcher& to) {
   const PoolGeometry g = pool_geometry(call.out[0], call.in[0], call.attrs<fj_max_pool2d_grad_attrs>());
-  const int64_t count = count_of(*call.out[0].value);
-  with_tap(call.in[1], [&](auto tap) {
-    using Tap = decltype(tap);
-    const Chosen<Tap> rule{call.in[0].as<const float>(), call.in[1].as<const Tap>()};
-    launch(to, pool2d_grad_kernel<Chosen<Tap>>, blocks_for(count), kThreads, call.out[0].as<float>(), rule, g, count);
+  with_plan(call.out[0], g, true, [&](auto element, auto width, const auto& plan) {
+    using E = decltype(element);
+    with_tap(call.in[1], [&](auto tap) {
+      using Rule = Chosen<E, decltype(tap)>;
+      const Rule rule{call.in[0].as<const E>(), call.in[1].as<const decltype(tap)>()};
+      launch(to, pool2d_grad_kernel<E, Rule, decltype(width)::value, decltype(plan.count)>, blocks_for(plan.count),
+             kThreads, call.out[0].as<E>(), rule, plan);
+    });
   });
 }
 
 void run_max_gather(const Call& call, Launcher& to) {
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], call.attrs<fj_max_pool2d_gather_attrs>());
-  const int64_t count = count_of(*call.out[0].value);
-  with_tap(call.in[1], [&](auto tap) {
-    using Tap = decltype(tap);
-    launch(to, max_pool2d_gather_kernel<Tap>, blocks_for(count), kThreads, call.in[0].as<const float>(),
-           call.in[1].as<const Tap>(), call.out[0].as<float>(), g, count);
+  with_plan(call.out[0], g, false, [&](auto element, auto width, const auto& plan) {
+    using E = decltype(element);
+    with_tap(call.in[1], [&](auto tap) {
+      using Tap = decltype(tap);
+      launch(to, max_pool2d_gather_kernel<E, Tap, decltype(width)::value, decltype(plan.count)>, blocks_for(plan.count),
+             kThreads, call.in[0].as<const E>(), call.in[1].as<const Tap>(), call.out[0].as<E>(), plan);
+    });
   });
 }
 
 void run_avg(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_avg_pool2d_attrs>();
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], attrs);
-  const int64_t count = count_of(*call.out[0].value);
-  launch(to, avg_pool2d_kernel, blocks_for(count), kThreads, call.in[0].as<const float>(), call.out[0].as<float>(), g,
-         attrs.count_padding != 0, count);
+  with_plan(call.out[0], g, false, [&](auto element, auto width, const auto& plan) {
+    using E = decltype(element);
+    launch(to, avg_pool2d_kernel<E, decltype(width)::value, decltype(plan.count)>, blocks_for(plan.count), kThreads,
+           call.in[0].as<const E>(), call.out[0].as<E>(), plan, attrs.count_padding != 0);
+  });
 }
 
 void run_avg_grad(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_avg_pool2d_grad_attrs>();
   const PoolGeometry g = pool_geometry(call.out[0], call.in[0], attrs);
-  const int64_t count = count_of(*call.out[0].value);
-  const Shared rule{call.in[0].as<const float>(), attrs.count_padding != 0};
-  launch(to, pool2d_grad_kernel<Shared>, blocks_for(count), kThreads, call.out[0].as<float>(), rule, g, count);
+  with_plan(call.out[0], g, true, [&](auto element, auto width, const auto& plan) {
+    using E = decltype(element);
+    const Shared<E> rule{call.in[0].as<const E>(), attrs.count_padding != 0};
+    launch(to, pool2d_grad_kernel<E, Shared<E>, decltype(width)::value, decltype(plan.count)>, blocks_for(plan.count),
+           kThreads, call.out[0].as<E>(), rule, plan);
+  });
 }
 
 }  // namespace

@@ -36,33 +36,48 @@ struct alignas(V * sizeof(E)) Pack {
 template <class E>
 constexpr int kPack = 16 / sizeof(E);
 
+template <int V, class E>
+__device__ __forceinline__ void read_pack(const E* from, E* v) {
+  const Pack<V, E> pack = *reinterpret_cast<const Pack<V, E>*>(from);
+#pragma unroll
+  for (int i = 0; i < V; i++) v[i] = pack.element[i];
+}
+
+template <int V, class E>
+__device__ __forceinline__ void write_pack(E* to, const E* v) {
+  Pack<V, E> pack;
+#pragma unroll
+  for (int i = 0; i < V; i++) pack.element[i] = v[i];
+  *reinterpret_cast<Pack<V, E>*>(to) = pack;
+}
+
 // V neighbours into `v`, zeros where they are outside.
 template <int V, class E>
 __device__ __forceinline__ void read(const E* from, bool inside, E* v) {
   const E zero = element_of<E>(0.0f);
   if (inside) {
-    const Pack<V, E> pack = *reinterpret_cast<const Pack<V, E>*>(from);
-#pragma unroll
-    for (int i = 0; i < V; i++) v[i] = pack.element[i];
+    read_pack<V>(from, v);
   } else {
 #pragma unroll
     for (int i = 0; i < V; i++) v[i] = zero;
   }
 }
 
+// As read_pack and write_pack, converted from and to float32.
 template <int V, class E>
 __device__ __forceinline__ void read_floats(const E* from, float* v) {
-  const Pack<V, E> pack = *reinterpret_cast<const Pack<V, E>*>(from);
+  E elements[V];
+  read_pack<V>(from, elements);
 #pragma unroll
-  for (int i = 0; i < V; i++) v[i] = float_of(pack.element[i]);
+  for (int i = 0; i < V; i++) v[i] = float_of(elements[i]);
 }
 
 template <int V, class E>
 __device__ __forceinline__ void write_floats(E* to, const float* v) {
-  Pack<V, E> pack;
+  E elements[V];
 #pragma unroll
-  for (int i = 0; i < V; i++) pack.element[i] = element_of<E>(v[i]);
-  *reinterpret_cast<Pack<V, E>*>(to) = pack;
+  for (int i = 0; i < V; i++) elements[i] = element_of<E>(v[i]);
+  write_pack<V>(to, elements);
 }
 
 }  // namespace forja::cuda
