@@ -34,7 +34,7 @@ export function relu(x: Tensor): Tensor {
 }
 
 /** 0 where y = relu(x) is 0, else dy: needs the output only, so the input's memory can be reused. */
-const reluGradOp: Op<Plain> = defineElementwise({
+export const reluGradOp: Op<Plain> = defineElementwise({
   name: 'reluGrad',
   code: 49,
   inputs: ['dy', 'y'],

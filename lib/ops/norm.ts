@@ -71,7 +71,7 @@ const GRAD_ATTRS = { eps: 'f32' } as const
  * dy, x, gamma, mean, variance → dx, dgamma, dbeta. With y, the output of a batchNorm with the activation relu, dy
  * counts only where y is positive: reluGrad(dy, y) folded in.
  */
-const batchNormGradOp: Op<typeof GRAD_ATTRS> = defineOp({
+export const batchNormGradOp: Op<typeof GRAD_ATTRS> = defineOp({
   name: 'batchNormGrad',
   code: 121,
   inputs: ['dy', 'x', 'gamma', 'mean', 'variance', 'y'],

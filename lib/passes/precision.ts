@@ -1,7 +1,7 @@
 /**
  * Precision 'bfloat16': maps and matrices are stored as bfloat16, and computed with in float32. Products, forward and
  * backward, read and write it on tensor cores; what lies between them (batch norm, pooling, chains of elementwise
- * operations) follows where its operands are there in bfloat16. Variables, and with them weights, optimizers' states and
+ * operations) follows where its operands come from there. Variables, and with them weights, optimizers' states and
  * running statistics, stay float32, and so do statistics, softmax and losses; a weight is cast once a step, since equal
  * casts become one (cse).
  */
@@ -10,6 +10,7 @@ import { type Graph, type Node, rebuild, rewrite, type Value } from '../graph/gr
 import { castOp } from '../ops/cast.js'
 import type { AnyOp } from '../ops/registry.js'
 import { reshapeOp } from '../ops/shape.js'
+import { sameShape } from '../shape.js'
 import { build, reshapeValue } from './build.js'
 
 /** Channels of a group from which on tiles of tensor cores are worth filling. */
@@ -17,11 +18,24 @@ const FEWEST_CHANNELS = 8
 
 /** Casts around products, and around what can take their results as they are. */
 export function narrowMaps(graph: Graph): Graph {
+  /** What products give, and what elementwise operations and views make of values of the same shape that are here. */
+  const fromProducts = new Set<Value>()
   return rewrite(graph, (node, inputs) => {
-    const { narrow } = node.op.traits
+    const { narrow, elementwise, view } = node.op.traits
+    const follows = (among: (input: Value) => boolean) =>
+      node.inputs.some((input) => among(input) && fromProducts.has(input))
+    const add = () => {
+      for (const output of node.outputs) if (output.dtype === 'float32') fromProducts.add(output)
+    }
+    if (
+      (view && follows(() => true)) ||
+      (elementwise && follows(({ shape }) => sameShape(shape, node.outputs[0]!.shape)))
+    )
+      add()
     if (!narrow || inputs[0]?.dtype !== 'float32') return undefined
-    const follows = narrow.some((i) => inputs[i] && narrowSource(inputs[i]))
-    if (isProduct(node) ? !fillsTiles(node) : !follows) return undefined
+    const isMap = (input: Value) => narrow.includes(node.inputs.indexOf(input))
+    if (isProduct(node) ? !fillsTiles(node) : !follows(isMap)) return undefined
+    add()
     const operands = inputs.map((input, i) => (narrow.includes(i) ? castTo(input, 'bfloat16') : input))
     return build(node.op, operands, node.attrs, node.name).outputs.map((output, i) =>
       castTo(output, node.outputs[i]!.dtype),

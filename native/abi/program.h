@@ -42,6 +42,13 @@ static inline uint32_t fj_dtype_bytes(uint8_t dtype) {
   return dtype < FJ_DTYPE_COUNT ? kBytes[dtype] : 0;
 }
 
+/* Name of a dtype, or a null pointer. */
+static inline const char* fj_dtype_name(uint8_t dtype) {
+  static const char* const kNames[FJ_DTYPE_COUNT] = {"float32", "int32",    "uint8",  "bool",
+                                                     "float16", "bfloat16", "float64"};
+  return dtype < FJ_DTYPE_COUNT ? kNames[dtype] : 0;
+}
+
 /* Where a value lives: the program's own arena, an argument of the run (read only), or a buffer
  * bound when the program was created (written only from commit_index on). */
 enum fj_storage { FJ_ARENA = 0, FJ_INPUT = 1, FJ_BUFFER = 2, FJ_STORAGE_COUNT = 3 };

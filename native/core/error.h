@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "../abi/backend.h"
+#include "geometry.h"
 
 namespace forja {
 
@@ -12,7 +13,7 @@ void set_error(fj_error* error, fj_status status, uint32_t instruction, const ch
 
 // FJ_ERR_UNSUPPORTED_OP for an instruction that `device` has no kernel for: names the variant that was asked for and,
 // where the device lacks it altogether, those that it has.
-fj_status no_kernel(fj_error* error, uint32_t index, const char* device, const fj_instr& instr,
+fj_status no_kernel(fj_error* error, uint32_t index, const char* device, const fj_instr& instr, const Operand* in,
                     int (*supports)(uint16_t opcode, uint16_t variant));
 
 // FJ_ERR_UNSUPPORTED_OP for the first operation of a fused micro-program that `device` cannot run, by name; else FJ_OK.

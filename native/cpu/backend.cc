@@ -276,7 +276,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
               nullptr, &program->fault};
     const Kernel* kernel = is_narrow(instr, call) ? nullptr : table().find(instr.opcode, instr.variant, call);
     if (kernel == nullptr) {
-      return fail(forja::no_kernel(error, i, "the CPU", instr, supports));
+      return fail(forja::no_kernel(error, i, "the CPU", instr, in, supports));
     }
     if (const char* missing = kernel->missing != nullptr ? kernel->missing() : nullptr) {
       set_error(error, FJ_ERR_BACKEND_UNAVAILABLE, i, "%s is not available: %s", kernel->name, missing);

@@ -76,7 +76,7 @@ fj_status choose_kernels(fj_program* program, uint64_t* scratch_bytes, fj_error*
               {reinterpret_cast<Fault*>(program->fault.data()), i}};
     const Kernel* kernel = kernel_table().find(instr.opcode, instr.variant, call);
     if (kernel == nullptr) {
-      return no_kernel(error, i, "CUDA", instr, supports);
+      return no_kernel(error, i, "CUDA", instr, in, supports);
     }
     if (instr.opcode == FJ_OP_FUSED) {
       const size_t words = (call.attr_bytes - sizeof(fj_fused_attrs)) / 4;

@@ -108,6 +108,53 @@ describe('bfloat16', () => {
     expect([...(await w.data())]).not.toEqual([...before])
   })
 
+  describe('between products', () => {
+    // 12 channels are no multiple of a load of bfloat16, 16 are.
+    it.each([12, 16])('batch norm, ReLU, pooling and sums of %i channels are stored as bfloat16', async (channels) => {
+      const shapes = [[2, 8, 6, 6], [channels, 8, 1, 1], [channels, channels, 3, 3], [channels], [channels]]
+      const block: Fn = (x, w, v, gamma, beta) => {
+        const norm = (t: fj.Tensor) => fj.batchNorm(t, { gamma: gamma!, beta: beta!, training: true })
+        const first = fj.relu(norm(fj.conv2d(x!, w!)))
+        const second = fj.relu(fj.add(norm(fj.conv2d(first, v!, null, { padding: 1 })), first))
+        const y = fj.conv2d(fj.avgPool2d(fj.maxPool2d(second, { kernelSize: 2 }), { kernelSize: 3 }), w_(v!))
+        return [y, ...fj.grad(fj.sum(fj.square(y)), [w!, v!, gamma!, beta!])]
+      }
+      const w_ = (v: fj.Tensor) => fj.slice(v, { ends: [channels, channels, 1, 1] })
+      const { narrow, wide } = await both(
+        block,
+        shapes.map((shape, i) => randomTensor(shape, i + 1)),
+      )
+      const steps = narrow.explained.split('\n').filter((line) => /^\d+ /.test(line))
+      const results = (op: string) =>
+        steps.filter((line) => new RegExp(`^\\d+ +${op}( |$)`).test(line)).map((line) => line.split(/ {2,}/)[2]!)
+      const stays = ['batchNorm', 'batchNormGrad', 'maxPool2d', 'maxPool2dGrad', 'avgPool2d', 'avgPool2dGrad']
+      for (const op of stays) {
+        expect(results(op).length, op).toBeGreaterThan(0)
+        for (const type of results(op)) expect(type, op).toMatch(/^bfloat16\[/)
+      }
+      // All but the result that is given back.
+      const maps = results('fused').filter((type) => /^float32\[2,[2-9]/.test(type))
+      expect(maps, 'maps kept in float32').toEqual([])
+      for (const [i, data] of narrow.data.entries()) {
+        const [error, size] = [data, wide.data[i]!].map((_, k) =>
+          Math.hypot(...Array.from(data, (v, j) => (k === 0 ? v - wide.data[i]![j]! : wide.data[i]![j]!))),
+        ) as [number, number]
+        expect(error / size, `output ${i}: relative error of the whole`).toBeLessThan(0.03)
+      }
+    })
+
+    it('max pooling chooses the same pixels, ties and borders included', async () => {
+      const w = fj.reshape(fj.eye(8), [8, 8, 1, 1])
+      const pool: Fn = (x, dy) => {
+        const y = fj.maxPool2d(fj.conv2d(x!, w), { kernelSize: 3, stride: 2, padding: 1 })
+        return [y, ...fj.grad([y], [x!], { gradOutputs: [dy!] })]
+      }
+      const { narrow, wide } = await both(pool, [signs([2, 8, 7, 5], 1), signs([2, 8, 4, 3], 2)])
+      expect(narrow.explained).toContain('bfloat16[2,4,3,8] uint8[2,4,3,8]')
+      expect(narrow.data).toEqual(wide.data)
+    })
+  })
+
   it('leaves convolutions of few channels to float32', async () => {
     const { narrow } = await both(
       (x, w) => [fj.conv2d(x!, w!, null, { groups: 4 })],
