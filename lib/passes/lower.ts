@@ -49,7 +49,6 @@ const NARROW: readonly Pass[] = [
   { name: 'cse', run: cse },
 ]
 const FUSE: Pass = { name: 'fuse', run: fuse }
-const TENSOR_CORES = { matmul: 'tensorcore', conv2d: 'tensorcore' }
 
 /** The event loop turns between passes: each takes milliseconds for a large graph that is compiled for the first time. */
 export async function lower(graph: Graph, options: LowerOptions = {}): Promise<Program> {
@@ -71,6 +70,5 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<P
   if (planDebug.enabled) planDebug('%s', printPlan(order, memory))
   verifyPlan(order, memory)
   await setImmediate()
-  const algorithms = precision === 'tf32' ? { ...TENSOR_CORES, ...options.algorithms } : options.algorithms
-  return emit(order, memory, { algorithms })
+  return emit(order, memory, options)
 }

@@ -477,6 +477,7 @@ const fj_backend kBackend = {
     program_describe,
     program_profile,
     device_ceilings,
+    nullptr,  // describe_libraries
 };
 
 }  // namespace
