@@ -145,6 +145,23 @@ it('bfloat16 products and what lies between them', async () => {
   compiled.dispose()
 })
 
+it('bfloat16 products of libraries, with bias and activation', async () => {
+  const small = (seed: number, ...shape: number[]) =>
+    fj.cast(fj.sub(randomTensor(shape, seed, 'int32', 3), 1), 'float32')
+  const inputs = [small(1, 2, 8, 5, 4), small(2, 16, 8, 3, 3), small(3, 16), small(4, 7, 96), small(5, 7)]
+  const compiled = fj.compile(
+    (x: fj.Tensor, w: fj.Tensor, b: fj.Tensor, v: fj.Tensor, c: fj.Tensor) => {
+      const y = fj.relu(fj.conv2d(x, w, b))
+      return fj.relu(fj.linear(fj.reshape(y, [2, 96]), v, c))
+    },
+    { device: TEST_DEVICE, precision: 'bfloat16', algorithms: { matmul: 'cublas', conv2d: 'cudnn' } },
+  )
+  for (let run = 0; run < 3; run++) await compiled(...(inputs as Parameters<typeof compiled>))
+  note(compiled.explain())
+  for (const kernel of ['matmul cublas bfloat16', 'conv2d cudnn bfloat16']) expect(compiled.explain()).toContain(kernel)
+  compiled.dispose()
+})
+
 describe('pooling', () => {
   const window = { kernelSize: 3, stride: 2, padding: 1 }
   it('maximum, with second gradients', () =>

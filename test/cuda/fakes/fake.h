@@ -1,10 +1,12 @@
 // What the fake libraries share: the emulator's services, a log of calls, and failures that a test asks for.
 //   FORJA_FAKE_LOG=file       gets a line for each call
 //   FORJA_FAKE_VERSION=n      the version they give
+//   FORJA_FAKE_SLOW_MS=n      every piece of work takes so many milliseconds more
 //   FORJA_FAKE_FAILS=name     the function of this name answers with an error
 #pragma once
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -45,6 +47,11 @@ void log(const char* format, A... arguments) {
 inline bool fails(const char* name) {
   const char* wanted = getenv("FORJA_FAKE_FAILS");
   return wanted != nullptr && strcmp(wanted, name) == 0;
+}
+
+inline void be_slow() {
+  const char* milliseconds = getenv("FORJA_FAKE_SLOW_MS");
+  if (milliseconds != nullptr) usleep(1000 * static_cast<useconds_t>(atoi(milliseconds)));
 }
 
 inline size_t version(size_t own) {
