@@ -107,16 +107,22 @@ export async function setThreads(count: number): Promise<void> {
     throw new ForjaError('ERR_ARGUMENT', `setThreads: an integer in [1, 1024] was expected, got ${count}`)
   }
   threads = count
-  await cpu().native.setThreads(count)
+  await native('cpu').native.setThreads(count)
 }
 
-/** GFLOP/s of multiply-adds and GB/s of a copy (bytes read plus written) on `count` threads, measured now. */
-export async function measureCeilings(count: number): Promise<{ fmaGflops: number; copyGbytes: number }> {
-  return await cpu().native.ceilings(count)
+/**
+ * GFLOP/s of float32 multiply-adds and GB/s of a copy (bytes read plus written), measured now; of the CPU on `count`
+ * threads.
+ */
+export async function measureCeilings(
+  count: number,
+  device = 'cpu',
+): Promise<{ fmaGflops: number; copyGbytes: number }> {
+  return await native(device).native.ceilings(count)
 }
 
-function cpu(): AddonDevice {
-  const device = resolveDevice('cpu')
-  if (!(device instanceof AddonDevice)) throw new ForjaError('ERR_INTERNAL', 'the CPU device is not native')
+function native(name: string): AddonDevice {
+  const device = resolveDevice(name)
+  if (!(device instanceof AddonDevice)) throw new ForjaError('ERR_INTERNAL', `the device '${name}' is not native`)
   return device
 }
