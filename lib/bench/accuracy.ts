@@ -9,12 +9,12 @@ const BATCH = 128
 const GOAL = 0.98
 const MOST_EPOCHS = 20
 
-/** A row a device of each network; what is missing of the data is said instead. */
-export async function accuracySuite(context: SuiteContext): Promise<void> {
+/** A row a device of each network; what is missing of the data is said instead. `locate` gives the data, or why not. */
+export async function accuracySuite(context: SuiteContext, locate = locateMnist): Promise<void> {
   for (const model of MODELS) {
     const name = `${model} b${BATCH} to ${100 * GOAL} % on MNIST`
     await attempt(context, name, async () => {
-      const data = await located()
+      const data = await locate()
       if (typeof data === 'string') return context.say(`${name}: not measured (${data})`)
       let base: Row | undefined
       for (const device of context.devices) {
@@ -28,7 +28,7 @@ export async function accuracySuite(context: SuiteContext): Promise<void> {
 }
 
 /** The data set, or why it is not here; nothing is downloaded. */
-async function located(): Promise<fj.data.Splits | string> {
+async function locateMnist(): Promise<fj.data.Splits | string> {
   try {
     return await fj.data.mnist({ offline: true })
   } catch (error) {

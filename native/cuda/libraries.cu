@@ -22,7 +22,8 @@ void* open_library(const char* const* names) {
 #ifdef SIMT_EMULATION
   return nullptr;  // what the system has would not know emulated memory
 #else
-  return open_dylib(names);
+  void* library = open_dylib(names);
+  return library != nullptr ? library : open_dylib_in("/usr/local/cuda/lib64", names);
 #endif
 }
 

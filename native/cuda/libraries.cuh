@@ -1,7 +1,8 @@
 // NVIDIA's libraries that forja uses where a machine has them and never needs: cuBLASLt for products of matrices
 // (matmul_cublas.cu), cuDNN for convolutions (conv_cudnn.cu). They are opened at run time, when a program first asks
-// for them: in the folders that FORJA_CUDA_LIB_DIR names, separated by colons, then wherever the system looks. The
-// types and numbers below are those of their interfaces; no header of theirs is part of the build.
+// for them: in the folders that FORJA_CUDA_LIB_DIR names, separated by colons, then wherever the system looks, then in
+// the toolkit's usual folder. The types and numbers below are those of their interfaces; no header of theirs is part of
+// the build.
 #pragma once
 
 #include <string>

@@ -1,9 +1,11 @@
 /** The suites without peers, for as short as they run: what a row holds, and that a wrong result is none. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { fileName } from '../../bench/cuda.js'
+import { accuracySuite } from '../../lib/bench/accuracy.js'
 import type { Row } from '../../lib/bench/row.js'
 import { type BenchOptions, type BenchResult, type Failure, runBench } from '../../lib/bench/run.js'
 import { measure, type SuiteContext } from '../../lib/bench/suite.js'
+import * as fj from '../../lib/index.js'
 
 interface Run extends BenchResult {
   said: string[]
@@ -116,9 +118,58 @@ describe('several devices', () => {
   })
 
   it('train until they know MNIST, or say that it is not here', async () => {
+    vi.stubEnv('FORJA_DATA_DIR', '/missing')
+    vi.stubEnv('XDG_CACHE_HOME', '/missing')
+    onTestFinished(() => void vi.unstubAllEnvs())
     const { rows, said } = await bench('train', { case: 'mlp b128 to', device: 'cpu,reference' })
     expect(rows).toEqual([])
     expect(said.join('\n')).toContain('mlp b128 to 98 % on MNIST: not measured (MNIST: train-images')
+  })
+})
+
+describe('training until a network is good enough', () => {
+  const learn = async (data: fj.data.Splits) => {
+    const rows: Row[] = []
+    const failures: string[] = []
+    const context: SuiteContext = {
+      device: 'cpu',
+      devices: ['cpu', 'cpu'],
+      precision: 'float32',
+      threads: 1,
+      ceilings: {},
+      peers: [],
+      seconds: 1,
+      ladder: false,
+      wants: (name) => name.startsWith('mlp'),
+      report: (row) => rows.push(row),
+      fail: (name, error) => failures.push(`${name} failed: ${(error as Error).message}`),
+      say: () => {},
+    }
+    await accuracySuite(context, async () => data)
+    return { rows, failures }
+  }
+
+  it('gives seconds, epochs and accuracy, of each device', async () => {
+    const { train } = await fj.data.syntheticDigits({ train: 1280, test: 1 })
+    const { rows, failures } = await learn({ train, test: train })
+    expect(failures).toEqual([])
+    expect(rows).toHaveLength(2)
+    for (const row of rows) {
+      expect(row).toMatchObject({ suite: 'train', case: 'mlp b128 to 98 % on MNIST', device: 'cpu', dtype: 'float32' })
+      expect(row.accuracy).toBeGreaterThanOrEqual(0.98)
+      expect(row.throughput).toBeCloseTo((1000 * 1280 * row.epochs!) / row.p50Ms, 3)
+    }
+    const [first, second] = rows as [Row, Row]
+    expect(first.ratios).toBeUndefined()
+    expect(second.ratios!.cpu!.median).toBeCloseTo(first.p50Ms / second.p50Ms, 9)
+  })
+
+  it('that never is has no row', async () => {
+    const { rows, failures } = await learn(await fj.data.syntheticDigits({ train: 10, test: 200 }))
+    expect(rows).toEqual([])
+    expect(failures).toEqual([
+      expect.stringMatching(/^mlp b128 to 98 % on MNIST failed: .*: [\d.]+ % on cpu after 20 epochs$/),
+    ])
   })
 })
 
