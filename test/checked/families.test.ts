@@ -98,6 +98,11 @@ describe('matmul', () => {
   })
   it('of a batch, with bias and activation, and its gradients', () =>
     check((a, b, c) => fj.relu(fj.add(fj.matmul(a!, b!), c!)), [floats(2, 5, 7), floats(7, 9), floats(9)]))
+  it('of many tiles on tensor cores', () =>
+    check((a, b) => fj.matmul(a!, b!, { transposeB: true }), [floats(132, 20), floats(260, 20)], {
+      algorithms: { matmul: 'tensorcore' },
+      ...tolerance('tensorcore'),
+    }))
   it('of few rows and many products', () => check((a, b) => fj.matmul(a!, b!), [floats(3, 300), floats(300, 4)]))
 })
 

@@ -17,26 +17,26 @@ __device__ __forceinline__ E element_of(float x) {
   }
 }
 
+// Four neighbours as they lie in memory.
+#ifdef SIMT_EMULATION
 template <class E>
 struct alignas(4 * sizeof(E)) Four {
   E element[4];
 };
+#else
+// Not a struct of four: a register each would hold only half of one in bfloat16.
+template <class E>
+using Four = std::conditional_t<sizeof(E) == 2, uint2, float4>;
+#endif
 
-// V neighbours into `v`, zeros where they are outside; 4 in one load, from an address that is a multiple of their size.
+// V neighbours into `v`, zeros where they are outside; 4 in one load, from an address that is a multiple of their size,
+// as `v` is.
 template <int V, class E>
 __device__ __forceinline__ void read(const E* from, bool inside, E* v) {
-  const E zero = element_of<E>(0.0f);
   if constexpr (V == 4) {
-    if (inside) {
-      const Four<E> four = *reinterpret_cast<const Four<E>*>(from);
-#pragma unroll
-      for (int i = 0; i < 4; i++) v[i] = four.element[i];
-    } else {
-#pragma unroll
-      for (int i = 0; i < 4; i++) v[i] = zero;
-    }
+    *reinterpret_cast<Four<E>*>(v) = inside ? *reinterpret_cast<const Four<E>*>(from) : Four<E>{};
   } else {
-    v[0] = inside ? *from : zero;
+    v[0] = inside ? *from : element_of<E>(0.0f);
   }
 }
 
