@@ -21,6 +21,7 @@ const emulated = {
       FORJA_TEST_DEVICE: 'cuda-emulated',
       SIMT_LAZY: '1', // streams run when something waits for them, at random: a forgotten wait shows
       FORJA_CUDA_EMULATED: built(module),
+      FORJA_CUDA_LIB_DIR: built('fakes'),
     },
   },
 }
@@ -35,6 +36,7 @@ const checked = {
     env: {
       FORJA_TEST_DEVICE: 'cuda-emulated',
       FORJA_CUDA_EMULATED: built('forja_cuda_checked.so'),
+      FORJA_CUDA_LIB_DIR: built('fakes'),
       SIMT_SITES: built('forja_cuda_checked.sites'),
     },
   },
@@ -46,7 +48,8 @@ const gpu = {
     include: [...onAnyDevice, 'test/cuda/**/*.test.ts'],
     globalSetup: 'test/helpers/require_gpu.ts',
     setupFiles: 'test/helpers/device.ts',
-    env: { FORJA_TEST_DEVICE: 'cuda' },
+    // Own kernels are under test; those of libraries where a case names them.
+    env: { FORJA_TEST_DEVICE: 'cuda', FORJA_TUNE: '0' },
   },
 }
 

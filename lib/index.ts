@@ -178,7 +178,14 @@ export * as plot from './plot/index.js'
 export { setSeed } from './random.js'
 export { type CompiledFunction, type CompileFunctionOptions, compile } from './runtime/compile.js'
 export { setDefaultDevice } from './runtime/device.js'
-export { type CudaStatus, cudaStatus, type DeviceInfo, devices, setThreads } from './runtime/devices.js'
+export {
+  type CudaLibrary,
+  type CudaStatus,
+  cudaStatus,
+  type DeviceInfo,
+  devices,
+  setThreads,
+} from './runtime/devices.js'
 export {
   assign,
   type FeedValue,

@@ -32,7 +32,7 @@ sgemm.restype = None
 library.openblas_get_config.restype = library.openblas_get_corename.restype = ctypes.c_char_p
 
 
-def hello(threads):
+def hello(threads, _device):
     library.openblas_set_num_threads(threads)
     square = (ctypes.c_float * 64)()
     # Kernels that the processor does not have end the process here.

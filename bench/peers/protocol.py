@@ -28,13 +28,16 @@ def timed(call):
 
 
 def serve(hello, prepare, timed=timed):
-    """hello(threads) names the version; prepare(case, files) gives a call and the bytes of its float32 result."""
+    """hello(threads, device) names the version or says Unsupported; prepare(case, files) gives a call and the bytes of its float32 result."""
     call = None
     for line in sys.stdin:
         command = json.loads(line)
         answer = {}
         if command["do"] == "hello":
-            answer = {"version": hello(command["threads"])}
+            try:
+                answer = {"version": hello(command["threads"], command["device"])}
+            except Unsupported as reason:
+                answer = {"absent": str(reason)}
         elif command["do"] == "prepare":
             call = None  # its memory is free before more is taken
             try:

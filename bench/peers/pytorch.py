@@ -1,10 +1,12 @@
 """PyTorch as a peer of the benches; lib/bench/peers.ts says what it is told and what it answers.
 
 Where a case can be computed in two memory formats, channels first and last, both are tried and the faster is timed.
+On GPUs, by CUDA events, FORJA_PEER_MODE says how networks run: eager (the default), as a captured graph, or compiled.
 """
 
+import contextlib
+import os
 import statistics
-import time
 
 import torch
 import torch.nn.functional as F
@@ -12,12 +14,34 @@ from torch import nn
 
 import protocol
 
+MODE = os.environ.get("FORJA_PEER_MODE", "eager")
+BURST, BURST_SECONDS = 8, 0.1  # calls between two events, and how long they take at most, about
+device = "cpu"  # what hello() was told
 FORMATS = (torch.contiguous_format, torch.channels_last)
 
 
 def tensor(spec):
     dtype = {"float32": torch.float32, "int32": torch.int32}[spec["dtype"]]
-    return torch.frombuffer(protocol.read(spec), dtype=dtype).reshape(spec["shape"])
+    return torch.frombuffer(protocol.read(spec), dtype=dtype).reshape(spec["shape"]).to(device)
+
+
+def timed(call, count=1):
+    """Seconds of a call; on GPUs the mean of `count` that are handed over together."""
+    if device == "cpu":
+        return protocol.timed(call)
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    for _ in range(count):
+        call()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1000 / count
+
+
+def timed_burst(call):
+    if device == "cpu":
+        return timed(call)
+    return timed(call, max(1, min(BURST, round(BURST_SECONDS / max(timed(call), 1e-6)))))
 
 
 def fastest(calls):
@@ -29,9 +53,7 @@ def fastest(calls):
     times = [[] for _ in calls]
     for _ in range(3):
         for call, samples in zip(calls, times):
-            begin = time.perf_counter()
-            call()
-            samples.append(time.perf_counter() - begin)
+            samples.append(timed(call))
     medians = [statistics.median(samples) for samples in times]
     return calls[medians.index(min(medians))]
 
@@ -40,7 +62,7 @@ def matmul(case, files):
     a, b = tensor(files["a"]), tensor(files["b"])
     a = a.t() if case["transposeA"] else a
     b = b.t() if case["transposeB"] else b
-    out = torch.empty(a.shape[0], b.shape[1])
+    out = torch.empty(a.shape[0], b.shape[1], device=device)
     return [lambda: torch.mm(a, b, out=out)]
 
 
@@ -61,8 +83,8 @@ def conv(case, files):
         )
     mask = [case["direction"] == "gradInput", case["direction"] == "gradWeight", False]
     # The operand that the gradient does not need is given for its shape.
-    x = tensor(files["x"]) if "x" in files else torch.empty(case["x"])
-    w = tensor(files["weight"]) if "weight" in files else torch.empty(case["weight"])
+    x = tensor(files["x"]) if "x" in files else torch.empty(case["x"], device=device)
+    w = tensor(files["weight"]) if "weight" in files else torch.empty(case["weight"], device=device)
     backward = torch.ops.aten.convolution_backward
 
     def make(dy, x, w):
@@ -190,6 +212,36 @@ class LSTMClassifier(nn.Module):
 MODELS = {"lenet5": lenet5, "mlp": mlp, "resnet18Cifar": resnet18_cifar, "vgg16": vgg16, "lstmClassifier": LSTMClassifier}
 
 
+def captured(call):
+    """`call` as a CUDA graph: what it launches is launched again, with its last result in the same place."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
+
+
+def compiled(function):
+    if MODE != "compile":
+        return function
+    if not hasattr(torch, "compile"):
+        raise protocol.Unsupported(f"PyTorch {torch.__version__} has no torch.compile")
+    return torch.compile(function, mode="max-autotune")
+
+
+def set_precision(precision):
+    """What a network's forward pass runs in; bfloat16 is mixed precision, with weights in float32."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    if precision != "bfloat16":
+        return contextlib.nullcontext
+    return lambda: torch.autocast(device.split(":")[0], dtype=torch.bfloat16)
+
+
 def network(case, files):
     """Training: SGD with momentum on one batch, the losses of the first steps to compare. Inference: the logits."""
     if case["model"] not in MODELS:
@@ -198,26 +250,43 @@ def network(case, files):
     with torch.no_grad():  # parameters in definition order are the same on both sides
         for i, parameter in enumerate(model.parameters()):
             parameter.copy_(tensor(files[f"parameter{i}"]))
+    model = model.to(device)
     x, labels = tensor(files["x"]), tensor(files["labels"]).long()
+    precision = set_precision(case["precision"])
+    if case["precision"] == "bfloat16" and x.dim() == 4:
+        model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+
+    def predict():
+        with precision():
+            return model(x)
+
     if not case["train"]:
         model.eval()
+        run = compiled(predict)
 
         def forward():
             with torch.inference_mode():
-                return model(x)
+                return run()
 
-        return [forward]
+        result = forward().float().cpu()
+        return protocol.Prepared(captured(forward) if MODE == "graph" else forward, result)
+
+    def loss_of():
+        with precision():
+            return F.cross_entropy(model(x).float(), labels)
+
     optimizer = torch.optim.SGD(model.parameters(), lr=case["lr"], momentum=0.9)
+    run = compiled(loss_of)
 
     def step():
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), labels)
+        loss = run()
         loss.backward()
         optimizer.step()
         return loss
 
     losses = torch.tensor([step().item() for _ in range(case["steps"])])
-    return protocol.Prepared(step, losses)
+    return protocol.Prepared(captured(step) if MODE == "graph" else step, losses)
 
 
 KINDS = {"matmul": matmul, "conv": conv, "op": op, "network": network}
@@ -228,14 +297,25 @@ def prepare(case, files):
     if isinstance(calls, protocol.Prepared):
         return calls.call, calls.result.numpy().tobytes()
     # The first call's result: those of an optimizer change with every call.
-    result = calls[0]().detach().contiguous().numpy().tobytes()
+    result = calls[0]().detach().contiguous().cpu().numpy().tobytes()
     return fastest(calls), result
 
 
-def hello(threads):
+def hello(threads, name):
+    global device
+    device = name.split(":")[0]
     torch.set_num_threads(threads)
-    onednn = next((line.strip(" -\n") for line in torch.__config__.show().split("\n") if "MKL-DNN" in line), "no oneDNN")
-    return f"PyTorch {torch.__version__}, {onednn.split(' (')[0]}"
+    if device == "cpu":
+        lines = torch.__config__.show().split("\n")
+        onednn = next((line.strip(" -\n") for line in lines if "MKL-DNN" in line), "no oneDNN")
+        return f"PyTorch {torch.__version__}, {onednn.split(' (')[0]}"
+    if not torch.cuda.is_available():
+        raise protocol.Unsupported(f"PyTorch {torch.__version__} sees no GPU")
+    device = name
+    torch.backends.cudnn.benchmark = True
+    set_precision("float32")
+    how = {"eager": "eager", "graph": "captured graphs", "compile": "torch.compile, max-autotune"}[MODE]
+    return f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, {how}"
 
 
-protocol.serve(hello, prepare)
+protocol.serve(hello, prepare, timed_burst)

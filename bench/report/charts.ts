@@ -1,5 +1,5 @@
 /** Rows as pictures: bars a case, and the roofline, where a kernel's speed is held against what memory allows. */
-import type { Row } from '../../lib/bench/row.js'
+import { deviceOf, type Row } from '../../lib/bench/row.js'
 import type { BenchResult } from '../../lib/bench/run.js'
 import { plot } from '../../lib/index.js'
 
@@ -31,6 +31,8 @@ const COLOURS: Readonly<Record<string, string>> = {
   'tfjs-wasm': '#b8c0cc',
 }
 const OTHER_COLOUR = '#e8590c'
+/** In the order in which a bench names them. */
+const DEVICE_COLOURS = ['#4263a5', '#e8590c', '#fab005', '#5c2a1e']
 
 const CONFIG = {
   font: 'system-ui, sans-serif',
@@ -179,6 +181,40 @@ function roofline(
   )
 }
 
+/** Samples a second over the size of the batch, a line a device, a panel a network. */
+function devicesOverBatches(name: string, rows: readonly Row[]): Figure[] {
+  const values = rows.flatMap((row) => {
+    const [, model, batch] = /^(\w+) b(\d+)$/.exec(row.case) ?? []
+    return model === undefined || row.throughput === undefined
+      ? []
+      : [{ model, batch: Number(batch), device: deviceOf(row), samples: row.throughput }]
+  })
+  if (values.length === 0) return NONE
+  const devices = [...new Set(values.map(({ device }) => device))]
+  const log = (field: string, title: string, more: object = {}) => ({
+    field,
+    type: 'quantitative',
+    title,
+    scale: { type: 'log', ...more },
+  })
+  const batches = [...new Set(values.map(({ batch }) => batch))]
+  const x = { ...log('batch', 'batch size', { base: 2, nice: false }), axis: { values: batches, grid: false } }
+  const range = devices.map((_, i) => DEVICE_COLOURS[i % DEVICE_COLOURS.length]!)
+  const color = { field: 'device', type: 'nominal', title: null, scale: { domain: devices, range } }
+  return figure(name, 'Samples a second of each device, by network and size of the batch; both axes are logarithmic.', {
+    data: { values },
+    facet: { field: 'model', type: 'nominal', title: null, sort: [...new Set(values.map(({ model }) => model))] },
+    columns: 2,
+    spec: {
+      width: 250,
+      height: 170,
+      mark: { type: 'line', point: true },
+      encoding: { x, y: log('samples', 'samples/s'), color },
+    },
+    resolve: { scale: { y: 'independent' } },
+  })
+}
+
 /** The figures of one result file. `name` begins the names of their files. */
 export function figuresOf(name: string, { command, machine, rows }: BenchResult): Figure[] {
   const { fmaGflops, copyGbytes } = machine
@@ -190,6 +226,8 @@ export function figuresOf(name: string, { command, machine, rows }: BenchResult)
   }
   const whole = (row: Row) => row.case
   if (command.includes('--ladder')) return caseBars(name, 'From the naive loops to the fastest.', rows, speed, whole)
+  const own = rows.filter((row) => !row.peer)
+  if (new Set(own.map(deviceOf)).size > 1) return devicesOverBatches(`${name}-devices`, own)
   if (suite === 'train' || suite === 'infer') {
     const what = suite === 'train' ? 'a training step' : 'a forward pass'
     return [

@@ -1,5 +1,5 @@
 /** One page that needs nothing else: pictures and tables of several result files. */
-import { formatMs, type Row } from '../../lib/bench/row.js'
+import { deviceOf, formatMs, type Row } from '../../lib/bench/row.js'
 import type { BenchResult } from '../../lib/bench/run.js'
 
 export interface Section {
@@ -58,12 +58,15 @@ function renderSection({ name, result, figures }: Section, index: number): strin
     machine.fmaGflops === undefined
       ? ''
       : ` · peak ${machine.fmaGflops.toFixed(0)} GFLOP/s, copy ${machine.copyGbytes?.toFixed(1)} GB/s`
+  const gpus = (machine.gpus ?? []).map(({ id, name, isa, libraries }) =>
+    [`${id}: ${name}`, isa, ...libraries].join(' · '),
+  )
   const versions = peers.map((peer) => ('absent' in peer ? `${peer.name} absent (${peer.absent})` : peer.version))
   return `<section id="s${index}">
 <h2>${html(name)}</h2>
 <p class="machine">${html(`${machine.cpu} · ${machine.isa} · ${machine.threads} thread${machine.threads > 1 ? 's' : ''}${ceilings}`)}<br>
 ${html(`${machine.date.slice(0, 10)} · ${machine.revision} · Node ${machine.node}`)} · <code>${html(command)}</code><br>
-${html(versions.join(' · '))}</p>
+${[...gpus, versions.join(' · ')].map(html).join('<br>\n')}</p>
 ${errors.map((error) => `<p class="error">no row: ${html(error.message)}</p>`).join('\n')}
 ${figures.map(({ caption, svg }, i) => `<figure>${withIds(svg, `s${index}f${i}`)}<figcaption>${html(caption)}</figcaption></figure>`).join('\n')}
 ${renderTable(rows)}
@@ -85,12 +88,14 @@ const percent = (value: number | undefined) => (value === undefined ? undefined 
 const COLUMNS: readonly Column[] = [
   { title: 'case', of: (row) => row.case },
   { title: 'variant', of: (row) => row.variant },
+  { title: 'device', of: deviceOf },
   { title: 'median', of: (row) => formatMs(row.p50Ms) },
   { title: 'GFLOP/s', of: (row) => row.gflops?.toFixed(1) },
   { title: '% of peak', of: (row) => percent(row.percentOfPeak) },
   { title: 'GB/s', of: (row) => row.gbytes?.toFixed(1) },
   { title: '% of copy', of: (row) => percent(row.percentOfCopy) },
   { title: 'samples/s', of: (row) => row.throughput?.toFixed(0) },
+  { title: 'epochs', of: (row) => row.epochs?.toFixed(0) },
   { title: '% of best library', of: (row) => percent(row.percentOfBest) },
 ]
 
@@ -108,7 +113,10 @@ function renderTable(rows: readonly Row[]): string {
         },
       }),
     ),
-  ].filter(({ of }) => rows.some((row) => of(row) !== undefined))
+  ]
+    .filter(({ of }) => rows.some((row) => of(row) !== undefined))
+    // On the CPU, as most are, it goes without saying.
+    .filter(({ of }) => of !== deviceOf || rows.some((row) => deviceOf(row) !== 'cpu'))
   const head = columns.map(({ title }) => `<th>${html(title)}</th>`).join('')
   const body = rows.map((row, i) => {
     const classes = [row.peer ? 'peer' : '', rows[i - 1]?.case === row.case ? '' : 'first'].filter(Boolean).join(' ')

@@ -1,8 +1,10 @@
 /** Whole networks on one batch in memory: training steps and inference. */
 import * as fj from '../index.js'
+import type { Precision } from '../passes/lower.js'
+import { accuracySuite } from './accuracy.js'
 import { checkParity } from './harness.js'
 import type { PeerArray } from './peers.js'
-import { attempt, type Case, measure, type SuiteContext } from './suite.js'
+import { attempt, type Case, dtypeOn, type Entrant, measure, type SuiteContext } from './suite.js'
 
 interface NetworkCase {
   readonly model: string
@@ -25,14 +27,24 @@ const INFER: readonly NetworkCase[] = [
   { model: 'vgg16', batch: 4 },
 ]
 
+/** What devices are compared on: which is the faster depends on the batch. */
+const SWEEP: readonly NetworkCase[] = ['lenet5', 'mlp', 'lstmClassifier', 'resnet18Cifar'].flatMap((model) =>
+  [8, 32, 128, 512].map((batch) => ({ model, batch })),
+)
+
 const LEARNING_RATE = 0.01
 /** Training steps whose losses are compared. */
 const STEPS = 3
-/** Losses and logits of deep networks, after hundreds of sums in another order. */
-const TOLERANCE = 1e-3
+/** Losses and logits of deep networks, after hundreds of sums in another order, of operands so exact. */
+const TOLERANCE: Readonly<Record<Precision, number>> = { float32: 1e-3, tf32: 5e-3, bfloat16: 5e-2 }
+/** Steps that are handed over together where a GPU is timed, which fit() keeps busy likewise; their mean time counts. */
+const BURST = 8
+/** Of a burst, about; longer steps are fewer. */
+const BURST_SECONDS = 0.1
 
-export function trainSuite(context: SuiteContext): Promise<void> {
-  return networkSuite(context, 'train', TRAIN)
+export async function trainSuite(context: SuiteContext): Promise<void> {
+  await networkSuite(context, 'train', TRAIN)
+  if (context.devices.length > 1) await accuracySuite(context)
 }
 
 export function inferSuite(context: SuiteContext): Promise<void> {
@@ -42,7 +54,7 @@ export function inferSuite(context: SuiteContext): Promise<void> {
 type Kind = 'train' | 'infer'
 
 async function networkSuite(context: SuiteContext, kind: Kind, cases: readonly NetworkCase[]): Promise<void> {
-  for (const kase of cases) {
+  for (const kase of context.devices.length > 1 ? SWEEP : cases) {
     const name = `${kase.model} b${kase.batch}`
     await attempt(context, name, () => measureNetwork(context, kind, kase, name))
   }
@@ -57,28 +69,46 @@ async function measureNetwork(
   const { input, classes } = fj.models.list().find((info) => info.name === architecture)!
   const x = await resident(fj.randn([batch, ...input]))
   const labels = await resident(fj.randint(0, classes, [batch]))
-  const subject = await Subject.create(kind, architecture, x, labels, { device: context.device })
+  const bursts = context.devices.some((device) => device.startsWith('cuda'))
+  const subjects: Subject[] = []
+  const entrants: Entrant[] = []
   try {
-    const { macs } = subject.model.summary({ input })
+    for (const device of context.devices) {
+      const options = { device, precision: dtypeOn(context, device) }
+      const subject = await Subject.create(kind, architecture, x, labels, options)
+      subjects.push(subject)
+      entrants.push({ variant: 'forja', device, result: subject.result, call: () => subject.call(bursts) })
+    }
+    const [{ model, parameters }] = subjects as [Subject]
+    const { macs } = model.summary({ input })
+    const tolerance = TOLERANCE[context.precision]
+    let plain: Promise<ArrayLike<number>> | undefined
     await measure(context, {
       suite: kind,
       name,
-      entrants: [{ variant: 'forja', result: subject.result, call: subject.call }],
+      entrants,
       task: {
-        case: { kind: 'network', model: architecture, train: kind === 'train', lr: LEARNING_RATE, steps: STEPS },
-        arrays: { ...subject.parameters, x: await arrayOf(x), labels: await arrayOf(labels) },
+        case: {
+          kind: 'network',
+          model: architecture,
+          train: kind === 'train',
+          lr: LEARNING_RATE,
+          steps: STEPS,
+          precision: context.precision,
+        },
+        arrays: { ...parameters, x: await arrayOf(x), labels: await arrayOf(labels) },
       },
-      tolerance: TOLERANCE,
-      checkWithoutPeer: async (result, what) => ({
-        against: 'plain variants',
-        error: checkParity(what, result, await plainResult(context, kind, architecture, x, labels), TOLERANCE),
-      }),
+      tolerance,
+      checkWithoutPeer: async (result, what) => {
+        plain ??= plainResult(context, kind, architecture, x, labels)
+        return { against: 'plain variants', error: checkParity(what, result, await plain, tolerance) }
+      },
       // Forward, and for training the two gradients, each as much again.
       flops: 2 * macs * batch * (kind === 'train' ? 3 : 1),
       samples: batch,
     } satisfies Case)
   } finally {
-    subject.dispose()
+    for (const subject of subjects) subject.dispose()
   }
 }
 
@@ -90,7 +120,8 @@ async function plainResult(
   x: fj.Tensor,
   labels: fj.Tensor,
 ): Promise<ArrayLike<number>> {
-  const algorithms = { matmul: 'blocked', conv2d: 'im2col', conv2dGradInput: 'im2col', conv2dGradWeight: 'im2col' }
+  const matmul = device.startsWith('cuda') ? 'coalesced' : 'blocked'
+  const algorithms = { matmul, conv2d: 'im2col', conv2dGradInput: 'im2col', conv2dGradWeight: 'im2col' }
   const subject = await Subject.create(kind, architecture, x, labels, { device, algorithms })
   subject.dispose()
   return subject.result
@@ -104,9 +135,23 @@ class Subject {
     readonly parameters: Readonly<Record<string, PeerArray>>,
     /** The losses of the first steps, or the logits. */
     readonly result: ArrayLike<number>,
-    readonly call: () => Promise<undefined>,
+    private readonly step: () => Promise<unknown>,
+    /** Of the last step. */
+    private readonly seconds: number,
     readonly dispose: () => void,
   ) {}
+
+  /** One step; or the seconds of one where `bursts` hands several over together. */
+  async call(bursts: boolean): Promise<number | undefined> {
+    if (!bursts) {
+      await this.step()
+      return undefined
+    }
+    const count = Math.max(1, Math.min(BURST, Math.round(BURST_SECONDS / this.seconds)))
+    const begin = performance.now()
+    await Promise.all(Array.from({ length: count }, () => this.step()))
+    return (performance.now() - begin) / 1000 / count
+  }
 
   static async create(
     kind: Kind,
@@ -123,12 +168,13 @@ class Subject {
     if (kind === 'infer') {
       model.eval()
       const forward = fj.compile(() => model.forward(x), options)
-      const result = await (await forward()).data()
+      const timed = await timing(forward)
+      const result = await timed.value.data()
       const dispose = () => {
         forward.dispose()
         model.dispose()
       }
-      return new Subject(model, parameters, result, async () => void (await forward()) as undefined, dispose)
+      return new Subject(model, parameters, result, forward, timed.seconds, dispose)
     }
     const optimizer = new fj.optim.SGD(model.parameters(), { lr: LEARNING_RATE, momentum: 0.9 })
     const step = fj.compile(() => {
@@ -142,9 +188,20 @@ class Subject {
       model.dispose()
     }
     const losses: number[] = []
-    for (let i = 0; i < STEPS; i++) losses.push(await (await step()).loss.item())
-    return new Subject(model, parameters, losses, async () => void (await step()) as undefined, dispose)
+    let seconds = 0
+    for (let i = 0; i < STEPS; i++) {
+      const timed = await timing(step)
+      losses.push(await timed.value.loss.item())
+      seconds = timed.seconds
+    }
+    return new Subject(model, parameters, losses, step, seconds, dispose)
   }
+}
+
+async function timing<T>(call: () => T | Promise<T>): Promise<{ value: T; seconds: number }> {
+  const begin = performance.now()
+  const value = await call()
+  return { value, seconds: (performance.now() - begin) / 1000 }
 }
 
 /** The tensor with its numbers drawn: every program that reads it sees the same. */

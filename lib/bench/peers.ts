@@ -2,7 +2,7 @@
  * What forja is compared with: programs of their own (bench/peers), one process each, that are told a case and time it
  * when it is their turn. One JSON command a line on stdin, one JSON answer a line on stdout:
  *
- *     {"do": "hello", "threads"}            → {"version"}, or {"absent": why}
+ *     {"do": "hello", "threads", "device"}  → {"version"}, or {"absent": why}
  *     {"do": "prepare", "case", "files",
  *      "result"}                            → {} and the case's result in the file `result`, or {"unsupported": why}
  *     {"do": "time", "seconds"}             → {"samples": seconds of each call} of the case prepared last
@@ -47,7 +47,8 @@ export function pythons(): readonly string[] {
   return given ? [given] : ['python3', '/usr/bin/python3']
 }
 
-export function peerSpecs(suite: string): PeerSpec[] {
+/** @param kind of the device that is timed: on GPUs PyTorch alone takes part, in each way it can run a network */
+export function peerSpecs(suite: string, kind: 'cpu' | 'cuda' = 'cpu'): PeerSpec[] {
   const python = (name: string, script: string, suites: string[], env?: Record<string, string>): PeerSpec => ({
     name,
     script: join(FOLDER, script),
@@ -61,6 +62,15 @@ export function peerSpecs(suite: string): PeerSpec[] {
     programs: [process.execPath],
     suites: ['matmul', 'conv', 'infer'],
   })
+  if (kind === 'cuda') {
+    const mode = (name: string, env?: Record<string, string>) =>
+      python(name, 'pytorch.py', env ? ['train', 'infer'] : ['matmul', 'conv', 'ops', 'train', 'infer'], env)
+    return [
+      mode('pytorch'),
+      mode('pytorch-graph', { FORJA_PEER_MODE: 'graph' }),
+      mode('pytorch-compile', { FORJA_PEER_MODE: 'compile' }),
+    ].filter((spec) => spec.suites.includes(suite))
+  }
   return [
     python('pytorch', 'pytorch.py', ['matmul', 'conv', 'ops', 'train', 'infer']),
     // OpenBLAS chooses kernels by the processor's name and falls back to AVX2 where it does not know it.
@@ -95,18 +105,18 @@ export class Peer {
     private readonly ended: Promise<string>,
   ) {}
 
-  static async start(spec: PeerSpec, threads: number): Promise<Peer | AbsentPeer> {
+  static async start(spec: PeerSpec, threads: number, device = 'cpu'): Promise<Peer | AbsentPeer> {
     if (!existsSync(spec.script)) return { name: spec.name, absent: `there is no ${spec.script}` }
     const complaints: string[] = []
     for (const program of spec.programs) {
-      const peer = await Peer.#startWith(program, spec, threads)
+      const peer = await Peer.#startWith(program, spec, threads, device)
       if (typeof peer !== 'string') return peer
       complaints.push(spec.programs.length > 1 ? `${program}: ${peer}` : peer)
     }
     return { name: spec.name, absent: complaints.join('; ') }
   }
 
-  static async #startWith(program: string, spec: PeerSpec, threads: number): Promise<Peer | string> {
+  static async #startWith(program: string, spec: PeerSpec, threads: number, device: string): Promise<Peer | string> {
     // A core type forced from outside would run a peer's BLAS below its best.
     const { OPENBLAS_CORETYPE: _, ...environment } = process.env
     const count = String(threads)
@@ -125,7 +135,7 @@ export class Peer {
     })
     const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
     child.stdin.on('error', () => {})
-    child.stdin.write(`${JSON.stringify({ do: 'hello', threads })}\n`)
+    child.stdin.write(`${JSON.stringify({ do: 'hello', threads, device })}\n`)
     const first = await answers.next()
     if (first.done) return await ended
     const { version, absent } = JSON.parse(first.value) as { version: string; absent?: string }

@@ -1,4 +1,5 @@
 /** Rows of the benches: what they hold, how they look on a terminal. */
+import type { Precision } from '../passes/lower.js'
 import type { Ratio } from './harness.js'
 
 /** One measurement. Fields without a meaning for a case are not there. */
@@ -8,7 +9,8 @@ export interface Row {
   /** The kernel variant that ran, 'forja' for whole networks, or a peer's name. */
   readonly variant: string
   readonly device: string
-  readonly dtype: 'float32'
+  /** What products were computed in. */
+  readonly dtype: Precision
   /** Median and fastest call. */
   readonly p50Ms: number
   readonly minMs: number
@@ -21,12 +23,18 @@ export interface Row {
   readonly percentOfCopy?: number
   /** Samples a second. */
   readonly throughput?: number
-  /** The time of each peer over that of this row, from the turns of one race. Above 1 forja is faster. */
+  /**
+   * The time of each peer over that of this row, from the turns of one race. Above 1 forja is faster. Where devices are
+   * compared, also that of the first device, by its name.
+   */
   readonly ratios?: Readonly<Record<string, Ratio>>
   /** Of the speed of the fastest peer of the case. */
   readonly percentOfBest?: number
   /** What the result was compared with, and the largest difference relative to the largest number. */
   readonly checked?: readonly { readonly against: string; readonly error: number }[]
+  /** Of networks that were trained until they were good enough: how long that took, and how good they are. */
+  readonly epochs?: number
+  readonly accuracy?: number
   readonly peer?: true
   readonly threads: number
   /** Measured in this run, on this many threads. */
@@ -34,7 +42,7 @@ export interface Row {
   readonly copyGbytes?: number
 }
 
-/** What the machine can do at best, measured in this run; nothing is known of devices other than the CPU. */
+/** What the device can do at best, measured in this run. */
 export interface Ceilings {
   readonly fmaGflops?: number
   readonly copyGbytes?: number
@@ -43,6 +51,7 @@ export interface Ceilings {
 const COLUMNS = [
   ['case', 44],
   ['variant', 19],
+  ['device', 10],
   ['median', 11],
   ['GFLOP/s', 9],
   ['% of peak', 11],
@@ -69,6 +78,7 @@ export function tableRow(row: Row): string {
   return line([
     row.case,
     row.variant,
+    deviceOf(row),
     formatMs(row.p50Ms),
     row.gflops?.toFixed(1) ?? '',
     percent(row.percentOfPeak),
@@ -82,6 +92,12 @@ export function tableRow(row: Row): string {
   ])
 }
 
+/** With the precision where that is not float32. */
+export function deviceOf({ device, dtype }: Row): string {
+  return dtype === 'float32' ? device : `${device} ${dtype}`
+}
+
 export function formatMs(ms: number): string {
+  if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`
   return ms >= 1 ? `${ms.toFixed(2)} ms` : `${(ms * 1000).toFixed(1)} µs`
 }

@@ -4,8 +4,9 @@ import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { ForjaError } from '../errors.js'
-import { devices, setSeed, setThreads } from '../index.js'
+import { devices as allDevices, cudaStatus, setSeed, setThreads } from '../index.js'
 import { writeFileAtomic } from '../io/atomic.js'
+import type { Precision } from '../passes/lower.js'
 import { resolveDevice } from '../runtime/device.js'
 import { type CpuDeviceInfo, measureCeilings } from '../runtime/devices.js'
 import { VERSION } from '../version.js'
@@ -24,13 +25,18 @@ const SUITES = {
   infer: inferSuite,
 }
 
+export type BenchSuite = keyof typeof SUITES
+
 const LADDERS = ['matmul', 'conv']
+const NETWORKS = ['train', 'infer']
 
 export interface BenchOptions {
   /** Only cases whose name contains this. */
   case?: string
-  /** Default 'cpu'. */
+  /** Default 'cpu'. Of train and infer several, separated by commas, which are compared with the first. */
   device?: string
+  /** What networks' products are computed in, on GPUs. Default 'float32'. */
+  precision?: Precision
   threads?: number
   /** For each case, all contenders together. Default 6. */
   seconds?: number
@@ -55,6 +61,15 @@ export interface Failure {
   readonly message: string
 }
 
+/** A GPU that was timed, and what it runs with. */
+export interface Gpu {
+  readonly id: string
+  readonly name: string
+  readonly isa: string
+  /** "cuBLASLt 13.1.0", or "no cuDNN". */
+  readonly libraries: readonly string[]
+}
+
 /** What --out writes and `npm run bench:report` reads. */
 export interface BenchResult {
   readonly command: string
@@ -65,6 +80,7 @@ export interface BenchResult {
     readonly node: string
     readonly revision: string
     readonly date: string
+    readonly gpus?: readonly Gpu[]
   } & Ceilings
   readonly peers: readonly ({ readonly name: string; readonly version: string } | AbsentPeer)[]
   readonly rows: readonly Row[]
@@ -74,23 +90,28 @@ export interface BenchResult {
 /**
  * Runs a suite; cases that fail are in `errors`, never in `rows`.
  *
- * @throws ERR_DEVICE for a device that is not here; ERR_ARGUMENT where no case has the name that was asked for or the
- *   suite has no ladder.
+ * @throws ERR_DEVICE for a device that is not here; ERR_ARGUMENT where no case has the name that was asked for, the suite
+ *   has no ladder, does not compare devices or has no precision to choose.
  */
 export async function runBench(
-  suite: keyof typeof SUITES,
+  suite: BenchSuite,
   options: BenchOptions,
   listener: BenchListener,
 ): Promise<BenchResult> {
   if (options.ladder && !LADDERS.includes(suite)) {
     throw new ForjaError('ERR_ARGUMENT', `${suite} has no ladder; those of ${LADDERS.join(' and ')} do`)
   }
-  const { kind, id } = resolveDevice(options.device ?? 'cpu')
-  const cpu = (await devices()).find((info): info is CpuDeviceInfo => info.kind === 'cpu')!
+  const { precision = 'float32' } = options
+  const devices = devicesOf(suite, options.device ?? 'cpu', precision)
+  const cpu = (await allDevices()).find((info): info is CpuDeviceInfo => info.kind === 'cpu')!
   const threads = options.threads ?? Math.min(cpu.threads, availableParallelism())
   await setThreads(threads)
   setSeed(1)
-  const ceilings: Ceilings = kind === 'cpu' ? await measureCeilings(threads) : {}
+  const [device] = devices as [string]
+  // Those of several devices have no common ceiling, nor have operands of other precisions that of float32.
+  const isKnown = devices.length === 1 && precision === 'float32' && device !== 'reference'
+  const ceilings: Ceilings = isKnown ? await measureCeilings(threads, device) : {}
+  const gpus = await gpusOf(devices)
   const machine = {
     cpu: cpu.name,
     isa: cpu.isa,
@@ -98,15 +119,17 @@ export async function runBench(
     node: process.version,
     revision: revision(),
     date: new Date().toISOString(),
+    ...(gpus.length > 0 ? { gpus } : {}),
     ...ceilings,
   }
   listener.say(
-    `${id}: ${machine.cpu} · ${machine.isa} · ${threads} thread${threads > 1 ? 's' : ''} · Node ${machine.node}`,
+    `${devices.join(', ')}: ${machine.cpu} · ${machine.isa} · ${threads} thread${threads > 1 ? 's' : ''} · Node ${machine.node}`,
   )
+  for (const { id, name, isa, libraries } of gpus) listener.say([`${id}: ${name}`, isa, ...libraries].join(' · '))
   const { fmaGflops, copyGbytes } = ceilings
   if (fmaGflops !== undefined && copyGbytes !== undefined)
     listener.say(`measured now: multiply-add peak ${fmaGflops.toFixed(0)} GFLOP/s, copy ${copyGbytes.toFixed(1)} GB/s`)
-  const peers = await startPeers(suite, options.peers ?? true, threads)
+  const peers = await startPeers(suite, options.peers ?? true, threads, devices)
   for (const peer of peers)
     listener.say(peer instanceof Peer ? `${peer.name}: ${peer.version}` : `${peer.name}: absent (${peer.absent})`)
   listener.say(`\n${tableHeader()}`)
@@ -116,7 +139,9 @@ export async function runBench(
   let cases = 0
   try {
     await SUITES[suite]({
-      device: id,
+      device,
+      devices,
+      precision,
       threads,
       ceilings,
       peers: peers.filter((peer) => peer instanceof Peer),
@@ -143,8 +168,10 @@ export async function runBench(
     for (const peer of peers) if (peer instanceof Peer) peer.stop()
   }
   if (cases === 0) throw new ForjaError('ERR_ARGUMENT', `no case of ${suite} has '${options.case}' in its name`)
+  const others = devices.slice(1).map((other) => winsOf(device, other, rows))
+  for (const text of others) listener.say(`\n${text}`)
   const result: BenchResult = {
-    command: `forja bench ${suite}${options.ladder ? ' --ladder' : ''}`,
+    command: commandOf(suite, options),
     machine,
     peers: peers.map((peer) => (peer instanceof Peer ? { name: peer.name, version: peer.version } : peer)),
     rows,
@@ -157,11 +184,58 @@ export async function runBench(
   return result
 }
 
-async function startPeers(suite: string, wanted: boolean, threads: number): Promise<(Peer | AbsentPeer)[]> {
-  const specs = peerSpecs(suite)
+function commandOf(suite: string, { device = 'cpu', precision = 'float32', ladder }: BenchOptions): string {
+  const parts = [`forja bench ${suite}`]
+  if (device !== 'cpu') parts.push(`--device ${device}`)
+  if (precision !== 'float32') parts.push(`--precision ${precision}`)
+  if (ladder) parts.push('--ladder')
+  return parts.join(' ')
+}
+
+/** The devices' ids; those that are not here are an error. */
+function devicesOf(suite: string, list: string, precision: Precision): string[] {
+  const ids = list.split(',').map((name) => resolveDevice(name.trim()).id)
+  const others = `those of ${NETWORKS.join(' and ')} do`
+  if (ids.length > 1 && !NETWORKS.includes(suite))
+    throw new ForjaError('ERR_ARGUMENT', `cases of ${suite} do not compare devices ('${list}'); ${others}`)
+  if (new Set(ids).size < ids.length) throw new ForjaError('ERR_ARGUMENT', `a device is named twice: '${list}'`)
+  if (precision === 'float32') return ids
+  if (!NETWORKS.includes(suite))
+    throw new ForjaError('ERR_ARGUMENT', `cases of ${suite} have no precision '${precision}'; ${others}`)
+  if (!ids.some((id) => id.startsWith('cuda')))
+    throw new ForjaError('ERR_ARGUMENT', `precision '${precision}' needs a GPU; the device is '${list}'`)
+  return ids
+}
+
+async function gpusOf(ids: readonly string[]): Promise<Gpu[]> {
+  const isNamed = (id: string) => /^cuda:/.test(id)
+  if (!ids.some(isNamed)) return []
+  const { devices, libraries } = await cudaStatus()
+  const found = libraries.map(({ name, version }) => (version === undefined ? `no ${name}` : `${name} ${version}`))
+  return devices.filter(({ id }) => ids.includes(id)).map(({ id, name, isa }) => ({ id, name, isa, libraries: found }))
+}
+
+/** Where `first` takes less time than `other`. */
+function winsOf(first: string, other: string, rows: readonly Row[]): string {
+  const compared = rows.filter((row) => row.device === other && row.ratios?.[first] !== undefined)
+  const won = compared.filter((row) => row.ratios![first]!.median < 1)
+  if (compared.length === 0) return `${other} was not compared with ${first}`
+  if (won.length === 0) return `${other} is faster than ${first} in every case`
+  const cases = won.map((row) => `${row.case} (${(1 / row.ratios![first]!.median).toFixed(2)} times)`)
+  return `${first} is faster than ${other} in ${won.length} of ${compared.length} cases: ${cases.join(', ')}`
+}
+
+async function startPeers(
+  suite: string,
+  wanted: boolean,
+  threads: number,
+  devices: readonly string[],
+): Promise<(Peer | AbsentPeer)[]> {
+  const specs = peerSpecs(suite, devices[0]!.startsWith('cuda') ? 'cuda' : 'cpu')
+  if (devices.length > 1) return specs.map(({ name }) => ({ name, absent: 'it takes part where one device is timed' }))
   if (!wanted) return specs.map(({ name }) => ({ name, absent: 'switched off by --no-peers' }))
   const started: (Peer | AbsentPeer)[] = []
-  for (const spec of specs) started.push(await Peer.start(spec, threads))
+  for (const spec of specs) started.push(await Peer.start(spec, threads, devices[0]))
   return started
 }
 

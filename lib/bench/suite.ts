@@ -1,11 +1,17 @@
 /** What every suite does with a case: check the results, race the contenders, report a row each. */
 import { ForjaError } from '../errors.js'
+import type { Precision } from '../passes/lower.js'
 import { asyncContender, type Contender, checkParity, race, ratioOf, type Timing } from './harness.js'
 import type { Peer, Task } from './peers.js'
 import type { Ceilings, Row } from './row.js'
 
 export interface SuiteContext {
+  /** The first of `devices`. */
   readonly device: string
+  /** Several are compared with the first. */
+  readonly devices: readonly string[]
+  /** Of products, on GPUs. */
+  readonly precision: Precision
   readonly threads: number
   readonly ceilings: Ceilings
   readonly peers: readonly Peer[]
@@ -23,6 +29,8 @@ export interface SuiteContext {
 /** One way in which forja does a case. */
 export interface Entrant {
   readonly variant: string
+  /** Default: that of the context. */
+  readonly device?: string
   readonly result: ArrayLike<number>
   /** One call; the seconds it took where they are measured inside. */
   readonly call: () => Promise<number | undefined>
@@ -49,6 +57,11 @@ export interface Case {
 export interface Check {
   readonly against: string
   readonly error: number
+}
+
+/** The CPU computes in float32, whatever GPUs do. */
+export function dtypeOn({ precision }: SuiteContext, device: string): Precision {
+  return device.startsWith('cuda') ? precision : 'float32'
 }
 
 /** Runs `body` for a case that is wanted; what it throws is reported instead of a row. */
@@ -87,32 +100,40 @@ export async function measure(context: SuiteContext, kase: Case): Promise<void> 
 
   const timings = await race(contenders, context.seconds, kase.turns)
   const peers = timings.slice(entrants.length)
-  const rows = timings.map((timing, i) => completeRow(context, kase, timing, peers, checks[i]))
+  const rows = timings.map((timing, i) => {
+    const { device = context.device } = entrants[i] ?? {}
+    const isElsewhere = entrants[i] !== undefined && device !== (entrants[0]!.device ?? context.device)
+    const against = isElsewhere ? [...peers, { ...timings[0]!, name: context.device }] : peers
+    return completeRow(context, kase, timing, device, entrants[i] === undefined, against, checks[i])
+  })
   // The ladder is read upwards: the slowest first.
   if (context.ladder) rows.sort((a, b) => b.p50Ms - a.p50Ms)
   for (const row of rows) context.report(row)
 }
 
 function completeRow(
-  { device, threads, ceilings }: SuiteContext,
+  context: SuiteContext,
   { suite, name, flops, bytes, samples }: Case,
   timing: Timing,
-  peers: readonly Timing[],
+  device: string,
+  isPeer: boolean,
+  /** Times that this one is held against. */
+  others: readonly Timing[],
   checked: readonly Check[] | undefined,
 ): Row {
+  const { threads, ceilings } = context
   const perSecond = (count: number | undefined) => (count === undefined ? undefined : count / (timing.p50Ms / 1000))
   const share = (value: number | undefined, most: number | undefined) =>
     value === undefined || most === undefined ? undefined : (100 * value) / most
   const gflops = perSecond(flops && flops / 1e9)
   const gbytes = perSecond(bytes && bytes / 1e9)
-  const isPeer = peers.includes(timing)
-  const best = peers.length > 0 ? Math.min(...peers.map((peer) => peer.p50Ms)) : undefined
+  const best = others.length > 0 ? Math.min(...others.map((other) => other.p50Ms)) : undefined
   return {
     suite,
     case: name,
     variant: timing.name,
-    device: isPeer ? 'cpu' : device,
-    dtype: 'float32',
+    device,
+    dtype: dtypeOn(context, device),
     p50Ms: timing.p50Ms,
     minMs: timing.minMs,
     calls: timing.calls,
@@ -122,7 +143,7 @@ function completeRow(
     percentOfCopy: share(gbytes, ceilings.copyGbytes),
     throughput: perSecond(samples),
     percentOfBest: best === undefined ? undefined : (100 * best) / timing.p50Ms,
-    ...(isPeer ? { peer: true as const } : { checked, ratios: ratiosOf(timing, peers) }),
+    ...(isPeer ? { peer: true as const } : { checked, ratios: ratiosOf(timing, others) }),
     threads,
     ...ceilings,
   }

@@ -25,6 +25,10 @@ async function info(output: Output): Promise<void> {
     ['isa', isa + (process.env.FORJA_ISA ? ' (forced by FORJA_ISA)' : '')],
     ['threads', String(threads)],
     ['cuda', cuda.available ? cuda.devices.map((device) => device.name).join(', ') : `no: ${cuda.reason}`],
+    ...cuda.libraries.map(({ name, available, version, path, reason }) => [
+      name.toLowerCase(),
+      available ? `${version} (${path})` : `no: ${reason}`,
+    ]),
     ['binary', `${binary.path} (${binary.why})`],
   ]
   output.result(table(rows), { version: VERSION, node: process.version, cpu: { name, isa, threads }, cuda, binary })

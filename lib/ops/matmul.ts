@@ -51,7 +51,7 @@ const matmulOp = defineOp({
     return bias ? [...grads, sumTo(dy!, bias.shape)] : grads
   },
   traits: { epilogue: true, narrow: [0, 1] },
-  variants: ['naive', 'blocked', 'simd', 'blas', 'coalesced', 'shared', 'tiled', 'tensorcore'],
+  variants: ['naive', 'blocked', 'simd', 'blas', 'coalesced', 'shared', 'tiled', 'tensorcore', 'cublas'],
   flops: ([a], [y], attrs) => 2 * y!.size * matrixDims(a!.shape, attrs.transposeA)[1],
   reference: ([a, b, bias], attrs, [type]) => {
     const out = refArray(type!.shape, type!.dtype)

@@ -23,6 +23,8 @@ export const PROGRAM_VERSION = 1
 const HEADER_BYTES = 56
 /** Of one instruction: fj_instr counts them in 16 bits. */
 const MAX_INPUTS = 65_535
+/** FJ_INSTR_TF32: products may round float32 operands to 10 bits of fraction. */
+const FLAG_TF32 = 1
 const STORAGE = { arena: 0, input: 1, buffer: 2 } as const
 
 export interface Program {
@@ -43,7 +45,7 @@ interface Place {
 }
 
 /** @param memory of `order`, verified */
-export function emit(order: Schedule, memory: Plan, options: Pick<LowerOptions, 'algorithms'> = {}): Program {
+export function emit(order: Schedule, memory: Plan, options: LowerOptions = {}): Program {
   const inputs: { source: InputSource | HostScalarSource; type: TensorType }[] = []
   const buffers: { source: VariableSource | ConstantSource; type: TensorType }[] = []
   const leafPlaces = new Map<unknown, Place>()
@@ -117,7 +119,7 @@ export function emit(order: Schedule, memory: Plan, options: Pick<LowerOptions, 
   }
   for (const i of instrs) {
     writer.u16(i.opcode, i.variant, i.nIn, i.nOut)
-    writer.u32(i.first, i.offset, i.bytes, 0)
+    writer.u32(i.first, i.offset, i.bytes, options.precision === 'tf32' ? FLAG_TF32 : 0)
   }
   writer.u32s(operands)
   writer.align(8)

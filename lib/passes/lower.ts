@@ -50,7 +50,6 @@ const NARROW: readonly Pass[] = [
   { name: 'widen', run: widenWhereRead },
 ]
 const FUSE: Pass = { name: 'fuse', run: fuse }
-const TENSOR_CORES = { matmul: 'tensorcore', conv2d: 'tensorcore' }
 
 /** The event loop turns between passes: each takes milliseconds for a large graph that is compiled for the first time. */
 export async function lower(graph: Graph, options: LowerOptions = {}): Promise<Program> {
@@ -72,6 +71,5 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<P
   if (planDebug.enabled) planDebug('%s', printPlan(order, memory))
   verifyPlan(order, memory)
   await setImmediate()
-  const algorithms = precision === 'tf32' ? { ...TENSOR_CORES, ...options.algorithms } : options.algorithms
-  return emit(order, memory, { algorithms })
+  return emit(order, memory, options)
 }

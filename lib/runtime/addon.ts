@@ -61,6 +61,8 @@ export interface Addon {
   devices(backend: BackendName): { devices: NativeDeviceInfo[]; reason: string }
   /** Whether the backend has a kernel; variant 0 means any. */
   supports(backend: BackendName, opcode: number, variant: number): boolean
+  /** A line for each library that kernels may use: name, version and path, or name, '' and why not, between tabs. */
+  libraries(backend: BackendName): string
   /** Throws what the decoder has against these bytes. */
   checkProgram(bytes: Uint8Array): void
   /** Bytes outside the JavaScript heap that V8 was told of; process.memoryUsage() does not show them. */
@@ -71,7 +73,7 @@ export interface Addon {
   abiVersion: number
 }
 
-const ABI_VERSION = 4
+const ABI_VERSION = 5
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 let loaded: { addon: Addon; path: string } | undefined
 

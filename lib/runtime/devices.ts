@@ -2,7 +2,7 @@
  * What the machine offers: devices(), cudaStatus(), setThreads().
  */
 import { ForjaError } from '../errors.js'
-import { loadAddon } from './addon.js'
+import { type BackendName, loadAddon } from './addon.js'
 import { resolveDevice } from './device.js'
 import { AddonDevice } from './native_device.js'
 
@@ -28,11 +28,24 @@ export interface CudaDeviceInfo {
 
 export type DeviceInfo = CpuDeviceInfo | CudaDeviceInfo
 
+/** A library of NVIDIA's that is used where the machine has it and never needed. */
+export interface CudaLibrary {
+  name: 'cuBLASLt' | 'cuDNN'
+  available: boolean
+  /** Where it is available: its version, and the file. */
+  version?: string
+  path?: string
+  /** Why not, where it is not. */
+  reason?: string
+}
+
 export interface CudaStatus {
   available: boolean
   /** Why not, where it is not. */
   reason?: string
   devices: CudaDeviceInfo[]
+  /** Of matrix products and of convolutions; none where CUDA is not available. */
+  libraries: CudaLibrary[]
 }
 
 let threads: number | undefined
@@ -51,13 +64,28 @@ export async function devices(): Promise<DeviceInfo[]> {
         memoryBytes,
       }),
     )
-  return [...cpu, ...(await cudaStatus()).devices]
+  return [...cpu, ...cudaDevices().devices]
 }
 
 /** Whether CUDA can be used, and if not, why. */
 export async function cudaStatus(): Promise<CudaStatus> {
-  const found = loadAddon().devices('cuda')
-  const devices = found.devices.map(
+  const { devices, reason } = cudaDevices()
+  if (devices.length === 0) return { available: false, reason, devices, libraries: [] }
+  return { available: true, devices, libraries: librariesOf('cuda') }
+}
+
+/** What the backend found of NVIDIA's libraries; the first call opens them. */
+export function librariesOf(backend: BackendName): CudaLibrary[] {
+  const lines = loadAddon().libraries(backend).split('\n').slice(0, -1)
+  return lines.map((line) => {
+    const [name, version, text] = line.split('\t') as [CudaLibrary['name'], string, string]
+    return version !== '' ? { name, available: true, version, path: text } : { name, available: false, reason: text }
+  })
+}
+
+function cudaDevices(): { devices: CudaDeviceInfo[]; reason: string } {
+  const { devices, reason } = loadAddon().devices('cuda')
+  const described = devices.map(
     ({ index, name, isa, memoryBytes }): CudaDeviceInfo => ({
       id: `cuda:${index}`,
       kind: 'cuda',
@@ -66,7 +94,7 @@ export async function cudaStatus(): Promise<CudaStatus> {
       memoryBytes,
     }),
   )
-  return devices.length > 0 ? { available: true, devices } : { available: false, reason: found.reason, devices: [] }
+  return { devices: described, reason }
 }
 
 /**
@@ -79,16 +107,22 @@ export async function setThreads(count: number): Promise<void> {
     throw new ForjaError('ERR_ARGUMENT', `setThreads: an integer in [1, 1024] was expected, got ${count}`)
   }
   threads = count
-  await cpu().native.setThreads(count)
+  await native('cpu').native.setThreads(count)
 }
 
-/** GFLOP/s of multiply-adds and GB/s of a copy (bytes read plus written) on `count` threads, measured now. */
-export async function measureCeilings(count: number): Promise<{ fmaGflops: number; copyGbytes: number }> {
-  return await cpu().native.ceilings(count)
+/**
+ * GFLOP/s of float32 multiply-adds and GB/s of a copy (bytes read plus written), measured now; of the CPU on `count`
+ * threads.
+ */
+export async function measureCeilings(
+  count: number,
+  device = 'cpu',
+): Promise<{ fmaGflops: number; copyGbytes: number }> {
+  return await native(device).native.ceilings(count)
 }
 
-function cpu(): AddonDevice {
-  const device = resolveDevice('cpu')
-  if (!(device instanceof AddonDevice)) throw new ForjaError('ERR_INTERNAL', 'the CPU device is not native')
+function native(name: string): AddonDevice {
+  const device = resolveDevice(name)
+  if (!(device instanceof AddonDevice)) throw new ForjaError('ERR_INTERNAL', `the device '${name}' is not native`)
   return device
 }

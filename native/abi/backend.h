@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FJ_ABI_VERSION 4u
+#define FJ_ABI_VERSION 5u
 #define FJ_NO_INSTRUCTION 0xffffffffu
 
 typedef enum fj_status {
@@ -92,6 +92,9 @@ typedef struct fj_backend {
   /* What this machine can do at best, measured now: fused multiply-add GFLOP/s on `threads` threads, copy GB/s. */
   fj_status (*device_ceilings)(fj_device* device, uint32_t threads, double* fma_gflops, double* copy_gbytes,
                                fj_error* error);
+  /* The libraries that kernels may use where the machine has them: a line each, "name\tversion\tpath" or
+   * "name\t\twhy it is not used"; as program_describe. From any thread; NULL where there are none. */
+  size_t (*describe_libraries)(char* text, size_t size);
 } fj_backend;
 
 typedef const fj_backend* (*fj_backend_get_fn)(uint32_t host_abi_version);

@@ -358,43 +358,47 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
 #define FJ_MATMUL_SHARED 6
 #define FJ_MATMUL_TILED 7
 #define FJ_MATMUL_TENSORCORE 8
+#define FJ_MATMUL_CUBLAS 9
 #define FJ_CONV2D_NAIVE 1
 #define FJ_CONV2D_IM2COL 2
 #define FJ_CONV2D_IMPLICIT 3
 #define FJ_CONV2D_WINOGRAD 4
 #define FJ_CONV2D_WINOGRAD2X2 5
 #define FJ_CONV2D_TENSORCORE 6
+#define FJ_CONV2D_CUDNN 7
 #define FJ_CONV2D_GRAD_INPUT_NAIVE 1
 #define FJ_CONV2D_GRAD_INPUT_IM2COL 2
 #define FJ_CONV2D_GRAD_INPUT_IMPLICIT 3
 #define FJ_CONV2D_GRAD_INPUT_WINOGRAD 4
 #define FJ_CONV2D_GRAD_INPUT_WINOGRAD2X2 5
 #define FJ_CONV2D_GRAD_INPUT_TENSORCORE 6
+#define FJ_CONV2D_GRAD_INPUT_CUDNN 7
 #define FJ_CONV2D_GRAD_WEIGHT_NAIVE 1
 #define FJ_CONV2D_GRAD_WEIGHT_IM2COL 2
 #define FJ_CONV2D_GRAD_WEIGHT_IMPLICIT 3
 #define FJ_CONV2D_GRAD_WEIGHT_WINOGRAD 4
 #define FJ_CONV2D_GRAD_WEIGHT_WINOGRAD2X2 5
 #define FJ_CONV2D_GRAD_WEIGHT_TENSORCORE 6
+#define FJ_CONV2D_GRAD_WEIGHT_CUDNN 7
 
 /* Name of a variant, or a null pointer. */
 static inline const char* fj_variant_name(uint32_t opcode, uint32_t variant) {
   switch (opcode) {
     case FJ_OP_MATMUL: {
-      static const char* const kNames[] = {"naive", "blocked", "simd", "blas", "coalesced", "shared", "tiled", "tensorcore"};
-      return variant >= 1 && variant <= 8 ? kNames[variant - 1] : 0;
+      static const char* const kNames[] = {"naive", "blocked", "simd", "blas", "coalesced", "shared", "tiled", "tensorcore", "cublas"};
+      return variant >= 1 && variant <= 9 ? kNames[variant - 1] : 0;
     }
     case FJ_OP_CONV2D: {
-      static const char* const kNames[] = {"naive", "im2col", "implicit", "winograd", "winograd2x2", "tensorcore"};
-      return variant >= 1 && variant <= 6 ? kNames[variant - 1] : 0;
+      static const char* const kNames[] = {"naive", "im2col", "implicit", "winograd", "winograd2x2", "tensorcore", "cudnn"};
+      return variant >= 1 && variant <= 7 ? kNames[variant - 1] : 0;
     }
     case FJ_OP_CONV2D_GRAD_INPUT: {
-      static const char* const kNames[] = {"naive", "im2col", "implicit", "winograd", "winograd2x2", "tensorcore"};
-      return variant >= 1 && variant <= 6 ? kNames[variant - 1] : 0;
+      static const char* const kNames[] = {"naive", "im2col", "implicit", "winograd", "winograd2x2", "tensorcore", "cudnn"};
+      return variant >= 1 && variant <= 7 ? kNames[variant - 1] : 0;
     }
     case FJ_OP_CONV2D_GRAD_WEIGHT: {
-      static const char* const kNames[] = {"naive", "im2col", "implicit", "winograd", "winograd2x2", "tensorcore"};
-      return variant >= 1 && variant <= 6 ? kNames[variant - 1] : 0;
+      static const char* const kNames[] = {"naive", "im2col", "implicit", "winograd", "winograd2x2", "tensorcore", "cudnn"};
+      return variant >= 1 && variant <= 7 ? kNames[variant - 1] : 0;
     }
     default:
       return 0;

@@ -88,8 +88,10 @@ typedef struct fj_instr {
   uint32_t operands; /* first index into operands[] */
   uint32_t attrs;    /* byte offset into attrs[] */
   uint32_t attr_bytes;
-  uint32_t reserved;
+  uint32_t flags; /* FJ_INSTR_* */
 } fj_instr;
+
+#define FJ_INSTR_TF32 1u /* a product may round float32 operands to 10 bits of fraction, for tensor cores */
 
 /* A decoded program: pointers into the bytes above after every bound has been checked. */
 typedef struct fj_program_view {

@@ -138,6 +138,7 @@ class Decoder {
       if (instr.operands > h.operand_count || operands > h.operand_count - instr.operands) {
         return fail(i, "operands reach past their table");
       }
+      if ((instr.flags & ~FJ_INSTR_TF32) != 0) return fail(i, "an instruction has unknown flags");
       if (instr.attrs % 4 != 0 || instr.attrs > h.attr_bytes || instr.attr_bytes > h.attr_bytes - instr.attrs) {
         return fail(i, "attributes reach past their section");
       }

@@ -474,6 +474,7 @@ const fj_backend kBackend = {
     program_describe,
     program_profile,
     device_ceilings,
+    nullptr,  // describe_libraries
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "backend.cuh"
+#include "libraries.cuh"
 
 namespace forja::cuda {
 namespace {
@@ -65,6 +66,21 @@ int supports(uint16_t opcode, uint16_t variant) { return kernel_table().has(opco
 
 namespace {
 
+// Measuring is the default where there is something to measure.
+#ifdef SIMT_EMULATION
+constexpr bool kTune = false;
+#else
+constexpr bool kTune = true;
+#endif
+
+bool read_tune(bool* tune, fj_error* error) {
+  const char* given = getenv("FORJA_TUNE");
+  *tune = given == nullptr || *given == '\0' ? kTune : strcmp(given, "1") == 0;
+  if (given == nullptr || *given == '\0' || *tune || strcmp(given, "0") == 0) return true;
+  set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION, "FORJA_TUNE must be 0 or 1: '%s'", given);
+  return false;
+}
+
 // --- devices -----------------------------------------------------------------------------------------
 
 uint32_t device_count(fj_error* error) {
@@ -121,6 +137,7 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
   device->multiprocessors = static_cast<int>(info.threads);
   const char* graphs = getenv("FORJA_CUDA_GRAPH");
   device->graphs = graphs == nullptr || strcmp(graphs, "0") != 0;
+  if (!read_tune(&device->tune, error)) return error->status;
   cudaError_t code = cudaSetDevice(static_cast<int>(index));
   if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking);
   if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->uploads, cudaStreamNonBlocking);
@@ -132,6 +149,7 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
 void device_close(fj_device* device) {
   cudaSetDevice(static_cast<int>(device->index));
   cudaStreamSynchronize(device->stream);
+  device->handles.close();
   device->trash.empty();
   cudaStreamDestroy(device->uploads);
   cudaStreamDestroy(device->stream);
@@ -249,6 +267,7 @@ const fj_backend kBackend = {
     program_describe,
     program_profile,
     device_ceilings,
+    describe_libraries,
 };
 
 }  // namespace

@@ -5,13 +5,27 @@
 #include <vector>
 
 #include "../core/error.h"
+#include "choose.cuh"
 #include "kernel.cuh"
 #include "memory.cuh"
+
+namespace forja::cuda {
+
+// Of NVIDIA's libraries (libraries.cuh).
+struct Handles {
+  void *cublas_lt = nullptr, *cudnn = nullptr;
+  std::string cublas_lt_failed, cudnn_failed;  // why there is none although the library is there
+  void close();
+};
+
+}  // namespace forja::cuda
 
 struct fj_device {
   uint32_t index = 0;
   int multiprocessors = 1;
   bool graphs = true;
+  bool tune = true;  // FORJA_TUNE
+  forja::cuda::Handles handles;
   cudaStream_t stream = nullptr;
   cudaStream_t uploads = nullptr;  // brings large arguments while `stream` is at work
   forja::cuda::Trash trash;
@@ -54,7 +68,7 @@ struct fj_program {
 
   fj_device* device;
   fj_program_view view{};
-  std::vector<const forja::cuda::Kernel*> kernels;
+  std::vector<forja::cuda::Choice> choices;  // the kernel of each instruction
   std::vector<forja::cuda::Call> calls;
   std::vector<forja::Operand> operands;
   forja::cuda::Block arena, inputs, scratch, fault;

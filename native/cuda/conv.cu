@@ -4,49 +4,10 @@
 //   conv2dGradWeight  x, dy                                                     ->  dw (R,S,C/groups,K)
 //   im2col, col2im    image (N,H,W,C)                                          <->  columns (N,OH,OW,R,S,C)
 // Paddings of the attributes are top, left, bottom, right; the last two show in OH and OW.
-#include "conv.cuh"
+#include "conv_call.cuh"
 
 namespace forja::cuda {
 namespace {
-
-// A direction: its geometry, its operands, and the products (M, N, K) of its groups.
-struct Products {
-  int64_t m, n, k;
-};
-
-struct Forward {
-  static ConvGeometry geometry_of(const Call& call) {
-    return conv_geometry(call.in[0], call.in[1], call.out[0], call.attrs<fj_conv2d_attrs>());
-  }
-  template <class E>
-  static ConvForwardOf<E> operands_of(const Call& call) {
-    return {call.in[0].as<const E>(), call.in[1].as<const E>(), call.n_in == 3 ? call.in[2].as<const float>() : nullptr,
-            call.out[0].as<E>(), call.attrs<fj_conv2d_attrs>().activation == FJ_ACTIVATION_RELU};
-  }
-  static Products products_of(const ConvGeometry& g) { return {g.n * g.oh * g.ow, g.kg(), g.r * g.s * g.cg()}; }
-};
-
-struct GradInput {
-  static ConvGeometry geometry_of(const Call& call) {
-    return conv_geometry(call.out[0], call.in[1], call.in[0], call.attrs<fj_conv2d_grad_input_attrs>());
-  }
-  template <class E>
-  static ConvGradInputOf<E> operands_of(const Call& call) {
-    return {call.in[0].as<const E>(), call.in[1].as<const E>(), call.out[0].as<E>()};
-  }
-  static Products products_of(const ConvGeometry& g) { return {g.n * g.h * g.w, g.cg(), g.r * g.s * g.kg()}; }
-};
-
-struct GradWeight {
-  static ConvGeometry geometry_of(const Call& call) {
-    return conv_geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_grad_weight_attrs>());
-  }
-  template <class E>
-  static ConvGradWeightOf<E> operands_of(const Call& call) {
-    return {call.in[0].as<const E>(), call.in[1].as<const E>(), call.out[0].as<E>()};
-  }
-  static Products products_of(const ConvGeometry& g) { return {g.r * g.s * g.cg(), g.kg(), g.n * g.oh * g.ow}; }
-};
 
 enum class Variant { kNaive, kIm2col, kImplicit, kTensorCore };
 
@@ -85,27 +46,13 @@ size_t im2col_scratch(const Call& call) {
   return static_cast<size_t>(column_floats(g)) * sizeof(float) + 256 + implicit_scratch<Direction>(call);
 }
 
-template <class E = float>
-bool has_dtype(const Call& call) {
-  return call.in[0].value->dtype == (sizeof(E) == 2 ? FJ_BFLOAT16 : FJ_FLOAT32);
-}
-
-// Kernels count pixels, taps and channels in 32 bits.
-template <class Direction, class E = float>
-bool fits(const Call& call) {
-  if (!has_dtype<E>(call)) return false;
-  const ConvGeometry g = Direction::geometry_of(call);
-  const Products p = Direction::products_of(g);
-  const int64_t reach_h = g.h + g.pad_top + g.dilation_h * g.r, reach_w = g.w + g.pad_left + g.dilation_w * g.s;
-  return p.m < INT32_MAX && p.n < INT32_MAX && p.k < INT32_MAX && g.groups < kMaxProducts && reach_h < INT32_MAX &&
-         reach_w < INT32_MAX && g.oh * g.stride_h < INT32_MAX && g.ow * g.stride_w < INT32_MAX;
-}
-
 // Tiles of so few channels stand mostly empty: better a thread to each result.
 template <class Direction>
 bool has_few_channels(const Call& call) {
   return has_dtype(call) && Direction::products_of(Direction::geometry_of(call)).n < 4;
 }
+
+bool may_round(const Call& call) { return call.tf32; }
 
 void run_im2col(const Call& call, Launcher& to) {
   im2col(to, columns_geometry(call.in[0], call.out[0], call.attrs<fj_im2col_attrs>()), call.in[0].as<const float>(),
@@ -125,10 +72,10 @@ struct Names {
 template <class D>
 void register_direction(KernelTable& table, uint16_t op, const Names& names) {
   const auto scratch = implicit_scratch<D>;
+  table.add({op, FJ_CONV2D_TENSORCORE, names.tf32, run<D, Variant::kTensorCore>, scratch, fits<D>, false, may_round});
   table.add({op, FJ_CONV2D_IMPLICIT, names.implicit, run<D, Variant::kImplicit>, scratch, fits<D>, false});
   table.add({op, FJ_CONV2D_IM2COL, names.im2col, run<D, Variant::kIm2col>, im2col_scratch<D>, fits<D>, false});
   table.add({op, FJ_CONV2D_NAIVE, names.naive, run<D, Variant::kNaive>, nullptr, has_dtype<>, false});
-  table.add({op, FJ_CONV2D_TENSORCORE, names.tf32, run<D, Variant::kTensorCore>, scratch, fits<D>, false});
   table.add({op, FJ_CONV2D_TENSORCORE, names.bfloat16, run<D, Variant::kTensorCore, BFloat16>, scratch,
              fits<D, BFloat16>, false});
 }

@@ -47,11 +47,12 @@ struct Feed {
   static constexpr int kTurns = (Source::kAlongK ? kLines : T::kDepth) / kStep;
   static constexpr int kLineStates = Source::kAlongK ? kTurns : 1;
   using Element = typename Source::Element;
+  static_assert(V == 1 || V == 4);
   static_assert(T::kThreads % kRun == 0 && kTurns >= 1 && kStep * kTurns == (Source::kAlongK ? kLines : T::kDepth),
                 "a tile is not shared out evenly");
 
   typename Source::Line lines[kLineStates];
-  Element values[kTurns][V];
+  alignas(V * sizeof(Element)) Element values[kTurns][V];
   int along, across;
 
   __device__ __forceinline__ Feed(const Source& source, int first)
@@ -82,6 +83,20 @@ struct Feed {
         } else {
           shared[(across + i * kStep) * kStride + along + v] = values[i][v];
         }
+      }
+    }
+  }
+
+  // As it lies in memory: rows of `shared` are lines along K, or steps of K.
+  template <int kStride>
+  __device__ __forceinline__ void keep(Element* shared) const {
+#pragma unroll
+    for (int i = 0; i < kTurns; i++) {
+      Element* to = &shared[(across + i * kStep) * kStride + along];
+      if constexpr (V == 4) {
+        *reinterpret_cast<Four<Element>*>(to) = *reinterpret_cast<const Four<Element>*>(values[i]);
+      } else {
+        to[0] = values[i][0];
       }
     }
   }

@@ -5,10 +5,15 @@
 // Kernel files are the twins of native/cpu's: native/cuda/<family>.cu registers in `register_<family>`.
 #pragma once
 
+#include <memory>
+#include <string>
+
 #include "../abi/backend.h"
 #include "../abi/ops.gen.h"
 #include "../core/geometry.h"
 #include "launch.cuh"
+
+struct fj_device;
 
 namespace forja::cuda {
 
@@ -38,6 +43,12 @@ struct FaultSink {
   }
 };
 
+// What a kernel of a library makes of a call once, when a program is created: descriptions, the algorithm, work space.
+struct Plan {
+  virtual ~Plan() = default;
+  size_t scratch = 0;  // bytes
+};
+
 struct Call {
   const Operand* in;
   const Operand* out;
@@ -46,6 +57,8 @@ struct Call {
   uint32_t attr_bytes;
   uint8_t* scratch;  // device memory, 256-byte aligned, as large as the kernel's `scratch` asked
   FaultSink sink;
+  bool tf32;         // float32 operands of products may be rounded for tensor cores
+  const Plan* plan;  // of kernels that make one
 
   template <class T>
   const T& attrs() const {
@@ -65,10 +78,15 @@ struct Kernel {
   size_t (*scratch)(const Call&);  // bytes, or null for none; operands carry no data yet
   bool (*supports)(const Call&);   // null: every call the core lets through
   bool faults;                     // whether it may raise a fault
+  // Whether it comes into question where the variant is left open; null: whenever it supports the call.
+  bool (*prefers)(const Call&) = nullptr;
+  // Of kernels that are a library's: what they make of a call they support, or null with the reason that the library
+  // cannot be used, or with none where it does not take the call.
+  std::unique_ptr<Plan> (*plan)(const Call&, fj_device&, std::string* missing) = nullptr;
 };
 
-// Where a program leaves the variant open, the first registered kernel of the opcode that supports the call runs:
-// register the fastest first.
+// Where a program leaves the variant open, the first registered kernel of the opcode that supports and prefers the call
+// runs, none of a library: register the fastest first. choose.cuh weighs libraries against it.
 struct KernelTable {
   static constexpr int kMaxKernels = 256;
   Kernel kernels[kMaxKernels];
@@ -80,6 +98,7 @@ struct KernelTable {
   }
   const Kernel* find(uint16_t opcode, uint16_t variant, const Call& call) const;
   bool has(uint16_t opcode, uint16_t variant) const;
+  bool is_library(uint16_t opcode, uint16_t variant) const;
 };
 
 // The kernels of all families.
@@ -94,6 +113,9 @@ inline int64_t count_of(const fj_value& value, int first, int last) {
   return n;
 }
 inline int64_t count_of(const fj_value& value) { return count_of(value, 0, value.rank); }
+
+// To where arguments and parts of scratch begin.
+inline uint64_t align_up(uint64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 inline int64_t element_size(const fj_value& value) { return fj_dtype_bytes(value.dtype); }
 

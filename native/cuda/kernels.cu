@@ -5,11 +5,13 @@ namespace forja::cuda {
 
 void register_axis(KernelTable&);
 void register_conv(KernelTable&);
+void register_conv_cudnn(KernelTable&);
 void register_cross_entropy(KernelTable&);
 void register_detection(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_indexing(KernelTable&);
 void register_matmul(KernelTable&);
+void register_matmul_cublas(KernelTable&);
 void register_norm(KernelTable&);
 void register_optim(KernelTable&);
 void register_pool(KernelTable&);
@@ -26,11 +28,13 @@ namespace {
 void register_kernels(KernelTable& table) {
   register_axis(table);
   register_conv(table);
+  register_conv_cudnn(table);
   register_cross_entropy(table);
   register_detection(table);
   register_elementwise(table);
   register_indexing(table);
   register_matmul(table);
+  register_matmul_cublas(table);
   register_norm(table);
   register_optim(table);
   register_pool(table);
@@ -58,6 +62,7 @@ const Kernel* KernelTable::find(uint16_t opcode, uint16_t variant, const Call& c
   for (int i = 0; i < count; i++) {
     const Kernel& kernel = kernels[i];
     if (kernel.opcode != opcode || (variant != 0 && kernel.variant != variant)) continue;
+    if (variant == 0 && (kernel.plan != nullptr || (kernel.prefers != nullptr && !kernel.prefers(call)))) continue;
     if (kernel.supports == nullptr || kernel.supports(call)) return &kernel;
   }
   return nullptr;
@@ -67,6 +72,13 @@ bool KernelTable::has(uint16_t opcode, uint16_t variant) const {
   if (opcode < FJ_OP_LIMIT && micro_op[opcode]) return variant == 0;
   for (int i = 0; i < count; i++) {
     if (kernels[i].opcode == opcode && (variant == 0 || kernels[i].variant == variant)) return true;
+  }
+  return false;
+}
+
+bool KernelTable::is_library(uint16_t opcode, uint16_t variant) const {
+  for (int i = 0; i < count; i++) {
+    if (kernels[i].opcode == opcode && kernels[i].variant == variant) return kernels[i].plan != nullptr;
   }
   return false;
 }

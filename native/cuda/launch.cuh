@@ -21,6 +21,7 @@ struct Launcher {
   cudaStream_t stream;
   int multiprocessors;
   cudaError_t error = cudaSuccess;
+  const char* reason = nullptr;  // of an error that a library named
 };
 
 // A grid that remembers where it was launched, for the emulator's reports.

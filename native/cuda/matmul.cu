@@ -1,82 +1,18 @@
 // The matmul operation:  y (batch.., M, N) = activation(op(a) op(b) + bias (N)), with a (batch.., M, K) or
 // (batch.., K, M) and b (batch.., K, N) or (batch.., N, K); the batch dimensions of a and b broadcast to y's.
 //
-// The variants are the steps of a lesson; all but the last compute in float32:
+// The variants are the steps of a lesson; all but the last two compute in float32:
 //   naive       a thread to each element, neighbouring threads down a column: each reads a line of memory of its own
 //   coalesced   neighbouring threads along a row: a warp reads neighbours of b together, and one element of a
 //   shared      a block brings 32 x 32 pieces of a and b into shared memory, so that each is read once a block
 //   tiled       each thread keeps up to 8 x 8 sums in registers (gemm.cuh): the default
 //   tensorcore  on tensor cores (gemm_core.cuh): operands are rounded to TF32, or are bfloat16, which no other takes
+//   cublas      by NVIDIA's library (matmul_cublas.cu): in float32, with operands rounded to TF32, or bfloat16
 #include "gemm_core.cuh"
+#include "matmul.cuh"
 
 namespace forja::cuda {
 namespace {
-
-template <class E>
-struct BatchOf {
-  const E *a, *b;
-  const float* bias;
-  E* c;
-  int64_t m, n, k, count;
-  bool trans_a, trans_b, relu;
-  // Which matrix of a and of b belongs to product i of y, innermost dimension first; steps are 0 where broadcast.
-  int rank;
-  int64_t dims[FJ_MAX_RANK], steps_a[FJ_MAX_RANK], steps_b[FJ_MAX_RANK];
-
-  __device__ __forceinline__ int64_t matrix_of(const int64_t* steps, int64_t index) const {
-    int64_t matrix = 0;
-    for (int i = 0; i < rank; i++) {
-      matrix += index % dims[i] * steps[i];
-      index /= dims[i];
-    }
-    return matrix;
-  }
-  __device__ __forceinline__ const E* a_at(int64_t index) const { return a + matrix_of(steps_a, index) * m * k; }
-  __device__ __forceinline__ const E* b_at(int64_t index) const { return b + matrix_of(steps_b, index) * k * n; }
-  __device__ __forceinline__ EpilogueOf<E> epilogue(int index) const { return {c + index * m * n, n, bias, relu}; }
-  __device__ __forceinline__ E a_element(const E* from, int64_t i, int64_t j) const {
-    return from[trans_a ? j * m + i : i * k + j];
-  }
-  __device__ __forceinline__ E b_element(const E* from, int64_t i, int64_t j) const {
-    return from[trans_b ? j * k + i : i * n + j];
-  }
-};
-
-using Batch = BatchOf<float>;
-
-template <class E = float>
-BatchOf<E> describe(const Call& call) {
-  const auto& attrs = call.attrs<fj_matmul_attrs>();
-  const fj_value &a = *call.in[0].value, &b = *call.in[1].value, &y = *call.out[0].value;
-  BatchOf<E> g{};
-  g.m = y.dims[y.rank - 2];
-  g.n = y.dims[y.rank - 1];
-  g.k = a.dims[a.rank - (attrs.transpose_a ? 2 : 1)];
-  g.a = call.in[0].as<const E>();
-  g.b = call.in[1].as<const E>();
-  g.c = call.out[0].as<E>();
-  g.trans_a = attrs.transpose_a != 0;
-  g.trans_b = attrs.transpose_b != 0;
-  g.bias = call.n_in == 3 ? call.in[2].as<const float>() : nullptr;
-  g.relu = attrs.activation == FJ_ACTIVATION_RELU;
-  g.count = count_of(y, 0, y.rank - 2);
-  if (!g.trans_a && count_of(b, 0, b.rank - 2) == 1 && count_of(a, 0, a.rank - 2) == g.count) {
-    g.m *= g.count;  // where b is one matrix for all of an untransposed a, the batch is only more rows
-    g.count = 1;
-    return g;
-  }
-  int64_t step_a = 1, step_b = 1;
-  for (int axis = y.rank - 3; axis >= 0; axis--) {
-    const int own_a = axis - (y.rank - a.rank), own_b = axis - (y.rank - b.rank);
-    const int64_t dim_a = own_a < 0 ? 1 : a.dims[own_a], dim_b = own_b < 0 ? 1 : b.dims[own_b];
-    g.dims[g.rank] = y.dims[axis];
-    g.steps_a[g.rank] = dim_a == 1 ? 0 : step_a;
-    g.steps_b[g.rank] = dim_b == 1 ? 0 : step_b;
-    g.rank++;
-    step_a *= dim_a, step_b *= dim_b;
-  }
-  return g;
-}
 
 // --- naive, coalesced, shared: grid (blocks of a matrix, matrices) -------------------------------------
 
@@ -189,11 +125,6 @@ size_t tiled_scratch(const Call& call) {
   return gemm_scratch(g.m, g.n, g.k, g.count);
 }
 
-// Kernels count rows, columns and products in 32 bits.
-bool fits(const Call& call) {
-  const Batch g = describe(call);
-  return g.m < INT32_MAX && g.n < INT32_MAX && g.k < INT32_MAX && g.count < INT32_MAX;
-}
 bool fits_grid(const Call& call) {
   return call.in[0].value->dtype == FJ_FLOAT32 && fits(call) && describe(call).count <= kMaxProducts;
 }
@@ -203,21 +134,18 @@ void run_tensorcore(const Call& call, Launcher& to) {
   run_products<E, true>(describe<E>(call), to, reinterpret_cast<float*>(call.scratch));
 }
 
-template <class E>
-bool takes(const Call& call) {
-  return call.in[0].value->dtype == (sizeof(E) == 2 ? FJ_BFLOAT16 : FJ_FLOAT32) && fits(call);
-}
+bool may_round(const Call& call) { return call.tf32; }
 
 }  // namespace
 
 void register_matmul(KernelTable& table) {
   const auto scratch = tiled_scratch;
+  table.add({FJ_OP_MATMUL, FJ_MATMUL_TENSORCORE, "matmul tensorcore tf32", run_tensorcore<float>, scratch, takes<float>,
+             false, may_round});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_TILED, "matmul tiled", run_tiled, scratch, takes<float>, false});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_SHARED, "matmul shared", run_shared, nullptr, fits_grid, false});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_COALESCED, "matmul coalesced", run_coalesced, nullptr, fits_grid, false});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_NAIVE, "matmul naive", run_naive, nullptr, fits_grid, false});
-  table.add({FJ_OP_MATMUL, FJ_MATMUL_TENSORCORE, "matmul tensorcore tf32", run_tensorcore<float>, scratch, takes<float>,
-             false});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_TENSORCORE, "matmul tensorcore bfloat16", run_tensorcore<BFloat16>, scratch,
              takes<BFloat16>, false});
 }

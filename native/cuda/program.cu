@@ -10,13 +10,10 @@
 namespace forja::cuda {
 namespace {
 
-constexpr uint64_t kInputAlignment = 256;
 // Runs that may be under way: as many as the executor hands over; two where large arguments are double-buffered.
 constexpr uint64_t kSlots = 4, kSlotsOfLarge = 2;
 constexpr uint64_t kLarge = 1ull << 20;        // arguments from here on are brought on a stream of their own
 constexpr uint64_t kMostStaged = 64ull << 20;  // of arguments and outputs together; beyond, runs come one by one
-
-uint64_t align_up(uint64_t bytes) { return (bytes + kInputAlignment - 1) / kInputAlignment * kInputAlignment; }
 
 // --- creating programs -------------------------------------------------------------------------------
 
@@ -73,24 +70,23 @@ fj_status choose_kernels(fj_program* program, uint64_t* scratch_bytes, fj_error*
               view.attrs + instr.attrs,
               instr.attr_bytes,
               nullptr,
-              {reinterpret_cast<Fault*>(program->fault.data()), i}};
-    const Kernel* kernel = kernel_table().find(instr.opcode, instr.variant, call);
-    if (kernel == nullptr) {
-      return no_kernel(error, i, "CUDA", instr, in, supports);
-    }
+              {reinterpret_cast<Fault*>(program->fault.data()), i},
+              (instr.flags & FJ_INSTR_TF32) != 0,
+              nullptr};
+    Choice choice;
+    if (choose_kernel(*program->device, instr, i, call, &choice, error) != FJ_OK) return error->status;
     if (instr.opcode == FJ_OP_FUSED) {
       const size_t words = (call.attr_bytes - sizeof(fj_fused_attrs)) / 4;
       const auto runs = [](uint16_t opcode) { return kernel_table().micro_op[opcode]; };
       const int32_t* code = call.tail(sizeof(fj_fused_attrs));
       if (check_micro_program(error, i, "CUDA", code, words, runs) != FJ_OK) return error->status;
     }
-    if (kernel->scratch != nullptr) {
-      const uint64_t wanted = kernel->scratch(call);
-      if (wanted > *scratch_bytes) *scratch_bytes = wanted;
-    }
-    program->faults = program->faults || kernel->faults;
+    const uint64_t wanted = choice.scratch(call);
+    if (wanted > *scratch_bytes) *scratch_bytes = wanted;
+    program->faults = program->faults || choice.kernel->faults;
+    call.plan = choice.plan.get();
     program->calls.push_back(call);
-    program->kernels.push_back(kernel);
+    program->choices.push_back(std::move(choice));
   }
   return FJ_OK;
 }
@@ -181,10 +177,12 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
 
 size_t program_describe(const fj_program* program, char* text, size_t size) {
   size_t length = 0;
-  for (size_t i = 0; i < program->kernels.size(); i++) {
+  for (size_t i = 0; i < program->choices.size(); i++) {
     const size_t room = length < size ? size - length : 0;
-    length += static_cast<size_t>(snprintf(room ? text + length : nullptr, room, "%s%s\n", program->kernels[i]->name,
-                                           i == 0 && program->eager_only ? " (eager: no CUDA graph)" : ""));
+    length +=
+        static_cast<size_t>(snprintf(room ? text + length : nullptr, room, "%s%s%s\n", program->choices[i].kernel->name,
+                                     program->choices[i].measured ? ", measured" : "",
+                                     i == 0 && program->eager_only ? " (eager: no CUDA graph)" : ""));
   }
   return length;
 }
@@ -192,7 +190,7 @@ size_t program_describe(const fj_program* program, char* text, size_t size) {
 fj_status program_profile(fj_program* program, int enable, uint64_t* nanoseconds, uint32_t count, fj_error* error) {
   if (enter(program->device, error) != FJ_OK) return error->status;
   for (uint32_t i = 0; i < count && i < program->nanoseconds.size(); i++) nanoseconds[i] = program->nanoseconds[i];
-  while (enable != 0 && program->events.size() <= program->kernels.size()) {
+  while (enable != 0 && program->events.size() <= program->choices.size()) {
     cudaEvent_t event = nullptr;
     const cudaError_t code = cudaEventCreate(&event);
     if (code != cudaSuccess) return report(program->device, code, "creating an event", error);

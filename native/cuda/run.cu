@@ -17,7 +17,7 @@
 namespace forja::cuda {
 
 void launch_instructions(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher) {
-  for (uint32_t i = begin; i < end; i++) program->kernels[i]->run(program->calls[i], launcher);
+  for (uint32_t i = begin; i < end; i++) program->choices[i].kernel->run(program->calls[i], launcher);
 }
 
 namespace {
@@ -42,7 +42,10 @@ fj_status issue(fj_program* program, uint32_t begin, uint32_t end, const int32_t
     if (program->profile) launcher.error = cudaEventRecord(program->events[i], launcher.stream);
     launch_instructions(program, i, i + 1, launcher);
     if (launcher.error != cudaSuccess) {
-      return report(program->device, launcher.error, fj_op_name(program->view.instrs[i].opcode), error, i);
+      const char* name = program->choices[i].kernel->name;
+      report(program->device, launcher.error, name, error, i);
+      if (launcher.reason != nullptr) set_error(error, FJ_ERR_DEVICE, i, "%s failed: %s", name, launcher.reason);
+      return error->status;
     }
   }
   if (program->profile) launcher.error = cudaEventRecord(program->events[end], launcher.stream);

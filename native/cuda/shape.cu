@@ -39,6 +39,33 @@ __global__ void __launch_bounds__(kTile* kTileRows)
 
 constexpr int64_t kMaxGridY = 65535;
 
+}  // namespace
+
+void transpose(Launcher& to, Loops& loops, void* y, const void* x, int64_t size) {
+  loops.collapse();
+  int moved = 0;
+  while (moved < loops.count && loops.from[moved] != 1) moved++;
+  const int last = loops.count - 1;
+  const int64_t matrices = moved < last ? loops.combinations() / loops.size[moved] / loops.size[last] : 0;
+  // Tiles of matrices that are narrow either way stand mostly empty.
+  const bool tiled = matrices > 0 && matrices <= kMaxGridY && loops.size[moved] >= 4 && loops.size[last] >= 4;
+  if (!tiled) return move_all(to, loops, y, x, size);
+  Matrices m{};
+  for (int i = 0; i < last; i++) {
+    if (i != moved) m.outer.add(loops.size[i], loops.from[i], loops.to[i]);
+  }
+  m.rows = loops.size[last], m.columns = loops.size[moved];
+  m.from_stride = loops.from[last], m.to_stride = loops.to[moved];
+  m.across = ceil_div(m.columns, kTile);
+  const dim3 grid(static_cast<unsigned>(ceil_div(m.rows, kTile) * m.across), static_cast<unsigned>(matrices));
+  with_size(size, [&](auto element) {
+    using T = decltype(element);
+    launch(to, transpose_kernel<T>, grid, dim3(kTile, kTileRows), static_cast<T*>(y), static_cast<const T*>(x), m);
+  });
+}
+
+namespace {
+
 void run_transpose(const Call& call, Launcher& to) {
   const fj_value &x = *call.in[0].value, &y = *call.out[0].value;
   if (y.bytes == 0) return;
@@ -49,26 +76,7 @@ void run_transpose(const Call& call, Launcher& to) {
   for (int axis = y.rank - 1; axis >= 0; axis--) to_step[axis] = stride, stride *= y.dims[axis];
   Loops loops;
   for (int axis = 0; axis < y.rank; axis++) loops.add(y.dims[axis], from_step[perm[axis]], to_step[axis]);
-  loops.collapse();
-  int moved = 0;
-  while (moved < loops.count && loops.from[moved] != 1) moved++;
-  const int last = loops.count - 1;
-  const int64_t matrices = moved < last ? loops.combinations() / loops.size[moved] / loops.size[last] : 0;
-  // Tiles of matrices that are narrow either way stand mostly empty.
-  const bool tiled = matrices > 0 && matrices <= kMaxGridY && loops.size[moved] >= 4 && loops.size[last] >= 4;
-  if (!tiled) return move_all(to, loops, call.out[0].data, call.in[0].data, element_size(x));
-  Matrices m{};
-  for (int i = 0; i < last; i++) {
-    if (i != moved) m.outer.add(loops.size[i], loops.from[i], loops.to[i]);
-  }
-  m.rows = loops.size[last], m.columns = loops.size[moved];
-  m.from_stride = loops.from[last], m.to_stride = loops.to[moved];
-  m.across = ceil_div(m.columns, kTile);
-  const dim3 grid(static_cast<unsigned>(ceil_div(m.rows, kTile) * m.across), static_cast<unsigned>(matrices));
-  with_size(element_size(x), [&](auto element) {
-    using T = decltype(element);
-    launch(to, transpose_kernel<T>, grid, dim3(kTile, kTileRows), call.out[0].as<T>(), call.in[0].as<const T>(), m);
-  });
+  transpose(to, loops, call.out[0].data, call.in[0].data, element_size(x));
 }
 
 }  // namespace

@@ -89,4 +89,8 @@ inline void move_all(Launcher& launcher, Loops& loops, void* y, const void* x, i
   with_size(size, [&](auto element) { move_all<decltype(element)>(launcher, loops, y, x); });
 }
 
+// As move_all, for loops whose innermost does not run along x: tile by tile through shared memory where it can
+// (shape.cu).
+void transpose(Launcher& launcher, Loops& loops, void* y, const void* x, int64_t size);
+
 }  // namespace forja::cuda

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "../core/backend_loader.h"
@@ -71,6 +72,19 @@ Napi::Value supports(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), backend != nullptr && backend->supports(opcode, variant) != 0);
 }
 
+// (backend) => string: describe_libraries of backend.h; '' for a backend without any.
+Napi::Value libraries(const Napi::CallbackInfo& info) {
+  fj_error error{};
+  const fj_backend* backend = find_backend(info[0].ToString().Utf8Value().c_str(), &error);
+  std::string text;
+  if (backend != nullptr && backend->describe_libraries != nullptr) {
+    text.resize(backend->describe_libraries(nullptr, 0));
+    // Room for the '\0', which a string has behind its end.
+    if (!text.empty()) backend->describe_libraries(text.data(), text.size() + 1);
+  }
+  return Napi::String::New(info.Env(), text);
+}
+
 // (bytes) => void; throws what decoding says
 Napi::Value check_program(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -123,6 +137,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add_class("CancelToken", data->token_class, CancelToken::define(env));
   exports.Set("devices", Napi::Function::New(env, devices, "devices"));
   exports.Set("supports", Napi::Function::New(env, supports, "supports"));
+  exports.Set("libraries", Napi::Function::New(env, libraries, "libraries"));
   exports.Set("checkProgram", Napi::Function::New(env, check_program, "checkProgram"));
   exports.Set("externalMemory", Napi::Function::New(env, external_memory, "externalMemory"));
   exports.Set("setErrorFactory", Napi::Function::New(env, set_error_factory, "setErrorFactory"));

@@ -64,6 +64,26 @@ describe('the page', () => {
     expect(page).not.toContain('% of copy')
   })
 
+  it('compares devices over the batch', async () => {
+    const row = (device: string, batch: number, more: Partial<Row> = {}) =>
+      ours({ suite: 'train', case: `mlp b${batch}`, variant: 'forja', device, throughput: 100 * batch, ...more })
+    const faster = { cpu: { median: 5, min: 4, max: 6 } }
+    const rows = [8, 512].flatMap((batch) => [
+      row('cpu', batch),
+      row('cuda:0', batch, { dtype: 'bfloat16', ratios: faster }),
+    ])
+    rows.push(ours({ suite: 'train', case: 'mlp b128 to 98 % on MNIST', variant: 'forja', epochs: 4, throughput: 9 }))
+    const result = resultOf(rows)
+    const gpu = { id: 'cuda:0', name: 'A <GPU>', isa: 'compute 9.0', libraries: ['cuBLASLt 13.1.0', 'no cuDNN'] }
+    const { names, page } = await report('both', { ...result, machine: { ...result.machine, gpus: [gpu] } })
+    expect(names).toEqual(['both-devices.svg', 'index.html'])
+    expect(page).toContain('<td>cuda:0 bfloat16</td>')
+    expect(page).toContain('<td>cpu</td>')
+    expect(page).toContain('<th>cpu / forja</th>')
+    expect(page).toContain('<th>epochs</th>')
+    expect(page).toContain('cuda:0: A &lt;GPU&gt; · compute 9.0 · cuBLASLt 13.1.0 · no cuDNN')
+  })
+
   it.each<[string, Row[], string[]]>([
     ['ops', [ours({ suite: 'ops', case: 'relu', variant: 'forja', gbytes: 30, percentOfCopy: 75 })], ['ops-copy.svg']],
     [

@@ -1,8 +1,11 @@
 /** The suites without peers, for as short as they run: what a row holds, and that a wrong result is none. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { fileName } from '../../bench/cuda.js'
+import { accuracySuite } from '../../lib/bench/accuracy.js'
 import type { Row } from '../../lib/bench/row.js'
 import { type BenchOptions, type BenchResult, type Failure, runBench } from '../../lib/bench/run.js'
 import { measure, type SuiteContext } from '../../lib/bench/suite.js'
+import * as fj from '../../lib/index.js'
 
 interface Run extends BenchResult {
   said: string[]
@@ -95,7 +98,95 @@ it.each(['train', 'infer'] as const)('%s is checked against plain variants where
   }
 })
 
+describe('several devices', () => {
+  it('take turns, checked alike, and are held against the first', async () => {
+    const { rows, errors, command, peers, said } = await bench('train', { case: 'mlp b8', device: 'cpu,reference' })
+    expect(errors).toEqual([])
+    expect(command).toBe('forja bench train --device cpu,reference')
+    expect(rows.map(({ case: name, device }) => [name, device])).toEqual([
+      ['mlp b8', 'cpu'],
+      ['mlp b8', 'reference'],
+    ])
+    for (const row of rows) expect(row.checked).toEqual([{ against: 'plain variants', error: expect.any(Number) }])
+    const [first, second] = rows as [Row, Row]
+    expect(first.ratios).toBeUndefined()
+    expect(second.ratios!.cpu!.median).toBeLessThan(1)
+    expect(second.percentOfBest).toBeCloseTo((100 * first.p50Ms) / second.p50Ms, 6)
+    expect(first.fmaGflops).toBeUndefined()
+    expect(peers).toContainEqual({ name: 'pytorch', absent: 'it takes part where one device is timed' })
+    expect(said.join('\n')).toMatch(/cpu is faster than reference in 1 of 1 cases: mlp b8 \([\d.]+ times\)/)
+  })
+
+  it('train until they know MNIST, or say that it is not here', async () => {
+    vi.stubEnv('FORJA_DATA_DIR', '/missing')
+    vi.stubEnv('XDG_CACHE_HOME', '/missing')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const { rows, said } = await bench('train', { case: 'mlp b128 to', device: 'cpu,reference' })
+    expect(rows).toEqual([])
+    expect(said.join('\n')).toContain('mlp b128 to 98 % on MNIST: not measured (MNIST: train-images')
+  })
+})
+
+describe('training until a network is good enough', () => {
+  const learn = async (data: fj.data.Splits) => {
+    const rows: Row[] = []
+    const failures: string[] = []
+    const context: SuiteContext = {
+      device: 'cpu',
+      devices: ['cpu', 'cpu'],
+      precision: 'float32',
+      threads: 1,
+      ceilings: {},
+      peers: [],
+      seconds: 1,
+      ladder: false,
+      wants: (name) => name.startsWith('mlp'),
+      report: (row) => rows.push(row),
+      fail: (name, error) => failures.push(`${name} failed: ${(error as Error).message}`),
+      say: () => {},
+    }
+    await accuracySuite(context, async () => data)
+    return { rows, failures }
+  }
+
+  it('gives seconds, epochs and accuracy, of each device', async () => {
+    const { train } = await fj.data.syntheticDigits({ train: 1280, test: 1 })
+    const { rows, failures } = await learn({ train, test: train })
+    expect(failures).toEqual([])
+    expect(rows).toHaveLength(2)
+    for (const row of rows) {
+      expect(row).toMatchObject({ suite: 'train', case: 'mlp b128 to 98 % on MNIST', device: 'cpu', dtype: 'float32' })
+      expect(row.accuracy).toBeGreaterThanOrEqual(0.98)
+      expect(row.throughput).toBeCloseTo((1000 * 1280 * row.epochs!) / row.p50Ms, 3)
+    }
+    const [first, second] = rows as [Row, Row]
+    expect(first.ratios).toBeUndefined()
+    expect(second.ratios!.cpu!.median).toBeCloseTo(first.p50Ms / second.p50Ms, 9)
+  })
+
+  it('that never is has no row', async () => {
+    const { rows, failures } = await learn(await fj.data.syntheticDigits({ train: 10, test: 200 }))
+    expect(rows).toEqual([])
+    expect(failures).toEqual([
+      expect.stringMatching(/^mlp b128 to 98 % on MNIST failed: .*: [\d.]+ % on cpu after 20 epochs$/),
+    ])
+  })
+})
+
+it('files of a GPU are named by date and GPU', () => {
+  expect(fileName(new Date('2026-01-02T03:04:05Z'), 'NVIDIA H200', 'conv')).toBe('2026-01-02-nvidia-h200-conv.json')
+})
+
 it.each<[Parameters<typeof runBench>[0], BenchOptions, string, RegExp]>([
+  [
+    'matmul',
+    { device: 'cpu,reference' },
+    'ERR_ARGUMENT',
+    /cases of matmul do not compare devices \('cpu,reference'\); those of/,
+  ],
+  ['train', { device: 'cpu, cpu' }, 'ERR_ARGUMENT', /a device is named twice: 'cpu, cpu'/],
+  ['ops', { precision: 'tf32' }, 'ERR_ARGUMENT', /cases of ops have no precision 'tf32'; those of train and infer do/],
+  ['infer', { precision: 'bfloat16' }, 'ERR_ARGUMENT', /precision 'bfloat16' needs a GPU; the device is 'cpu'/],
   ['matmul', { case: 'nothing' }, 'ERR_ARGUMENT', /no case of matmul has 'nothing' in its name/],
   ['train', { ladder: true }, 'ERR_ARGUMENT', /train has no ladder; those of matmul and conv do/],
   ['matmul', { device: 'toaster' }, 'ERR_DEVICE', /unknown device 'toaster'/],
@@ -106,6 +197,8 @@ it.each<[Parameters<typeof runBench>[0], BenchOptions, string, RegExp]>([
 describe('measure', () => {
   const context = (rows: Row[]): SuiteContext => ({
     device: 'cpu',
+    devices: ['cpu'],
+    precision: 'float32',
     threads: 1,
     ceilings: {},
     peers: [],

@@ -98,6 +98,11 @@ describe('matmul', () => {
   })
   it('of a batch, with bias and activation, and its gradients', () =>
     check((a, b, c) => fj.relu(fj.add(fj.matmul(a!, b!), c!)), [floats(2, 5, 7), floats(7, 9), floats(9)]))
+  it('of many tiles on tensor cores', () =>
+    check((a, b) => fj.matmul(a!, b!, { transposeB: true }), [floats(132, 20), floats(260, 20)], {
+      algorithms: { matmul: 'tensorcore' },
+      ...tolerance('tensorcore'),
+    }))
   it('of few rows and many products', () => check((a, b) => fj.matmul(a!, b!), [floats(3, 300), floats(300, 4)]))
 })
 
@@ -142,6 +147,23 @@ it('bfloat16 products and what lies between them', async () => {
   for (let run = 0; run < 3; run++) await compiled(...(inputs as [fj.Tensor, fj.Tensor, fj.Tensor]))
   note(compiled.explain())
   expect(compiled.explain()).toContain('conv2dGradWeight tensorcore bfloat16')
+  compiled.dispose()
+})
+
+it('bfloat16 products of libraries, with bias and activation', async () => {
+  const small = (seed: number, ...shape: number[]) =>
+    fj.cast(fj.sub(randomTensor(shape, seed, 'int32', 3), 1), 'float32')
+  const inputs = [small(1, 2, 8, 5, 4), small(2, 16, 8, 3, 3), small(3, 16), small(4, 7, 96), small(5, 7)]
+  const compiled = fj.compile(
+    (x: fj.Tensor, w: fj.Tensor, b: fj.Tensor, v: fj.Tensor, c: fj.Tensor) => {
+      const y = fj.relu(fj.conv2d(x, w, b))
+      return fj.relu(fj.linear(fj.reshape(y, [2, 96]), v, c))
+    },
+    { device: TEST_DEVICE, precision: 'bfloat16', algorithms: { matmul: 'cublas', conv2d: 'cudnn' } },
+  )
+  for (let run = 0; run < 3; run++) await compiled(...(inputs as Parameters<typeof compiled>))
+  note(compiled.explain())
+  for (const kernel of ['matmul cublas bfloat16', 'conv2d cudnn bfloat16']) expect(compiled.explain()).toContain(kernel)
   compiled.dispose()
 })
 

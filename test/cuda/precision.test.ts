@@ -38,6 +38,7 @@ describe('bfloat16', () => {
       [33, 65, 17],
       [64, 16, 128],
       [70, 200, 8],
+      [132, 72, 260],
     ] as const) {
       // biome-ignore format: a table
       const a = signs(transposeA ? [k, m] : [m, k], 1)
@@ -59,6 +60,8 @@ describe('bfloat16', () => {
     [[2, 3, 7, 6], [16, 3, 3, 3], { padding: 1 }],
     [[1, 8, 9, 5], [12, 8, 2, 3], { stride: 2, dilation: [1, 2] as [number, number] }],
     [[2, 16, 4, 4], [32, 8, 1, 1], { groups: 2 }],
+    [[2, 72, 17, 17], [72, 72, 1, 1], {}],
+    [[1, 72, 9, 9], [72, 72, 3, 3], {}],
   ])('convolution of x %j with weight %j, forward and both gradients', async (xShape, wShape, options) => {
     const convolve: Fn = (x, w) => {
       const y = fj.conv2d(x!, w!, null, options)

@@ -2,5 +2,5 @@
 import { buildTargets } from './build_emulated.js'
 
 export default function setup(): void {
-  buildTargets('forja_cuda_checked', 'forja_planted', 'forja_planted_checked')
+  buildTargets('forja_cuda_checked', 'forja_planted', 'forja_planted_checked', 'forja_fakes')
 }

@@ -12,5 +12,5 @@ export function buildTargets(...targets: string[]): void {
 
 export default function setup(): void {
   const checked = process.env.FORJA_CUDA_CHECKED === '1' ? '_checked' : ''
-  buildTargets(checked ? 'forja_cuda_checked' : 'forja_cuda_emulated')
+  buildTargets(checked ? 'forja_cuda_checked' : 'forja_cuda_emulated', 'forja_fakes')
 }

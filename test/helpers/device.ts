@@ -4,7 +4,7 @@
  * `npm run test:cuda`, on a GPU.
  */
 import { beforeAll } from 'vitest'
-import { setDefaultDevice } from '../../lib/index.js'
+import { type CompileFunctionOptions, type ForjaError, setDefaultDevice } from '../../lib/index.js'
 import { allOps } from '../../lib/ops/registry.js'
 import { type BackendName, loadAddon } from '../../lib/runtime/addon.js'
 
@@ -17,6 +17,27 @@ export const BACKEND = TEST_DEVICE.split(':')[0] as BackendName
 export function variantsOf(name: string): string[] {
   const op = allOps().find((candidate) => candidate.name === name)!
   return (op.variants ?? []).filter((_variant, i) => loadAddon().supports(BACKEND, op.code, i + 1))
+}
+
+/**
+ * Those of them that this machine can run: a library's only where it is there. `probe` runs the operation; what is left out
+ * is said.
+ */
+export async function usableVariants(
+  name: string,
+  probe: (options: CompileFunctionOptions) => Promise<unknown>,
+): Promise<string[]> {
+  const usable: string[] = []
+  for (const variant of variantsOf(name)) {
+    try {
+      await probe({ device: TEST_DEVICE, algorithms: { [name]: variant } })
+      usable.push(variant)
+    } catch (error) {
+      if ((error as ForjaError).code !== 'ERR_BACKEND_UNAVAILABLE') throw error
+      console.log(`skipped: ${(error as Error).message}`)
+    }
+  }
+  return usable
 }
 
 // As a setup file: what is read outside of `compile` is computed there too.

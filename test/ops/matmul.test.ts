@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, goldenCases, randomTensor } from '../helpers/compare.js'
-import { DEVICES, variantsOf } from '../helpers/device.js'
+import { DEVICES, usableVariants } from '../helpers/device.js'
 
 describe.each(DEVICES)('golden on %s', (device) => {
   it.each(goldenCases('matmul'))('$name', (test) =>
@@ -20,20 +20,10 @@ const SIZES = [
   [64, 70, 10],
 ] as const
 
-/** Why this machine cannot run the variant `blas`, if it cannot. */
-async function missingBlas(): Promise<string | undefined> {
-  const probe = fj.compile(() => fj.matmul(fj.ones([2, 2]), fj.ones([2, 2])), { algorithms: { matmul: 'blas' } })
-  try {
-    await probe()
-  } catch (error) {
-    if ((error as fj.ForjaError).code !== 'ERR_BACKEND_UNAVAILABLE') throw error
-    return (error as Error).message
-  }
-}
-
-const reason = variantsOf('matmul').includes('blas') ? await missingBlas() : undefined
-if (reason) console.log(`skipped: ${reason}`)
-const VARIANTS = variantsOf('matmul').filter((variant) => variant !== 'blas' || reason === undefined)
+const VARIANTS = await usableVariants('matmul', (options) => {
+  const [a, b] = [fj.tensor([[1, 2]]), fj.tensor([[3], [4]])]
+  return fj.compile(() => fj.matmul(a, b), options)()
+})
 
 /**
  * Tensor cores round operands to 10 bits of fraction, 2^-11 of each: a sum of 600 products of normal numbers is off by

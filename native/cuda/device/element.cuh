@@ -26,6 +26,29 @@ __device__ __forceinline__ float float_of(E x) {
   }
 }
 
+// Four neighbours as they lie in memory.
+#ifdef SIMT_EMULATION
+template <class E>
+struct alignas(4 * sizeof(E)) Four {
+  E element[4];
+};
+#else
+// Not a struct of four: a register each would hold only half of one in bfloat16.
+template <class E>
+using Four = std::conditional_t<sizeof(E) == 2, uint2, float4>;
+#endif
+
+// V neighbours into `v`, zeros where they are outside; 4 in one load, from an address that is a multiple of their size,
+// as `v` is.
+template <int V, class E>
+__device__ __forceinline__ void read(const E* from, bool inside, E* v) {
+  if constexpr (V == 4) {
+    *reinterpret_cast<Four<E>*>(v) = inside ? *reinterpret_cast<const Four<E>*>(from) : Four<E>{};
+  } else {
+    v[0] = inside ? *from : element_of<E>(0.0f);
+  }
+}
+
 // Neighbours that move in one load or store, at an address that is a multiple of their size.
 template <int V, class E>
 struct alignas(V * sizeof(E)) Pack {
@@ -49,18 +72,6 @@ __device__ __forceinline__ void write_pack(E* to, const E* v) {
 #pragma unroll
   for (int i = 0; i < V; i++) pack.element[i] = v[i];
   *reinterpret_cast<Pack<V, E>*>(to) = pack;
-}
-
-// V neighbours into `v`, zeros where they are outside.
-template <int V, class E>
-__device__ __forceinline__ void read(const E* from, bool inside, E* v) {
-  const E zero = element_of<E>(0.0f);
-  if (inside) {
-    read_pack<V>(from, v);
-  } else {
-#pragma unroll
-    for (int i = 0; i < V; i++) v[i] = zero;
-  }
 }
 
 // As read_pack and write_pack, converted from and to float32.
