@@ -37,9 +37,10 @@ if (process.argv[1] === import.meta.filename) {
     .description('all benches of a GPU, as files in bench/results')
     .argument('[what...]', `default: all of ${RUNS.map(({ what }) => what).join(', ')}`)
     .option('--seconds <s>', 'for each case, all contenders together', positive, 3)
+    .option('--no-peers', 'do not look for PyTorch, whose compiler takes minutes a network')
     .option('--out <dir>', 'folder of the files', join(import.meta.dirname, 'results'))
     .parse()
-  const { seconds, out } = command.opts<{ seconds: number; out: string }>()
+  const { seconds, peers, out } = command.opts<{ seconds: number; peers: boolean; out: string }>()
   const unknown = command.args.filter((name) => !RUNS.some(({ what }) => what === name))
   if (unknown.length > 0) command.error(`error: there is no ${unknown.join(', ')}`, { exitCode: 2 })
   const { available, reason, devices } = await cudaStatus()
@@ -54,7 +55,7 @@ if (process.argv[1] === import.meta.filename) {
     }
     console.log(`\n=== ${what}`)
     try {
-      const { errors } = await runBench(suite, { seconds, ...options, out: file }, listener)
+      const { errors } = await runBench(suite, { seconds, peers, ...options, out: file }, listener)
       if (errors.length > 0) process.exitCode = 1
     } catch (error) {
       console.log(`error: ${what}: ${error instanceof Error ? error.message : String(error)}`)

@@ -20,6 +20,15 @@ const TRAIN: readonly NetworkCase[] = [
   { model: 'lstmClassifier', batch: 128 },
 ]
 
+/** What keeps a GPU busy. */
+const TRAIN_CUDA: readonly NetworkCase[] = [
+  { model: 'lenet5', batch: 128 },
+  { model: 'mlp', batch: 128 },
+  { model: 'lstmClassifier', batch: 128 },
+  { model: 'resnet18Cifar', batch: 512 },
+  { model: 'resnet50', batch: 256 },
+]
+
 const INFER: readonly NetworkCase[] = [
   { model: 'lenet5', batch: 128 },
   { model: 'lenet5', batch: 1 },
@@ -43,7 +52,7 @@ const BURST = 8
 const BURST_SECONDS = 0.1
 
 export async function trainSuite(context: SuiteContext): Promise<void> {
-  await networkSuite(context, 'train', TRAIN)
+  await networkSuite(context, 'train', context.device.startsWith('cuda:') ? TRAIN_CUDA : TRAIN)
   if (context.devices.length > 1) await accuracySuite(context)
 }
 

@@ -85,6 +85,26 @@ describe('an absent peer', () => {
   })
 })
 
+it('on GPUs is PyTorch, for networks in each way it can run them', () => {
+  const names = (suite: string) => peerSpecs(suite, 'cuda').map(({ name }) => name)
+  expect(names('conv')).toEqual(['pytorch'])
+  expect(names('train')).toEqual(['pytorch', 'pytorch-graph', 'pytorch-compile'])
+})
+
+describe.each(peerSpecs('train', 'cuda'))('$name on a GPU', (spec) => {
+  it('says how it runs there, or why it does not', async () => {
+    const peer = await Peer.start(spec, 1, 'cuda:0')
+    if (peer instanceof Peer) {
+      expect(peer.version).toMatch(
+        /^PyTorch .*, CUDA .*, cuDNN .*, (eager|captured graphs|torch\.compile, max-autotune)$/,
+      )
+      peer.stop()
+    } else {
+      expect(peer.absent).toMatch(/sees no GPU|No module named|ENOENT/)
+    }
+  })
+})
+
 // Those of bench/peers that this machine has: aᵀ b.
 describe.each(peerSpecs('matmul'))('$name', (spec) => {
   it('multiplies as it is told', async (context) => {

@@ -126,7 +126,7 @@ describe('bench', () => {
     expect(code).toBe(0)
     expect(stdout).toBe('')
     expect(stderr).toMatch(/^pytorch: absent \(switched off by --no-peers\)$/m)
-    expect(stderr).toMatch(/^64x64x64 +simd +[\d.]+ µs/m)
+    expect(stderr).toMatch(/^64x64x64 +simd +cpu +[\d.]+ [µm]s/m)
   })
 
   it.each([
