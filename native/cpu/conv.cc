@@ -68,9 +68,9 @@ size_t scratch(const Call& call, int threads) {
   return g.n == 0 ? 0 : Size(g, threads);
 }
 
-template <Geometry Of>
+template <Geometry Of, int M>
 bool supports_winograd(const Call& call) {
-  return winograd_supports(Of(call));
+  return winograd_supports<M>(Of(call));
 }
 
 // Where tiles of M x M pixels pay: channels fill vectors, there are tiles enough to use a transformed filter again, the
@@ -135,10 +135,10 @@ void run_col2im(const Call& call, Team& team) {
 
 void register_conv(KernelTable& table) {
   table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD, "conv2d winograd 4x4", run_forward<conv_forward_winograd<4>>,
-             scratch<forward_geometry, conv_forward_winograd_scratch<4>>, supports_winograd<forward_geometry>,
+             scratch<forward_geometry, conv_forward_winograd_scratch<4>>, supports_winograd<forward_geometry, 4>,
              prefers_winograd<forward_geometry, 4>});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD2X2, "conv2d winograd 2x2", run_forward<conv_forward_winograd<2>>,
-             scratch<forward_geometry, conv_forward_winograd_scratch<2>>, supports_winograd<forward_geometry>,
+             scratch<forward_geometry, conv_forward_winograd_scratch<2>>, supports_winograd<forward_geometry, 2>,
              prefers_winograd<forward_geometry, 2>});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_IMPLICIT, "conv2d implicit", run_forward_implicit,
              scratch<forward_geometry, conv_forward_implicit_scratch>, nullptr, nullptr, nullptr, kept_implicit});
@@ -148,12 +148,12 @@ void register_conv(KernelTable& table) {
 
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_WINOGRAD, "conv2dGradInput winograd 4x4",
              run_gradient<grad_input_geometry, conv_grad_input_winograd<4>>,
-             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<4>>, supports_winograd<grad_input_geometry>,
-             prefers_winograd<grad_input_geometry, 4>});
+             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<4>>,
+             supports_winograd<grad_input_geometry, 4>, prefers_winograd<grad_input_geometry, 4>});
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_WINOGRAD2X2, "conv2dGradInput winograd 2x2",
              run_gradient<grad_input_geometry, conv_grad_input_winograd<2>>,
-             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<2>>, supports_winograd<grad_input_geometry>,
-             prefers_winograd<grad_input_geometry, 2>});
+             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<2>>,
+             supports_winograd<grad_input_geometry, 2>, prefers_winograd<grad_input_geometry, 2>});
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IMPLICIT, "conv2dGradInput implicit",
              run_gradient<grad_input_geometry, conv_grad_input_implicit>,
              scratch<grad_input_geometry, conv_grad_input_implicit_scratch>, nullptr});
@@ -166,11 +166,11 @@ void register_conv(KernelTable& table) {
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_WINOGRAD, "conv2dGradWeight winograd 4x4",
              run_gradient<grad_weight_geometry, conv_grad_weight_winograd<4>>,
              scratch<grad_weight_geometry, conv_grad_weight_winograd_scratch<4>>,
-             supports_winograd<grad_weight_geometry>, prefers_winograd<grad_weight_geometry, 4>});
+             supports_winograd<grad_weight_geometry, 4>, prefers_winograd<grad_weight_geometry, 4>});
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_WINOGRAD2X2, "conv2dGradWeight winograd 2x2",
              run_gradient<grad_weight_geometry, conv_grad_weight_winograd<2>>,
              scratch<grad_weight_geometry, conv_grad_weight_winograd_scratch<2>>,
-             supports_winograd<grad_weight_geometry>, prefers_winograd<grad_weight_geometry, 2>});
+             supports_winograd<grad_weight_geometry, 2>, prefers_winograd<grad_weight_geometry, 2>});
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IMPLICIT, "conv2dGradWeight implicit",
              run_gradient<grad_weight_geometry, conv_grad_weight_implicit>,
              scratch<grad_weight_geometry, conv_grad_weight_implicit_scratch>, nullptr});

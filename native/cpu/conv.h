@@ -76,6 +76,7 @@ void conv_grad_weight_implicit(Team& team, const ConvGeometry& g, const float* x
                                uint8_t* scratch);
 
 // Of tiles of M x M output pixels, M = 2 or 4; only what winograd_supports.
+template <int M>
 bool winograd_supports(const ConvGeometry& g);
 template <int M>
 void conv_forward_winograd(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,
