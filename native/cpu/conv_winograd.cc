@@ -101,7 +101,7 @@ struct Plan {
   static constexpr int kPlanes = S::planes(S::kStride);
   TileGrid grid;  // of all tiles
   int parts, sharers;
-  int64_t block;           // tiles transformed at a time
+  int64_t blocks, block;   // a group's runs of tiles that are transformed at a time, the most tiles of one
   int64_t panels, chunks;  // of output and input channels
   int64_t v_plane, m_plane, u_plane;
   bool filters_once;                     // every part of U is used once: made where it is used
@@ -124,9 +124,10 @@ P plan_winograd(const WinogradConv& conv, int threads, uint8_t* scratch) {
   plan.parts = threads / plan.sharers;
   const int64_t most = grid_share(plan.grid, 0, plan.parts).count;
   const bool few = P::kPlanes * channels * conv.k <= kFewFilterFloats;
-  plan.block = even_part(most, few ? kBlockTiles : kLargeBlockTiles);
-  if (plan.sharers > 1 || (plan.parts == 1 && !few && most <= kSharedTiles)) plan.block = most;
-  plan.filters_once = plan.parts == 1 && plan.block == plan.grid.count;
+  const bool one = plan.sharers > 1 || (plan.parts == 1 && !few && most <= kSharedTiles);
+  plan.blocks = one ? 1 : ceil_div(most, few ? kBlockTiles : kLargeBlockTiles);
+  plan.block = grid_share(plan.grid, 0, static_cast<int>(plan.parts * plan.blocks)).count;
+  plan.filters_once = plan.parts == 1 && plan.blocks == 1;
 
   plan.v_plane = plane_floats(channels * plan.block);
   plan.m_plane = plane_floats(kTileCols * plan.block);
@@ -206,10 +207,15 @@ void make_filters(int64_t u_plane, const WinogradConv& conv, int64_t panel, int6
   }
 }
 
-// M += V * U for all planes, the tiles `block` of `grid`, one panel of `nv` vectors and one chunk.
+// Memory that is fetched into the cache while tiles are multiplied, a line at each step.
+struct Fetching {
+  const float *next, *end;
+};
+
+// M += V * U for all planes, one panel of `nv` vectors and one chunk; `grid`: of the block.
 template <class S, bool kTransposed>
-void multiply(const Plan<S, kTransposed>& plan, const WinogradConv& conv, const TileGrid& grid, Range block,
-              int64_t chunk, int nv, const float* v, const float* u, float* m) {
+void multiply(const Plan<S, kTransposed>& plan, const WinogradConv& conv, const TileGrid& grid, int64_t chunk, int nv,
+              const float* v, const float* u, float* m, Fetching& soon) {
   const int64_t c0 = chunk * kChunk<S>, count = smaller(kChunk<S>, whole_lines(conv.x.channels) - c0);
   const BSource source = nv == kTileVectors ? BSource::kPacked : BSource::kInPlace;
   TileArgs t{};
@@ -229,12 +235,11 @@ void multiply(const Plan<S, kTransposed>& plan, const WinogradConv& conv, const 
     for (int j = 0; j < S::kPoints; j++) {
       const int phases = S::phases_at(i) * S::phases_at(j);
       const int inputs = kTransposed ? 1 : phases, outputs = kTransposed ? phases : 1;
-      const Range with = point_tiles<S>(grid, i, j);
-      const int64_t begin = larger(with.begin, block.begin) - block.begin;
-      const int64_t end = smaller(with.end, block.end) - block.begin, height = even_part(end - begin, kTileRows);
+      const Range tiles = point_tiles<S>(grid, i, j);
+      const int64_t height = even_part(tiles.end - tiles.begin, kTileRows);
       t.images = inputs;
-      for (int64_t tile = begin; tile < end; tile += height) {
-        const int64_t rows = smaller(height, end - tile);
+      for (int64_t tile = tiles.begin; tile < tiles.end; tile += height) {
+        const int64_t rows = smaller(height, tiles.end - tile);
         t.a = v + tile * kLineFloats;
         for (int64_t line = 0; line < inputs * fetched; line++) {
           const float* next = t.a + (inputs + line / fetched) * plan.v_plane + line % fetched * t.a_segment;
@@ -243,6 +248,9 @@ void multiply(const Plan<S, kTransposed>& plan, const WinogradConv& conv, const 
         for (int64_t output = 0; output < outputs; output++) {
           t.b = u + output * plan.u_plane;
           t.c = m + output * plan.m_plane + tile * kTileCols;
+          t.soon = soon.next;
+          t.soon_step = soon.next < soon.end ? kLineFloats : 0;
+          soon.next += t.soon_step * count * inputs;
           tile_kernel(ASource::kRows, source, static_cast<int>(rows), nv)(t);
         }
       }
@@ -292,8 +300,8 @@ __attribute__((noinline)) void write_tile(const float* m, int64_t plane, const T
 }
 
 template <class S, bool kTransposed>
-void write_panel(const Plan<S, kTransposed>& plan, const WinogradConv& conv, const TileGrid& grid, Range block,
-                 int64_t panel, const float* m) {
+void write_panel(const Plan<S, kTransposed>& plan, const WinogradConv& conv, const TileGrid& grid, int64_t panel,
+                 const float* m) {
   constexpr int kStep = Plan<S, kTransposed>::kOutPhases;
   TileOutput out{};
   out.row = conv.ow * conv.k;
@@ -304,7 +312,7 @@ void write_panel(const Plan<S, kTransposed>& plan, const WinogradConv& conv, con
     if (left <= 0) break;
     out.lanes = tail_mask(left);
     out.bias = conv.bias ? load_masked(out.lanes, conv.bias + channel) : zero();
-    for_regions<S>(grid, block, [&](int region, Range tiles, auto rows, auto columns) FJ_LAMBDA {
+    for_regions<S>(grid, {0, grid.count}, [&](int region, Range tiles, auto rows, auto columns) FJ_LAMBDA {
       constexpr int kRows = kStep * rows, kColumns = kStep * columns;
       for (int64_t t = tiles.begin; t < tiles.end; t++) {
         const TilePlace place = tile_place(grid, region, t);
@@ -315,7 +323,7 @@ void write_panel(const Plan<S, kTransposed>& plan, const WinogradConv& conv, con
         const bool whole = out.rows.end - out.rows.begin == kRows && out.columns.end - out.columns.begin == kColumns;
         const auto write = whole && left >= kWidth ? write_tile<S, kTransposed, rows, columns, true>
                                                    : write_tile<S, kTransposed, rows, columns, false>;
-        write(m + (t - block.begin) * kTileCols + j, plan.m_plane, out);
+        write(m + t * kTileCols + j, plan.m_plane, out);
       }
     });
   }
@@ -327,7 +335,6 @@ void run_winograd(Team& team, WinogradConv conv, uint8_t* scratch) {
   constexpr TileKind kKind = kTransposed ? TileKind::kPlain : TileKind::kPhases;
   const P plan = plan_winograd<P, S>(conv, team.count, scratch);
   const int part = team.id / plan.sharers, member = team.id % plan.sharers;
-  const TileGrid grid = grid_share(plan.grid, part, plan.parts);
   const Range panels = split(plan.panels, member, plan.sharers);
   const int64_t channels = whole_lines(conv.x.channels);
   float* zeros = plan.zeros + team.id * channels;
@@ -343,24 +350,31 @@ void run_winograd(Team& team, WinogradConv conv, uint8_t* scratch) {
       make_filters<S>(plan.u_plane, conv, unit / plan.chunks, unit % plan.chunks, plan.u + unit * plan.u_floats);
     }
   }
-  if (plan.sharers > 1) {
-    const Range mine = split(grid.count, member, plan.sharers);
-    transform_tiles<S, kKind>(conv.x, grid, mine, mine.begin, sink);
-  }
+  const auto block_of = [&](int64_t block) {
+    return grid_share(plan.grid, static_cast<int>(part * plan.blocks + block),
+                      static_cast<int>(plan.parts * plan.blocks));
+  };
+  TileGrid grid = block_of(0);
+  if (plan.sharers > 1) transform_tiles<S, kKind>(conv.x, grid, split(grid.count, member, plan.sharers), sink);
   if (plan.sharers > 1 || !plan.filters_once) team.barrier();
 
-  for (int64_t begin = 0; begin < grid.count; begin += plan.block) {
-    const Range block{begin, smaller(grid.count, begin + plan.block)};
-    if (plan.sharers == 1) transform_tiles<S, kKind>(conv.x, grid, block, 0, sink);
+  for (int64_t block = 0; block < plan.blocks; block++) {
+    if (plan.sharers == 1) transform_tiles<S, kKind>(conv.x, grid, {0, grid.count}, sink);
+    const TileGrid next = block_of(block + 1 < plan.blocks ? block + 1 : block);
+    const Range pixels = rows_read<S, kKind>(conv.x, next);
     for (int64_t panel = panels.begin; panel < panels.end; panel++) {
       const int nv = static_cast<int>(smaller(kTileVectors, ceil_div(conv.k - panel * kTileCols, kWidth)));
+      // What the next block reads, while the last panel is multiplied.
+      const bool fetches = panel + 1 == panels.end && block + 1 < plan.blocks;
+      Fetching soon{conv.x.data + pixels.begin, conv.x.data + (fetches ? pixels.end : pixels.begin)};
       for (int64_t chunk = 0; chunk < plan.chunks; chunk++) {
         float* u = plan.u + (plan.filters_once ? team.id : panel * plan.chunks + chunk) * plan.u_floats;
         if (plan.filters_once) make_filters<S>(plan.u_plane, conv, panel, chunk, u);
-        multiply(plan, conv, grid, block, chunk, nv, v, u, m);
+        multiply(plan, conv, grid, chunk, nv, v, u, m, soon);
       }
-      write_panel(plan, conv, grid, block, panel, m);
+      write_panel(plan, conv, grid, panel, m);
     }
+    grid = next;
   }
 }
 

@@ -60,8 +60,8 @@ constexpr int kRegions = 4;
 struct TileGrid {
   int64_t tile, n;
   int64_t rows[2], columns[2];  // of whole tiles, of smaller ones
-  int64_t first[kRegions];      // a thread's share of a region begins with this one of its tiles
-  int64_t begin[kRegions + 1];  // and is numbered from here on
+  // Of each region, a share: its tiles from `first` on, which have the numbers begin[region] .. begin[region + 1] - 1.
+  int64_t first[kRegions], begin[kRegions + 1];
   int64_t count;
 };
 
@@ -69,7 +69,7 @@ FJ_INLINE int64_t region_tiles(const TileGrid& grid, int region) {
   return grid.n * grid.rows[region >= 2] * grid.columns[region == 0 || region == 3];
 }
 
-// The part of the tiles that is `part` of `parts`.
+// One of `parts` nearly equal shares of all tiles, the same part of each region: its tiles are near to each other.
 FJ_INLINE TileGrid grid_share(TileGrid grid, int part, int parts) {
   grid.count = 0;
   for (int region = 0; region < kRegions; region++) {
@@ -116,7 +116,7 @@ FJ_INLINE TilePlace tile_place(const TileGrid& grid, int region, int64_t number)
           narrow ? grid.columns[0] * grid.tile + column * (grid.tile - 1) : column * grid.tile};
 }
 
-// visit(region, tiles of it, rows, columns of a tile) for the regions that `tiles` are in, sizes known to the compiler.
+// visit(region, those of `tiles` in it, rows, columns of a tile) for all regions, sizes known to the compiler.
 template <class S, class Visit>
 FJ_INLINE void for_regions(const TileGrid& grid, Range tiles, const Visit& visit) {
   constexpr int kWhole = S::kTile, kSmall = S::kStride > 1 ? kWhole - 1 : kWhole;
@@ -136,7 +136,8 @@ FJ_INLINE int64_t plane_floats(int64_t floats) { return (ceil_div(floats, kLineF
 
 FJ_INLINE int64_t whole_lines(int64_t channels) { return ceil_div(channels, kLineFloats) * kLineFloats; }
 
-// Where a transformed tile goes: vector v of channels of tile t to `out` + place(v) + t * tile, one plane a point.
+// Where a transformed tile goes: vector v of channels of tile number t to `out` + place(v) + t * tile, one plane a
+// point.
 struct TileSink {
   float* out;
   int64_t plane, tile;
@@ -148,8 +149,11 @@ struct TileSink {
 // by side (dy, of which each phase of a filter makes other outputs). Both by B^T; kGrad: pixels of the outputs by A.
 enum class TileKind { kPhases, kPlain, kGrad };
 
-// Transforms `tiles` of the maps; the tile at tiles.begin is number `first` of the sink.
 template <class S, TileKind kKind>
-void transform_tiles(const TiledMaps& maps, const TileGrid& grid, Range tiles, int64_t first, const TileSink& sink);
+void transform_tiles(const TiledMaps& maps, const TileGrid& grid, Range tiles, const TileSink& sink);
+
+// Of maps.data, the floats from the first to the last row that all tiles of the grid read.
+template <class S, TileKind kKind>
+Range rows_read(const TiledMaps& maps, const TileGrid& grid);
 
 }  // namespace forja::FJ_ISA

@@ -29,7 +29,7 @@ struct ToPoints {
 };
 
 template <class S, TileKind kKind, int ROWS, int COLUMNS, class At>
-FJ_INLINE void transform_tile(const At& at, float* out, int64_t plane) {
+FJ_INLINE void transform_tile(const At& at, float* out, float* next, int64_t plane) {
   using Read = Reading<S, kKind>;
   unroll<Read::kPhases>([&](auto phase_i) FJ_LAMBDA {
     unroll<Read::kPhases>([&](auto phase_j) FJ_LAMBDA {
@@ -42,6 +42,7 @@ FJ_INLINE void transform_tile(const At& at, float* out, int64_t plane) {
           [&](auto i, auto j, Vec v) FJ_LAMBDA {
             constexpr int kPlane = S::plane(Read::kPhases, S::point(ROWS, i), S::point(COLUMNS, j), phase_i, phase_j);
             store(out + kPlane * plane, v);
+            __builtin_prefetch(next + kPlane * plane, 1);
           });
     });
   });
@@ -67,9 +68,11 @@ __attribute__((noinline)) void inside_tile(const TiledMaps& maps, const float* x
                                            SinkCursor cursor) {
   const int64_t pixel = maps.channels, row = maps.w * pixel;
   for (int64_t c = 0; c + kWidth <= maps.channels; c += kWidth, x += kWidth) {
+    SinkCursor next = cursor;
+    next.advance(sink);
     transform_tile<S, kKind, ROWS, COLUMNS>([&](auto i, auto j) FJ_LAMBDA { return load(x + i * row + j * pixel); },
-                                            cursor.out, sink.plane);
-    cursor.advance(sink);
+                                            cursor.out, next.out, sink.plane);
+    cursor = next;
   }
 }
 
@@ -78,20 +81,26 @@ struct TilePixels {
   const float* at[ROWS][COLUMNS];
 };
 
-// The same from channel c on for any tile; the last vectors may be partly or wholly beyond the channels.
+// The same for any tile; the last vectors may be partly or wholly beyond the channels.
 template <class S, TileKind kKind, int ROWS, int COLUMNS, class Pixels>
-__attribute__((noinline)) void any_tile(const TiledMaps& maps, const Pixels& pixels, int64_t c, const TileSink& sink,
+__attribute__((noinline)) void any_tile(const TiledMaps& maps, const Pixels& pixels, const TileSink& sink,
                                         SinkCursor cursor) {
+  int64_t c = 0;
   for (; c + kWidth <= maps.channels; c += kWidth) {
+    SinkCursor next = cursor;
+    next.advance(sink);
     transform_tile<S, kKind, ROWS, COLUMNS>([&](auto i, auto j) FJ_LAMBDA { return load(pixels.at[i][j] + c); },
-                                            cursor.out, sink.plane);
-    cursor.advance(sink);
+                                            cursor.out, next.out, sink.plane);
+    cursor = next;
   }
   for (; c < sink.channels; c += kWidth) {
     const Mask lanes = tail_mask(maps.channels - c);
-    transform_tile<S, kKind, ROWS, COLUMNS>(
-        [&](auto i, auto j) FJ_LAMBDA { return load_masked(lanes, pixels.at[i][j] + c); }, cursor.out, sink.plane);
-    cursor.advance(sink);
+    SinkCursor next = cursor;
+    next.advance(sink);
+    transform_tile<S, kKind, ROWS, COLUMNS>([&](auto i, auto j)
+                                                FJ_LAMBDA { return load_masked(lanes, pixels.at[i][j] + c); },
+                                            cursor.out, next.out, sink.plane);
+    cursor = next;
   }
 }
 
@@ -108,23 +117,21 @@ TilePixels<ROWS, COLUMNS> tile_pixels(const TiledMaps& maps, int64_t image, int6
   return pixels;
 }
 
-// Of tiles of one size, `place` being that of the first.
 template <class S, TileKind kKind, int ROWS, int COLUMNS>
-void transform_region(const TiledMaps& maps, const TileGrid& grid, int region, Range tiles, int64_t first,
-                      const TileSink& sink) {
+void transform_region(const TiledMaps& maps, const TileGrid& grid, int region, Range tiles, const TileSink& sink) {
   using Read = Reading<S, kKind>;
   constexpr int kRows = Read::pixels(ROWS), kColumns = Read::pixels(COLUMNS);
   const int64_t whole = maps.channels / kWidth * kWidth;
-  for (int64_t t = tiles.begin; t < tiles.end; t++, first++) {
+  for (int64_t t = tiles.begin; t < tiles.end; t++) {
     const TilePlace place = tile_place(grid, region, t);
     const int64_t row = place.row * Read::kStep - maps.top, column = place.column * Read::kStep - maps.left;
-    SinkCursor cursor{sink.out + first * sink.tile, sink.group - sink.group_channels};
+    SinkCursor cursor{sink.out + t * sink.tile, sink.group - sink.group_channels};
     const bool inside = row >= 0 && row + kRows <= maps.h && column >= 0 && column + kColumns <= maps.w;
     if (inside && whole == sink.channels) {
       const float* x = maps.data + ((place.image * maps.h + row) * maps.w + column) * maps.channels;
       inside_tile<S, kKind, ROWS, COLUMNS>(maps, x, sink, cursor);
     } else {
-      any_tile<S, kKind, ROWS, COLUMNS>(maps, tile_pixels<kRows, kColumns>(maps, place.image, row, column), 0, sink,
+      any_tile<S, kKind, ROWS, COLUMNS>(maps, tile_pixels<kRows, kColumns>(maps, place.image, row, column), sink,
                                         cursor);
     }
   }
@@ -133,25 +140,43 @@ void transform_region(const TiledMaps& maps, const TileGrid& grid, int region, R
 }  // namespace
 
 template <class S, TileKind kKind>
-void transform_tiles(const TiledMaps& maps, const TileGrid& grid, Range tiles, int64_t first, const TileSink& sink) {
+void transform_tiles(const TiledMaps& maps, const TileGrid& grid, Range tiles, const TileSink& sink) {
   for_regions<S>(grid, tiles, [&](int region, Range part, auto rows, auto columns) FJ_LAMBDA {
-    transform_region<S, kKind, rows, columns>(maps, grid, region, part, first + part.begin - tiles.begin, sink);
+    transform_region<S, kKind, rows, columns>(maps, grid, region, part, sink);
   });
 }
 
-template void transform_tiles<Scheme<2, 1>, TileKind::kPhases>(const TiledMaps&, const TileGrid&, Range, int64_t,
+template <class S, TileKind kKind>
+Range rows_read(const TiledMaps& maps, const TileGrid& grid) {
+  using Read = Reading<S, kKind>;
+  Range all{INT64_MAX, 0};
+  for_regions<S>(grid, {0, grid.count}, [&](int region, Range part, auto rows, auto) FJ_LAMBDA {
+    if (part.begin >= part.end) return;
+    const TilePlace first = tile_place(grid, region, part.begin), last = tile_place(grid, region, part.end - 1);
+    const int64_t top = first.row * Read::kStep - maps.top, bottom = last.row * Read::kStep - maps.top;
+    const int64_t begin = first.image * maps.h + larger(0, top);
+    const int64_t end = last.image * maps.h + smaller(maps.h, bottom + Read::pixels(rows));
+    all = {smaller(all.begin, begin), larger(all.end, end)};
+  });
+  const int64_t row = maps.w * maps.channels;
+  return {all.begin * row, larger(all.begin, all.end) * row};
+}
+
+template void transform_tiles<Scheme<2, 1>, TileKind::kPhases>(const TiledMaps&, const TileGrid&, Range,
                                                                const TileSink&);
-template void transform_tiles<Scheme<2, 1>, TileKind::kGrad>(const TiledMaps&, const TileGrid&, Range, int64_t,
-                                                             const TileSink&);
-template void transform_tiles<Scheme<4, 1>, TileKind::kPhases>(const TiledMaps&, const TileGrid&, Range, int64_t,
+template void transform_tiles<Scheme<2, 1>, TileKind::kGrad>(const TiledMaps&, const TileGrid&, Range, const TileSink&);
+template void transform_tiles<Scheme<4, 1>, TileKind::kPhases>(const TiledMaps&, const TileGrid&, Range,
                                                                const TileSink&);
-template void transform_tiles<Scheme<4, 1>, TileKind::kGrad>(const TiledMaps&, const TileGrid&, Range, int64_t,
-                                                             const TileSink&);
-template void transform_tiles<Scheme<4, 2>, TileKind::kPhases>(const TiledMaps&, const TileGrid&, Range, int64_t,
+template void transform_tiles<Scheme<4, 1>, TileKind::kGrad>(const TiledMaps&, const TileGrid&, Range, const TileSink&);
+template void transform_tiles<Scheme<4, 2>, TileKind::kPhases>(const TiledMaps&, const TileGrid&, Range,
                                                                const TileSink&);
-template void transform_tiles<Scheme<4, 2>, TileKind::kPlain>(const TiledMaps&, const TileGrid&, Range, int64_t,
+template void transform_tiles<Scheme<4, 2>, TileKind::kPlain>(const TiledMaps&, const TileGrid&, Range,
                                                               const TileSink&);
-template void transform_tiles<Scheme<4, 2>, TileKind::kGrad>(const TiledMaps&, const TileGrid&, Range, int64_t,
-                                                             const TileSink&);
+template void transform_tiles<Scheme<4, 2>, TileKind::kGrad>(const TiledMaps&, const TileGrid&, Range, const TileSink&);
+
+template Range rows_read<Scheme<2, 1>, TileKind::kPhases>(const TiledMaps&, const TileGrid&);
+template Range rows_read<Scheme<4, 1>, TileKind::kPhases>(const TiledMaps&, const TileGrid&);
+template Range rows_read<Scheme<4, 2>, TileKind::kPhases>(const TiledMaps&, const TileGrid&);
+template Range rows_read<Scheme<4, 2>, TileKind::kPlain>(const TiledMaps&, const TileGrid&);
 
 }  // namespace forja::FJ_ISA

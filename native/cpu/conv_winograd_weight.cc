@@ -21,8 +21,8 @@ constexpr int64_t kOneBlockFloats = 7 * 1024 * 1024;  // the most V and Z of all
 
 struct Plan {
   TileGrid grid;
-  int64_t block, blocks;
-  int64_t channels;  // input channels in whole lines
+  int64_t blocks, block;  // runs of tiles, the most tiles of one
+  int64_t channels;       // input channels in whole lines
   int64_t panels;
   int64_t v_plane, z_plane, z_panel;  // floats of a plane of V, a point of Z, a panel of Z
   int64_t s_plane, s_panel;           // floats of a plane and of a panel of S
@@ -39,12 +39,12 @@ Plan plan_winograd(const ConvGeometry& g, int threads, uint8_t* scratch) {
   plan.panels = ceil_div(g.k, kTileCols);
   const int64_t tile_floats = kPlanes * plan.channels + kPoints * plan.panels * kTileCols;
   const int64_t s_floats = kPlanes * plan.channels * plan.panels * kTileCols;
-  plan.block = plan.grid.count;
-  if (plan.block * tile_floats > smaller(s_floats, kOneBlockFloats)) {
+  plan.blocks = 1;
+  if (plan.grid.count * tile_floats > smaller(s_floats, kOneBlockFloats)) {
     const int64_t most = larger(kBlockFloats, s_floats / 3) / tile_floats;
-    plan.block = even_part(plan.grid.count, larger(kFewestTiles, most));
+    plan.blocks = ceil_div(plan.grid.count, larger(kFewestTiles, most));
   }
-  plan.blocks = ceil_div(plan.grid.count, plan.block);
+  plan.block = grid_share(plan.grid, 0, static_cast<int>(plan.blocks)).count;
   plan.v_plane = plane_floats(plan.channels * plan.block);
   plan.z_plane = plane_floats(kTileCols * plan.block);
   plan.z_panel = kPoints * plan.z_plane;
@@ -66,22 +66,21 @@ int panel_vectors(const ConvGeometry& g, int64_t panel) {
 // S of one plane of the point (i, j), one panel and the channels given: (channels, kTileCols), over the tiles of a
 // block that have the point. V of the plane, Z of the point and the panel.
 template <class S>
-void multiply(const Plan& plan, int i, int j, const float* v, const float* z, int nv, Range channels, Range block,
-              bool accumulate, float* s) {
-  const Range with = point_tiles<S>(plan.grid, i, j);
-  const int64_t begin = larger(with.begin, block.begin) - block.begin;
-  const int64_t end = smaller(with.end, block.end) - block.begin;
-  const int64_t height = even_part(kLineFloats, kTileRows), run = even_part(end - begin, kRun);
+void multiply(const Plan& plan, const TileGrid& grid, int i, int j, const float* v, const float* z, int nv,
+              Range channels, bool accumulate, float* s) {
+  const Range tiles = point_tiles<S>(grid, i, j);
+  const int64_t height = even_part(kLineFloats, kTileRows), run = even_part(tiles.end - tiles.begin, kRun);
   const BSource source = nv == kTileVectors ? BSource::kPacked : BSource::kInPlace;
-  if (begin >= end && !accumulate) memset(s, 0, (channels.end - channels.begin) * kTileCols * sizeof(float));
+  if (tiles.begin >= tiles.end && !accumulate)
+    memset(s, 0, (channels.end - channels.begin) * kTileCols * sizeof(float));
   TileArgs t{};
   t.lda = kLineFloats;
   t.ldb = t.ldc = kTileCols;
   t.tail = kWidth;
-  for (int64_t tile = begin; tile < end; tile += run) {
+  for (int64_t tile = tiles.begin; tile < tiles.end; tile += run) {
     t.b = z + tile * kTileCols;
-    t.kc = smaller(run, end - tile);
-    t.accumulate = accumulate || tile > begin;
+    t.kc = smaller(run, tiles.end - tile);
+    t.accumulate = accumulate || tile > tiles.begin;
     for (int64_t line = channels.begin; line < channels.end; line += kLineFloats) {
       for (int64_t row = 0; row < kLineFloats; row += height) {
         t.a = v + line * plan.block + tile * kLineFloats + row;
@@ -94,7 +93,7 @@ void multiply(const Plan& plan, int i, int j, const float* v, const float* z, in
 
 // The same for all planes of number units.begin .. units.end - 1; S of one plane and panel lies at place(plane).
 template <class S, class Place>
-void multiply_planes(const Plan& plan, Range planes, int64_t panel, int nv, Range channels, Range block,
+void multiply_planes(const Plan& plan, const TileGrid& grid, Range planes, int64_t panel, int nv, Range channels,
                      bool accumulate, const Place& place) {
   int64_t plane = 0;
   for (int i = 0; i < S::kPoints; i++) {
@@ -102,7 +101,7 @@ void multiply_planes(const Plan& plan, Range planes, int64_t panel, int nv, Rang
       const float* z = plan.z + panel * plan.z_panel + (i * S::kPoints + j) * plan.z_plane;
       for (int phase = 0; phase < S::phases_at(i) * S::phases_at(j); phase++, plane++) {
         if (plane < planes.begin || plane >= planes.end) continue;
-        multiply<S>(plan, i, j, plan.v + plane * plan.v_plane, z, nv, channels, block, accumulate, place(plane));
+        multiply<S>(plan, grid, i, j, plan.v + plane * plan.v_plane, z, nv, channels, accumulate, place(plane));
       }
     }
   }
@@ -155,18 +154,17 @@ void run_winograd(Team& team, const ConvGeometry& g, const float* x, const float
   const TileSink to_z{plan.z, plan.z_plane, kTileCols, plan.z_panel, kTileCols, ceil_div(g.k, kWidth) * kWidth};
 
   const Range units = split(kPlanes * plan.panels, team);
-  for (int64_t begin = 0; begin < plan.grid.count; begin += plan.block) {
-    const Range block{begin, smaller(plan.grid.count, begin + plan.block)};
-    const Range mine = split(block.end - begin, team);
-    const Range absolute{begin + mine.begin, begin + mine.end};
-    if (begin > 0) team.barrier();  // the last block's tiles have been read
-    transform_tiles<S, TileKind::kPhases>(image, plan.grid, absolute, mine.begin, to_v);
-    transform_tiles<S, TileKind::kGrad>(maps, plan.grid, absolute, mine.begin, to_z);
+  for (int64_t block = 0; block < plan.blocks; block++) {
+    const TileGrid grid = grid_share(plan.grid, static_cast<int>(block), static_cast<int>(plan.blocks));
+    const Range mine = split(grid.count, team);
+    if (block > 0) team.barrier();  // the last block's tiles have been read
+    transform_tiles<S, TileKind::kPhases>(image, grid, mine, to_v);
+    transform_tiles<S, TileKind::kGrad>(maps, grid, mine, to_z);
     team.barrier();
     if (plan.blocks == 1) break;
     for (int64_t panel = units.begin / kPlanes; panel * kPlanes < units.end; panel++) {
       const Range planes{units.begin - panel * kPlanes, units.end - panel * kPlanes};
-      multiply_planes<S>(plan, planes, panel, panel_vectors(g, panel), {0, plan.channels}, block, begin > 0,
+      multiply_planes<S>(plan, grid, planes, panel, panel_vectors(g, panel), {0, plan.channels}, block > 0,
                          [&](int64_t plane) { return plan.s + panel * plan.s_panel + plane * plan.s_plane; });
     }
   }
@@ -187,7 +185,7 @@ void run_winograd(Team& team, const ConvGeometry& g, const float* x, const float
   for (int64_t piece = pieces.begin; piece < pieces.end; piece++) {
     const int64_t panel = piece / groups, c = piece % groups * group;
     const Range channels{c, smaller(plan.channels, c + group)};
-    multiply_planes<S>(plan, {0, kPlanes}, panel, panel_vectors(g, panel), channels, {0, plan.grid.count}, false,
+    multiply_planes<S>(plan, plan.grid, {0, kPlanes}, panel, panel_vectors(g, panel), channels, false,
                        [&](int64_t plane) { return s + plane * plan.s_plane; });
     write_filters<S>(plan, g, s, panel, c, smaller(g.c - c, group), dw);
   }
