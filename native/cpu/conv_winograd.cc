@@ -154,28 +154,29 @@ struct FilterTaps {
 template <class S>
 __attribute__((noinline)) void transform_filters(const FilterTaps& taps, int64_t channels, int64_t count, Mask lanes,
                                                  float* u, int64_t plane) {
-  for (int64_t c = 0; c < count; c++, u += kTileCols) {
-    const float* w = taps.first + c * taps.c;
-    const Mask mask = c < channels ? lanes : tail_mask(0);
-    unroll<S::kStride>([&](auto phase_i) FJ_LAMBDA {
-      unroll<S::kStride>([&](auto phase_j) FJ_LAMBDA {
-        constexpr int kTapRows = S::taps(phase_i), kTapColumns = S::taps(phase_j);
-        constexpr int kRows = S::kTile + kTapRows - 1, kColumns = S::kTile + kTapColumns - 1;
-        transform_2d<kTapRows, kTapColumns, kRows, kColumns>(
-            [&](auto i, auto j) FJ_LAMBDA {
-              return load_masked(mask, w + (S::kStride * i + phase_i) * taps.r + (S::kStride * j + phase_j) * taps.s);
-            },
-            [](const Vec(&column)[kTapRows], Vec(&o)[kRows])
-                FJ_LAMBDA { Winograd<S::kTile, kTapRows>::filter(column, o); },
-            [](const Vec(&row)[kTapColumns], Vec(&o)[kColumns])
-                FJ_LAMBDA { Winograd<S::kTile, kTapColumns>::filter(row, o); },
-            [&](auto i, auto j, Vec v) FJ_LAMBDA {
-              constexpr int kPlane = S::plane(S::kStride, i, j, phase_i, phase_j);
-              store(u + kPlane * plane, v);
-            });
-      });
-    });
-  }
+  constexpr int64_t kAhead = 8;  // channels: taps come from places far apart, which the hardware does not foresee
+  for_phases<S::kStride>([&](auto phase_i, auto phase_j) FJ_LAMBDA {
+    constexpr int kTapRows = S::taps(phase_i), kTapColumns = S::taps(phase_j);
+    constexpr int kRows = S::kTile + kTapRows - 1, kColumns = S::kTile + kTapColumns - 1;
+    const float* w = taps.first + phase_i * taps.r + phase_j * taps.s;
+    for (int64_t c = 0; c < count; c++, w += taps.c) {
+      const Mask mask = c < channels ? lanes : tail_mask(0);
+      transform_2d<kTapRows, kTapColumns, kRows, kColumns>(
+          [&](auto i, auto j) FJ_LAMBDA {
+            const float* tap = w + S::kStride * i * taps.r + S::kStride * j * taps.s;
+            __builtin_prefetch(tap + kAhead * taps.c);
+            return load_masked(mask, tap);
+          },
+          [](const Vec(&column)[kTapRows], Vec(&o)[kRows])
+              FJ_LAMBDA { Winograd<S::kTile, kTapRows>::filter(column, o); },
+          [](const Vec(&row)[kTapColumns], Vec(&o)[kColumns])
+              FJ_LAMBDA { Winograd<S::kTile, kTapColumns>::filter(row, o); },
+          [&](auto i, auto j, Vec v) FJ_LAMBDA {
+            constexpr int kPlane = S::plane(S::kStride, i, j, phase_i, phase_j);
+            store(u + c * kTileCols + kPlane * plane, v);
+          });
+    }
+  });
 }
 
 // U of one panel and one chunk of input channels: (planes, channels, kTileCols).

@@ -28,24 +28,20 @@ struct ToPoints {
   }
 };
 
-template <class S, TileKind kKind, int ROWS, int COLUMNS, class At>
-FJ_INLINE void transform_tile(const At& at, float* out, float* next, int64_t plane) {
+// One phase of one vector of channels; at(i, j): a pixel of the tile.
+template <class S, TileKind kKind, int ROWS, int COLUMNS, int PHASE_I, int PHASE_J, class At>
+FJ_INLINE void transform_phase(const At& at, float* out, int64_t plane) {
   using Read = Reading<S, kKind>;
-  unroll<Read::kPhases>([&](auto phase_i) FJ_LAMBDA {
-    unroll<Read::kPhases>([&](auto phase_j) FJ_LAMBDA {
-      using Down = ToPoints<kKind, ROWS, S::taps(phase_i)>;
-      using Across = ToPoints<kKind, COLUMNS, S::taps(phase_j)>;
-      transform_2d<Down::kIn, Across::kIn, Down::kOut, Across::kOut>(
-          [&](auto i, auto j)
-              FJ_LAMBDA { return at(Index<Read::kStep * i + phase_i>{}, Index<Read::kStep * j + phase_j>{}); },
-          Down{}, Across{},
-          [&](auto i, auto j, Vec v) FJ_LAMBDA {
-            constexpr int kPlane = S::plane(Read::kPhases, S::point(ROWS, i), S::point(COLUMNS, j), phase_i, phase_j);
-            store(out + kPlane * plane, v);
-            __builtin_prefetch(next + kPlane * plane, 1);
-          });
-    });
-  });
+  using Down = ToPoints<kKind, ROWS, S::taps(PHASE_I)>;
+  using Across = ToPoints<kKind, COLUMNS, S::taps(PHASE_J)>;
+  transform_2d<Down::kIn, Across::kIn, Down::kOut, Across::kOut>(
+      [&](auto i, auto j)
+          FJ_LAMBDA { return at(Index<Read::kStep * i + PHASE_I>{}, Index<Read::kStep * j + PHASE_J>{}); },
+      Down{}, Across{},
+      [&](auto i, auto j, Vec v) FJ_LAMBDA {
+        constexpr int kPlane = S::plane(Read::kPhases, S::point(ROWS, i), S::point(COLUMNS, j), PHASE_I, PHASE_J);
+        store(out + kPlane * plane, v);
+      });
 }
 
 // Where vector after vector of channels goes.
@@ -65,15 +61,16 @@ struct SinkCursor {
 // All whole vectors of channels of a tile inside the image; x: its first pixel.
 template <class S, TileKind kKind, int ROWS, int COLUMNS>
 __attribute__((noinline)) void inside_tile(const TiledMaps& maps, const float* x, const TileSink& sink,
-                                           SinkCursor cursor) {
+                                           const SinkCursor first) {
   const int64_t pixel = maps.channels, row = maps.w * pixel;
-  for (int64_t c = 0; c + kWidth <= maps.channels; c += kWidth, x += kWidth) {
-    SinkCursor next = cursor;
-    next.advance(sink);
-    transform_tile<S, kKind, ROWS, COLUMNS>([&](auto i, auto j) FJ_LAMBDA { return load(x + i * row + j * pixel); },
-                                            cursor.out, next.out, sink.plane);
-    cursor = next;
-  }
+  for_phases<Reading<S, kKind>::kPhases>([&](auto phase_i, auto phase_j) FJ_LAMBDA {
+    SinkCursor cursor = first;
+    for (int64_t c = 0; c + kWidth <= maps.channels; c += kWidth) {
+      transform_phase<S, kKind, ROWS, COLUMNS, phase_i, phase_j>(
+          [&](auto i, auto j) FJ_LAMBDA { return load(x + c + i * row + j * pixel); }, cursor.out, sink.plane);
+      cursor.advance(sink);
+    }
+  });
 }
 
 template <int ROWS, int COLUMNS>
@@ -84,24 +81,22 @@ struct TilePixels {
 // The same for any tile; the last vectors may be partly or wholly beyond the channels.
 template <class S, TileKind kKind, int ROWS, int COLUMNS, class Pixels>
 __attribute__((noinline)) void any_tile(const TiledMaps& maps, const Pixels& pixels, const TileSink& sink,
-                                        SinkCursor cursor) {
-  int64_t c = 0;
-  for (; c + kWidth <= maps.channels; c += kWidth) {
-    SinkCursor next = cursor;
-    next.advance(sink);
-    transform_tile<S, kKind, ROWS, COLUMNS>([&](auto i, auto j) FJ_LAMBDA { return load(pixels.at[i][j] + c); },
-                                            cursor.out, next.out, sink.plane);
-    cursor = next;
-  }
-  for (; c < sink.channels; c += kWidth) {
-    const Mask lanes = tail_mask(maps.channels - c);
-    SinkCursor next = cursor;
-    next.advance(sink);
-    transform_tile<S, kKind, ROWS, COLUMNS>([&](auto i, auto j)
-                                                FJ_LAMBDA { return load_masked(lanes, pixels.at[i][j] + c); },
-                                            cursor.out, next.out, sink.plane);
-    cursor = next;
-  }
+                                        const SinkCursor first) {
+  for_phases<Reading<S, kKind>::kPhases>([&](auto phase_i, auto phase_j) FJ_LAMBDA {
+    SinkCursor cursor = first;
+    const auto transform = [&](const auto& at) FJ_LAMBDA {
+      transform_phase<S, kKind, ROWS, COLUMNS, phase_i, phase_j>(at, cursor.out, sink.plane);
+      cursor.advance(sink);
+    };
+    int64_t c = 0;
+    for (; c + kWidth <= maps.channels; c += kWidth) {
+      transform([&](auto i, auto j) FJ_LAMBDA { return load(pixels.at[i][j] + c); });
+    }
+    for (; c < sink.channels; c += kWidth) {
+      const Mask lanes = tail_mask(maps.channels - c);
+      transform([&](auto i, auto j) FJ_LAMBDA { return load_masked(lanes, pixels.at[i][j] + c); });
+    }
+  });
 }
 
 template <int ROWS, int COLUMNS>

@@ -13,7 +13,7 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int64_t kGroup = 128;               // input channels
+constexpr int64_t kGroup = 128;               // input channels, of all phases
 constexpr int64_t kBlockFloats = 400 * 1024;  // V and Z of a block: 1.6 MB, or a third of S where that is more
 constexpr int64_t kFewestTiles = 32;
 constexpr int64_t kRun = 64;                          // tiles summed before they are added to S: bounds the error
@@ -48,7 +48,8 @@ Plan plan_winograd(const ConvGeometry& g, int threads, uint8_t* scratch) {
   plan.v_plane = plane_floats(plan.channels * plan.block);
   plan.z_plane = plane_floats(kTileCols * plan.block);
   plan.z_panel = kPoints * plan.z_plane;
-  plan.s_plane = plane_floats(kTileCols * (plan.blocks > 1 ? plan.channels : smaller(kGroup, plan.channels)));
+  plan.s_plane =
+      plane_floats(kTileCols * (plan.blocks > 1 ? plan.channels : smaller(kGroup / S::kStride, plan.channels)));
   plan.s_panel = kPlanes * plan.s_plane;
   ScratchCursor cursor(scratch);
   plan.v = cursor.take(kPlanes * plan.v_plane);
@@ -178,7 +179,7 @@ void run_winograd(Team& team, const ConvGeometry& g, const float* x, const float
     }
     return;
   }
-  const int64_t group = even_part(plan.channels / kLineFloats, kGroup / kLineFloats) * kLineFloats;
+  const int64_t group = even_part(plan.channels / kLineFloats, kGroup / S::kStride / kLineFloats) * kLineFloats;
   const int64_t groups = ceil_div(plan.channels, group);
   float* s = plan.s + team.id * plan.s_panel;
   const Range pieces = split(groups * plan.panels, team);
