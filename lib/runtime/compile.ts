@@ -17,7 +17,8 @@ export interface CompileFunctionOptions {
   device?: string
   /**
    * Kernel variants by operation: { conv2d: 'im2col', matmul: 'naive' }. `conv2d` counts for its gradients too; its
-   * variants 'winograd' and 'winograd2x2' take effect for 3 × 3 filters with stride 1, and 'implicit' avoids their rounding.
+   * variants 'winograd' and 'winograd2x2' take effect for 3 × 3 filters with stride 1, 'winograd' also with stride 2, and
+   * 'implicit' avoids their rounding.
    */
   algorithms?: Readonly<Record<string, string>>
   /**

@@ -8,8 +8,8 @@
 
 #include <cstring>
 
+#include "conv_winograd.h"
 #include "kernel.h"
-#include "simd/vec.h"
 
 namespace forja::FJ_ISA {
 namespace {
@@ -73,18 +73,36 @@ bool supports_winograd(const Call& call) {
   return winograd_supports<M>(Of(call));
 }
 
-// Where tiles of M x M pixels pay: channels fill vectors, there are tiles enough to use a transformed filter again, the
-// direct sum would cost half as much again (it skips what lies outside the image; tiles hang over), and the whole is
-// long enough for anybody to notice the time rather than the rounding.
+// Where tiles pay: channels fill vectors, there are tiles enough to use a transformed filter again, the direct sum
+// would cost that much more (it skips what lies outside the image; tiles hang over), and the whole is long enough for
+// anybody to notice the time rather than the rounding. Stride 2 saves less and transforms more; most so its weight
+// gradient.
+template <Geometry Of, class S>
+bool pays(const ConvGeometry& g) {
+  constexpr bool kStrided = S::kStride == 2;
+  constexpr int64_t kFewestChannels = kStrided && Of == grad_weight_geometry ? 24 : 16;
+  constexpr int64_t kFewestTiles = kStrided ? 24 : S::kTile == 4 ? 8 : 16, kLeastWork = 32 * 1024;
+  constexpr double kLeastGain = kStrided ? 1.4 : 1.5;
+  const TileGrid grid = tile_grid(g.n, g.oh, g.ow, S::kTile, S::kStride);
+  if (g.c < kFewestChannels || g.k < kFewestChannels || grid.count < kFewestTiles) return false;
+  const auto direct = [](int64_t maps, int64_t image) {
+    return 3 * maps - larger(0, S::kStride * (maps - 1) + 3 - image);  // less the padding
+  };
+  const auto planes = [](const int64_t(&tiles)[2]) {
+    return S::kAxisPlanes * tiles[0] + (S::kAxisPlanes - S::kStride) * tiles[1];
+  };
+  const double products = static_cast<double>(planes(grid.rows) * planes(grid.columns));
+  return static_cast<double>(direct(g.oh, g.h) * direct(g.ow, g.w)) >= kLeastGain * products &&
+         grid.count * g.c * g.k >= kLeastWork;
+}
+
 template <Geometry Of, int M>
 bool prefers_winograd(const Call& call) {
-  constexpr int64_t kFewestChannels = 16, kFewestTiles = M == 4 ? 8 : 16, kLeastWork = 32 * 1024;
   const ConvGeometry g = Of(call);
-  const int64_t rows = ceil_div(g.oh, M), columns = ceil_div(g.ow, M), tiles = g.n * rows * columns;
-  if (g.c < kFewestChannels || g.k < kFewestChannels || tiles < kFewestTiles) return false;
-  const int64_t padding_h = g.oh + 2 - g.h, padding_w = g.ow + 2 - g.w;  // top and bottom, left and right
-  const int64_t direct = (3 * g.oh - padding_h) * (3 * g.ow - padding_w);
-  return 2 * direct >= 3 * rows * columns * (M + 2) * (M + 2) && tiles * g.c * g.k >= kLeastWork;
+  if constexpr (M == 4) {
+    if (g.stride_h == 2) return pays<Of, Scheme<4, 2>>(g);
+  }
+  return pays<Of, Scheme<M, 1>>(g);
 }
 
 template <Forward Run>

@@ -15,9 +15,6 @@
 namespace forja::FJ_ISA {
 namespace {
 
-// Input channels, of all phases, summed before they are added to M.
-template <class S>
-constexpr int64_t kChunk = S::kStride == 1 ? 64 : 32;
 // Tiles of a block: V, M and U of 64 channels should stay in L2, but U is read again for every block.
 constexpr int64_t kBlockTiles = 2 * 14, kLargeBlockTiles = 5 * 14;
 constexpr int64_t kFewFilterFloats = 1024 * 1024;  // U of all filters up to here is near in any case: small blocks
@@ -99,6 +96,8 @@ template <class S, bool kTransposed>
 struct Plan {
   static constexpr int kInPhases = kTransposed ? 1 : S::kStride, kOutPhases = kTransposed ? S::kStride : 1;
   static constexpr int kPlanes = S::planes(S::kStride);
+  // Input channels summed before they are added to M: at most 256 products, with the four phases of stride 2.
+  static constexpr int64_t kChunk = kTransposed ? 128 : 64;
   TileGrid grid;  // of all tiles
   int parts, sharers;
   int64_t blocks, block;   // a group's runs of tiles that are transformed at a time, the most tiles of one
@@ -116,7 +115,7 @@ P plan_winograd(const WinogradConv& conv, int threads, uint8_t* scratch) {
   const int64_t channels = whole_lines(conv.x.channels);
   plan.grid = tile_grid(conv.x.n, conv.rows, conv.columns, S::kTile, S::kStride);
   plan.panels = ceil_div(conv.k, kTileCols);
-  plan.chunks = ceil_div(channels, kChunk<S>);
+  plan.chunks = ceil_div(channels, P::kChunk);
   plan.sharers = 1;
   for (int d = 2; d <= threads && d <= plan.panels && plan.grid.count * plan.sharers < kSharedTiles * threads; d++) {
     if (threads % d == 0) plan.sharers = d;
@@ -131,7 +130,7 @@ P plan_winograd(const WinogradConv& conv, int threads, uint8_t* scratch) {
 
   plan.v_plane = plane_floats(channels * plan.block);
   plan.m_plane = plane_floats(kTileCols * plan.block);
-  plan.u_plane = plane_floats(kTileCols * smaller(channels, kChunk<S>));
+  plan.u_plane = plane_floats(kTileCols * smaller(channels, P::kChunk));
   plan.v_floats = S::planes(P::kInPhases) * plan.v_plane;
   plan.m_floats = S::planes(P::kOutPhases) * plan.m_plane;
   plan.u_floats = P::kPlanes * plan.u_plane;
@@ -180,9 +179,9 @@ __attribute__((noinline)) void transform_filters(const FilterTaps& taps, int64_t
 }
 
 // U of one panel and one chunk of input channels: (planes, channels, kTileCols).
-template <class S>
-void make_filters(int64_t u_plane, const WinogradConv& conv, int64_t panel, int64_t chunk, float* u) {
-  const int64_t c0 = chunk * kChunk<S>, count = smaller(kChunk<S>, whole_lines(conv.x.channels) - c0);
+template <class S, bool kTransposed>
+void make_filters(const Plan<S, kTransposed>& plan, const WinogradConv& conv, int64_t panel, int64_t chunk, float* u) {
+  const int64_t c0 = chunk * plan.kChunk, count = smaller(plan.kChunk, whole_lines(conv.x.channels) - c0);
   const int64_t channels = smaller(count, conv.x.channels - c0);
   for (int64_t j = 0; j < kTileCols; j += kWidth) {
     const int64_t column = panel * kTileCols + j;
@@ -190,7 +189,7 @@ void make_filters(int64_t u_plane, const WinogradConv& conv, int64_t panel, int6
     const Mask lanes = tail_mask(conv.k - column);
     const float* w = conv.filter + c0 * conv.f_c + column * conv.f_k;
     if (conv.f_k == 1) {
-      transform_filters<S>({w, conv.f_r, conv.f_s, conv.f_c}, channels, count, lanes, u + j, u_plane);
+      transform_filters<S>({w, conv.f_r, conv.f_s, conv.f_c}, channels, count, lanes, u + j, plan.u_plane);
       continue;
     }
     // Output channels are far apart: nine blocks of them are transposed at a time.
@@ -203,7 +202,8 @@ void make_filters(int64_t u_plane, const WinogradConv& conv, int64_t panel, int6
         const float* from = w + tap / 3 * conv.f_r + tap % 3 * conv.f_s + c;
         pack_transposed(rows, columns, from, conv.f_k, block + tap * kBlock, kWidth);
       }
-      transform_filters<S>({block, 3 * kBlock, kBlock, kWidth}, columns, kWidth, lanes, u + c * kTileCols + j, u_plane);
+      transform_filters<S>({block, 3 * kBlock, kBlock, kWidth}, columns, kWidth, lanes, u + c * kTileCols + j,
+                           plan.u_plane);
     }
   }
 }
@@ -217,7 +217,7 @@ struct Fetching {
 template <class S, bool kTransposed>
 void multiply(const Plan<S, kTransposed>& plan, const WinogradConv& conv, const TileGrid& grid, int64_t chunk, int nv,
               const float* v, const float* u, float* m, Fetching& soon) {
-  const int64_t c0 = chunk * kChunk<S>, count = smaller(kChunk<S>, whole_lines(conv.x.channels) - c0);
+  const int64_t c0 = chunk * plan.kChunk, count = smaller(plan.kChunk, whole_lines(conv.x.channels) - c0);
   const BSource source = nv == kTileVectors ? BSource::kPacked : BSource::kInPlace;
   TileArgs t{};
   t.lda = kLineFloats;
@@ -348,7 +348,7 @@ void run_winograd(Team& team, WinogradConv conv, uint8_t* scratch) {
   if (!plan.filters_once) {
     const Range units = split(plan.panels * plan.chunks, team);
     for (int64_t unit = units.begin; unit < units.end; unit++) {
-      make_filters<S>(plan.u_plane, conv, unit / plan.chunks, unit % plan.chunks, plan.u + unit * plan.u_floats);
+      make_filters(plan, conv, unit / plan.chunks, unit % plan.chunks, plan.u + unit * plan.u_floats);
     }
   }
   const auto block_of = [&](int64_t block) {
@@ -370,7 +370,7 @@ void run_winograd(Team& team, WinogradConv conv, uint8_t* scratch) {
       Fetching soon{conv.x.data + pixels.begin, conv.x.data + (fetches ? pixels.end : pixels.begin)};
       for (int64_t chunk = 0; chunk < plan.chunks; chunk++) {
         float* u = plan.u + (plan.filters_once ? team.id : panel * plan.chunks + chunk) * plan.u_floats;
-        if (plan.filters_once) make_filters<S>(plan.u_plane, conv, panel, chunk, u);
+        if (plan.filters_once) make_filters(plan, conv, panel, chunk, u);
         multiply(plan, conv, grid, chunk, nv, v, u, m, soon);
       }
       write_panel(plan, conv, grid, panel, m);

@@ -13,10 +13,14 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int64_t kGroup = 128;               // input channels, of all phases
-constexpr int64_t kBlockFloats = 400 * 1024;  // V and Z of a block: 1.6 MB, or a third of S where that is more
+constexpr int64_t kGroup = 128;  // input channels, of all phases
+// V and Z of a block: 1.6 MB, or a third of S where that is more; with stride 2, whose S is larger, 4.8 MB.
+template <class S>
+constexpr int64_t kBlockFloats = (S::kStride == 1 ? 400 : 1200) * 1024;
 constexpr int64_t kFewestTiles = 32;
-constexpr int64_t kRun = 64;                          // tiles summed before they are added to S: bounds the error
+// Tiles summed before they are added to S: bounds the error, which is less with stride 2.
+template <class S>
+constexpr int64_t kRun = S::kStride == 1 ? 64 : 128;
 constexpr int64_t kOneBlockFloats = 7 * 1024 * 1024;  // the most V and Z of all tiles may take: 28 MB
 
 struct Plan {
@@ -41,7 +45,7 @@ Plan plan_winograd(const ConvGeometry& g, int threads, uint8_t* scratch) {
   const int64_t s_floats = kPlanes * plan.channels * plan.panels * kTileCols;
   plan.blocks = 1;
   if (plan.grid.count * tile_floats > smaller(s_floats, kOneBlockFloats)) {
-    const int64_t most = larger(kBlockFloats, s_floats / 3) / tile_floats;
+    const int64_t most = larger(kBlockFloats<S>, s_floats / 3) / tile_floats;
     plan.blocks = ceil_div(plan.grid.count, larger(kFewestTiles, most));
   }
   plan.block = grid_share(plan.grid, 0, static_cast<int>(plan.blocks)).count;
@@ -70,7 +74,7 @@ template <class S>
 void multiply(const Plan& plan, const TileGrid& grid, int i, int j, const float* v, const float* z, int nv,
               Range channels, bool accumulate, float* s) {
   const Range tiles = point_tiles<S>(grid, i, j);
-  const int64_t height = even_part(kLineFloats, kTileRows), run = even_part(tiles.end - tiles.begin, kRun);
+  const int64_t height = even_part(kLineFloats, kTileRows), run = even_part(tiles.end - tiles.begin, kRun<S>);
   const BSource source = nv == kTileVectors ? BSource::kPacked : BSource::kInPlace;
   if (tiles.begin >= tiles.end && !accumulate)
     memset(s, 0, (channels.end - channels.begin) * kTileCols * sizeof(float));
@@ -184,7 +188,7 @@ void run_winograd(Team& team, const ConvGeometry& g, const float* x, const float
   float* s = plan.s + team.id * plan.s_panel;
   const Range pieces = split(groups * plan.panels, team);
   for (int64_t piece = pieces.begin; piece < pieces.end; piece++) {
-    const int64_t panel = piece / groups, c = piece % groups * group;
+    const int64_t c = piece / plan.panels * group, panel = piece % plan.panels;
     const Range channels{c, smaller(plan.channels, c + group)};
     multiply_planes<S>(plan, plan.grid, {0, kPlanes}, panel, panel_vectors(g, panel), channels, false,
                        [&](int64_t plane) { return s + plane * plan.s_plane; });
