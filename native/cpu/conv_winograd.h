@@ -162,4 +162,29 @@ void transform_tiles(const TiledMaps& maps, const TileGrid& grid, Range tiles, c
 template <class S, TileKind kKind>
 Range rows_read(const TiledMaps& maps, const TileGrid& grid);
 
+// The filter of tap (r, s), input channel c, output channel k: first + r*f_r + s*f_s + c*f_c + k*f_k.
+struct WinogradFilters {
+  const float* first;
+  int64_t f_r, f_s, f_c, f_k;
+  int64_t channels, k;
+};
+
+// U of one panel of kTileCols output channels and some lines of input channels: (planes, channels, kTileCols).
+template <class S>
+void make_filters(const WinogradFilters& w, int64_t panel, Range lines, float* u, int64_t plane);
+
+// Where outputs (row, column) go: phase p of row i to row PHASES*i + PHASES-1-p - top of the maps, likewise for
+// columns.
+struct OutputMaps {
+  float* data;  // (n, h, w, k)
+  int64_t h, w, k;
+  int64_t top, left;
+  const float* bias;  // (k) or null
+  bool relu;
+};
+
+// The pixels of one panel of output channels, from M, (planes, tiles, kTileCols).
+template <class S, int PHASES>
+void write_panel(const OutputMaps& maps, const TileGrid& grid, int64_t panel, const float* m, int64_t plane);
+
 }  // namespace forja::FJ_ISA

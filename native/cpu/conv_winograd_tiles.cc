@@ -144,7 +144,7 @@ void transform_tiles(const TiledMaps& maps, const TileGrid& grid, Range tiles, c
 template <class S, TileKind kKind>
 Range rows_read(const TiledMaps& maps, const TileGrid& grid) {
   using Read = Reading<S, kKind>;
-  Range all{INT64_MAX, 0};
+  Range all{grid.n * maps.h, 0};
   for_regions<S>(grid, {0, grid.count}, [&](int region, Range part, auto rows, auto) FJ_LAMBDA {
     if (part.begin >= part.end) return;
     const TilePlace first = tile_place(grid, region, part.begin), last = tile_place(grid, region, part.end - 1);

@@ -123,24 +123,22 @@ __attribute__((noinline)) void write_filters(const Plan& plan, const ConvGeometr
     const float* from = s + j;
     float* to = dw + c * g.k + k;
     for (int64_t i = 0; i < channels; i++, from += kTileCols, to += g.k) {
-      unroll<S::kStride>([&](auto phase_i) FJ_LAMBDA {
-        unroll<S::kStride>([&](auto phase_j) FJ_LAMBDA {
-          constexpr int kTapRows = S::taps(phase_i), kTapColumns = S::taps(phase_j);
-          constexpr int kRows = S::kTile + kTapRows - 1, kColumns = S::kTile + kTapColumns - 1;
-          transform_2d<kRows, kColumns, kTapRows, kTapColumns>(
-              [&](auto y, auto x) FJ_LAMBDA {
-                constexpr int kPlane = S::plane(S::kStride, y, x, phase_i, phase_j);
-                return load(from + kPlane * plan.s_plane);
-              },
-              [](const Vec(&column)[kRows], Vec(&o)[kTapRows])
-                  FJ_LAMBDA { Winograd<S::kTile, kTapRows>::filter_grad(column, o); },
-              [](const Vec(&row)[kColumns], Vec(&o)[kTapColumns])
-                  FJ_LAMBDA { Winograd<S::kTile, kTapColumns>::filter_grad(row, o); },
-              [&](auto r, auto q, Vec v) FJ_LAMBDA {
-                const int64_t tap = (S::kStride * r + phase_i) * 3 + S::kStride * q + phase_j;
-                store_masked(to + tap * g.c * g.k, lanes, v);
-              });
-        });
+      for_phases<S::kStride>([&](auto phase_i, auto phase_j) FJ_LAMBDA {
+        constexpr int kTapRows = S::taps(phase_i), kTapColumns = S::taps(phase_j);
+        constexpr int kRows = S::kTile + kTapRows - 1, kColumns = S::kTile + kTapColumns - 1;
+        transform_2d<kRows, kColumns, kTapRows, kTapColumns>(
+            [&](auto y, auto x) FJ_LAMBDA {
+              constexpr int kPlane = S::plane(S::kStride, y, x, phase_i, phase_j);
+              return load(from + kPlane * plan.s_plane);
+            },
+            [](const Vec(&column)[kRows], Vec(&o)[kTapRows])
+                FJ_LAMBDA { Winograd<S::kTile, kTapRows>::filter_grad(column, o); },
+            [](const Vec(&row)[kColumns], Vec(&o)[kTapColumns])
+                FJ_LAMBDA { Winograd<S::kTile, kTapColumns>::filter_grad(row, o); },
+            [&](auto r, auto q, Vec v) FJ_LAMBDA {
+              const int64_t tap = (S::kStride * r + phase_i) * 3 + S::kStride * q + phase_j;
+              store_masked(to + tap * g.c * g.k, lanes, v);
+            });
       });
     }
   }
