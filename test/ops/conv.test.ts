@@ -263,7 +263,7 @@ describe.runIf(hasWinograd)('winograd', () => {
     expect((await run(...operands, 1, 'winograd2x2')).kernels).toEqual(OPS.map(() => 'winograd 2x2'))
     expect((await run(...operands, 1, 'implicit')).kernels).toEqual(OPS.map(() => 'implicit'))
     expect((await run(...operands, 1, 'winograd', { stride: 2 })).kernels).toEqual(OPS.map(() => 'winograd 4x4'))
-    const left = {
+    const left: Record<string, [stride: number, size: number, padding: number, variant: string]> = {
       'tiles of stride 1': [2, 3, 1, 'winograd2x2'],
       stride: [3, 3, 1, 'winograd'],
       filter: [1, 1, 0, 'winograd'],
