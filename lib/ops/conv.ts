@@ -125,8 +125,8 @@ function convFlops(maps: Value, filter: Value): number {
 }
 
 /**
- * Winograd's are for 3 x 3 filters with stride 1, dilation 1 and one group; any other convolution has the default. Tensor
- * cores are CUDA's.
+ * Winograd's are for 3 x 3 filters with stride 1, 'winograd' also with stride 2, dilation 1 and one group; any other
+ * convolution has the default. Tensor cores are CUDA's.
  */
 const VARIANTS = ['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2', 'tensorcore', 'cudnn'] as const
 

@@ -17,8 +17,8 @@ export interface CompileFunctionOptions {
   device?: string
   /**
    * Kernel variants by operation: { conv2d: 'im2col', matmul: 'naive' }. `conv2d` counts for its gradients too; its
-   * variants 'winograd' and 'winograd2x2' take effect for 3 × 3 filters with stride 1, and 'implicit' avoids their rounding.
-   * Of CUDA, 'cublas' and 'cudnn' are NVIDIA's libraries, an error where they are missing.
+   * variants 'winograd' and 'winograd2x2' take effect for 3 × 3 filters with stride 1, 'winograd' also with stride 2, and
+   * 'implicit' avoids their rounding. Of CUDA, 'cublas' and 'cudnn' are NVIDIA's libraries, an error where they are missing.
    */
   algorithms?: Readonly<Record<string, string>>
   /**

@@ -8,8 +8,8 @@
 
 #include <cstring>
 
+#include "conv_winograd.h"
 #include "kernel.h"
-#include "simd/vec.h"
 
 namespace forja::FJ_ISA {
 namespace {
@@ -34,23 +34,41 @@ size_t scratch(const Call& call, int threads) {
   return g.n == 0 ? 0 : Size(g, threads);
 }
 
-template <Geometry Of>
+template <Geometry Of, int M>
 bool supports_winograd(const Call& call) {
-  return winograd_supports(Of(call));
+  return winograd_supports<M>(Of(call));
 }
 
-// Where tiles of M x M pixels pay: channels fill vectors, there are tiles enough to use a transformed filter again, the
-// direct sum would cost half as much again (it skips what lies outside the image; tiles hang over), and the whole is
-// long enough for anybody to notice the time rather than the rounding.
+// Where tiles pay: channels fill vectors, there are tiles enough to use a transformed filter again, the direct sum
+// would cost that much more (it skips what lies outside the image; tiles hang over), and the whole is long enough for
+// anybody to notice the time rather than the rounding. Stride 2 saves less and transforms more; most so its weight
+// gradient.
+template <Geometry Of, class S>
+bool pays(const ConvGeometry& g) {
+  constexpr bool kStrided = S::kStride == 2;
+  constexpr int64_t kFewestChannels = kStrided && Of == grad_weight_geometry ? 24 : 16;
+  constexpr int64_t kFewestTiles = kStrided ? 24 : S::kTile == 4 ? 8 : 16, kLeastWork = 32 * 1024;
+  constexpr double kLeastGain = kStrided ? 1.4 : 1.5;
+  const TileGrid grid = tile_grid(g.n, g.oh, g.ow, S::kTile, S::kStride);
+  if (g.c < kFewestChannels || g.k < kFewestChannels || grid.count < kFewestTiles) return false;
+  const auto direct = [](int64_t maps, int64_t image) {
+    return 3 * maps - larger(0, S::kStride * (maps - 1) + 3 - image);  // less the padding
+  };
+  const auto planes = [](const int64_t(&tiles)[2]) {
+    return S::kAxisPlanes * tiles[0] + (S::kAxisPlanes - S::kStride) * tiles[1];
+  };
+  const double products = static_cast<double>(planes(grid.rows) * planes(grid.columns));
+  return static_cast<double>(direct(g.oh, g.h) * direct(g.ow, g.w)) >= kLeastGain * products &&
+         grid.count * g.c * g.k >= kLeastWork;
+}
+
 template <Geometry Of, int M>
 bool prefers_winograd(const Call& call) {
-  constexpr int64_t kFewestChannels = 16, kFewestTiles = M == 4 ? 8 : 16, kLeastWork = 32 * 1024;
   const ConvGeometry g = Of(call);
-  const int64_t rows = ceil_div(g.oh, M), columns = ceil_div(g.ow, M), tiles = g.n * rows * columns;
-  if (g.c < kFewestChannels || g.k < kFewestChannels || tiles < kFewestTiles) return false;
-  const int64_t padding_h = g.oh + 2 - g.h, padding_w = g.ow + 2 - g.w;  // top and bottom, left and right
-  const int64_t direct = (3 * g.oh - padding_h) * (3 * g.ow - padding_w);
-  return 2 * direct >= 3 * rows * columns * (M + 2) * (M + 2) && tiles * g.c * g.k >= kLeastWork;
+  if constexpr (M == 4) {
+    if (g.stride_h == 2) return pays<Of, Scheme<4, 2>>(g);
+  }
+  return pays<Of, Scheme<M, 1>>(g);
 }
 
 template <Forward Run>
@@ -101,10 +119,10 @@ void run_col2im(const Call& call, Team& team) {
 
 void register_conv(KernelTable& table) {
   table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD, "conv2d winograd 4x4", run_forward<conv_forward_winograd<4>>,
-             scratch<forward_geometry, conv_forward_winograd_scratch<4>>, supports_winograd<forward_geometry>,
+             scratch<forward_geometry, conv_forward_winograd_scratch<4>>, supports_winograd<forward_geometry, 4>,
              prefers_winograd<forward_geometry, 4>});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_WINOGRAD2X2, "conv2d winograd 2x2", run_forward<conv_forward_winograd<2>>,
-             scratch<forward_geometry, conv_forward_winograd_scratch<2>>, supports_winograd<forward_geometry>,
+             scratch<forward_geometry, conv_forward_winograd_scratch<2>>, supports_winograd<forward_geometry, 2>,
              prefers_winograd<forward_geometry, 2>});
   table.add({FJ_OP_CONV2D, FJ_CONV2D_IMPLICIT, "conv2d implicit", run_forward_implicit,
              scratch<forward_geometry, conv_forward_implicit_scratch>, nullptr, nullptr, nullptr, kept_implicit});
@@ -114,12 +132,12 @@ void register_conv(KernelTable& table) {
 
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_WINOGRAD, "conv2dGradInput winograd 4x4",
              run_gradient<grad_input_geometry, conv_grad_input_winograd<4>>,
-             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<4>>, supports_winograd<grad_input_geometry>,
-             prefers_winograd<grad_input_geometry, 4>});
+             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<4>>,
+             supports_winograd<grad_input_geometry, 4>, prefers_winograd<grad_input_geometry, 4>});
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_WINOGRAD2X2, "conv2dGradInput winograd 2x2",
              run_gradient<grad_input_geometry, conv_grad_input_winograd<2>>,
-             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<2>>, supports_winograd<grad_input_geometry>,
-             prefers_winograd<grad_input_geometry, 2>});
+             scratch<grad_input_geometry, conv_grad_input_winograd_scratch<2>>,
+             supports_winograd<grad_input_geometry, 2>, prefers_winograd<grad_input_geometry, 2>});
   table.add({FJ_OP_CONV2D_GRAD_INPUT, FJ_CONV2D_GRAD_INPUT_IMPLICIT, "conv2dGradInput implicit",
              run_gradient<grad_input_geometry, conv_grad_input_implicit>,
              scratch<grad_input_geometry, conv_grad_input_implicit_scratch>, nullptr});
@@ -132,11 +150,11 @@ void register_conv(KernelTable& table) {
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_WINOGRAD, "conv2dGradWeight winograd 4x4",
              run_gradient<grad_weight_geometry, conv_grad_weight_winograd<4>>,
              scratch<grad_weight_geometry, conv_grad_weight_winograd_scratch<4>>,
-             supports_winograd<grad_weight_geometry>, prefers_winograd<grad_weight_geometry, 4>});
+             supports_winograd<grad_weight_geometry, 4>, prefers_winograd<grad_weight_geometry, 4>});
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_WINOGRAD2X2, "conv2dGradWeight winograd 2x2",
              run_gradient<grad_weight_geometry, conv_grad_weight_winograd<2>>,
              scratch<grad_weight_geometry, conv_grad_weight_winograd_scratch<2>>,
-             supports_winograd<grad_weight_geometry>, prefers_winograd<grad_weight_geometry, 2>});
+             supports_winograd<grad_weight_geometry, 2>, prefers_winograd<grad_weight_geometry, 2>});
   table.add({FJ_OP_CONV2D_GRAD_WEIGHT, FJ_CONV2D_GRAD_WEIGHT_IMPLICIT, "conv2dGradWeight implicit",
              run_gradient<grad_weight_geometry, conv_grad_weight_implicit>,
              scratch<grad_weight_geometry, conv_grad_weight_implicit_scratch>, nullptr});

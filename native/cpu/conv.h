@@ -11,7 +11,7 @@
 //   naive     the loops above as they stand
 //   im2col    columns written out to scratch, then matrix products (gemm.h)
 //   implicit  the micro-kernel of simd/microkernel.h walks the image itself
-//   winograd  3 x 3 filters with stride 1: a quarter of the products for some rounding error (conv_winograd.h)
+//   winograd  3 x 3 filters with stride 1 or 2: fewer products for some rounding error (conv_winograd.h)
 // The default is chosen by the sizes (conv.cc).
 //
 // All threads of a team call a function together with the same arguments; none allocates. Every sum is
@@ -66,7 +66,8 @@ void conv_grad_weight_im2col(Team& team, const ConvGeometry& g, const float* x, 
 void conv_grad_weight_implicit(Team& team, const ConvGeometry& g, const float* x, const float* dy, float* dw,
                                uint8_t* scratch);
 
-// Of tiles of M x M output pixels, M = 2 or 4; only what winograd_supports.
+// Of tiles of M x M output pixels, M = 2 (stride 1) or 4; only what winograd_supports.
+template <int M>
 bool winograd_supports(const ConvGeometry& g);
 template <int M>
 void conv_forward_winograd(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,

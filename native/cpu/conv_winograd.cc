@@ -2,7 +2,7 @@
 //
 // A block of tiles is transformed, then for one panel of kTileCols output channels after the other and kChunk input
 // channels at a time the products of all points are added to M. U, M and the part of V in use then stay near the
-// core, and sums of at most kChunk products bound the rounding error whatever the number of channels.
+// core, and sums of few products bound the rounding error whatever the number of channels.
 //
 // Threads form `parts` groups of `sharers`. Each group has its own run of tiles. Within a group, threads share V and
 // split the panels: this is for few tiles, where reading all filters in every thread would cost more than the products.
@@ -15,7 +15,6 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int64_t kChunk = 64;  // input channels summed before they are added to M
 // Tiles of a block: V, M and U of 64 channels should stay in L2, but U is read again for every block.
 constexpr int64_t kBlockTiles = 2 * 14, kLargeBlockTiles = 5 * 14;
 constexpr int64_t kFewFilterFloats = 1024 * 1024;  // U of all filters up to here is near in any case: small blocks
@@ -25,54 +24,54 @@ constexpr int64_t kNearFloats = 256 * 1024;  // 1 MB: L2
 
 struct WinogradConv {
   TiledMaps x;
-  float* y;
-  int64_t oh, ow, k;
-  // The filter of tap (r, s), input channel c, output channel k: filter + r*f_r + s*f_s + c*f_c + k*f_k.
-  const float* filter;
-  int64_t f_r, f_s, f_c, f_k;
-  const float* bias;  // (k) or null
-  bool relu;
+  WinogradFilters w;
+  int64_t rows, columns;  // of the outputs that tiles are cut from
+  OutputMaps y;
 };
 
 WinogradConv forward_winograd(const ConvGeometry& g, const float* x, const float* w, const float* bias, bool relu,
                               float* y) {
   return {{x, g.n, g.h, g.w, g.c, g.pad_top, g.pad_left, nullptr},
-          y,
+          {w, 3 * g.c * g.k, g.c * g.k, g.k, 1, g.c, g.k},
           g.oh,
           g.ow,
-          g.k,
-          w,
-          3 * g.c * g.k,
-          g.c * g.k,
-          g.k,
-          1,
-          bias,
-          relu};
+          {y, g.oh, g.ow, g.k, 0, 0, bias, relu}};
 }
 
-// dx is the convolution of dy, padded so that dx has the image's size, with the filters turned by half a turn.
+// dx is the convolution of dy with the filters turned by half a turn. Stride 1: dy is padded so that dx has the image's
+// size. Stride 2, in padded coordinates: dx[2m - p] = sum over the taps t = p, p+2 of dy[m - 1 + t/2] * turned w[t],
+// from the first m on that makes a pixel of the image.
 WinogradConv grad_input_winograd(const ConvGeometry& g, const float* dy, const float* w, float* dx) {
-  const int64_t f_s = g.c * g.k, f_r = 3 * f_s;
-  return {{dy, g.n, g.oh, g.ow, g.k, 2 - g.pad_top, 2 - g.pad_left, nullptr},
-          dx,
-          g.h,
-          g.w,
-          g.c,
-          w ? w + 2 * f_r + 2 * f_s : nullptr,
-          -f_r,
-          -f_s,
-          1,
-          g.k,
-          nullptr,
-          false};
+  const int64_t tap = g.c * g.k, row = 3 * tap;
+  WinogradConv conv{{dy, g.n, g.oh, g.ow, g.k, 2 - g.pad_top, 2 - g.pad_left, nullptr},
+                    {w ? w + 2 * row + 2 * tap : nullptr, -row, -tap, 1, g.k, g.k, g.c},
+                    g.h,
+                    g.w,
+                    {dx, g.h, g.w, g.c, 0, 0, nullptr, false}};
+  if (g.stride_h == 2) {
+    const auto place = [](int64_t padding, int64_t pixels, int64_t& dy_top, int64_t& count, int64_t& dx_top) {
+      const int64_t first = (padding + 1) / 2;
+      dy_top = 1 - first;
+      count = (padding + pixels) / 2 - first + 1;
+      dx_top = 1 + padding - 2 * first;
+    };
+    place(g.pad_top, g.h, conv.x.top, conv.rows, conv.y.top);
+    place(g.pad_left, g.w, conv.x.left, conv.columns, conv.y.left);
+  }
+  return conv;
 }
 
-template <int M>
+// S: Scheme. kTransposed: phases are of outputs, not of inputs (the input gradient of stride 2).
+template <class S, bool kTransposed>
 struct Plan {
-  static constexpr int kPoints = (M + 2) * (M + 2);
-  TileGrid grid;
+  static constexpr int kInPhases = kTransposed ? 1 : S::kStride, kOutPhases = kTransposed ? S::kStride : 1;
+  static constexpr int kPlanes = S::planes(S::kStride);
+  // Input channels summed before they are added to M: with stride 2, whose transforms round less, 128 products, those
+  // of all phases together.
+  static constexpr int64_t kChunk = S::kStride == 1 ? 64 : kTransposed ? 128 : 32;
+  TileGrid grid;  // of all tiles
   int parts, sharers;
-  int64_t block;           // tiles transformed at a time
+  int64_t blocks, block;   // a group's runs of tiles that are transformed at a time, the most tiles of one
   int64_t panels, chunks;  // of output and input channels
   int64_t v_plane, m_plane, u_plane;
   bool filters_once;                     // every part of U is used once: made where it is used
@@ -81,31 +80,31 @@ struct Plan {
   size_t bytes;
 };
 
-template <int M>
-Plan<M> plan_winograd(const WinogradConv& conv, int threads, uint8_t* scratch) {
-  Plan<M> plan{};
-  constexpr int64_t kPoints = Plan<M>::kPoints;
+template <class P, class S>
+P plan_winograd(const WinogradConv& conv, int threads, uint8_t* scratch) {
+  P plan{};
   const int64_t channels = whole_lines(conv.x.channels);
-  plan.grid = tile_grid(conv.x.n, conv.oh, conv.ow, M);
-  plan.panels = ceil_div(conv.k, kTileCols);
-  plan.chunks = ceil_div(channels, kChunk);
+  plan.grid = tile_grid(conv.x.n, conv.rows, conv.columns, S::kTile, S::kStride);
+  plan.panels = ceil_div(conv.y.k, kTileCols);
+  plan.chunks = ceil_div(channels, P::kChunk);
   plan.sharers = 1;
   for (int d = 2; d <= threads && d <= plan.panels && plan.grid.count * plan.sharers < kSharedTiles * threads; d++) {
     if (threads % d == 0) plan.sharers = d;
   }
   plan.parts = threads / plan.sharers;
-  const int64_t most = ceil_div(plan.grid.count, plan.parts);
-  const bool few = kPoints * channels * conv.k <= kFewFilterFloats;
-  plan.block = even_part(most, few ? kBlockTiles : kLargeBlockTiles);
-  if (plan.sharers > 1 || (plan.parts == 1 && !few && most <= kSharedTiles)) plan.block = most;
-  plan.filters_once = plan.parts == 1 && plan.block == plan.grid.count;
+  const int64_t most = grid_share(plan.grid, 0, plan.parts).count;
+  const bool few = P::kPlanes * channels * conv.y.k <= kFewFilterFloats;
+  const bool one = plan.sharers > 1 || (plan.parts == 1 && !few && most <= kSharedTiles);
+  plan.blocks = one ? 1 : ceil_div(most, few ? kBlockTiles : kLargeBlockTiles);
+  plan.block = grid_share(plan.grid, 0, static_cast<int>(plan.parts * plan.blocks)).count;
+  plan.filters_once = plan.parts == 1 && plan.blocks == 1;
 
   plan.v_plane = plane_floats(channels * plan.block);
   plan.m_plane = plane_floats(kTileCols * plan.block);
-  plan.u_plane = plane_floats(kTileCols * smaller(channels, kChunk));
-  plan.v_floats = kPoints * plan.v_plane;
-  plan.m_floats = kPoints * plan.m_plane;
-  plan.u_floats = kPoints * plan.u_plane;
+  plan.u_plane = plane_floats(kTileCols * smaller(channels, P::kChunk));
+  plan.v_floats = S::planes(P::kInPhases) * plan.v_plane;
+  plan.m_floats = S::planes(P::kOutPhases) * plan.m_plane;
+  plan.u_floats = P::kPlanes * plan.u_plane;
   ScratchCursor cursor(scratch);
   plan.v = cursor.take(plan.v_floats * plan.parts);
   plan.m = cursor.take(plan.m_floats * threads);
@@ -115,132 +114,67 @@ Plan<M> plan_winograd(const WinogradConv& conv, int threads, uint8_t* scratch) {
   return plan;
 }
 
-// The nine taps of kWidth output channels, one input channel after the other.
-struct FilterTaps {
-  const float* first;
-  int64_t r, s, c;  // floats from one tap row, tap column, channel to the next
+// Memory that is fetched into the cache while tiles are multiplied, a line at each step: what the next block reads, in
+// the time of a block's last panel. Waiting for it took a sixth of the time of 64 channels (Zen 4).
+struct Fetching {
+  const float *next, *end;
 };
 
-// U of `count` input channels (a multiple of a line; zeros beyond the filter's) for one vector of output channels.
-template <int M>
-__attribute__((noinline)) void transform_filters(const FilterTaps& taps, int64_t channels, int64_t count, Mask lanes,
-                                                 float* u, int64_t plane) {
-  constexpr int kPoints = M + 2;
-  for (int64_t c = 0; c < count; c++, u += kTileCols) {
-    const float* w = taps.first + c * taps.c;
-    const Mask mask = c < channels ? lanes : tail_mask(0);
-    transform_2d<3, kPoints>([&](auto i, auto j) FJ_LAMBDA { return load_masked(mask, w + i * taps.r + j * taps.s); },
-                             [](const Vec(&column)[3], Vec(&o)[kPoints]) FJ_LAMBDA { Winograd<M>::filter(column, o); },
-                             [&](auto i, auto j, Vec v) FJ_LAMBDA { store(u + (i * kPoints + j) * plane, v); });
-  }
-}
-
-// U of one panel and one chunk of input channels: (points, channels, kTileCols).
-template <int M>
-void make_filters(const Plan<M>& plan, const WinogradConv& conv, int64_t panel, int64_t chunk, float* u) {
-  const int64_t c0 = chunk * kChunk, count = smaller(kChunk, whole_lines(conv.x.channels) - c0);
-  const int64_t channels = smaller(count, conv.x.channels - c0);
-  for (int64_t j = 0; j < kTileCols; j += kWidth) {
-    const int64_t column = panel * kTileCols + j;
-    if (column >= conv.k) break;
-    const Mask lanes = tail_mask(conv.k - column);
-    const float* w = conv.filter + c0 * conv.f_c + column * conv.f_k;
-    if (conv.f_k == 1) {
-      transform_filters<M>({w, conv.f_r, conv.f_s, conv.f_c}, channels, count, lanes, u + j, plan.u_plane);
-      continue;
-    }
-    // Output channels are far apart: nine blocks of them are transposed at a time.
-    constexpr int64_t kBlock = kWidth * kWidth;
-    float block[9 * kBlock];
-    const int64_t rows = smaller(kWidth, conv.k - column);
-    for (int64_t c = 0; c < count; c += kWidth) {
-      const int64_t columns = smaller(kWidth, channels - c);
-      for (int tap = 0; columns > 0 && tap < 9; tap++) {
-        const float* from = w + tap / 3 * conv.f_r + tap % 3 * conv.f_s + c;
-        pack_transposed(rows, columns, from, conv.f_k, block + tap * kBlock, kWidth);
-      }
-      transform_filters<M>({block, 3 * kBlock, kBlock, kWidth}, columns, kWidth, lanes, u + c * kTileCols + j,
-                           plan.u_plane);
-    }
-  }
-}
-
-// M += V * U for all points, `tiles` tiles, one panel of `nv` vectors and one chunk.
-template <int M>
-void multiply(const Plan<M>& plan, const WinogradConv& conv, int64_t tiles, int64_t chunk, int nv, const float* v,
-              const float* u, float* m) {
-  const int64_t c0 = chunk * kChunk, count = smaller(kChunk, whole_lines(conv.x.channels) - c0);
-  const int64_t height = even_part(tiles, kTileRows);
+// M += V * U for all planes, one panel of `nv` vectors and one chunk; `grid`: of the block.
+template <class S, bool kTransposed>
+void multiply(const Plan<S, kTransposed>& plan, const WinogradConv& conv, const TileGrid& grid, int64_t chunk, int nv,
+              const float* v, const float* u, float* m, Fetching& soon) {
+  const int64_t c0 = chunk * plan.kChunk, count = smaller(plan.kChunk, whole_lines(conv.x.channels) - c0);
+  const BSource source = nv == kTileVectors ? BSource::kPacked : BSource::kInPlace;
   TileArgs t{};
   t.lda = kLineFloats;
   t.kc = kLineFloats;
   t.segments = count / kLineFloats;
   t.a_segment = plan.block * kLineFloats;
+  t.a_image = plan.v_plane;
+  t.b_image = plan.u_plane - count * kTileCols;
   t.ldb = t.ldc = kTileCols;
   t.tail = kWidth;
   t.accumulate = chunk > 0;
   v += c0 * plan.block;
-  const BSource source = nv == kTileVectors ? BSource::kPacked : BSource::kInPlace;
   // The next point's part of V, where V is too large to be found in L2 again: a fifth of the time at 512 channels.
   const int64_t fetched = plan.v_floats > kNearFloats ? t.segments : 0;
-  for (int point = 0; point < Plan<M>::kPoints; point++, v += plan.v_plane, u += plan.u_plane, m += plan.m_plane) {
-    t.b = u;
-    for (int64_t tile = 0; tile < tiles; tile += height) {
-      const int64_t rows = smaller(height, tiles - tile);
-      t.a = v + tile * kLineFloats;
-      t.c = m + tile * kTileCols;
-      for (int64_t line = 0; line < fetched; line++) {
-        const float* next = t.a + plan.v_plane + line * t.a_segment;
-        for (int64_t i = 0; i < rows; i++) __builtin_prefetch(next + i * kLineFloats, 0, 2);
+  for (int i = 0; i < S::kPoints; i++) {
+    for (int j = 0; j < S::kPoints; j++) {
+      const int phases = S::phases_at(i) * S::phases_at(j);
+      const int inputs = kTransposed ? 1 : phases, outputs = kTransposed ? phases : 1;
+      const Range tiles = point_tiles<S>(grid, i, j);
+      const int64_t height = even_part(tiles.end - tiles.begin, kTileRows);
+      t.images = inputs;
+      for (int64_t tile = tiles.begin; tile < tiles.end; tile += height) {
+        const int64_t rows = smaller(height, tiles.end - tile);
+        t.a = v + tile * kLineFloats;
+        for (int64_t line = 0; line < inputs * fetched; line++) {
+          const float* next = t.a + (inputs + line / fetched) * plan.v_plane + line % fetched * t.a_segment;
+          for (int64_t row = 0; row < rows; row++) __builtin_prefetch(next + row * kLineFloats, 0, 2);
+        }
+        for (int64_t output = 0; output < outputs; output++) {
+          t.b = u + output * plan.u_plane;
+          t.c = m + output * plan.m_plane + tile * kTileCols;
+          t.soon = soon.next;
+          t.soon_step = soon.next < soon.end ? kLineFloats : 0;
+          soon.next += t.soon_step * count * inputs;
+          tile_kernel(ASource::kRows, source, static_cast<int>(rows), nv)(t);
+        }
       }
-      tile_kernel(ASource::kRows, source, static_cast<int>(rows), nv)(t);
+      v += inputs * plan.v_plane;
+      u += phases * plan.u_plane;
+      m += outputs * plan.m_plane;
     }
   }
 }
 
-// One vector of output channels of one tile, rows x columns pixels of it.
-template <int M, bool kWhole>
-__attribute__((noinline)) void write_tile(const float* m, int64_t plane, float* y, int64_t row, int64_t pixel,
-                                          int64_t rows, int64_t columns, Mask lanes, Vec bias, Vec least) {
-  constexpr int kPoints = M + 2;
-  transform_2d<kPoints, M>([&](auto i, auto j) FJ_LAMBDA { return load(m + (i * kPoints + j) * plane); },
-                           [](const Vec(&column)[kPoints], Vec(&o)[M]) FJ_LAMBDA { Winograd<M>::output(column, o); },
-                           [&](auto i, auto j, Vec v) FJ_LAMBDA {
-                             const Vec result = max(least, v + bias);
-                             if constexpr (kWhole) {
-                               store(y + i * row + j * pixel, result);
-                             } else if (i < rows && j < columns) {
-                               store_masked(y + i * row + j * pixel, lanes, result);
-                             }
-                           });
-}
-
-template <int M>
-void write_panel(const Plan<M>& plan, const WinogradConv& conv, Range tiles, int64_t panel, const float* m) {
-  const int64_t row_floats = conv.ow * conv.k;
-  const Vec least = conv.relu ? zero() : broadcast(-__builtin_inff());
-  for (int64_t j = 0; j < kTileCols; j += kWidth) {
-    const int64_t channel = panel * kTileCols + j, left = conv.k - channel;
-    if (left <= 0) break;
-    const Mask lanes = tail_mask(left);
-    const Vec bias = conv.bias ? load_masked(lanes, conv.bias + channel) : zero();
-    for (int64_t t = tiles.begin; t < tiles.end; t++) {
-      const int64_t p = t / plan.grid.columns % plan.grid.rows * M, q = t % plan.grid.columns * M;
-      const int64_t image = t / (plan.grid.rows * plan.grid.columns);
-      const int64_t rows = smaller(M, conv.oh - p), columns = smaller(M, conv.ow - q);
-      float* y = conv.y + ((image * conv.oh + p) * conv.ow + q) * conv.k + channel;
-      const auto write = rows == M && columns == M && left >= kWidth ? write_tile<M, true> : write_tile<M, false>;
-      write(m + (t - tiles.begin) * kTileCols + j, plan.m_plane, y, row_floats, conv.k, rows, columns, lanes, bias,
-            least);
-    }
-  }
-}
-
-template <int M>
+template <class S, bool kTransposed = false>
 void run_winograd(Team& team, WinogradConv conv, uint8_t* scratch) {
-  const Plan<M> plan = plan_winograd<M>(conv, team.count, scratch);
+  using P = Plan<S, kTransposed>;
+  constexpr TileKind kKind = kTransposed ? TileKind::kPlain : TileKind::kPhases;
+  const P plan = plan_winograd<P, S>(conv, team.count, scratch);
   const int part = team.id / plan.sharers, member = team.id % plan.sharers;
-  const Range tiles = split(plan.grid.count, part, plan.parts);
   const Range panels = split(plan.panels, member, plan.sharers);
   const int64_t channels = whole_lines(conv.x.channels);
   float* zeros = plan.zeros + team.id * channels;
@@ -250,62 +184,99 @@ void run_winograd(Team& team, WinogradConv conv, uint8_t* scratch) {
   float* m = plan.m + team.id * plan.m_floats;
   const TileSink sink{v, plan.v_plane, kLineFloats, plan.block * kLineFloats, kLineFloats, channels};
 
+  const auto filter = [&](int64_t panel, int64_t chunk, float* u) {
+    const int64_t c0 = chunk * plan.kChunk;
+    make_filters<S>(conv.w, panel, {c0, smaller(channels, c0 + plan.kChunk)}, u, plan.u_plane);
+  };
   if (!plan.filters_once) {
     const Range units = split(plan.panels * plan.chunks, team);
     for (int64_t unit = units.begin; unit < units.end; unit++) {
-      make_filters<M>(plan, conv, unit / plan.chunks, unit % plan.chunks, plan.u + unit * plan.u_floats);
+      filter(unit / plan.chunks, unit % plan.chunks, plan.u + unit * plan.u_floats);
     }
   }
-  if (plan.sharers > 1) {
-    const Range mine = split(tiles.end - tiles.begin, member, plan.sharers);
-    transform_tiles<M, false>(conv.x, plan.grid, {tiles.begin + mine.begin, tiles.begin + mine.end}, mine.begin, sink);
-  }
+  const auto block_of = [&](int64_t block) {
+    return grid_share(plan.grid, static_cast<int>(part * plan.blocks + block),
+                      static_cast<int>(plan.parts * plan.blocks));
+  };
+  TileGrid grid = block_of(0);
+  if (plan.sharers > 1) transform_tiles<S, kKind>(conv.x, grid, split(grid.count, member, plan.sharers), sink);
   if (plan.sharers > 1 || !plan.filters_once) team.barrier();
 
-  for (int64_t begin = tiles.begin; begin < tiles.end; begin += plan.block) {
-    const Range block{begin, smaller(tiles.end, begin + plan.block)};
-    if (plan.sharers == 1) transform_tiles<M, false>(conv.x, plan.grid, block, 0, sink);
+  for (int64_t block = 0; block < plan.blocks; block++) {
+    if (plan.sharers == 1) transform_tiles<S, kKind>(conv.x, grid, {0, grid.count}, sink);
+    const TileGrid next = block_of(block + 1 < plan.blocks ? block + 1 : block);
     for (int64_t panel = panels.begin; panel < panels.end; panel++) {
-      const int nv = static_cast<int>(smaller(kTileVectors, ceil_div(conv.k - panel * kTileCols, kWidth)));
+      const int nv = static_cast<int>(smaller(kTileVectors, ceil_div(conv.y.k - panel * kTileCols, kWidth)));
+      Fetching soon{};
+      if (panel + 1 == panels.end && block + 1 < plan.blocks) {
+        const Range pixels = rows_read<S, kKind>(conv.x, next);
+        soon = {conv.x.data + pixels.begin, conv.x.data + pixels.end};
+      }
       for (int64_t chunk = 0; chunk < plan.chunks; chunk++) {
         float* u = plan.u + (plan.filters_once ? team.id : panel * plan.chunks + chunk) * plan.u_floats;
-        if (plan.filters_once) make_filters<M>(plan, conv, panel, chunk, u);
-        multiply<M>(plan, conv, block.end - block.begin, chunk, nv, v, u, m);
+        if (plan.filters_once) filter(panel, chunk, u);
+        multiply(plan, conv, grid, chunk, nv, v, u, m, soon);
       }
-      write_panel<M>(plan, conv, block, panel, m);
+      write_panel<S, P::kOutPhases>(conv.y, grid, panel, m, plan.m_plane);
     }
+    grid = next;
   }
+}
+
+template <class S, bool kTransposed = false>
+size_t winograd_scratch(const WinogradConv& conv, int threads) {
+  return plan_winograd<Plan<S, kTransposed>, S>(conv, threads, nullptr).bytes;
 }
 
 }  // namespace
 
+template <int M>
 bool winograd_supports(const ConvGeometry& g) {
-  return g.r == 3 && g.s == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
-         g.groups == 1 && g.n * g.oh * g.ow <= INT32_MAX && g.n * g.h * g.w <= INT32_MAX;
+  const bool strides = g.stride_h == g.stride_w && (g.stride_h == 1 || (g.stride_h == 2 && M == 4));
+  return g.r == 3 && g.s == 3 && strides && g.dilation_h == 1 && g.dilation_w == 1 && g.groups == 1 &&
+         g.n * g.oh * g.ow <= INT32_MAX && g.n * g.h * g.w <= INT32_MAX;
 }
 
 template <int M>
 size_t conv_forward_winograd_scratch(const ConvGeometry& g, int threads) {
-  return plan_winograd<M>(forward_winograd(g, nullptr, nullptr, nullptr, false, nullptr), threads, nullptr).bytes;
+  const WinogradConv conv = forward_winograd(g, nullptr, nullptr, nullptr, false, nullptr);
+  if constexpr (M == 4) {
+    if (g.stride_h == 2) return winograd_scratch<Scheme<4, 2>>(conv, threads);
+  }
+  return winograd_scratch<Scheme<M, 1>>(conv, threads);
 }
 
 template <int M>
 void conv_forward_winograd(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,
                            bool relu, float* y, uint8_t* scratch) {
-  run_winograd<M>(team, forward_winograd(g, x, w, bias, relu, y), scratch);
+  const WinogradConv conv = forward_winograd(g, x, w, bias, relu, y);
+  if constexpr (M == 4) {
+    if (g.stride_h == 2) return run_winograd<Scheme<4, 2>>(team, conv, scratch);
+  }
+  run_winograd<Scheme<M, 1>>(team, conv, scratch);
 }
 
 template <int M>
 size_t conv_grad_input_winograd_scratch(const ConvGeometry& g, int threads) {
-  return plan_winograd<M>(grad_input_winograd(g, nullptr, nullptr, nullptr), threads, nullptr).bytes;
+  const WinogradConv conv = grad_input_winograd(g, nullptr, nullptr, nullptr);
+  if constexpr (M == 4) {
+    if (g.stride_h == 2) return winograd_scratch<Scheme<4, 2>, true>(conv, threads);
+  }
+  return winograd_scratch<Scheme<M, 1>>(conv, threads);
 }
 
 template <int M>
 void conv_grad_input_winograd(Team& team, const ConvGeometry& g, const float* dy, const float* w, float* dx,
                               uint8_t* scratch) {
-  run_winograd<M>(team, grad_input_winograd(g, dy, w, dx), scratch);
+  const WinogradConv conv = grad_input_winograd(g, dy, w, dx);
+  if constexpr (M == 4) {
+    if (g.stride_h == 2) return run_winograd<Scheme<4, 2>, true>(team, conv, scratch);
+  }
+  run_winograd<Scheme<M, 1>>(team, conv, scratch);
 }
 
+template bool winograd_supports<2>(const ConvGeometry&);
+template bool winograd_supports<4>(const ConvGeometry&);
 template size_t conv_forward_winograd_scratch<2>(const ConvGeometry&, int);
 template size_t conv_forward_winograd_scratch<4>(const ConvGeometry&, int);
 template void conv_forward_winograd<2>(Team&, const ConvGeometry&, const float*, const float*, const float*, bool,

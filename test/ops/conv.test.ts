@@ -160,10 +160,16 @@ describe.runIf(hasWinograd)('winograd', () => {
   const OPS = ['conv2d', 'conv2dGradInput', 'conv2dGradWeight']
 
   /** y, dx and dw of `variant`, and which kernels computed them. */
-  async function run(x: fj.Tensor, weight: fj.Tensor, padding: Padding, variant?: string, device = 'cpu') {
+  async function run(
+    x: fj.Tensor,
+    weight: fj.Tensor,
+    padding: Padding,
+    variant?: string,
+    { stride = 1, device = 'cpu' } = {},
+  ) {
     const compiled = fj.compile(
       (x, w) => {
-        const y = fj.conv2d(x!, w!, null, { padding })
+        const y = fj.conv2d(x!, w!, null, { padding, stride })
         return [y, ...fj.grad([y], [x!, w!], { gradOutputs: [randomTensor(y.shape, 5)] })]
       },
       { device, ...(variant ? { algorithms: { conv2d: variant } } : {}) },
@@ -192,21 +198,29 @@ describe.runIf(hasWinograd)('winograd', () => {
     [1, 127, 7, 6, 48, 1],
     [1, 70, 13, 14, 40, 2],
     [8, 3, 31, 33, 5, 1],
+    [2, 18, 28, 13, 34, 1],
+    [3, 33, 15, 17, 20, 3],
+  ]
+  const FORMS = [
+    { variant: 'winograd', stride: 1 },
+    { variant: 'winograd2x2', stride: 1 },
+    { variant: 'winograd', stride: 2 },
   ]
   it.each(SHAPES)('%d x %d x %d x %d, %d filters, padding %j', async (n, c, h, w, k, padding) => {
     const inputs = [...tensors(n, c, h, w, k), randomTensor([k], 3)]
-    for (const variant of ['winograd', 'winograd2x2']) {
+    for (const { variant, stride } of FORMS) {
       const algorithms = { conv2d: variant }
-      const convolve = (x?: fj.Tensor, w?: fj.Tensor, b?: fj.Tensor) => fj.conv2d(x!, w!, b!, { padding })
+      const convolve = (x?: fj.Tensor, w?: fj.Tensor, b?: fj.Tensor) => fj.conv2d(x!, w!, b!, { padding, stride })
       await compareWithReference(convolve, inputs, { algorithms })
       await compareWithReference((...args) => fj.relu(convolve(...args)), inputs, { algorithms, gradients: false })
     }
   })
 
   // Of the RMS of the result, for N(0,1) maps and He weights: RMS of the errors, the largest.
-  const LIMITS: [string, number, number][] = [
-    ['winograd', 1e-6, 2e-5],
-    ['winograd2x2', 5e-7, 5e-6],
+  const LIMITS: [string, number, number, number][] = [
+    ['winograd', 1, 1e-6, 2e-5],
+    ['winograd2x2', 1, 5e-7, 5e-6],
+    ['winograd', 2, 1e-6, 2e-5],
   ]
   it.each([
     [2, 64, 16, 64],
@@ -215,16 +229,19 @@ describe.runIf(hasWinograd)('winograd', () => {
     [1, 512, 9, 17],
   ])('rounds little: %d x %d x %d², %d filters', async (n, c, h, k) => {
     const [x, weight] = tensors(n, c, h, h, k)
-    const expected = (await run(x, weight, 1, undefined, 'reference')).results
     const norm = (values: ArrayLike<number>) => Math.sqrt(Array.from(values).reduce((sum, v) => sum + v * v, 0))
-    for (const [variant, rms, most] of LIMITS) {
-      const { results } = await run(x, weight, 1, variant)
+    for (const [variant, stride, rms, most] of LIMITS) {
+      const { results: expected } = await run(x, weight, 1, undefined, { stride, device: 'reference' })
+      const { results } = await run(x, weight, 1, variant, { stride })
       results.forEach((actual, i) => {
         const errors = Float64Array.from(actual, (v, j) => Math.abs(v - expected[i]![j]!))
         const scale = norm(expected[i]!)
-        expect(norm(errors) / scale, `${OPS[i]} ${variant}: RMS`).toBeLessThan(rms)
+        expect(norm(errors) / scale, `${OPS[i]} ${variant}, stride ${stride}: RMS`).toBeLessThan(rms)
         const largest = errors.reduce((a, b) => Math.max(a, b), 0)
-        expect((largest / scale) * Math.sqrt(errors.length), `${OPS[i]} ${variant}: largest`).toBeLessThan(most)
+        expect(
+          (largest / scale) * Math.sqrt(errors.length),
+          `${OPS[i]} ${variant}, stride ${stride}: largest`,
+        ).toBeLessThan(most)
       })
     }
   })
@@ -238,29 +255,49 @@ describe.runIf(hasWinograd)('winograd', () => {
     expect(await chosen(1, 8, 32, 32, 64)).toEqual(each('implicit')) // few channels
     expect(await chosen(8, 32, 2, 2, 64)).toEqual(each('implicit')) // most taps outside the image
     expect(await chosen(2, 16, 12, 12, 16)).toEqual(each('implicit')) // short in any case
+    const strided = async (...sizes: [number, number, number, number, number]) =>
+      (await run(...tensors(...sizes), 1, undefined, { stride: 2 })).kernels
+    expect(await strided(2, 64, 28, 28, 64)).toEqual(each('winograd 4x4')) // 14 = 4 + 4 + 3 + 3
+    expect(await strided(1, 64, 28, 28, 64)).toEqual(each('implicit')) // few tiles
+    expect(await strided(8, 64, 10, 10, 64)).toEqual(each('implicit')) // 5 = 3 + 3 - 1
+    expect(await strided(8, 16, 32, 32, 32)).toEqual(['winograd 4x4', 'winograd 4x4', 'implicit']) // few channels
   })
 
   it('is forced or avoided for a convolution and its gradients, and left out where it cannot be', async () => {
     const operands = tensors(1, 64, 14, 14, 64)
     expect((await run(...operands, 1, 'winograd2x2')).kernels).toEqual(OPS.map(() => 'winograd 2x2'))
     expect((await run(...operands, 1, 'implicit')).kernels).toEqual(OPS.map(() => 'implicit'))
-    const pointwise = await run(operands[0], randomTensor([8, 64, 1, 1], 2), 0, 'winograd')
-    expect(pointwise.kernels).toEqual(OPS.map(() => 'implicit'))
+    expect((await run(...operands, 1, 'winograd', { stride: 2 })).kernels).toEqual(OPS.map(() => 'winograd 4x4'))
+    const left: Record<string, [stride: number, size: number, padding: number, variant: string]> = {
+      'tiles of stride 1': [2, 3, 1, 'winograd2x2'],
+      stride: [3, 3, 1, 'winograd'],
+      filter: [1, 1, 0, 'winograd'],
+    }
+    for (const [what, [stride, size, padding, variant]] of Object.entries(left)) {
+      const weight = randomTensor([8, 64, size, size], 2)
+      expect((await run(operands[0], weight, padding, variant, { stride })).kernels, what).toEqual(
+        OPS.map(() => 'implicit'),
+      )
+    }
   })
 
   it('gives the same bits for any number of threads', async () => {
     const [cpu] = (await fj.devices()).filter((d) => d.kind === 'cpu')
     try {
-      for (const sizes of [
-        [3, 64, 15, 15, 96],
-        [1, 96, 14, 14, 64],
+      for (const [n, c, size, k, stride] of [
+        [3, 64, 15, 96, 1],
+        [1, 96, 14, 64, 1],
+        [1, 96, 14, 64, 2],
+        [14, 33, 28, 40, 2], // several blocks
       ] as const) {
-        const [x, weight] = tensors(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4])
+        const [x, weight] = tensors(n, c, size, size, k)
         await fj.setThreads(1)
-        const alone = (await run(x, weight, 1, 'winograd')).results
+        const alone = (await run(x, weight, 1, 'winograd', { stride })).results
         for (const count of [2, 3, 4]) {
           await fj.setThreads(count)
-          expect((await run(x, weight, 1, 'winograd')).results, `${count} threads`).toEqual(alone)
+          const { results } = await run(x, weight, 1, 'winograd', { stride })
+          const same = results.map((values, i) => Buffer.from(values.buffer).equals(Buffer.from(alone[i]!.buffer)))
+          expect(same, `${count} threads`).toEqual([true, true, true])
         }
       }
     } finally {
