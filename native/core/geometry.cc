@@ -99,6 +99,8 @@ void Loops::collapse() {
   if (count > 0) count = kept + 1;
 }
 
+int64_t Loops::combinations() const { return combinations(count); }
+
 int64_t Loops::combinations(int outer) const {
   int64_t n = 1;
   for (int i = 0; i < outer; i++) n *= size[i];

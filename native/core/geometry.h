@@ -36,7 +36,7 @@ struct Loops {
   void collapse();
   // Of the first `outer` loops.
   int64_t combinations(int outer) const;
-  int64_t combinations() const { return combinations(count); }
+  int64_t combinations() const;
 };
 
 // From x to y, which has axis perm[i] of x as its i-th; collapsed.

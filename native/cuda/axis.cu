@@ -11,7 +11,7 @@ struct Around {
   int64_t outer, length, inner;
 
   Around(const fj_value& x, int axis)
-      : outer(count_of(x, 0, axis)), length(x.dims[axis]), inner(count_of(x, axis + 1, x.rank)) {}
+      : outer(element_count(x, 0, axis)), length(x.dims[axis]), inner(element_count(x, axis + 1, x.rank)) {}
 };
 
 // Whether a ranks before b. kSign is -1 where small elements come first; NaN ranks before every number or behind.

@@ -242,7 +242,7 @@ __global__ void roi_pool_kernel(const float* x, float* y, int32_t* index, const 
 void run_roi_align(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_roi_align_attrs>();
   const Regions g = regions_of(call, *call.in[0].value, *call.out[0].value, attrs);
-  const int64_t count = count_of(*call.out[0].value);
+  const int64_t count = element_count(*call.out[0].value);
   launch(to, roi_align_kernel, blocks_for(count), kThreads, call.in[0].as<const float>(), call.out[0].as<float>(), g,
          attrs, count);
 }
@@ -250,7 +250,7 @@ void run_roi_align(const Call& call, Launcher& to) {
 void run_roi_align_grad(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_roi_align_grad_attrs>();
   const Regions g = regions_of(call, *call.out[0].value, *call.in[0].value, attrs);
-  const int64_t count = count_of(*call.out[0].value);
+  const int64_t count = element_count(*call.out[0].value);
   launch(to, roi_align_grad_kernel, blocks_for(count), kThreads, call.in[0].as<const float>(), call.out[0].as<float>(),
          g, attrs, count);
 }
@@ -258,7 +258,7 @@ void run_roi_align_grad(const Call& call, Launcher& to) {
 void run_roi_pool(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_roi_pool_attrs>();
   const Regions g = regions_of(call, *call.in[0].value, *call.out[0].value, attrs);
-  const int64_t count = count_of(*call.out[0].value);
+  const int64_t count = element_count(*call.out[0].value);
   launch(to, roi_pool_kernel, blocks_for(count), kThreads, call.in[0].as<const float>(), call.out[0].as<float>(),
          call.out[1].as<int32_t>(), g, count);
 }

@@ -41,7 +41,7 @@ Source classify(const Operand& operand, const fj_value& y, int64_t count) {
   Source s{};
   s.data = operand.data;
   s.dtype = x.dtype;
-  const int64_t own_count = count_of(x);
+  const int64_t own_count = element_count(x);
   s.access = own_count == count ? Access::kFull : own_count == 1 ? Access::kNumber : Access::kStrided;
   if (s.access == Access::kStrided) s.runs = broadcast_runs(x, y);
   return s;
@@ -134,7 +134,7 @@ void run_fused(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_fused_attrs>();
   Fused p{};
   p.out = call.out[0].data;
-  p.count = count_of(*call.out[0].value);
+  p.count = element_count(*call.out[0].value);
   p.dtype = call.out[0].value->dtype;
   p.inputs = static_cast<uint8_t>(call.n_in);
   p.result = static_cast<uint8_t>(attrs.result);
@@ -191,7 +191,7 @@ void run_full(const Call& call, Launcher& to) {
   const bool integer = y.dtype == FJ_INT32 || y.dtype == FJ_UINT8 || y.dtype == FJ_BOOL;
   uint32_t bits = static_cast<uint32_t>(attrs.integer);
   if (!integer) memcpy(&bits, &attrs.value, 4);
-  const int64_t count = count_of(y);
+  const int64_t count = element_count(y);
   launch(to, full_kernel, blocks_for(count), kThreads, call.out[0].data, y.dtype, count, bits);
 }
 

@@ -45,10 +45,10 @@ void run_gather(const Call& call, Launcher& to) {
   const int axis = call.attrs<fj_gather_attrs>().axis;
   const fj_value &x = *call.in[0].value, &index = *call.in[1].value;
   if (call.out[0].value->bytes == 0) return;
-  const int64_t indices = count_of(index), bytes = count_of(x, axis + 1, x.rank) * element_size(x);
+  const int64_t indices = element_count(index), bytes = element_count(x, axis + 1, x.rank) * element_size(x);
   const auto gather = [&](auto unit) {
     using T = decltype(unit);
-    const Around a{count_of(x, 0, axis), x.dims[axis], bytes / static_cast<int64_t>(sizeof(T))};
+    const Around a{element_count(x, 0, axis), x.dims[axis], bytes / static_cast<int64_t>(sizeof(T))};
     const int64_t count = a.outer * indices * a.inner;
     launch(to, gather_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(), call.in[0].as<const T>(),
            index_of(call, call.in[1], a.length), indices, a, count);
@@ -75,10 +75,10 @@ template <class T>
 void run_gather_grad(const Call& call, Launcher& to) {
   const int axis = call.attrs<fj_gather_grad_attrs>().axis;
   const fj_value &index = *call.in[0].value, &y = *call.out[0].value;
-  const Around a{count_of(y, 0, axis), y.dims[axis], count_of(y, axis + 1, y.rank)};
-  const int64_t count = count_of(y);
+  const Around a{element_count(y, 0, axis), y.dims[axis], element_count(y, axis + 1, y.rank)};
+  const int64_t count = element_count(y);
   launch(to, gather_grad_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(), call.in[1].as<const T>(),
-         index_of(call, call.in[0], a.length), count_of(index), a, count);
+         index_of(call, call.in[0], a.length), element_count(index), a, count);
 }
 
 // y[o, i, k] = x[o, index[o, i, k], k], i < picks.
@@ -93,8 +93,8 @@ __global__ void take_along_axis_kernel(T* y, const T* x, Index index, int64_t pi
 void run_take_along_axis(const Call& call, Launcher& to) {
   const int axis = call.attrs<fj_take_along_axis_attrs>().axis;
   const fj_value &x = *call.in[0].value, &y = *call.out[0].value;
-  const Around a{count_of(x, 0, axis), x.dims[axis], count_of(x, axis + 1, x.rank)};
-  const int64_t count = count_of(y);
+  const Around a{element_count(x, 0, axis), x.dims[axis], element_count(x, axis + 1, x.rank)};
+  const int64_t count = element_count(y);
   with_size(element_size(y), [&](auto element) {
     using T = decltype(element);
     launch(to, take_along_axis_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(), call.in[0].as<const T>(),
@@ -120,7 +120,7 @@ void run_put_along_axis(const Call& call, Launcher& to) {
   const int axis = call.attrs<fj_put_along_axis_attrs>().axis;
   const fj_value &index = *call.in[0].value, &y = *call.out[0].value;
   if (y.bytes == 0) return;
-  const Around a{count_of(y, 0, axis), y.dims[axis], count_of(y, axis + 1, y.rank)};
+  const Around a{element_count(y, 0, axis), y.dims[axis], element_count(y, axis + 1, y.rank)};
   launch(to, put_along_axis_kernel<T>, blocks_for(a.outer * a.inner), kThreads, call.out[0].as<T>(),
          call.in[1].as<const T>(), index_of(call, call.in[0], a.length), int64_t{index.dims[axis]}, a);
 }
@@ -136,7 +136,7 @@ __global__ void one_hot_kernel(T* y, Index index, int64_t count) {
 template <class T>
 void run_one_hot(const Call& call, Launcher& to) {
   const fj_value& y = *call.out[0].value;
-  const int64_t count = count_of(y);
+  const int64_t count = element_count(y);
   launch(to, one_hot_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(),
          index_of(call, call.in[0], y.dims[y.rank - 1]), count);
 }

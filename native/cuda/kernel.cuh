@@ -107,17 +107,8 @@ const KernelTable& kernel_table();
 // Multiply-adds in registers: GFLOP/s reached on the launcher's stream, or an error kept in it.
 double measure_fma(Launcher& to);
 
-inline int64_t count_of(const fj_value& value, int first, int last) {
-  int64_t n = 1;
-  for (int axis = first; axis < last; axis++) n *= value.dims[axis];
-  return n;
-}
-inline int64_t count_of(const fj_value& value) { return count_of(value, 0, value.rank); }
-
 // To where arguments and parts of scratch begin.
 inline uint64_t align_up(uint64_t bytes) { return (bytes + 255) / 256 * 256; }
-
-inline int64_t element_size(const fj_value& value) { return fj_dtype_bytes(value.dtype); }
 
 template <int kDType>
 bool input_has_dtype(const Call& call) {

@@ -52,8 +52,8 @@ inline BatchOf<E> describe(const Call& call) {
   g.trans_b = attrs.transpose_b != 0;
   g.bias = call.n_in == 3 ? call.in[2].as<const float>() : nullptr;
   g.relu = attrs.activation == FJ_ACTIVATION_RELU;
-  g.count = count_of(y, 0, y.rank - 2);
-  if (!g.trans_a && count_of(b, 0, b.rank - 2) == 1 && count_of(a, 0, a.rank - 2) == g.count) {
+  g.count = element_count(y, 0, y.rank - 2);
+  if (!g.trans_a && element_count(b, 0, b.rank - 2) == 1 && element_count(a, 0, a.rank - 2) == g.count) {
     g.m *= g.count;  // where b is one matrix for all of an untransposed a, the batch is only more rows
     g.count = 1;
     return g;

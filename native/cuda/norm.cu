@@ -26,7 +26,7 @@ struct Layout {
   int width, lanes, down;
   int64_t chunks, rows;  // rows of a chunk
 
-  Layout(const fj_value& x, int pack) : m(count_of(x, 0, x.rank - 1)), c(x.dims[x.rank - 1]) {
+  Layout(const fj_value& x, int pack) : m(element_count(x, 0, x.rank - 1)), c(x.dims[x.rank - 1]) {
     width = c % pack == 0 ? pack : 1;
     lanes = 1;
     while (lanes < kWarp && lanes * width < c) lanes *= 2;

@@ -61,7 +61,7 @@ void launch_updates(const Call& call, Launcher& to, void (*kernel)(Updates<kStat
   for (int k = 0; k < count; k++) {
     const Operand *in = call.in + kShared + k * (outs + 1), *out = call.out + k * outs;
     Update<kStates>& u = all.update[all.count];
-    u = {in[0].as<const float>(), in[1].as<const float>(), {}, out[0].as<float>(), {}, count_of(*in[0].value)};
+    u = {in[0].as<const float>(), in[1].as<const float>(), {}, out[0].as<float>(), {}, element_count(*in[0].value)};
     for (int i = 0; i + 1 < outs; i++) {
       u.state[i] = in[2 + i].as<const float>();
       u.new_state[i] = out[1 + i].as<float>();

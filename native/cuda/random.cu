@@ -78,7 +78,7 @@ __global__ void random_kernel(void* y, const uint32_t* state, const __grid_const
 }
 
 void run_random(const Call& call, Launcher& to) {
-  const int64_t count = count_of(*call.out[0].value);
+  const int64_t count = element_count(*call.out[0].value);
   launch(to, random_kernel, blocks_for(ceil_div(count, 4)), kThreads, call.out[0].data, call.in[0].as<const uint32_t>(),
          call.attrs<fj_random_attrs>(), count);
 }

@@ -91,7 +91,7 @@ struct Shape {
   explicit Shape(const Call& call) {
     const fj_value& x = *call.in[0].value;
     const int32_t* mask = call.attrs<fj_sum_attrs>().mask;
-    results = count_of(*call.out[0].value);
+    results = element_count(*call.out[0].value);
     int64_t stride = 1;
     int last = -1;  // kind of the axis before: 0 kept, 1 reduced
     for (int axis = x.rank - 1; axis >= 0; axis--) {
@@ -215,7 +215,7 @@ void run_reduce(const Call& call, Launcher& to) {
 // There are parts only where blocks are fewer than two to a multiprocessor, of which no device has kMostProcessors.
 size_t scratch_bytes(const Call& call) {
   constexpr int64_t kMostProcessors = 1024, kMostResults = 2 * kMostProcessors * kWarp;
-  const int64_t results = count_of(*call.out[0].value);
+  const int64_t results = element_count(*call.out[0].value);
   if (results > kMostResults) return 0;
   const int64_t partial = results * kMaxParts < kMostResults + results ? results * kMaxParts : kMostResults + results;
   return static_cast<size_t>(partial) * sizeof(double);

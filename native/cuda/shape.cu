@@ -69,13 +69,7 @@ namespace {
 void run_transpose(const Call& call, Launcher& to) {
   const fj_value &x = *call.in[0].value, &y = *call.out[0].value;
   if (y.bytes == 0) return;
-  const int32_t* perm = call.tail(0);
-  int64_t from_step[FJ_MAX_RANK], to_step[FJ_MAX_RANK], stride = 1;
-  for (int axis = x.rank - 1; axis >= 0; axis--) from_step[axis] = stride, stride *= x.dims[axis];
-  stride = 1;
-  for (int axis = y.rank - 1; axis >= 0; axis--) to_step[axis] = stride, stride *= y.dims[axis];
-  Loops loops;
-  for (int axis = 0; axis < y.rank; axis++) loops.add(y.dims[axis], from_step[perm[axis]], to_step[axis]);
+  Loops loops = transpose_loops(x, y, call.tail(0));
   transpose(to, loops, call.out[0].data, call.in[0].data, element_size(x));
 }
 

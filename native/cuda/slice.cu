@@ -55,7 +55,7 @@ void place(const Call& call, Launcher& to, T value) {
     p.y_dims[axis] = y.dims[axis], p.x_dims[axis] = x.dims[axis];
     p.starts[axis] = attrs.starts[axis], p.steps[axis] = attrs.steps[axis];
   }
-  const int64_t count = count_of(y);
+  const int64_t count = element_count(y);
   launch(to, place_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(), call.in[0].as<const T>(), p, count,
          value);
 }
@@ -78,11 +78,11 @@ void run_concat(const Call& call, Launcher& to) {
   const int axis = call.attrs<fj_concat_attrs>().axis;
   const fj_value& y = *call.out[0].value;
   if (y.bytes == 0) return;
-  const int64_t outer = count_of(y, 0, axis), row = count_of(y, axis, y.rank), size = element_size(y);
+  const int64_t outer = element_count(y, 0, axis), row = element_count(y, axis, y.rank), size = element_size(y);
   int64_t column = 0;
   for (int i = 0; i < call.n_in; i++) {
     const fj_value& x = *call.in[i].value;
-    const int64_t width = count_of(x, axis, x.rank);
+    const int64_t width = element_count(x, axis, x.rank);
     if (width == 0) continue;
     Loops loops;
     loops.add(outer, width, row);

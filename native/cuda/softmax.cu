@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads)
 
 struct Rows {
   int64_t count, columns;
-  explicit Rows(const fj_value& x) : count(count_of(x, 0, x.rank - 1)), columns(x.dims[x.rank - 1]) {}
+  explicit Rows(const fj_value& x) : count(element_count(x, 0, x.rank - 1)), columns(x.dims[x.rank - 1]) {}
 };
 
 void run_softmax(const Call& call, Launcher& to) {

@@ -6,35 +6,6 @@
 
 namespace forja::cuda {
 
-// A count of nested loops with a step in each of two arrays, the innermost last. Neighbours that run on are collapsed.
-struct Loops {
-  int64_t size[FJ_MAX_RANK], from[FJ_MAX_RANK], to[FJ_MAX_RANK];
-  int count = 0;
-
-  void add(int64_t n, int64_t from_step, int64_t to_step) {
-    if (n == 1) return;
-    size[count] = n, from[count] = from_step, to[count] = to_step;
-    count++;
-  }
-  void collapse() {
-    int kept = 0;
-    for (int i = 1; i < count; i++) {
-      if (from[kept] == from[i] * size[i] && to[kept] == to[i] * size[i]) {
-        size[kept] *= size[i], from[kept] = from[i], to[kept] = to[i];
-      } else {
-        kept++;
-        size[kept] = size[i], from[kept] = from[i], to[kept] = to[i];
-      }
-    }
-    if (count > 0) count = kept + 1;
-  }
-  int64_t combinations() const {
-    int64_t n = 1;
-    for (int i = 0; i < count; i++) n *= size[i];
-    return n;
-  }
-};
-
 // Offsets of combination `index` of the loops; I: uint32_t where there are less than 2^31.
 template <class I>
 __device__ __forceinline__ void offsets_of(const Loops& loops, I index, int64_t& from, int64_t& to) {
