@@ -55,6 +55,8 @@ export interface KernelCase {
 /** Below this a program holds several copies of the operation: its first step also waits for the threads to wake. */
 const AWAKE_FLOPS = 2e7
 const MOST_COPIES = 16
+/** What copies may read and write beside each other: half of an L2 cache, since a peer's only operands stay in theirs. */
+const COPY_BYTES = 512 * 1024
 
 export async function measureKernel(context: SuiteContext, kase: KernelCase): Promise<void> {
   const arrays: Record<string, PeerArray> = {}
@@ -104,24 +106,26 @@ class KernelProgram implements Entrant {
     variant: string | undefined,
   ): Promise<KernelProgram | undefined> {
     const { operation } = kase
-    const copies = Math.min(MOST_COPIES, Math.ceil(AWAKE_FLOPS / (kase.flops ?? AWAKE_FLOPS)))
-    const [first] = Object.keys(arrays)
+    const sizes = Object.entries(arrays).map(([name, { data }]) => ({ name, bytes: 4 * data.length }))
+    const smallest = sizes.reduce((least, size) => (size.bytes < least.bytes ? size : least))
+    const shared = sizes.reduce((sum, { bytes }) => sum + bytes, -smallest.bytes)
+    const copies = copiesOf(kase.flops ?? AWAKE_FLOPS, kase.bytes - shared)
     const variable = (name: string) => {
       const { shape, dtype, data } = arrays[name]!
       return fj.variable(fj.tensor(data, { shape, dtype }), { storageAxes: kase.inputs[name]!.axes })
     }
-    const shared = Object.fromEntries(Object.keys(arrays).map((name) => [name, variable(name)]))
-    // Equal products would be computed once: each copy has a first operand of its own.
-    const own = Array.from({ length: copies }, (_, i) => (i === 0 ? {} : { [first!]: variable(first!) }))
+    const operands = Object.fromEntries(Object.keys(arrays).map((name) => [name, variable(name)]))
+    // Equal products would be computed once: each copy has a smallest operand of its own.
+    const own = Array.from({ length: copies }, (_, i) => (i === 0 ? {} : { [smallest.name]: variable(smallest.name) }))
     const stored = (y: fj.Tensor) => (kase.resultAxes ? fj.transpose(y, kase.resultAxes) : y)
     const shown = (y: fj.Tensor) => (kase.resultAxes ? fj.transpose(y, inversePermutation(kase.resultAxes)) : y)
-    const program = fj.compile(() => own.map((operand) => stored(kase.build({ ...shared, ...operand }))), {
+    const program = fj.compile(() => own.map((copy) => stored(kase.build({ ...operands, ...copy }))), {
       device,
       ...(variant === undefined ? {} : { algorithms: { [operation!]: variant } }),
     })
     const dispose = () => {
       program.dispose()
-      for (const variable of [shared, ...own].flatMap((list) => Object.values(list))) variable.dispose()
+      for (const variable of [operands, ...own].flatMap((list) => Object.values(list))) variable.dispose()
     }
     try {
       const result = await shown((await program())[0]!).data()
@@ -164,6 +168,13 @@ function isAbsence(error: unknown): boolean {
   return (
     error instanceof ForjaError && (error.code === 'ERR_BACKEND_UNAVAILABLE' || error.code === 'ERR_UNSUPPORTED_OP')
   )
+}
+
+/** How often a program holds the operation; each copy has `ownBytes` to itself. */
+function copiesOf(flops: number, ownBytes: number): number {
+  const awake = Math.min(MOST_COPIES, Math.ceil(AWAKE_FLOPS / flops))
+  // The first does not count.
+  return Math.min(awake, Math.max(2, Math.floor(COPY_BYTES / ownBytes)))
 }
 
 /** Of one operation: its steps' sum, or of several copies of one step the median, without the first. */

@@ -15,7 +15,9 @@ const square = (size: number): Product => ({ m: size, k: size, n: size })
 
 const CASES: readonly Product[] = [
   square(32),
+  square(48),
   square(64),
+  square(96),
   square(128),
   { m: 64, k: 784, n: 512 },
   { m: 128, k: 400, n: 120 },

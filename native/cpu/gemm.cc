@@ -22,6 +22,11 @@ constexpr int64_t kColumns = 288;  // its columns: 512 x 288 floats are 590 KB o
 // speed when B is not in the cache, so with more of them a pass of its own, along B's rows, is cheaper by 2 %.
 constexpr int64_t kPackingTiles = 24;
 
+// B is read where it lies by every row tile if it is no larger than the L1 cache, more or less, and its rows do not
+// meet in few of that cache's sets: then packing costs 2 to 4 % and saves nothing.
+constexpr int64_t kSmallB = 96 * 96;    // floats
+constexpr int64_t kAliasingRows = 128;  // floats: rows a multiple of 512 bytes apart share 8 of 64 sets
+
 struct Plan {
   int grid_rows, grid_columns;  // threads along m and n
   int64_t column_grain;         // columns of C are cut at multiples of this
@@ -70,6 +75,12 @@ FJ_INLINE bool pays_to_pack_a(const GemmArgs& g, int64_t height, int64_t width) 
   return width >= 8 * kTileCols && height >= 4 && (floats >= 2048 * 1024 || g.lda % 1024 == 0);
 }
 
+FJ_INLINE bool pays_to_pack_b(const GemmArgs& g, int64_t height) {
+  if (g.trans_b) return true;
+  const bool reads_well = g.k * g.ldb <= kSmallB && g.ldb % kWidth == 0 && g.ldb % kAliasingRows != 0;
+  return height > kTileRows && !reads_well;
+}
+
 // A thread's part should last longer than the barrier that follows: 300 ns at full speed.
 constexpr int64_t kThreadWork = 32 * 1024;  // multiply-adds
 
@@ -83,7 +94,7 @@ Plan make_plan(const GemmArgs& g, int threads) {
   if (threads > 1) choose_grid(g, threads, plan);
   plan.kc = even_part(larger(g.k, 1), kDepth);
   plan.nc = smaller(round_up(plan.width, kTileCols), kColumns);
-  plan.pack_b = g.trans_b || plan.height > kTileRows;
+  plan.pack_b = pays_to_pack_b(g, plan.height);
   plan.pack_b_first = g.trans_b || (plan.pack_b && plan.height > kPackingTiles * kTileRows);
   plan.pack_a = pays_to_pack_a(g, plan.height, plan.width);
   if (plan.pack_b) plan.b_floats = round_up(panel_at(plan.nc, plan.kc), kLineFloats);
@@ -142,14 +153,14 @@ void multiply(const GemmArgs& g, const Plan& plan, float* scratch) {
         const int64_t mr = smaller(rows_per_tile, g.m - i);
         t.a = plan.pack_a ? a_packed + i * t.kc : g.trans_a ? g.a + k0 * g.lda + i : g.a + i * g.lda + k0;
         t.lda = plan.pack_a ? mr : g.lda;
-        const BSource b_source = !plan.pack_b                 ? BSource::kInPlace
-                                 : plan.pack_b_first || i > 0 ? BSource::kPacked
-                                                              : BSource::kInPlacePacking;
         for (int64_t j = 0; j < columns; j += kTileCols) {
           const int nr = static_cast<int>(smaller(kTileCols, columns - j));
           const int nv = (nr + kWidth - 1) / kWidth;
           const int64_t offset = i * g.ldc + j0 + j;
           t.tail = nr - (nv - 1) * kWidth;
+          const BSource b_source = !plan.pack_b ? (t.tail == kWidth ? BSource::kInPlaceWhole : BSource::kInPlace)
+                                   : plan.pack_b_first || i > 0 ? BSource::kPacked
+                                                                : BSource::kInPlacePacking;
           t.b_packed = b_packed + panel_at(j, t.kc);
           t.b = b_source == BSource::kPacked ? t.b_packed : g.b + k0 * g.ldb + j0 + j;
           t.c = g.c + offset;
@@ -178,12 +189,14 @@ FJ_INLINE GemmArgs rectangle(const GemmArgs& g, Range rows, Range columns) {
 
 size_t gemm_scratch(const GemmArgs& args, int threads) {
   if (gemv_applies(args)) return 0;
+  if (gemm_narrow_applies(args)) return gemm_narrow_scratch(args, threads);
   const Plan plan = make_plan(args, threads);
   return static_cast<size_t>(plan.a_floats + plan.b_floats) * sizeof(float) * plan.grid_rows * plan.grid_columns;
 }
 
 void gemm(const Team& team, const GemmArgs& args, uint8_t* scratch) {
   if (gemv_applies(args)) return gemv(team, args);
+  if (gemm_narrow_applies(args)) return gemm_narrow(team, args, scratch);
   const Plan plan = make_plan(args, team.count);
   if (team.count == 1) return multiply(args, plan, reinterpret_cast<float*>(scratch));
   const int row = team.id / plan.grid_columns, column = team.id % plan.grid_columns;

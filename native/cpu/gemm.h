@@ -43,4 +43,9 @@ void apply_epilogue(const GemmArgs& args, Range rows, Range columns);
 bool gemv_applies(const GemmArgs& args);
 void gemv(const Team& team, const GemmArgs& args);
 
+// Products with few columns and many rows (gemm_narrow.cc): vectors of columns would be mostly empty.
+bool gemm_narrow_applies(const GemmArgs& args);
+size_t gemm_narrow_scratch(const GemmArgs& args, int threads);
+void gemm_narrow(const Team& team, const GemmArgs& args, uint8_t* scratch);
+
 }  // namespace forja::FJ_ISA

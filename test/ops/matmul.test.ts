@@ -46,6 +46,19 @@ describe.each(VARIANTS)('variant %s', (matmul) => {
   })
 })
 
+// Vectors along the depth: few columns (2 to 11 with AVX-512), many rows, a depth that no vector divides.
+it.each([2, 3, 5, 7, 8, 10, 11, 12])('few columns: %i', async (n) => {
+  for (const [m, k] of [
+    [32, 256],
+    [67, 301],
+  ] as const) {
+    for (const transposeB of [false, true]) {
+      const operands = [randomTensor([m, k], 1), randomTensor(transposeB ? [n, k] : [k, n], 2), randomTensor([n], 3)]
+      await compareWithReference((x, y, bias) => fj.relu(fj.add(fj.matmul(x!, y!, { transposeB }), bias!)), operands)
+    }
+  }
+})
+
 // Stacks of matrices with broadcast batches (one below and one above four matrices a thread), and a depth of
 // more than one cache block with a width of more than one.
 const BATCHES = [

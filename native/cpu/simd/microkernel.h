@@ -48,7 +48,8 @@ enum class ASource { kRows, kColumns };  // A[i][k] is a[i*lda + k], or a[k*lda 
 enum class BSource {
   kPacked,          // b[k * nv*kWidth + j]; every lane may be read
   kInPlace,         // b[k*ldb + j]; only the tile's columns are read
-  kInPlacePacking,  // the same, and row k is stored to b_packed + k * nv*kWidth, padded with zeros
+  kInPlaceWhole,    // the same where the tile has nv*kWidth columns: a masked load takes a product's turn, 1 to 2 %
+  kInPlacePacking,  // as kInPlace, and row k is stored to b_packed + k * nv*kWidth, padded with zeros
 };
 
 enum Activation : int32_t { kActivationNone = 0, kActivationRelu = 1 };
@@ -106,7 +107,7 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, con
     Vec bv[NV];
     unroll<NV>([&](auto j) FJ_LAMBDA {
       if constexpr (j * kWidth % kLineFloats == 0) __builtin_prefetch(b + ahead + j * kWidth);
-      constexpr bool masked = B != BSource::kPacked && j == NV - 1;
+      constexpr bool masked = (B == BSource::kInPlace || B == BSource::kInPlacePacking) && j == NV - 1;
       bv[j] = masked ? load_masked(tail, b + j * kWidth) : load(b + j * kWidth);
       if constexpr (B == BSource::kInPlacePacking) store(packed + j * kWidth, bv[j]);
     });
@@ -133,6 +134,10 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, con
   packed_rows = packed;
 }
 
+// The last steps of k are taken row by row, so that a row is stored beside the products of the next ones. All rows
+// stored at the end would hold up the next tile: 28 stores take 80 cycles, as much as 3 steps of k (Zen 4).
+constexpr int kLastSteps = 4;
+
 template <int MR, int NV, ASource A, BSource B>
 __attribute__((noinline)) void tile(const TileArgs& g) {
   Vec acc[MR][NV];
@@ -148,10 +153,13 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
   unroll<MR>([&](auto i) FJ_LAMBDA {
     for (int64_t j = 0; j < NV * kWidth; j += kLineFloats) __builtin_prefetch(g.c + i * g.ldc + j, 1);
   });
+  const bool by_rows = MR * NV >= kVectorRegisters / 4 && g.kc >= kLastSteps && g.segments > 0;
   for (int64_t image = 0; image < g.images; image++, a += g.a_image, b += g.b_image) {
     const float* a_row = a;
     for (int64_t segment = 0; segment < g.segments; segment++, a_row += g.a_segment, b += g.b_segment) {
-      tile_segment<MR, NV, A, B>(acc, a_row, g.lda, b, ldb, packed, g.kc, tail, soon, g.soon_step);
+      const bool last = by_rows && image == g.images - 1 && segment == g.segments - 1;
+      tile_segment<MR, NV, A, B>(acc, a_row, g.lda, b, ldb, packed, g.kc - (last ? kLastSteps : 0), tail, soon,
+                                 g.soon_step);
     }
   }
 
@@ -160,23 +168,16 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
   const auto load_column = [&](auto j, const float* p) FJ_LAMBDA {
     return j == NV - 1 ? load_masked(tail, p + j * kWidth) : load(p + j * kWidth);
   };
-  const auto add_rows = [&](const float* p) FJ_LAMBDA {
-    unroll<MR>([&](auto i) FJ_LAMBDA {
-      unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = acc[i][j] + load_column(j, p + i * ldc); });
-    });
-  };
-  if (g.accumulate) add_rows(c);
-  if (g.epilogue.bias) {
-    unroll<NV>([&](auto j) FJ_LAMBDA {
-      const Vec bias = load_column(j, g.epilogue.bias);
-      unroll<MR>([&](auto i) FJ_LAMBDA { acc[i][j] = acc[i][j] + bias; });
-    });
-  }
-  if (g.epilogue.residual) add_rows(g.epilogue.residual);
-  if (g.epilogue.activation == kActivationRelu) {
-    unroll<MR>([&](auto i) FJ_LAMBDA { unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = max(zero(), acc[i][j]); }); });
-  }
-  unroll<MR>([&](auto i) FJ_LAMBDA {
+  const auto finish = [&](auto i) FJ_LAMBDA {
+    const auto add = [&](const float* p) FJ_LAMBDA {
+      unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = acc[i][j] + load_column(j, p); });
+    };
+    if (g.accumulate) add(c + i * ldc);
+    if (g.epilogue.bias) add(g.epilogue.bias);
+    if (g.epilogue.residual) add(g.epilogue.residual + i * ldc);
+    if (g.epilogue.activation == kActivationRelu) {
+      unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = max(zero(), acc[i][j]); });
+    }
     unroll<NV - 1>([&](auto j) FJ_LAMBDA { store(c + i * ldc + j * kWidth, acc[i][j]); });
     if constexpr (kWidth == 16) {
       store_masked(c + i * ldc + (NV - 1) * kWidth, tail, acc[i][NV - 1]);
@@ -185,6 +186,33 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
     } else {
       store_masked(c + i * ldc + (NV - 1) * kWidth, tail, acc[i][NV - 1]);
     }
+  };
+  if (!by_rows) return unroll<MR>(finish);
+
+  const int64_t k = g.kc - kLastSteps;
+  const float* a_last = g.a + (g.images - 1) * g.a_image + (g.segments - 1) * g.a_segment;
+  const float* b_last = b - g.b_image - g.b_segment;
+  const int64_t b_step = B == BSource::kInPlacePacking ? NV * kWidth : ldb;
+  if constexpr (B == BSource::kInPlacePacking) {
+    unroll<kLastSteps>([&](auto t) FJ_LAMBDA {
+      unroll<NV>([&](auto j) FJ_LAMBDA { store(packed + t * b_step + j * kWidth, load_column(j, b_last + t * ldb)); });
+    });
+    b_last = packed;
+  }
+  const auto load_b = [&](auto t, auto j) FJ_LAMBDA {
+    return B == BSource::kInPlace ? load_column(j, b_last + t * b_step) : load(b_last + t * b_step + j * kWidth);
+  };
+  Vec bv[kLastSteps][NV];  // step t from row t on: each finished row frees the registers for one more
+  unroll<MR>([&](auto i) FJ_LAMBDA {
+    unroll<kLastSteps>([&](auto t) FJ_LAMBDA {
+      const float* p = A == ASource::kColumns ? a_last + (k + t) * g.lda + i : a_last + i * g.lda + k + t;
+      const Vec av = broadcast(*p);
+      unroll<NV>([&](auto j) FJ_LAMBDA {
+        if constexpr (t == i) bv[t][j] = load_b(t, j);
+        acc[i][j] = fma(av, t <= i ? bv[t][j] : load_b(t, j), acc[i][j]);
+      });
+    });
+    finish(i);
   });
 }
 

@@ -11,6 +11,7 @@
 //   min(a, b) max(a, b): b where one of the two is NaN; so max(zero(), x) hands a NaN in x on
 //   sqrt abs floor round (to nearest even)       < <= > >= == != give a Mask;  & | ~ on masks;  any(m) all(m)
 //   select(m, a, b): a where m, else b           reduce_add reduce_max reduce_min: over the lanes
+//   reduce_add_each(Vec (&rows)[n]), n <= kWidth: lane i is reduce_add(rows[i]), lanes from n on are 0
 //   VecI: broadcast_int lane_index load_int store_int load_int_masked store_int_masked  + - * & | ^
 //         shift_left<n> shift_right<n> (zeros enter) shift_right_signed<n>  == >  select
 //   round_to_int truncate_to_int to_float        as_int as_float: the same bits
@@ -53,6 +54,35 @@ FJ_INLINE void unroll_sequence(const F& f, std::integer_sequence<int, I...>) {
 template <int N, class F>
 FJ_INLINE void unroll(const F& f) {
   unroll_sequence(f, std::make_integer_sequence<int, N>{});
+}
+
+#if !defined(FJ_ISA_avx512)
+template <int N>
+FJ_INLINE Vec reduce_add_each(const Vec (&rows)[N]) {
+  Vec square[kWidth];
+  unroll<kWidth>([&](auto i) FJ_LAMBDA {
+    if constexpr (i < N) {
+      square[i] = rows[i];
+    } else {
+      square[i] = zero();
+    }
+  });
+  transpose(square);
+  for (int half = kWidth / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; i++) square[i] = square[i] + square[i + half];
+  }
+  return square[0];
+}
+#endif
+
+// The compiler would load what several products share once for each of them, and loads can be what limits.
+FJ_INLINE Vec in_register(Vec a) {
+#if defined(__aarch64__)
+  asm("" : "+w"(a.v));
+#elif defined(__x86_64__)
+  asm("" : "+v"(a.v));
+#endif
+  return a;
 }
 
 // The lanes of `mask`; `whole` says that it holds all of them, which is faster where masks are not registers.

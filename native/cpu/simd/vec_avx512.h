@@ -122,4 +122,26 @@ FJ_INLINE void transpose(Vec (&rows)[16]) {
   }
 }
 
+// Pairs of rows to one with half as many terms of each, four times; a pair that is not there costs nothing.
+template <int N>
+FJ_INLINE Vec reduce_add_each(const Vec (&rows)[N]) {
+  __m512 r[16];
+  for (int i = 0; i < 16; i++) r[i] = i < N ? rows[i].v : _mm512_setzero_ps();
+  for (int i = 0; i < 8 && 2 * i < N; i++) {
+    r[i] = _mm512_add_ps(_mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]), _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]));
+  }
+  for (int i = 0; i < 4 && 4 * i < N; i++) {
+    const __m512d a = _mm512_castps_pd(r[2 * i]);
+    const __m512d b = 4 * i + 2 < N ? _mm512_castps_pd(r[2 * i + 1]) : _mm512_setzero_pd();
+    r[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+  for (int step = 8; step <= 16; step *= 2) {  // quarters of the vector
+    for (int i = 0; i < 16 / step && step * i < N; i++) {
+      const __m512 a = r[2 * i], b = step * i + step / 2 < N ? r[2 * i + 1] : _mm512_setzero_ps();
+      r[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+  }
+  return {r[0]};
+}
+
 }  // namespace forja::FJ_ISA
