@@ -92,6 +92,11 @@ export function inversePermutation(perm: readonly number[]): number[] {
   return inverse
 }
 
+/** What an axis has to say, in the order that axes had before the transpose. */
+export function putBack<T>(perAxis: readonly T[], perm: readonly number[]): T[] {
+  return inversePermutation(perm).map((axis) => perAxis[axis]!)
+}
+
 /** Elements before, along and behind an axis. */
 export function aroundAxis(shape: Shape, axis: number): [outer: number, length: number, inner: number] {
   return [sizeOfShape(shape.slice(0, axis)), shape[axis]!, sizeOfShape(shape.slice(axis + 1))]

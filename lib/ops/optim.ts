@@ -5,21 +5,25 @@
  * `lr` is a scalar read at every run. `step` is an int32 scalar, the number of updates done before this one.
  * Rates are given as 1 - beta: float32 holds 1 - 0.999 to 8 digits but 0.999 only to 1e-5 of its distance from 1.
  */
+import type { Value } from '../graph/graph.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { sameShape } from '../shape.js'
 import { defineOp } from './registry.js'
 
 type Infer = Parameters<typeof defineOp>[0]['infer']
 
-/** Inputs: p, g, lr, then (with state) step and the state arrays; every array float32 in the shape of p. */
+/** Learning rate and step count are the same for all parameters of a group, whose updates run as one step. */
+const SHARED = 2
+
+/** Inputs: lr, step, p, g and the state arrays; every array float32 in the shape of p. */
 const inferUpdate: Infer = (inputs, _attrs, site) => {
-  const [p, g, lr, step, ...state] = inputs
+  const [lr, step, p, g, ...state] = inputs
   for (const x of [p!, g!, ...state]) {
     if (!sameShape(x.shape, p!.shape)) site.fail('ERR_SHAPE', 'parameter, gradient and state must have one shape')
     if (x.dtype !== 'float32') site.fail('ERR_DTYPE', 'parameter, gradient and state must be float32')
   }
   if (lr!.size !== 1 || lr!.dtype !== 'float32') site.fail('ERR_SHAPE', 'lr must be a float32 scalar')
-  if (step && (step.size !== 1 || step.dtype !== 'int32')) site.fail('ERR_SHAPE', 'step must be an int32 scalar')
+  if (step!.size !== 1 || step!.dtype !== 'int32') site.fail('ERR_SHAPE', 'step must be an int32 scalar')
   return [p!.type, ...state.map((s) => s.type)]
 }
 
@@ -30,18 +34,19 @@ const inferUpdate: Infer = (inputs, _attrs, site) => {
 export const sgdUpdateOp = defineOp({
   name: 'sgdUpdate',
   code: 224,
-  inputs: ['p', 'g', 'lr', 'step', 'velocity'],
+  inputs: ['lr', 'step', 'p', 'g', 'velocity'],
   attrs: { momentum: 'f32', dampening: 'f32', weightDecay: 'f32', nesterov: 'i32' },
   infer: inferUpdate,
   grad: null,
   traits: {
+    joins: SHARED,
     inplace: [
-      [0, 0],
+      [0, 2],
       [1, 4],
     ],
   },
-  flops: ([p], outputs) => p!.size * (outputs.length > 1 ? 7 : 4),
-  reference: ([p, g, lr, step, velocity], { momentum, dampening, weightDecay, nesterov }) => {
+  flops: (inputs, outputs) => elements(inputs, outputs) * (outputs.length > updates(inputs, outputs) ? 7 : 4),
+  reference: ([lr, step, p, g, velocity], { momentum, dampening, weightDecay, nesterov }) => {
     const [newP, newV] = [like(p!), velocity ? like(velocity) : undefined]
     p!.data.forEach((x, i) => {
       let d = g!.data[i]! + weightDecay * x
@@ -63,20 +68,21 @@ export const sgdUpdateOp = defineOp({
 export const adamUpdateOp = defineOp({
   name: 'adamUpdate',
   code: 225,
-  inputs: ['p', 'g', 'lr', 'step', 'm', 'v', 'vmax'],
+  inputs: ['lr', 'step', 'p', 'g', 'm', 'v', 'vmax'],
   attrs: { rate1: 'f32', rate2: 'f32', eps: 'f32', weightDecay: 'f32', decoupled: 'i32' },
   infer: inferUpdate,
   grad: null,
   traits: {
+    joins: SHARED,
     inplace: [
-      [0, 0],
+      [0, 2],
       [1, 4],
       [2, 5],
       [3, 6],
     ],
   },
-  flops: ([p], outputs) => p!.size * (outputs.length > 3 ? 15 : 14),
-  reference: ([p, g, lr, step, m, v, vmax], { rate1, rate2, eps, weightDecay, decoupled }) => {
+  flops: (inputs, outputs) => elements(inputs, outputs) * (outputs.length > 3 * updates(inputs, outputs) ? 15 : 14),
+  reference: ([lr, step, p, g, m, v, vmax], { rate1, rate2, eps, weightDecay, decoupled }) => {
     const [newP, newM, newV] = [like(p!), like(m!), like(v!)]
     const newMax = vmax ? like(vmax) : undefined
     const t = step!.data[0]! + 1
@@ -95,6 +101,17 @@ export const adamUpdateOp = defineOp({
     return newMax ? [newP, newM, newV, newMax] : [newP, newM, newV]
   },
 })
+
+/** How many updates a step joins: each has one input more than outputs, the gradient. */
+function updates(inputs: readonly Value[], outputs: readonly Value[]): number {
+  return inputs.length - SHARED - outputs.length
+}
+
+/** Of all parameters. */
+function elements(inputs: readonly Value[], outputs: readonly Value[]): number {
+  const total = outputs.reduce((sum, { size }) => sum + size, 0)
+  return (total / outputs.length) * updates(inputs, outputs)
+}
 
 function like(x: RefArray): RefArray {
   return refArray(x.shape, x.dtype)

@@ -28,6 +28,11 @@ export interface Traits {
   readonly view?: boolean
   /** [output, input]: the kernel may write this output over this input's memory. */
   readonly inplace?: readonly (readonly [number, number])[]
+  /**
+   * Updates that share their first `joins` inputs, and differ in nothing else but their variables, run as one step: the
+   * shared inputs, then the others of one update after the other; outputs likewise. `inplace` counts within an update.
+   */
+  readonly joins?: number
   /** The kernel may write its one output over any input of that size: it reads each element before it writes it. */
   readonly inplaceAny?: boolean
   /** Attribute `activation` (ACTIVATIONS of lib/ops/activation.ts) can absorb an activation of its first output. */
@@ -72,6 +77,11 @@ export interface OpSpec<L extends AttrLayout> {
   readonly variants?: readonly string[]
   /** The operation whose entry in `algorithms` counts where this one has none: a gradient follows its operation. */
   readonly variantsOf?: string
+  /**
+   * Where f(transpose(x, perm), ..) = transpose(f'(x, ..), perm): the attributes of f', those of f with their axes put
+   * back. Default: for elementwise operations the same, for others there is no such f'.
+   */
+  readonly beforeTranspose?: (attrs: Attrs<L>, perm: readonly number[]) => Attrs<L>
   /** Floating-point operations of one call. Default: none counted. */
   readonly flops?: (inputs: readonly Value[], outputs: readonly Value[], attrs: Attrs<L>) => number
   /** Slow, obvious, float64. Null only for leaves and internal operations that expand themselves. */

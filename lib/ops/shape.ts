@@ -10,6 +10,7 @@ import {
   inversePermutation,
   normalizeAxes,
   normalizeAxis,
+  putBack,
   type Shape,
   sameShape,
   sizeOfShape,
@@ -103,6 +104,7 @@ export const broadcastToOp = defineOp({
   },
   grad: ({ inputs: [x], gradOutputs: [dy] }) => [sumTo(dy!, x!.shape)],
   traits: { elementwise: true },
+  beforeTranspose: ({ shape }, perm) => ({ shape: putBack(shape, perm) }),
   reference: ([x], _attrs, [type]) => {
     const out = refArray(type!.shape, type!.dtype)
     forEachIndex(type!.shape, (index, flat) => {

@@ -5,7 +5,7 @@
  */
 import { ForjaError } from '../errors.js'
 import { forEachIndex, refArray } from '../reference/array.js'
-import { formatShape, normalizeAxes, normalizeAxis, type Shape, sizeOfShape, stridesOf } from '../shape.js'
+import { formatShape, normalizeAxes, normalizeAxis, putBack, type Shape, sizeOfShape, stridesOf } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { defineOp, type Op } from './registry.js'
@@ -32,6 +32,23 @@ function forEachPlace(
   })
 }
 
+interface Places {
+  readonly starts: readonly number[]
+  readonly steps: readonly number[]
+  readonly shape: readonly number[]
+}
+
+/** Starts, steps and shape before a transpose. */
+function placesBefore<A extends Places>(attrs: A, perm: readonly number[]): A {
+  const { starts, steps, shape } = attrs
+  return {
+    ...attrs,
+    starts: padded(putBack(starts.slice(0, perm.length), perm)),
+    steps: padded(putBack(steps.slice(0, perm.length), perm)),
+    shape: putBack(shape, perm),
+  }
+}
+
 const sliceOp: Op<{ starts: 'i32x8'; steps: 'i32x8'; shape: 'i32[]' }> = defineOp({
   name: 'slice',
   code: 192,
@@ -53,6 +70,7 @@ const sliceOp: Op<{ starts: 'i32x8'; steps: 'i32x8'; shape: 'i32[]' }> = defineO
     const attrs = { starts: first, steps: steps.map(Math.abs), value: 0, shape: x!.shape }
     return [apply(placeOp, [forward], attrs)]
   },
+  beforeTranspose: placesBefore,
   reference: ([x], attrs, [type]) => {
     const out = refArray(type!.shape, type!.dtype)
     forEachPlace(type!.shape, x!.shape, attrs, (part, whole) => {
@@ -71,6 +89,7 @@ const placeOp: Op<{ starts: 'i32x8'; steps: 'i32x8'; value: 'f32'; shape: 'i32[]
   grad: ({ inputs: [x], gradOutputs: [dy], attrs: { starts, steps } }) => [
     apply(sliceOp, [dy!], { starts, steps, shape: x!.shape }),
   ],
+  beforeTranspose: placesBefore,
   reference: ([x], attrs, [type]) => {
     const out = refArray(type!.shape, type!.dtype)
     out.data.fill(attrs.value)
@@ -185,6 +204,7 @@ const concatOp = defineOp({
       return sliceAxis(dy!, axis, end - input.shape[axis]!, end)
     })
   },
+  beforeTranspose: ({ axis }, perm) => ({ axis: perm[axis]! }),
   reference: (inputs, { axis }, [type]) => {
     const out = refArray(type!.shape, type!.dtype)
     const steps = type!.shape.map(() => 1)

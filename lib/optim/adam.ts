@@ -38,7 +38,7 @@ export class Adam extends Optimizer {
   }
 
   protected update(p: Tensor, g: Tensor, state: readonly Tensor[], { lr, count, weightDecay }: Step): Tensor[] {
-    return applyAll(adamUpdateOp, [p, g, lr, count, ...state], { ...this.#attrs, weightDecay })
+    return applyAll(adamUpdateOp, [lr, count, p, g, ...state], { ...this.#attrs, weightDecay })
   }
 }
 

@@ -37,7 +37,6 @@ export class SGD extends Optimizer {
   }
 
   protected update(p: Tensor, g: Tensor, state: readonly Tensor[], { lr, count, weightDecay }: Step): Tensor[] {
-    const operands = state.length > 0 ? [p, g, lr, count, ...state] : [p, g, lr]
-    return applyAll(sgdUpdateOp, operands, { ...this.#attrs, weightDecay })
+    return applyAll(sgdUpdateOp, [lr, count, p, g, ...state], { ...this.#attrs, weightDecay })
   }
 }

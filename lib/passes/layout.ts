@@ -1,8 +1,8 @@
 /**
  * Layout: images are (N, C, H, W) to the user and (N, H, W, C) to the kernels, so every image operation stands between
- * two transposes. This pass moves transposes towards the outputs, through elementwise operations and reductions, until
- * they meet their inverse and both vanish; what is left are the few that the network really needs: before a flatten,
- * at inputs and outputs.
+ * two transposes. This pass moves transposes towards the outputs, through elementwise operations, reductions and parts
+ * (slice, place, concat), until they meet their inverse and both vanish; what is left are the few that the network
+ * really needs: before a flatten, at inputs and outputs.
  */
 import { type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { fullOp } from '../ops/creation.js'
@@ -15,7 +15,7 @@ export function layout(graph: Graph): Graph {
   return rewrite(graph, (node, inputs) => {
     if (node.op === (transposeOp as AnyOp)) return [transposeValue(inputs[0]!, node.attrs.perm as readonly number[])]
     if (node.op === (reshapeOp as AnyOp)) return [reshapeValue(inputs[0]!, node.outputs[0]!.shape)]
-    if (node.op.traits.elementwise) return sinkThroughElementwise(node, inputs)
+    if (node.op.traits.elementwise || node.op.beforeTranspose) return sinkThrough(node, inputs)
     if (node.op.traits.reduction) return sinkThroughReduction(node, inputs[0]!)
     return undefined
   })
@@ -27,16 +27,16 @@ function permutationOf(value: Value): readonly number[] | undefined {
 }
 
 /** f(transpose(x), transpose(y)) = transpose(f(x, y)), where every operand can be had in x's order for little. */
-function sinkThroughElementwise(node: Node, inputs: readonly Value[]): Value[] | undefined {
-  const { shape } = node.outputs[0]!
-  const perm = inputs
-    .map((input) => (sameShape(input.shape, shape) ? permutationOf(input) : undefined))
-    .find((p) => p !== undefined)
+function sinkThrough(node: Node, inputs: readonly Value[]): Value[] | undefined {
+  const [result] = node.outputs
+  // Of an elementwise operation's operands those that are broadcast are not asked: they are small, or soon will be.
+  const asked = node.op.traits.elementwise ? inputs.filter(({ shape }) => sameShape(shape, result!.shape)) : inputs
+  const perm = asked.map(permutationOf).find((p) => p !== undefined)
   if (!perm) return undefined
   const inverse = inversePermutation(perm)
-  const moved = inputs.map((input) => cheaply(input, inverse, node.outputs[0]!))
+  const moved = inputs.map((input) => cheaply(input, inverse, result!))
   if (moved.some((value) => value === undefined)) return undefined
-  const attrs = node.op === (broadcastToOp as AnyOp) ? { shape: inverse.map((axis) => shape[axis]!) } : node.attrs
+  const attrs = node.op.beforeTranspose?.(node.attrs, perm) ?? node.attrs
   const inner = build(node.op, moved as Value[], attrs, node.name)
   return [transposeValue(inner.outputs[0]!, perm)]
 }

@@ -4,7 +4,8 @@
  *
  * A node whose trait `inplace` lets it write an output over a variable's own memory, and whose outputs are used for
  * nothing but that assignment, runs in the commit phase on the variable itself (an optimizer's update). Every other
- * assigned value is computed before and copied.
+ * assigned value is computed before and copied. Updates of the same kind (trait `joins`) run as one step: a network has
+ * many small parameters, which keep neither threads nor a GPU busy one by one.
  */
 import { countUses, type Graph, Node, type Value, type VariableSource } from '../graph/graph.js'
 import { copyOp } from '../ops/fused.js'
@@ -57,7 +58,7 @@ export function schedule(graph: Graph): Schedule {
     .map((a) => ({ variable: a.variable, value: save(a.value) }))
   const outputs = graph.outputs.map(save)
   const commitIndex = steps.length
-  steps.push(...inPlace)
+  steps.push(...joinUpdates(inPlace))
   for (const { variable, value } of copies) {
     steps.push({
       node: new Node(copyOp, [value], {}, [value.type], variable.name),
@@ -66,6 +67,43 @@ export function schedule(graph: Graph): Schedule {
     })
   }
   return { steps, commitIndex, outputs }
+}
+
+/** Most updates of one step: programs are checked operand against operand. */
+const MOST_JOINED = 256
+
+/** In-place updates of one kind together; none reads what another writes (findInPlaceUpdates), so their order is free. */
+function joinUpdates(updates: readonly Step[]): Step[] {
+  const open = new Map<string, Step[]>()
+  const groups: Step[][] = []
+  for (const step of updates) {
+    const { op, attrs } = step.node
+    const { joins } = op.traits
+    const shared = step.inputs.slice(0, joins ?? 0).map((value) => `${value.node.id}.${value.index}`)
+    const key = JSON.stringify([op.name, shared, attrs, step.inputs.length])
+    const group = joins === undefined ? undefined : open.get(key)
+    if (group && group.length < MOST_JOINED) {
+      group.push(step)
+    } else {
+      const fresh = [step]
+      groups.push(fresh)
+      open.set(key, fresh)
+    }
+  }
+  return groups.map(join)
+}
+
+function join(group: readonly Step[]): Step {
+  const [first] = group
+  if (group.length === 1) return first!
+  const { op, attrs } = first!.node
+  const inputs = [
+    ...first!.inputs.slice(0, op.traits.joins),
+    ...group.flatMap((step) => step.inputs.slice(op.traits.joins)),
+  ]
+  const types = group.flatMap((step) => step.node.outputs.map((output) => output.type))
+  const node = new Node(op, inputs, attrs, types, `${group.length} parameters`)
+  return { node, inputs, outputs: group.flatMap((step) => step.outputs) }
 }
 
 function pushCopy(value: Value, steps: Step[]): Value {

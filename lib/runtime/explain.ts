@@ -9,10 +9,8 @@ export function explainProgram(program: Program, kernels: readonly string[]): st
   const { steps, commitIndex } = program.schedule
   const rows = steps.map((step, i) => {
     const { node } = step
-    const result = node.outputs.map((o) => `${o.dtype}[${o.shape.join(',')}]`).join(' ')
-    const places = step.outputs
-      .map((output) => ('node' in output ? place(program, output) : `'${output.name}'`))
-      .join(' ')
+    const result = list(node.outputs.map((o) => `${o.dtype}[${o.shape.join(',')}]`))
+    const places = list(step.outputs.map((output) => ('node' in output ? place(program, output) : `'${output.name}'`)))
     const attrs = node.op.name === 'fused' ? '' : printAttrs(node.attrs)
     return [`${i}`, node.op.name + attrs, result, kernels[i] ?? '', places, node.name ?? '']
   })
@@ -33,6 +31,14 @@ export function explainProgram(program: Program, kernels: readonly string[]): st
     `${steps.length} steps, ${commitIndex} before the commit · program ${program.bytes.length} bytes`,
     `memory: arena ${megabytes(plan.arenaBytes)}, ${percent(plan.arenaBytes, plan.naiveBytes)} of the ${megabytes(plan.naiveBytes)} of all values, ${plan.inPlace} in place`,
   ].join('\n')
+}
+
+/** Joined updates have hundreds of outputs. */
+function list(outputs: readonly string[]): string {
+  const most = 4
+  return outputs.length > most
+    ? `${outputs.slice(0, most - 1).join(' ')} and ${outputs.length - most + 1} more`
+    : outputs.join(' ')
 }
 
 function place(program: Program, value: Value): string {

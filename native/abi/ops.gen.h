@@ -306,14 +306,23 @@ static inline const char* fj_op_name(uint32_t opcode) {
   }
 }
 
-/* Whether an instruction may write this output over this input, both in exactly one place. */
+/* How many inputs the updates of one instruction share (joined updates follow each other); 0: it is one update. */
+static inline uint32_t fj_op_joins(uint32_t opcode) {
+  switch (opcode) {
+    case FJ_OP_SGD_UPDATE: return 2;
+    case FJ_OP_ADAM_UPDATE: return 2;
+    default: return 0;
+  }
+}
+
+/* Whether an update may write this output over this input, both in exactly one place. */
 static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input) {
   if (opcode == FJ_OP_FUSED) return 1;
   if (opcode == FJ_OP_BATCH_NORM && output == 0 && input == 0) return 1;
   if (opcode == FJ_OP_BATCH_NORM_GRAD && output == 0 && input == 0) return 1;
-  if (opcode == FJ_OP_SGD_UPDATE && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_SGD_UPDATE && output == 0 && input == 2) return 1;
   if (opcode == FJ_OP_SGD_UPDATE && output == 1 && input == 4) return 1;
-  if (opcode == FJ_OP_ADAM_UPDATE && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_ADAM_UPDATE && output == 0 && input == 2) return 1;
   if (opcode == FJ_OP_ADAM_UPDATE && output == 1 && input == 4) return 1;
   if (opcode == FJ_OP_ADAM_UPDATE && output == 2 && input == 5) return 1;
   if (opcode == FJ_OP_ADAM_UPDATE && output == 3 && input == 6) return 1;

@@ -105,6 +105,18 @@ class Decoder {
            a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
   }
 
+  // Whether the operation may write its output over its input, both of the same update where it joins several.
+  static bool inplace(const fj_instr& instr, uint32_t output, uint32_t input) {
+    const uint32_t shared = fj_op_joins(instr.opcode);
+    if (shared == 0 || input < shared || instr.n_in <= shared + instr.n_out) {
+      return fj_op_inplace(instr.opcode, output, input) != 0;
+    }
+    const uint32_t count = instr.n_in - shared - instr.n_out;  // each has one input more than outputs, the gradient
+    const uint32_t outs = instr.n_out / count, ins = outs + 1;
+    return outs > 0 && output / outs == (input - shared) / ins &&
+           fj_op_inplace(instr.opcode, output % outs, shared + (input - shared) % ins) != 0;
+  }
+
   // Operand k, an output, shares no memory with the others; or it lies exactly on an input that the operation may
   // overwrite.
   static bool may_write(const fj_program_view& view, const fj_instr& instr, const uint32_t* ids, uint32_t k) {
@@ -113,7 +125,7 @@ class Decoder {
       const fj_value& operand = view.values[ids[other]];
       if (!overlap(target, operand)) continue;
       const bool same_place = target.offset == operand.offset && target.bytes == operand.bytes;
-      if (other >= instr.n_in || !same_place || !fj_op_inplace(instr.opcode, k - instr.n_in, other)) return false;
+      if (other >= instr.n_in || !same_place || !inplace(instr, k - instr.n_in, other)) return false;
     }
     return true;
   }

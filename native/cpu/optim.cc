@@ -1,6 +1,9 @@
 // Optimizer updates, elementwise over a parameter p, its gradient g and its state: each element is read and written
-// once, and an output may lie over its input. The formulas are those of lib/ops/optim.ts. What depends on the step
-// only (bias corrections) is computed in double once a call.
+// once, and an output may lie over its input. The formulas are those of lib/ops/optim.ts. A call joins the updates of
+// many parameters; threads share out all their elements. What depends on the step only (bias corrections) is computed
+// in double once a call.
+//
+//   inputs: lr, step, then p, g, state.. of each update      outputs: p, state.. of each
 #include <cmath>
 
 #include "kernel.h"
@@ -9,40 +12,70 @@
 namespace forja::FJ_ISA {
 namespace {
 
+constexpr int kShared = 2;                                // lr, step
 constexpr int64_t kGrain = FJ_ALIGNMENT / sizeof(float);  // threads never share a cache line
 
-// body(first element, mask of the lanes in use) over this thread's share of `array`.
+// One of the joined updates: arrays of one shape, p, g, state.. and what becomes of p and state.
+struct Update {
+  const Operand *in, *out;
+};
+
+int count_updates(const Call& call) { return call.n_in - kShared - call.n_out; }
+int count_states(const Call& call) { return call.n_out / count_updates(call) - 1; }
+
+// body(update, its elements) for this thread's share of all elements.
 template <class Body>
-FJ_INLINE void for_each_vector(const Operand& array, const Team& team, const Body& body) {
-  const Range range = split(static_cast<int64_t>(array.value->bytes / sizeof(float)), team, kGrain);
+FJ_INLINE void for_each_share(const Call& call, const Team& team, const Body& body) {
+  const int count = count_updates(call), outs = call.n_out / count;
+  const auto update = [&](int k) FJ_LAMBDA { return Update{call.in + kShared + k * (outs + 1), call.out + k * outs}; };
+  const auto elements = [](const Update& u)
+                            FJ_LAMBDA { return static_cast<int64_t>(u.in->value->bytes / sizeof(float)); };
+  int64_t lines = 0;
+  for (int k = 0; k < count; k++) lines += ceil_div(elements(update(k)), kGrain);
+  const Range mine = split(lines, team);
+  int64_t first = 0;  // line of the update
+  for (int k = 0; k < count && first < mine.end; k++) {
+    const Update u = update(k);
+    const int64_t size = elements(u), end = first + ceil_div(size, kGrain);
+    const int64_t from = larger(mine.begin, first), to = smaller(mine.end, end);
+    if (from < to) body(u, Range{(from - first) * kGrain, smaller((to - first) * kGrain, size)});
+    first = end;
+  }
+}
+
+// body(first element, mask of the lanes in use)
+template <class Body>
+FJ_INLINE void for_each_vector(Range range, const Body& body) {
   for (int64_t i = range.begin; i < range.end; i += kWidth) body(i, tail_mask(range.end - i));
 }
 
 template <bool kMomentum>
 FJ_INLINE void sgd(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_sgd_update_attrs>();
-  const float* p = call.in[0].as<const float>();  // any shape, as g, velocity and the outputs
-  const float* g = call.in[1].as<const float>();
-  const float* velocity = kMomentum ? call.in[4].as<const float>() : nullptr;
-  float* new_p = call.out[0].as<float>();
-  float* new_velocity = kMomentum ? call.out[1].as<float>() : nullptr;
-  const Vec lr = broadcast(*call.in[2].as<const float>()), weight_decay = broadcast(attrs.weight_decay);
-  const bool first = kMomentum && *call.in[3].as<const int32_t>() == 0, nesterov = attrs.nesterov != 0;
+  const Vec lr = broadcast(*call.in[0].as<const float>()), weight_decay = broadcast(attrs.weight_decay);
+  const bool first = *call.in[1].as<const int32_t>() == 0, nesterov = attrs.nesterov != 0;
   const Vec momentum = broadcast(attrs.momentum), share = broadcast(1.0f - attrs.dampening);
-  for_each_vector(call.in[0], team, [&](int64_t i, Mask m) FJ_LAMBDA {
-    const Vec x = load_masked(m, p + i);
-    Vec d = fma(weight_decay, x, load_masked(m, g + i));
-    if (kMomentum) {
-      const Vec v = first ? d : fma(momentum, load_masked(m, velocity + i), share * d);
-      store_masked(new_velocity + i, m, v);
-      d = nesterov ? fma(momentum, v, d) : v;
-    }
-    store_masked(new_p + i, m, fnma(lr, d, x));
+  for_each_share(call, team, [&](const Update& u, Range range) FJ_LAMBDA {
+    const float* p = u.in[0].as<const float>();
+    const float* g = u.in[1].as<const float>();
+    const float* velocity = kMomentum ? u.in[2].as<const float>() : nullptr;
+    float* new_p = u.out[0].as<float>();
+    float* new_velocity = kMomentum ? u.out[1].as<float>() : nullptr;
+    for_each_vector(range, [&](int64_t i, Mask m) FJ_LAMBDA {
+      const Vec x = load_masked(m, p + i);
+      Vec d = fma(weight_decay, x, load_masked(m, g + i));
+      if (kMomentum) {
+        const Vec v = first ? d : fma(momentum, load_masked(m, velocity + i), share * d);
+        store_masked(new_velocity + i, m, v);
+        d = nesterov ? fma(momentum, v, d) : v;
+      }
+      store_masked(new_p + i, m, fnma(lr, d, x));
+    });
   });
 }
 
 void run_sgd(const Call& call, Team& team) {
-  if (call.n_in > 3) {
+  if (count_states(call) > 0) {
     sgd<true>(call, team);
   } else {
     sgd<false>(call, team);
@@ -52,16 +85,7 @@ void run_sgd(const Call& call, Team& team) {
 template <bool kMax>
 FJ_INLINE void adam(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_adam_update_attrs>();
-  const float* p = call.in[0].as<const float>();  // any shape, as all arrays here
-  const float* g = call.in[1].as<const float>();
-  const float* m1 = call.in[4].as<const float>();
-  const float* m2 = call.in[5].as<const float>();
-  const float* largest = kMax ? call.in[6].as<const float>() : nullptr;
-  float* new_p = call.out[0].as<float>();
-  float* new_m1 = call.out[1].as<float>();
-  float* new_m2 = call.out[2].as<float>();
-  float* new_largest = kMax ? call.out[3].as<float>() : nullptr;
-  const double lr = *call.in[2].as<const float>(), t = *call.in[3].as<const int32_t>() + 1.0;
+  const double lr = *call.in[0].as<const float>(), t = *call.in[1].as<const int32_t>() + 1.0;
   const double correction1 = 1.0 - std::pow(1.0 - attrs.rate1, t), correction2 = 1.0 - std::pow(1.0 - attrs.rate2, t);
   const Vec rate = broadcast(static_cast<float>(lr / correction1));
   const Vec unbias = broadcast(static_cast<float>(1.0 / std::sqrt(correction2)));
@@ -69,24 +93,35 @@ FJ_INLINE void adam(const Call& call, Team& team) {
   const bool decoupled = attrs.decoupled != 0;
   const Vec to_gradient = broadcast(decoupled ? 0.0f : attrs.weight_decay);
   const Vec shrink = broadcast(decoupled ? static_cast<float>(lr * attrs.weight_decay) : 0.0f);
-  for_each_vector(call.in[0], team, [&](int64_t i, Mask m) FJ_LAMBDA {
-    const Vec x = load_masked(m, p + i);
-    const Vec d = fma(to_gradient, x, load_masked(m, g + i));
-    const Vec before1 = load_masked(m, m1 + i), before2 = load_masked(m, m2 + i);
-    const Vec first = fma(rate1, d - before1, before1);
-    Vec second = fma(rate2, fma(d, d, -before2), before2);
-    store_masked(new_m1 + i, m, first);
-    store_masked(new_m2 + i, m, second);
-    if (kMax) {
-      second = max(load_masked(m, largest + i), second);
-      store_masked(new_largest + i, m, second);
-    }
-    store_masked(new_p + i, m, fnma(shrink, x, x) - rate * first / fma(sqrt(second), unbias, eps));
+  for_each_share(call, team, [&](const Update& u, Range range) FJ_LAMBDA {
+    const float* p = u.in[0].as<const float>();
+    const float* g = u.in[1].as<const float>();
+    const float* m1 = u.in[2].as<const float>();
+    const float* m2 = u.in[3].as<const float>();
+    const float* largest = kMax ? u.in[4].as<const float>() : nullptr;
+    float* new_p = u.out[0].as<float>();
+    float* new_m1 = u.out[1].as<float>();
+    float* new_m2 = u.out[2].as<float>();
+    float* new_largest = kMax ? u.out[3].as<float>() : nullptr;
+    for_each_vector(range, [&](int64_t i, Mask m) FJ_LAMBDA {
+      const Vec x = load_masked(m, p + i);
+      const Vec d = fma(to_gradient, x, load_masked(m, g + i));
+      const Vec before1 = load_masked(m, m1 + i), before2 = load_masked(m, m2 + i);
+      const Vec first = fma(rate1, d - before1, before1);
+      Vec second = fma(rate2, fma(d, d, -before2), before2);
+      store_masked(new_m1 + i, m, first);
+      store_masked(new_m2 + i, m, second);
+      if (kMax) {
+        second = max(load_masked(m, largest + i), second);
+        store_masked(new_largest + i, m, second);
+      }
+      store_masked(new_p + i, m, fnma(shrink, x, x) - rate * first / fma(sqrt(second), unbias, eps));
+    });
   });
 }
 
 void run_adam(const Call& call, Team& team) {
-  if (call.n_in > 6) {
+  if (count_states(call) > 2) {
     adam<true>(call, team);
   } else {
     adam<false>(call, team);

@@ -48,11 +48,11 @@ describe.each([[[]], [[1]], [[7]], [[31, 33]], [[127, 3]], [[0, 4]]])('shape %j'
 
   it('sgdUpdate agrees with the reference', async () => {
     const attrs = { momentum: 0.9, dampening: 0.25, weightDecay: 0.01, nesterov: 0 }
-    await compareWithReference((...x) => applyAll(sgdUpdateOp, x, attrs), [p, g, lr], options)
+    await compareWithReference((...x) => applyAll(sgdUpdateOp, x, attrs), [lr, none, p, g], options)
     for (const nesterov of [0, 1]) {
       for (const step of [none, some]) {
         const run = (...x: fj.Tensor[]) => applyAll(sgdUpdateOp, x, { ...attrs, nesterov })
-        await compareWithReference(run, [p, g, lr, step, v], options)
+        await compareWithReference(run, [lr, step, p, g, v], options)
       }
     }
   })
@@ -66,10 +66,56 @@ describe.each([[[]], [[1]], [[7]], [[31, 33]], [[127, 3]], [[0, 4]]])('shape %j'
           [w, m2],
           [w, m2, largest],
         ]) {
-          await compareWithReference((...x) => applyAll(adamUpdateOp, x, attrs), [p, g, lr, step, ...state], options)
+          await compareWithReference((...x) => applyAll(adamUpdateOp, x, attrs), [lr, step, p, g, ...state], options)
         }
       }
     }
+  })
+})
+
+describe('updates of many parameters', () => {
+  // More than one joined step holds, and more than one launch; sizes around a cache line and a block, none too.
+  const sizes = Array.from({ length: 300 }, (_, i) => [0, 1, 15, 16, 17, 255, 256, 257, 1000][i % 9]!)
+  const MAKES: [string, RegExp, (p: readonly fj.Variable[]) => fj.optim.Optimizer][] = [
+    ['SGD', /^\d+ +sgdUpdate/gm, (p) => new fj.optim.SGD(p, { lr: 0.1, weightDecay: 0.1 })],
+    ['momentum', /^\d+ +sgdUpdate/gm, (p) => new fj.optim.SGD(p, { lr: 0.1, momentum: 0.9 })],
+    ['Adam', /^\d+ +adamUpdate/gm, (p) => new fj.optim.Adam(p, { lr: 0.1 })],
+    ['AMSGrad', /^\d+ +adamUpdate/gm, (p) => new fj.optim.Adam(p, { lr: 0.1, amsgrad: true })],
+  ]
+
+  it.each(MAKES)('run together and give what each would alone: %s', async (_name, update, make) => {
+    const results: Float32Array[][] = []
+    for (const device of [TEST_DEVICE, 'reference']) {
+      const parameters = sizes.map((size, i) => fj.variable(randomTensor([size], i + 1)))
+      const optimizer = make(parameters)
+      const gradients = sizes.map((size, i) => randomTensor([size], i + 1001))
+      const step = fj.compile(() => void optimizer.step(gradients) as undefined, { device })
+      for (let i = 0; i < 3; i++) await step()
+      if (device === TEST_DEVICE) {
+        expect(step.explain().match(update)).toHaveLength(2)
+        expect(step.explain()).toContain('256 parameters')
+        expect(step.explain()).toContain('44 parameters')
+      }
+      results.push((await Promise.all(parameters.map((p) => p.data()))) as Float32Array[])
+    }
+    sizes.forEach((size, i) => {
+      expectClose(results[0]![i]!, results[1]![i]!, `parameter ${i} of ${size} elements`, { rtol: 1e-5, atol: 1e-6 })
+    })
+  })
+
+  it('run apart where learning rates or decays differ', async () => {
+    const [a, b, c] = [1, 2, 3].map((i) => fj.variable(fj.tensor([i])))
+    const sgd = new fj.optim.SGD(
+      [
+        { params: [a!, b!], lr: 1 },
+        { params: [c!], lr: 0.5 },
+      ],
+      { lr: 1 },
+    )
+    const step = fj.compile((g: fj.Tensor) => void sgd.step([g, g, g]) as undefined, { device: TEST_DEVICE })
+    await step(fj.tensor([1]))
+    expect(await Promise.all([a!, b!, c!].map((p) => p.item()))).toEqual([0, 1, 2.5])
+    expect(step.explain().match(/^\d+ +sgdUpdate/gm)).toHaveLength(2)
   })
 })
 

@@ -7,6 +7,7 @@ import { cse } from '../../lib/passes/cse.js'
 import { epilogue } from '../../lib/passes/epilogue.js'
 import { fold } from '../../lib/passes/fold.js'
 import { layout } from '../../lib/passes/layout.js'
+import { compareWithReference, randomTensor } from '../helpers/compare.js'
 
 function input(shape: readonly number[], name = 'x'): fj.Tensor {
   return new fj.Tensor(makeLeaf({ kind: 'input', name }, { shape, dtype: 'float32' }))
@@ -43,6 +44,42 @@ describe('layout', () => {
     expect(text(layout, fj.transpose(sum, NHWC))).not.toContain('transpose')
     const mixed = fj.add(fj.transpose(a, NCHW), input([2, 3, 4, 5], 'c'))
     expect(text(layout, mixed)).toBe(text((g) => g, mixed))
+  })
+
+  describe('sinks through parts', () => {
+    type Build = (x: fj.Tensor, y: fj.Tensor) => fj.Tensor
+    const cases: [string, Build][] = [
+      ['concat', (x, y) => fj.concat([x, y], { axis: 1 })],
+      ['slice', (_, y) => fj.slice(y, { starts: [0, 1, -1, 2], ends: [2, 5, -6, 5], steps: [1, 2, -1, 1] })],
+      [
+        'pad',
+        (x) =>
+          fj.pad(x, {
+            pads: [
+              [0, 1],
+              [1, 0],
+              [2, 0],
+              [0, 3],
+            ],
+            value: 7,
+          }),
+      ],
+      ['split', (_, y) => fj.split(y, 3, { axis: 1 })[1]!],
+    ]
+    const parts = (build: Build) => (a: fj.Tensor, b: fj.Tensor) =>
+      fj.transpose(build(fj.transpose(a, NCHW), fj.transpose(b, NCHW)), NHWC)
+
+    it.each(cases)('%s', (_name, build) => {
+      expect(text(layout, parts(build)(input([2, 4, 5, 3], 'a'), input([2, 4, 5, 6], 'b')))).not.toContain('transpose')
+    })
+    it.each(cases)('%s: the same numbers', async (_name, build) => {
+      await compareWithReference(parts(build), [randomTensor([2, 4, 5, 3], 1), randomTensor([2, 4, 5, 6], 2)])
+    })
+    it('but not where one operand would have to be moved', () => {
+      const x = fj.transpose(input([2, 4, 5, 3], 'a'), NCHW)
+      const mixed = fj.concat([x, input([2, 3, 4, 5], 'c')], { axis: 1 })
+      expect(text(layout, mixed)).toBe(text((g) => g, mixed))
+    })
   })
 
   it('reduces before it transposes', () => {

@@ -126,6 +126,38 @@ describe('updates in place', () => {
     expect(pure).toEqual(['update'])
     expect(commit).toEqual(['copy a'])
   })
+  describe('that share their first input', () => {
+    const joined: AnyOp = {
+      ...op,
+      name: 'joined',
+      code: 65002,
+      inputs: ['rate', 'parameter', 'gradient'],
+      traits: { joins: 1, inplace: [[0, 1]] },
+    }
+    const [first, second] = [fj.tensor([1]).value, fj.tensor([2]).value]
+    const step = (rate: Value, parameter: Value, attrs = {}) =>
+      new Node(joined, [rate, parameter, gradient], attrs, [parameter.type]).outputs[0]!
+    const apart = fj.variable(fj.tensor([0]))
+
+    it('run as one step, the shared input first', () => {
+      const updates = [a, apart].map((x) => ({ variable: x.state, value: step(first, x.value) }))
+      const { steps, commitIndex } = schedule(new Graph([], updates))
+      const [only, ...rest] = steps.slice(commitIndex)
+      expect(rest).toEqual([])
+      expect(only!.inputs).toEqual([first, a.value, gradient, apart.value, gradient])
+      expect(only!.outputs).toEqual([a.state, apart.state])
+    })
+    it('run apart where it or an attribute differs', () => {
+      for (const other of [step(second, apart.value), step(first, apart.value, { decay: 1 })]) {
+        const updates = [
+          { variable: a.state, value: step(first, a.value) },
+          { variable: apart.state, value: other },
+        ]
+        const { steps, commitIndex } = schedule(new Graph([], updates))
+        expect(steps.slice(commitIndex).map((s) => s.outputs)).toEqual([[a.state], [apart.state]])
+      }
+    })
+  })
   it('of an assigned variable that is returned: the old value is saved first', () => {
     const value = update(a.value, b.value)
     const { pure, commit } = names(new Graph([a.value], [{ variable: a.state, value }]))
