@@ -9,8 +9,10 @@
 // dilation and groups need this form.
 //
 // Pixels are taken in strips of about kStripPixels so that a strip of x and dy stays in L2; dw accumulates in
-// memory once a strip. Work is shared over (chunk of strips) x (panel of K) x (row tile); there is more than
-// one chunk only where dw is small, and each has its own dw (conv_direct.h).
+// memory once a strip. A row tile goes through a block of packed panels of dy while its part of x, copied by the first
+// panel's kernel on the way, lies in L1: in place its pixels would lie a power of two apart and evict each other. Work
+// is shared over (chunk of strips) x (panel of K) x (row tile); there is more than one chunk only where dw is small,
+// and each has its own dw (conv_direct.h).
 #include <cstring>
 
 #include "conv_direct.h"
