@@ -103,7 +103,8 @@ TileKernel tile_kernel(ASource a, BSource b, int mr, int nv);
 // short, gains 40 % (Zen 4). The 28 lines of an AVX-512 tile are asked for a row at a step of k, since all at once
 // would hold up what A and B wait for: 64 to 64 channels gain 17 %. Smaller tiles have no time to spare in a step, and
 // few lines.
-constexpr bool kStoreLinesByStep = kWidth == 16;
+template <int MR, int NV>
+constexpr bool kStoreLinesByStep = kWidth == 16 && MR* NV > 16;
 struct StoreAhead {
   const float* c;
   int64_t ldc, rows;  // rows still to be asked for
@@ -141,7 +142,7 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, flo
       if constexpr (A != ASource::kRows) __builtin_prefetch(soon + MR - 1);
       soon += soon_step;
     }
-    if constexpr (kStoreLinesByStep) ahead_c.template fetch_row<NV>();
+    if constexpr (kStoreLinesByStep<MR, NV>) ahead_c.template fetch_row<NV>();
     unroll<MR>([&](auto i) FJ_LAMBDA {
       constexpr int g = i / 4, r = i % 4;
       const float* p = A != ASource::kRows ? a + i : r == 3 ? rows[g] + k + lda3 : rows[g] + k + r * lda;
@@ -179,7 +180,7 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
   const int64_t soon_step = own ? g.lda : g.soon_step;
   const int64_t soon_segment = own ? g.a_segment : g.soon_segment, soon_image = own ? g.a_image : g.soon_image;
   StoreAhead ahead_c{g.c, g.ldc, MR};
-  if constexpr (!kStoreLinesByStep) unroll<MR>([&](auto) FJ_LAMBDA { ahead_c.template fetch_row<NV>(); });
+  if constexpr (!kStoreLinesByStep<MR, NV>) unroll<MR>([&](auto) FJ_LAMBDA { ahead_c.template fetch_row<NV>(); });
   for (int64_t image = 0; image < g.images; image++, a += g.a_image, b += g.b_image, soon += soon_image) {
     const float *a_row = a, *soon_row = soon;
     for (int64_t segment = 0; segment < g.segments;
