@@ -24,9 +24,16 @@ function network(name: string, batch: number, ...shapes: readonly Shape[]): Conv
   return shapes.map(([size, taps, c, k, stride = 1]) => ({ network: name, batch, size, taps, c, k, stride }))
 }
 
+function lenet5(batch: number): Convolution[] {
+  return [
+    { network: 'lenet5', batch, size: 28, taps: 5, c: 1, k: 6, padding: 2 },
+    { network: 'lenet5', batch, size: 14, taps: 5, c: 6, k: 16, padding: 0 },
+  ]
+}
+
 const CASES: readonly Convolution[] = [
-  { network: 'lenet5', batch: 128, size: 28, taps: 5, c: 1, k: 6, padding: 2 },
-  { network: 'lenet5', batch: 128, size: 14, taps: 5, c: 6, k: 16, padding: 0 },
+  ...lenet5(128),
+  ...lenet5(8),
   ...network(
     'resnet18Cifar',
     64,

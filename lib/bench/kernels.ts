@@ -53,7 +53,7 @@ export interface KernelCase {
 }
 
 /** Below this a program holds several copies of the operation: its first step also waits for the threads to wake. */
-const AWAKE_FLOPS = 2e7
+const AWAKE_FLOPS = 2e8
 const MOST_COPIES = 16
 /** What copies may read and write beside each other: half of an L2 cache, since a peer's only operands stay in theirs. */
 const COPY_BYTES = 512 * 1024

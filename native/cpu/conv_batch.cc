@@ -232,13 +232,13 @@ void batch_run(const Team& team, const DirectConv& d, const float* packed, float
   const int64_t most_rows = strip_rows(d), channels = d.groups * d.k;
   const int64_t height = even_part(d.k, kTileRows);  // of tiles whose rows are channels
   const int64_t columns = band_columns(d), width = strip_width(d), left = bands(d) == 1 ? d.pad_left : 0;
-  const PanelBlocks blocks = lanes ? PanelBlocks{1, 1} : panel_blocks(d, tiles * d.oh, team.count);
-  const Range items = split(blocks.count * tiles * d.oh, team);
+  const int64_t blocks = lanes ? 1 : panel_blocks(d, tiles * d.oh, team.count);
+  const Range items = split(blocks * tiles * d.oh, team);
   Strip strip{mine};
   float* out = mine + ceil_div(strip_floats(d, most_rows), 16) * 16;  // (ow, channels, images)
   for (int64_t item = items.begin; item < items.end; item++) {
     const int64_t block = item / (tiles * d.oh);
-    const Range panels{block * blocks.size, smaller(d.panels(), (block + 1) * blocks.size)};
+    const Range panels = split(d.panels(), static_cast<int>(block), static_cast<int>(blocks));
     Position at{};
     at.n = item / d.oh % tiles * images;
     at.images = smaller(images, d.n - at.n);

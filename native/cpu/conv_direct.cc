@@ -109,13 +109,13 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
   t.lda = d.stride_w * d.x_pixel;
   t.ldc = d.y_pixel;
   const int64_t tile_pixels = even_part(piece, t.lda % kSetFloats == 0 ? kSetRows : kTileRows);
-  const PanelBlocks blocks = panel_blocks(d, d.n * d.oh * pieces, team.count);
-  const Range items = split(blocks.count * d.n * d.oh * pieces, team);
+  const int64_t blocks = panel_blocks(d, d.n * d.oh * pieces, team.count);
+  const Range items = split(blocks * d.n * d.oh * pieces, team);
   int64_t copied_image = -1, copied_begin = 0, copied_end = 0;  // output rows that `mine` holds the inputs of
   for (int64_t item = items.begin; item < items.end; item++) {
     const int64_t block = item / (d.n * d.oh * pieces), n = item / (d.oh * pieces) % d.n;
     const int64_t p = item / pieces % d.oh, q_begin = item % pieces * piece;
-    const Range panels{block * blocks.size, smaller(d.panels(), (block + 1) * blocks.size)};
+    const Range panels = split(d.panels(), static_cast<int>(block), static_cast<int>(blocks));
     const float* image = d.x + n * d.h * d.w * d.x_pixel;
     const float* base = image - d.pad_left * d.x_pixel;  // input row 0, column -pad_left
     const int64_t i0 = p * d.stride_h - d.pad_top;
@@ -177,11 +177,10 @@ void pack_tap(const DirectConv& d, int64_t panel, int64_t tap, float* packed) {
 
 }  // namespace
 
-PanelBlocks panel_blocks(const DirectConv& d, int64_t tiles, int threads) {
+int64_t panel_blocks(const DirectConv& d, int64_t tiles, int threads) {
   int64_t size = larger(1, kFilterFloats / d.panel_floats());
   while (size > 1 && ceil_div(d.panels(), size) * tiles < 4 * threads && threads > 1) size = (size + 1) / 2;
-  size = even_part(d.panels(), size);
-  return {size, ceil_div(d.panels(), size)};
+  return ceil_div(d.panels(), size);
 }
 
 int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow) {

@@ -64,11 +64,8 @@ void direct_pack(const Team& team, const DirectConv& d, float* packed);
 // This thread's share of the output. `mine`: direct_thread_floats of its own.
 void direct_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
 
-// As many panels as fit in L2, fewer where there would be too little work for all threads.
-struct PanelBlocks {
-  int64_t size, count;
-};
-PanelBlocks panel_blocks(const DirectConv& d, int64_t tiles, int threads);
+// Into how many even blocks the panels are cut: each fits in L2, and there is work for all threads.
+int64_t panel_blocks(const DirectConv& d, int64_t tiles, int threads);
 
 // The batch forms. best_form: of a convolution whose pixels are not blocked yet.
 DirectForm best_form(const DirectConv& d);

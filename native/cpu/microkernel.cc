@@ -1,5 +1,5 @@
 // Every height and width of the register tile of simd/microkernel.h, compiled once and found by a table.
-// 2 sources of A x 4 of B x kTileRows x kTileVectors kernels: 224 with AVX-512.
+// 10 pairs of sources x kTileRows x kTileVectors kernels: 280 with AVX-512.
 #include "simd/microkernel.h"
 
 namespace forja::FJ_ISA {
@@ -27,11 +27,13 @@ constexpr TileTable kTable = make_table<A, B>(std::make_integer_sequence<int, kT
 }  // namespace
 
 TileKernel tile_kernel(ASource a, BSource b, int mr, int nv) {
-  static constexpr const TileTable* tables[2][4] = {
+  static constexpr const TileTable* tables[3][4] = {
       {&kTable<ASource::kRows, BSource::kPacked>, &kTable<ASource::kRows, BSource::kInPlace>,
        &kTable<ASource::kRows, BSource::kInPlaceWhole>, &kTable<ASource::kRows, BSource::kInPlacePacking>},
       {&kTable<ASource::kColumns, BSource::kPacked>, &kTable<ASource::kColumns, BSource::kInPlace>,
        &kTable<ASource::kColumns, BSource::kInPlaceWhole>, &kTable<ASource::kColumns, BSource::kInPlacePacking>},
+      {&kTable<ASource::kColumnsPacking, BSource::kPacked>, &kTable<ASource::kColumnsPacking, BSource::kInPlace>,
+       nullptr, nullptr},
   };
   return tables[static_cast<int>(a)][static_cast<int>(b)]->kernels[nv - 1][mr - 1];
 }

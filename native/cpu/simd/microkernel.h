@@ -44,7 +44,11 @@ constexpr int kLineFloats = 16;  // a cache line: 64 bytes
 // further away, whence the distance: the weight gradient of a first layer gains 20 % (Zen 4).
 constexpr int kPrefetchRows = 24;
 
-enum class ASource { kRows, kColumns };  // A[i][k] is a[i*lda + k], or a[k*lda + i]
+enum class ASource {
+  kRows,            // A[i][k] is a[i*lda + k]
+  kColumns,         // a[k*lda + i]
+  kColumnsPacking,  // the same, and column k is stored to a_packed + k * packed_height(mr); not with kInPlacePacking
+};
 enum class BSource {
   kPacked,          // b[k * nv*kWidth + j]; every lane may be read
   kInPlace,         // b[k*ldb + j]; only the tile's columns are read
@@ -70,6 +74,7 @@ struct Epilogue {
 struct TileArgs {
   const float* a;
   int64_t lda;
+  float* a_packed = nullptr;  // kColumnsPacking only
   const float* b;
   int64_t ldb;      // not used by kPacked
   float* b_packed;  // kInPlacePacking only; 64-byte aligned rows are fastest
@@ -82,25 +87,56 @@ struct TileArgs {
   int64_t segments = 1, images = 1;
   int64_t a_segment = 0, a_image = 0;  // floats from one segment (image) of A to the next
   int64_t b_segment = 0, b_image = 0;  // floats of B skipped after a segment (image), beyond the rows used
-  const float* soon = nullptr;         // kRows: fetched into the cache, soon_step floats further at each step of k
-  int64_t soon_step = 0;
+  // Fetched into the cache on the way, soon_step floats further at each step of k; null: more of A where that is
+  // read k-major.
+  const float* soon = nullptr;
+  int64_t soon_step = 0, soon_segment = 0, soon_image = 0;
 };
+
+// Floats from one column of a packed tile of mr rows to the next: whole vectors.
+constexpr int64_t packed_height(int64_t mr) { return (mr + kWidth - 1) / kWidth * kWidth; }
 
 // The compiled kernel for mr rows and nv vectors of columns (native/cpu/microkernel.cc instantiates them).
 using TileKernel = void (*)(const TileArgs&);
 TileKernel tile_kernel(ASource a, BSource b, int mr, int nv);
 
-// acc += A * B over one segment; b and packed are moved past the rows used.
+// Stores wait for their lines one after the other: these come while the sum is taken. A first layer, whose sums are
+// short, gains 40 % (Zen 4). The 28 lines of an AVX-512 tile are asked for a row at a step of k, since all at once
+// would hold up what A and B wait for: 64 to 64 channels gain 17 %. Smaller tiles have no time to spare in a step, and
+// few lines.
+template <int MR, int NV>
+constexpr bool kStoreLinesByStep = kWidth == 16 && MR* NV > 16;
+struct StoreAhead {
+  const float* c;
+  int64_t ldc, rows;  // rows still to be asked for
+
+  template <int NV>
+  FJ_INLINE_MEMBER void fetch_row() {
+    for (int64_t j = 0; j < NV * kWidth; j += kLineFloats) __builtin_prefetch(c + j, 1);
+    c += --rows > 0 ? ldc : 0;
+  }
+};
+
+// A column of a tile of MR rows, whole vectors of it.
+template <int MR>
+FJ_INLINE void pack_column(const float* a, float* packed) {
+  unroll<packed_height(MR) / kWidth>([&](auto v) FJ_LAMBDA {
+    constexpr bool whole = (v + 1) * kWidth <= MR;
+    store(packed + v * kWidth, whole ? load(a + v * kWidth) : load_masked(tail_mask(MR - v * kWidth), a + v * kWidth));
+  });
+}
+
+// acc += A * B over one segment; b and what is packed are moved past the rows used.
 template <int MR, int NV, ASource A, BSource B>
-FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, const float*& b_rows, int64_t ldb,
-                            float*& packed_rows, int64_t kc, Mask tail, const float*& soon, int64_t soon_step) {
+FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, float*& a_packed, const float*& b_rows,
+                            int64_t ldb, float*& packed_rows, int64_t kc, Mask tail, const float* soon,
+                            int64_t soon_step, StoreAhead& ahead_c) {
   constexpr int kRowGroups = (MR + 3) / 4;  // rows are reached as base, base+lda, +2lda, +3lda: few registers
   const float* rows[kRowGroups];
   unroll<kRowGroups>([&](auto g) FJ_LAMBDA { rows[g] = a + g * 4 * lda; });
   const int64_t lda3 = 3 * lda;
   const float* b = b_rows;
   const int64_t ahead = kPrefetchRows * ldb;
-  const int64_t ahead_a = kPrefetchRows * lda;
   float* packed = packed_rows;
 #pragma GCC unroll 1
   for (int64_t k = 0; k < kc; k++) {
@@ -111,22 +147,23 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, con
       bv[j] = masked ? load_masked(tail, b + j * kWidth) : load(b + j * kWidth);
       if constexpr (B == BSource::kInPlacePacking) store(packed + j * kWidth, bv[j]);
     });
-    if constexpr (NV == 1) {
-      // Loads hold up such a tile as it is.
-    } else if constexpr (A == ASource::kColumns) {
-      __builtin_prefetch(a + ahead_a);
-      __builtin_prefetch(a + ahead_a + MR - 1);
-    } else {
+    if constexpr (NV > 1) {  // loads hold up the others as it is
       __builtin_prefetch(soon);
+      if constexpr (A != ASource::kRows) __builtin_prefetch(soon + MR - 1);
       soon += soon_step;
     }
+    if constexpr (kStoreLinesByStep<MR, NV>) ahead_c.template fetch_row<NV>();
     unroll<MR>([&](auto i) FJ_LAMBDA {
       constexpr int g = i / 4, r = i % 4;
-      const float* p = A == ASource::kColumns ? a + i : r == 3 ? rows[g] + k + lda3 : rows[g] + k + r * lda;
+      const float* p = A != ASource::kRows ? a + i : r == 3 ? rows[g] + k + lda3 : rows[g] + k + r * lda;
       const Vec av = broadcast(*p);
       unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = fma(av, bv[j], acc[i][j]); });
     });
-    if constexpr (A == ASource::kColumns) a += lda;
+    if constexpr (A == ASource::kColumnsPacking) {
+      pack_column<MR>(a, a_packed);
+      a_packed += packed_height(MR);
+    }
+    if constexpr (A != ASource::kRows) a += lda;
     if constexpr (B == BSource::kInPlacePacking) packed += NV * kWidth;
     b += ldb;
   }
@@ -146,20 +183,21 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
   const int64_t ldb = B == BSource::kPacked ? NV * kWidth : g.ldb;
   const float* a = g.a;
   const float* b = g.b;
-  float* packed = g.b_packed;
-  const float* soon = g.soon_step ? g.soon : g.a;
-  // Stores wait for their lines one after the other: these come while the sum is taken. A first layer, whose sums are
-  // short, gains 40 % (Zen 4).
-  unroll<MR>([&](auto i) FJ_LAMBDA {
-    for (int64_t j = 0; j < NV * kWidth; j += kLineFloats) __builtin_prefetch(g.c + i * g.ldc + j, 1);
-  });
+  float *packed = g.b_packed, *a_packed = g.a_packed;
+  const bool own = A != ASource::kRows && g.soon == nullptr;  // nothing else to fetch than A
+  const float* soon = own ? g.a + kPrefetchRows * g.lda : g.soon ? g.soon : g.a;
+  const int64_t soon_step = own ? g.lda : g.soon_step;
+  const int64_t soon_segment = own ? g.a_segment : g.soon_segment, soon_image = own ? g.a_image : g.soon_image;
+  StoreAhead ahead_c{g.c, g.ldc, MR};
+  if constexpr (!kStoreLinesByStep<MR, NV>) unroll<MR>([&](auto) FJ_LAMBDA { ahead_c.template fetch_row<NV>(); });
   const bool by_rows = MR * NV >= kVectorRegisters / 4 && g.kc >= kLastSteps && g.segments > 0;
-  for (int64_t image = 0; image < g.images; image++, a += g.a_image, b += g.b_image) {
-    const float* a_row = a;
-    for (int64_t segment = 0; segment < g.segments; segment++, a_row += g.a_segment, b += g.b_segment) {
+  for (int64_t image = 0; image < g.images; image++, a += g.a_image, b += g.b_image, soon += soon_image) {
+    const float *a_row = a, *soon_row = soon;
+    for (int64_t segment = 0; segment < g.segments;
+         segment++, a_row += g.a_segment, b += g.b_segment, soon_row += soon_segment) {
       const bool last = by_rows && image == g.images - 1 && segment == g.segments - 1;
-      tile_segment<MR, NV, A, B>(acc, a_row, g.lda, b, ldb, packed, g.kc - (last ? kLastSteps : 0), tail, soon,
-                                 g.soon_step);
+      tile_segment<MR, NV, A, B>(acc, a_row, g.lda, a_packed, b, ldb, packed, g.kc - (last ? kLastSteps : 0), tail,
+                                 soon_row, soon_step, ahead_c);
     }
   }
 
@@ -199,13 +237,17 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
     });
     b_last = packed;
   }
+  if constexpr (A == ASource::kColumnsPacking) {
+    unroll<kLastSteps>([&](auto t)
+                           FJ_LAMBDA { pack_column<MR>(a_last + (k + t) * g.lda, a_packed + t * packed_height(MR)); });
+  }
   const auto load_b = [&](auto t, auto j) FJ_LAMBDA {
     return B == BSource::kInPlace ? load_column(j, b_last + t * b_step) : load(b_last + t * b_step + j * kWidth);
   };
   Vec bv[kLastSteps][NV];  // step t from row t on: each finished row frees the registers for one more
   unroll<MR>([&](auto i) FJ_LAMBDA {
     unroll<kLastSteps>([&](auto t) FJ_LAMBDA {
-      const float* p = A == ASource::kColumns ? a_last + (k + t) * g.lda + i : a_last + i * g.lda + k + t;
+      const float* p = A != ASource::kRows ? a_last + (k + t) * g.lda + i : a_last + i * g.lda + k + t;
       const Vec av = broadcast(*p);
       unroll<NV>([&](auto j) FJ_LAMBDA {
         if constexpr (t == i) bv[t][j] = load_b(t, j);
