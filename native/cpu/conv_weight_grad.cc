@@ -21,7 +21,7 @@ namespace forja::FJ_ISA {
 namespace {
 
 constexpr int64_t kStripPixels = 512;           // longer sums, and fewer additions to dw
-constexpr int64_t kStridedStripPixels = 256;    // where x has as many bytes again in between
+constexpr int64_t kShortStripPixels = 256;      // where x has as many bytes again in between, or one panel is all of dy
 constexpr int64_t kMergeBelow = 64;             // channels from which a tile stays within a tap
 constexpr int64_t kPartialFloats = 512 * 1024;  // all chunks' dw together: 2 MB
 constexpr int64_t kBlockFloats = 160 * 1024;    // packed panels of dy held at a time: 640 KB of L2
@@ -80,7 +80,10 @@ WeightGradPlan plan_weight_grad(const ConvGeometry& geometry, int threads, uint8
   plan.merged = adjacent && (g.c < kMergeBelow || g.s == 1);
   const int64_t reach = (g.ow - 1) * g.stride_w + (g.s - 1) * g.dilation_w + 1;
   plan.copied = plan.merged && (g.pad_left > 0 || reach - g.pad_left > g.w);
-  const int64_t most = geometry.stride_h * geometry.stride_w == 1 ? kStripPixels : kStridedStripPixels;
+  plan.panels_per_group = ceil_div(plan.kg, kTileCols);
+  plan.panels = g.groups * plan.panels_per_group;
+  const bool is_short = geometry.stride_h * geometry.stride_w > 1 || plan.panels == 1;
+  const int64_t most = is_short ? kShortStripPixels : kStripPixels;
   plan.strip_rows = even_part(g.oh, larger(1, most / g.ow));
   plan.strip_images = plan.strip_rows < g.oh ? 1 : larger(1, smaller(g.n, most / (g.oh * g.ow)));
   plan.row_strips = ceil_div(g.oh, plan.strip_rows);
@@ -90,8 +93,6 @@ WeightGradPlan plan_weight_grad(const ConvGeometry& geometry, int threads, uint8
   plan.tile_run = plan.merged ? g.s * plan.cg : plan.cg;
   plan.tile_rows = even_part(plan.tile_run, kTileRows);
   plan.tiles = g.r * (plan.merged ? 1 : g.s) * ceil_div(plan.tile_run, plan.tile_rows);
-  plan.panels_per_group = ceil_div(plan.kg, kTileCols);
-  plan.panels = g.groups * plan.panels_per_group;
   plan.dw_floats = g.r * g.s * plan.cg * g.k;
   plan.chunks = larger(1, smaller(smaller(kMaxChunks, plan.strips), kPartialFloats / plan.dw_floats));
 
