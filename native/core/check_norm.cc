@@ -19,9 +19,8 @@ bool check_batch_norm(Check& c) {
   const auto& attrs = c.attrs<fj_batch_norm_attrs>();
   const fj_value& x = c.in(0);
   return c.expect(attrs.activation >= 0 && attrs.activation <= FJ_ACTIVATION_RELU, "unknown activation") &&
-         check_image(c, x) && c.dtype(c.out(0), x.dtype) && c.same_shape(c.out(0), x) &&
-         check_vector(c, c.in(1), x) && check_vector(c, c.in(2), x) && check_vector(c, c.out(1), x) &&
-         check_vector(c, c.out(2), x);
+         check_image(c, x) && c.dtype(c.out(0), x.dtype) && c.same_shape(c.out(0), x) && check_vector(c, c.in(1), x) &&
+         check_vector(c, c.in(2), x) && check_vector(c, c.out(1), x) && check_vector(c, c.out(2), x);
 }
 
 // dy, x, gamma, mean, variance, and y or not -> dx, dgamma, dbeta.

@@ -9,9 +9,11 @@
 // With stride 1 a plane is a point, a pair of values along the two axes. With stride 2 the filter has four phases, its
 // taps of even and odd number along each axis. Their products at one point have one output or one input in common:
 //
-//   forward          M[point]        = sum over phases of V[point, phase] * U[point, phase]      81 products for 4x4
-//   pixels input gradient   M[point, phase] = V[point] * U[point, phase]                                of y instead of
-//   144 weight gradient  S[point, phase] = V[point, phase] * Z[point]
+//   forward          M[point]        = sum over phases of V[point, phase] * U[point, phase]
+//   input gradient   M[point, phase] = V[point] * U[point, phase]
+//   weight gradient  S[point, phase] = V[point, phase] * Z[point]
+//
+// That is 81 products for 4x4 pixels of y in place of 144.
 //
 // Tiles are numbered through all images. Here is what forward, input gradient (a forward convolution of dy with the
 // filters turned round) and weight gradient share. Channels of V lie in lines of kLineFloats, zeros after the last.
