@@ -220,9 +220,10 @@ __global__ void max_pool2d_gather_kernel(const E* x, const Tap* index, E* y, con
 // Whether products of an axis' numbers stay below 2^31.
 bool is_short(const PoolAxis& a) { return (a.size + 1) * (a.out + 1) + a.before + a.after + a.kernel < INT32_MAX; }
 
-// f(E{}, V, plan) for maps of this dtype; packs of one where C is no multiple of a pack.
+// f(E{}, V, plan) for a result of this dtype that has elements; packs of one where C is no multiple of a pack.
 template <class F>
 void with_plan(const Operand& maps, const PoolGeometry& g, bool of_image, const F& f) {
+  if (element_count(*maps.value) == 0) return;
   const bool is_small = is_short(g.rows) && is_short(g.columns) && g.rows.size * g.columns.size < INT32_MAX &&
                         element_count(*maps.value) < INT32_MAX;
   const auto of_element = [&](auto element) {
