@@ -73,7 +73,7 @@ const GEOMETRIES: [number[], number[], fj.Conv2dOptions][] = [
   [[1, 512, 5, 17], [9, 512, 1, 1], { stride: 2 }],
   [[2, 7, 3, 9], [1024, 7, 1, 1], {}],
   // Weight gradients that pack x: taps that leave the image, groups, more than one strip of pixels.
-  [[2, 120, 4, 5], [34, 120, 3, 3], { padding: 1 }],
+  [[2, 72, 4, 5], [34, 72, 3, 3], { padding: 1 }],
   [[2, 288, 5, 4], [136, 144, 1, 1], { groups: 2, stride: 2 }],
   [[1, 128, 23, 24], [65, 128, 1, 1], {}],
 ]
