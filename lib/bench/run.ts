@@ -62,7 +62,7 @@ export interface Failure {
 }
 
 /** A GPU that was timed, and what it runs with. */
-export interface Gpu {
+interface Gpu {
   readonly id: string
   readonly name: string
   readonly isa: string

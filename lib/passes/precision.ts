@@ -22,8 +22,8 @@ export function narrowMaps(graph: Graph): Graph {
   const fromProducts = new Set<Value>()
   return rewrite(graph, (node, inputs) => {
     const { narrow, elementwise, view } = node.op.traits
-    const follows = (among: (input: Value) => boolean) =>
-      node.inputs.some((input) => among(input) && fromProducts.has(input))
+    const follows = (among: (input: Value, i: number) => boolean) =>
+      node.inputs.some((input, i) => among(input, i) && fromProducts.has(input))
     const add = () => {
       for (const output of node.outputs) if (output.dtype === 'float32') fromProducts.add(output)
     }
@@ -33,8 +33,7 @@ export function narrowMaps(graph: Graph): Graph {
     )
       add()
     if (!narrow || inputs[0]?.dtype !== 'float32') return undefined
-    const isMap = (input: Value) => narrow.includes(node.inputs.indexOf(input))
-    if (isProduct(node) ? !fillsTiles(node) : !follows(isMap)) return undefined
+    if (isProduct(node) ? !fillsTiles(node) : !follows((_, i) => narrow.includes(i))) return undefined
     add()
     const operands = inputs.map((input, i) => (narrow.includes(i) ? castTo(input, 'bfloat16') : input))
     return build(node.op, operands, node.attrs, node.name).outputs.map((output, i) =>

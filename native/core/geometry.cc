@@ -25,28 +25,6 @@ ConvGeometry conv_of(const fj_value& image, int64_t k, int64_t r, int64_t s, int
           groups};
 }
 
-template <class Attrs>
-ConvGeometry direction_of(const Operand& image, const Operand& filter, const Operand& maps, const Attrs& attrs) {
-  const uint32_t *f = filter.value->dims, *m = maps.value->dims;
-  return conv_of(*image.value, f[3], f[0], f[1], m[1], m[2], attrs.groups, attrs);
-}
-
-template <class Attrs>
-ConvGeometry columns_of(const Operand& image, const Operand& columns, const Attrs& attrs) {
-  const uint32_t* m = columns.value->dims;
-  return conv_of(*image.value, 1, m[3], m[4], m[1], m[2], 1, attrs);
-}
-
-template <class Attrs>
-PoolGeometry pool_of(const Operand& image, const Operand& maps, const Attrs& a) {
-  const uint32_t *x = image.value->dims, *y = maps.value->dims;
-  const bool adaptive = a.adaptive != 0;
-  return {x[0],
-          x[3],
-          {x[1], y[1], a.kernel[0], a.stride[0], a.padding[0], a.padding[2], adaptive},
-          {x[2], y[2], a.kernel[1], a.stride[1], a.padding[1], a.padding[3], adaptive}};
-}
-
 RecurrentGeometry recurrent_of(const fj_value& x, const fj_value& h0, int cell, bool reverse) {
   const bool lstm = cell == FJ_CELL_LSTM, gru = cell == FJ_CELL_GRU;
   RecurrentGeometry r{};
@@ -79,6 +57,20 @@ int64_t element_count(const fj_value& value, int first, int last) {
 }
 
 int64_t element_size(const fj_value& value) { return fj_dtype_bytes(value.dtype); }
+
+std::string call_key(uint16_t opcode, const void* attrs, size_t attr_bytes, const Operand* operands, int count) {
+  std::string key;
+  const auto append = [&](const void* data, size_t bytes) { key.append(static_cast<const char*>(data), bytes); };
+  append(&opcode, sizeof(opcode));
+  append(attrs, attr_bytes);
+  for (int i = 0; i < count; i++) {
+    const fj_value& value = *operands[i].value;
+    append(&value.dtype, sizeof(value.dtype));
+    append(value.dims, sizeof(uint32_t) * value.rank);
+    key.push_back('/');
+  }
+  return key;
+}
 
 void Loops::add(int64_t n, int64_t from_step, int64_t to_step) {
   if (n == 1) return;
@@ -138,47 +130,44 @@ BroadcastRuns broadcast_runs(const fj_value& x, const fj_value& y) {
   return runs;
 }
 
-ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps,
-                           const fj_conv2d_attrs& attrs) {
-  return direction_of(image, filter, maps, attrs);
+template <class Attrs>
+ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps, const Attrs& attrs) {
+  const uint32_t *f = filter.value->dims, *m = maps.value->dims;
+  return conv_of(*image.value, f[3], f[0], f[1], m[1], m[2], attrs.groups, attrs);
 }
-ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps,
-                           const fj_conv2d_grad_input_attrs& attrs) {
-  return direction_of(image, filter, maps, attrs);
-}
-ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps,
-                           const fj_conv2d_grad_weight_attrs& attrs) {
-  return direction_of(image, filter, maps, attrs);
-}
-ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const fj_im2col_attrs& attrs) {
-  return columns_of(image, columns, attrs);
-}
-ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const fj_col2im_attrs& attrs) {
-  return columns_of(image, columns, attrs);
-}
+template ConvGeometry conv_geometry(const Operand&, const Operand&, const Operand&, const fj_conv2d_attrs&);
+template ConvGeometry conv_geometry(const Operand&, const Operand&, const Operand&, const fj_conv2d_grad_input_attrs&);
+template ConvGeometry conv_geometry(const Operand&, const Operand&, const Operand&, const fj_conv2d_grad_weight_attrs&);
 
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_max_pool2d_attrs& attrs) {
-  return pool_of(image, maps, attrs);
+template <class Attrs>
+ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const Attrs& attrs) {
+  const uint32_t* m = columns.value->dims;
+  return conv_of(*image.value, 1, m[3], m[4], m[1], m[2], 1, attrs);
 }
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_max_pool2d_grad_attrs& attrs) {
-  return pool_of(image, maps, attrs);
-}
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_max_pool2d_gather_attrs& attrs) {
-  return pool_of(image, maps, attrs);
-}
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_avg_pool2d_attrs& attrs) {
-  return pool_of(image, maps, attrs);
-}
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_avg_pool2d_grad_attrs& attrs) {
-  return pool_of(image, maps, attrs);
-}
+template ConvGeometry columns_geometry(const Operand&, const Operand&, const fj_im2col_attrs&);
+template ConvGeometry columns_geometry(const Operand&, const Operand&, const fj_col2im_attrs&);
 
-RecurrentGeometry recurrent_geometry(const Operand* in, const fj_recurrent_attrs& attrs) {
+template <class Attrs>
+PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const Attrs& a) {
+  const uint32_t *x = image.value->dims, *y = maps.value->dims;
+  const bool adaptive = a.adaptive != 0;
+  return {x[0],
+          x[3],
+          {x[1], y[1], a.kernel[0], a.stride[0], a.padding[0], a.padding[2], adaptive},
+          {x[2], y[2], a.kernel[1], a.stride[1], a.padding[1], a.padding[3], adaptive}};
+}
+template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_max_pool2d_attrs&);
+template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_max_pool2d_grad_attrs&);
+template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_max_pool2d_gather_attrs&);
+template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_avg_pool2d_attrs&);
+template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_avg_pool2d_grad_attrs&);
+
+template <class Attrs>
+RecurrentGeometry recurrent_geometry(const Operand* in, const Attrs& attrs) {
   return recurrent_of(*in[0].value, *in[5].value, attrs.cell, attrs.reverse != 0);
 }
-RecurrentGeometry recurrent_geometry(const Operand* in, const fj_recurrent_grad_attrs& attrs) {
-  return recurrent_of(*in[0].value, *in[5].value, attrs.cell, attrs.reverse != 0);
-}
+template RecurrentGeometry recurrent_geometry(const Operand*, const fj_recurrent_attrs&);
+template RecurrentGeometry recurrent_geometry(const Operand*, const fj_recurrent_grad_attrs&);
 
 RecurrentGradOperands recurrent_grad_operands(const Operand* in, const Operand* out,
                                               const fj_recurrent_grad_attrs& attrs) {

@@ -3,6 +3,8 @@
 // compiled once (geometry.cc), like the checks of programs.
 #pragma once
 
+#include <string>
+
 #include "../abi/backend.h"
 #include "../abi/ops.gen.h"
 #include "inline.h"
@@ -23,6 +25,10 @@ int64_t element_count(const fj_value& value);
 // Product of dims [first, last).
 int64_t element_count(const fj_value& value, int first, int last);
 int64_t element_size(const fj_value& value);
+
+// Everything about a call but where its operands lie, to find again what was chosen for it; operands: inputs, then
+// outputs.
+std::string call_key(uint16_t opcode, const void* attrs, size_t attr_bytes, const Operand* operands, int count);
 
 // --- Moving elements
 
@@ -67,16 +73,13 @@ struct ConvGeometry {
   FJ_ANYWHERE int64_t kg() const { return k / groups; }
 };
 
-// image (N, H, W, C), filter (R, S, C/groups, K), maps (N, OH, OW, K), whichever of them are inputs.
-ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps,
-                           const fj_conv2d_attrs& attrs);
-ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps,
-                           const fj_conv2d_grad_input_attrs& attrs);
-ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps,
-                           const fj_conv2d_grad_weight_attrs& attrs);
-// columns (N, OH, OW, R, S, C); k and groups are 1.
-ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const fj_im2col_attrs& attrs);
-ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const fj_col2im_attrs& attrs);
+// Of conv2d and its two gradients: image (N, H, W, C), filter (R, S, C/groups, K), maps (N, OH, OW, K), whichever of
+// them are inputs.
+template <class Attrs>
+ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps, const Attrs& attrs);
+// Of im2col and col2im: columns (N, OH, OW, R, S, C); k and groups are 1.
+template <class Attrs>
+ConvGeometry columns_geometry(const Operand& image, const Operand& columns, const Attrs& attrs);
 
 // --- Pooling
 
@@ -93,12 +96,9 @@ struct PoolGeometry {
   PoolAxis rows, columns;
 };
 
-// image (N, H, W, C), maps (N, OH, OW, C), whichever of them are inputs.
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_max_pool2d_attrs& attrs);
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_max_pool2d_grad_attrs& attrs);
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_max_pool2d_gather_attrs& attrs);
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_avg_pool2d_attrs& attrs);
-PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const fj_avg_pool2d_grad_attrs& attrs);
+// Of the five pooling operations: image (N, H, W, C), maps (N, OH, OW, C), whichever of them are inputs.
+template <class Attrs>
+PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const Attrs& attrs);
 
 template <class I>
 struct PoolWindowOf {
@@ -163,8 +163,8 @@ struct RecurrentGeometry {
 };
 
 // Of recurrent and recurrentGrad: x (N, T, I) is their first input, h0 (N, H) their sixth.
-RecurrentGeometry recurrent_geometry(const Operand* in, const fj_recurrent_attrs& attrs);
-RecurrentGeometry recurrent_geometry(const Operand* in, const fj_recurrent_grad_attrs& attrs);
+template <class Attrs>
+RecurrentGeometry recurrent_geometry(const Operand* in, const Attrs& attrs);
 
 struct RecurrentGradOperands {
   const float *weight_ih, *weight_hh;   // (G*H, I), (G*H, H)

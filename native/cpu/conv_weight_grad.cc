@@ -38,8 +38,7 @@ struct WeightGradPlan {
   int64_t tile_run, tile_rows, tiles;  // floats of x a row of tiles covers, rows of one tile, all row tiles
   int64_t panels_per_group, panels;
   int64_t dw_floats;
-  bool packs_x;
-  int64_t block_panels, packed_rows;     // panels of dy packed at a time, floats of a packed tile's pixel
+  int64_t block_panels;                  // panels of dy packed at a time
   float *partial, *copy, *panel, *tile;  // chunks' sums; this layout's padded rows and packed dy, one part a thread
   int64_t copy_floats, panel_floats, tile_floats;
   size_t bytes;

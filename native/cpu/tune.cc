@@ -25,23 +25,6 @@ Chosen& chosen() {
   return *instance;
 }
 
-// Everything about a call but where its operands lie.
-std::string key_of(const fj_instr& instr, const Call& call, int threads, bool keeps) {
-  std::string key;
-  const auto append = [&](const void* data, size_t bytes) { key.append(static_cast<const char*>(data), bytes); };
-  append(&instr.opcode, sizeof(instr.opcode));
-  append(&threads, sizeof(threads));
-  append(&keeps, sizeof(keeps));
-  append(call.attr_data, call.attr_bytes);
-  for (int i = 0; i < call.n_in + call.n_out; i++) {
-    const fj_value& value = *(i < call.n_in ? call.in[i] : call.out[i - call.n_in]).value;
-    append(&value.dtype, sizeof(value.dtype));
-    append(value.dims, sizeof(uint32_t) * value.rank);
-    key.push_back('/');
-  }
-  return key;
-}
-
 std::vector<const Kernel*> candidates(const KernelTable& table, uint16_t opcode, const Call& call) {
   std::vector<const Kernel*> found;
   for (int i = 0; i < table.count; i++) {
@@ -121,7 +104,8 @@ const Kernel* fastest_kernel(const KernelTable& table, const fj_instr& instr, co
                              int threads, bool keeps) {
   const std::vector<const Kernel*> kernels = candidates(table, instr.opcode, call);
   if (kernels.size() < 2) return nullptr;
-  const std::string key = key_of(instr, call, threads, keeps);
+  const std::string key = call_key(instr.opcode, call.attr_data, call.attr_bytes, call.in, call.n_in + call.n_out) +
+                          std::to_string(threads) + (keeps ? "keeps" : "");
   Chosen& known = chosen();
   {
     std::lock_guard<std::mutex> lock(known.mutex);

@@ -23,23 +23,6 @@ Chosen& chosen() {
   return *instance;
 }
 
-// Everything about a call but where its operands lie.
-std::string key_of(const fj_device& device, const fj_instr& instr, const Call& call) {
-  std::string key;
-  const auto append = [&](const void* data, size_t bytes) { key.append(static_cast<const char*>(data), bytes); };
-  append(&device.index, sizeof(device.index));
-  append(&instr.opcode, sizeof(instr.opcode));
-  append(&call.tf32, sizeof(call.tf32));
-  append(call.attr_data, call.attr_bytes);
-  for (int i = 0; i < call.n_in + call.n_out; i++) {
-    const fj_value& value = *(i < call.n_in ? call.in[i] : call.out[i - call.n_in]).value;
-    append(&value.dtype, sizeof(value.dtype));
-    append(value.dims, sizeof(uint32_t) * value.rank);
-    key.push_back('/');
-  }
-  return key;
-}
-
 // The library's kernels of the opcode that take the call.
 std::vector<Choice> library_kernels(fj_device& device, uint16_t opcode, const Call& call) {
   std::vector<Choice> found;
@@ -131,7 +114,8 @@ class Trials {
 
 // Replaces forja's own kernel in `choice` by a library's where that is faster.
 void weigh(fj_device& device, const fj_instr& instr, const Call& call, Choice* choice) {
-  const std::string key = key_of(device, instr, call);
+  const std::string key = call_key(instr.opcode, call.attr_data, call.attr_bytes, call.in, call.n_in + call.n_out) +
+                          std::to_string(device.index) + (call.tf32 ? "tf32" : "");
   Chosen& known = chosen();
   const Kernel* fastest = nullptr;
   {
