@@ -58,16 +58,20 @@ void set_taps(const DirectConv& d, const TapWindow& taps, int64_t row_floats, Ti
   }
 }
 
+// What is fetched into the cache while the tiles of one position are computed.
+struct Ahead {
+  const float* at;
+  int64_t floats;
+};
+
 // One tile for every panel of a block. a0: the first tap of the first row; offset of y's first pixel.
 void run_panels(const DirectConv& d, const float* packed, Range panels, const TapWindow& taps, const float* a0,
-                int64_t y_offset, int rows, TileArgs& t) {
+                int64_t y_offset, int rows, const Ahead& ahead, TileArgs& t) {
   const bool one_run = t.images == 1 && d.dilation_w == 1 && d.x_pixel == d.c;
   const int64_t skipped = (d.s - (taps.s.end - taps.s.begin)) * d.c;
-  // Where pixels follow each other without a gap, the next tile's come while this one is computed.
-  int64_t soon_lines = d.depth() == t.lda ? rows * t.lda / kLineFloats : 0;
-  t.soon = a0 + rows * t.lda;
+  t.soon = ahead.at;
+  t.soon_step = ceil_div(ahead.floats, (panels.end - panels.begin) * d.depth());
   for (int64_t panel = panels.begin; panel < panels.end; panel++) {
-    t.soon_step = soon_lines > 0 ? kLineFloats : 0;
     int64_t group, column;
     d.locate(panel, group, column);
     const int64_t columns = smaller(kTileCols, d.k - column);
@@ -83,7 +87,6 @@ void run_panels(const DirectConv& d, const float* packed, Range panels, const Ta
     t.epilogue = d.epilogue.at(y_offset + channel, channel);
     tile_kernel(ASource::kRows, BSource::kPacked, rows, nv)(t);
     t.soon += d.depth() * t.soon_step;
-    soon_lines -= d.depth();
   }
 }
 
@@ -109,9 +112,12 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
   t.lda = d.stride_w * d.x_pixel;
   t.ldc = d.y_pixel;
   const int64_t tile_pixels = even_part(piece, t.lda % kSetFloats == 0 ? kSetRows : kTileRows);
+  // Where pixels follow each other without a gap, the next tile's come while this one is computed.
+  const bool one_row = d.depth() == t.lda;
   const int64_t blocks = panel_blocks(d, d.n * d.oh * pieces, team.count);
   const Range items = split(blocks * d.n * d.oh * pieces, team);
   int64_t copied_image = -1, copied_begin = 0, copied_end = 0;  // output rows that `mine` holds the inputs of
+  Ahead next{};                                                 // the part for one tile of what is copied after them
   for (int64_t item = items.begin; item < items.end; item++) {
     const int64_t block = item / (d.n * d.oh * pieces), n = item / (d.oh * pieces) % d.n;
     const int64_t p = item / pieces % d.oh, q_begin = item % pieces * piece;
@@ -125,7 +131,10 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
         copied_image = n;
         copied_begin = p;
         copied_end = smaller(p + strip, last);
-        copy_padded(d, image, i0, strip_input_rows(d, copied_end - copied_begin), mine);
+        const int64_t rows = strip_input_rows(d, copied_end - copied_begin);
+        copy_padded(d, image, i0, rows, mine);
+        next.at = image + (copied_end < d.oh ? larger(0, copied_end * d.stride_h - d.pad_top) : d.h) * d.w * d.x_pixel;
+        next.floats = rows * d.w * d.x_pixel / ((copied_end - copied_begin) * ceil_div(d.ow, tile_pixels)) + 1;
       }
       base = mine - (copied_begin * d.stride_h - d.pad_top) * width * d.x_pixel;
     }
@@ -135,7 +144,10 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
     const int64_t q_end = smaller(d.ow, q_begin + piece);
     for (int64_t q = q_begin; q < q_end; q += tile_pixels) {
       const int rows = static_cast<int>(smaller(tile_pixels, q_end - q));
-      run_panels(d, packed, panels, taps, base + q * t.lda, n * d.y_image + p * d.y_row + q * d.y_pixel, rows, t);
+      const float* a0 = base + q * t.lda;
+      if (one_row) next = {a0 + rows * t.lda, rows * t.lda};
+      run_panels(d, packed, panels, taps, a0, n * d.y_image + p * d.y_row + q * d.y_pixel, rows, next, t);
+      next.at += next.floats;
     }
   }
 }
