@@ -112,8 +112,8 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
   t.lda = d.stride_w * d.x_pixel;
   t.ldc = d.y_pixel;
   const int64_t tile_pixels = even_part(piece, t.lda % kSetFloats == 0 ? kSetRows : kTileRows);
-  // Where pixels follow each other without a gap, the next tile's come while this one is computed.
-  const bool one_row = d.depth() == t.lda;
+  // Where tiles share no pixels, the next one's come while this one is computed.
+  const bool pointwise = d.r * d.s == 1 && !copy;
   const int64_t blocks = panel_blocks(d, d.n * d.oh * pieces, team.count);
   const Range items = split(blocks * d.n * d.oh * pieces, team);
   int64_t copied_image = -1, copied_begin = 0, copied_end = 0;  // output rows that `mine` holds the inputs of
@@ -145,7 +145,7 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
     for (int64_t q = q_begin; q < q_end; q += tile_pixels) {
       const int rows = static_cast<int>(smaller(tile_pixels, q_end - q));
       const float* a0 = base + q * t.lda;
-      if (one_row) next = {a0 + rows * t.lda, rows * t.lda};
+      if (pointwise) next = {q + rows < d.ow ? a0 + rows * t.lda : base + d.stride_h * width * d.x_pixel, rows * t.lda};
       run_panels(d, packed, panels, taps, a0, n * d.y_image + p * d.y_row + q * d.y_pixel, rows, next, t);
       next.at += next.floats;
     }

@@ -93,22 +93,34 @@ DirectConv phase_direct(const ConvGeometry& g, int64_t phase, const float* dy, c
 }
 
 constexpr int64_t kPixelsAhead = 8;  // stores wait for their lines one after the other
+// Zeros of maps this large (8 MB) go past the caches: lines that come only to be overwritten cost a fifth of the time
+// of a 1x1 filter with stride 2.
+constexpr int64_t kStreamFloats = 2 * 1024 * 1024;
 
 // Pixels of a phase that no filter tap reaches. Where none reaches their rows, the first of a row's phases clears it.
-void clear_phase(const Team& team, const ConvGeometry& g, int64_t phase, const DirectConv& d) {
+void clear_phase(const Team& team, const ConvGeometry& g, int64_t phase, const DirectConv& d, int64_t map_floats) {
   if (d.r == 0 && phase % g.stride_w != 0) return;
+  const bool whole_lines = g.c % kLineFloats == 0 && reinterpret_cast<uintptr_t>(d.y) % (4 * kLineFloats) == 0;
+  const bool streams = map_floats >= kStreamFloats && whole_lines;
+  const auto clear = [&](float* y, int64_t floats) {
+    if (!streams) return static_cast<void>(memset(y, 0, floats * sizeof(float)));
+    for (int64_t i = 0; i < floats; i += kWidth) stream(y + i, zero());
+  };
   const Range rows = split(d.n * d.oh, team);
   for (int64_t row = rows.begin; row < rows.end; row++) {
     float* y = d.y + row / d.oh * d.y_image + row % d.oh * d.y_row;
     if (d.r == 0) {
-      memset(y, 0, g.w * g.c * sizeof(float));
+      clear(y, g.w * g.c);
       continue;
     }
     for (int64_t q = 0; q < d.ow; q++, y += d.y_pixel) {
-      for (int64_t c = 0; c < g.c; c += kLineFloats) __builtin_prefetch(y + kPixelsAhead * d.y_pixel + c, 1);
-      memset(y, 0, g.c * sizeof(float));
+      for (int64_t c = 0; !streams && c < g.c; c += kLineFloats) {
+        __builtin_prefetch(y + kPixelsAhead * d.y_pixel + c, 1);
+      }
+      clear(y, g.c);
     }
   }
+  if (streams) stream_fence();
 }
 
 struct ForwardPlan {
@@ -232,7 +244,7 @@ void conv_grad_input_implicit(Team& team, const ConvGeometry& geometry, const fl
       d.x += n * d.h * d.w * d.x_pixel;
       d.y += n * d.y_image;
       if (d.depth() == 0) {
-        clear_phase(team, g, phase, d);
+        clear_phase(team, g, phase, d, g.n * g.h * g.w * g.c);
         continue;
       }
       direct_run(team, d, packed, plan.rows + team.id * plan.row_floats);

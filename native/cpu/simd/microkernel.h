@@ -37,8 +37,6 @@ constexpr int kTileRows = 4;  // the unfused product needs registers of its own:
 constexpr int kTileVectors = 2;
 constexpr int kTileCols = kTileVectors * kWidth;
 
-constexpr int kLineFloats = 16;  // a cache line: 64 bytes
-
 // B streams through the L1 cache from L2, faster than the hardware looks ahead: without this hint a tile of
 // 14 x 32 falls from 96 to 88 % of peak (Cascade Lake). So does A where it is read k-major, and either may come from
 // further away, whence the distance: the weight gradient of a first layer gains 20 % (Zen 4).

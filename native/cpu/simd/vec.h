@@ -7,6 +7,8 @@
 //
 //   zero() broadcast(x) load(p) store(p, v)      load_masked(m, p): lanes outside m are 0 and are not read
 //   store_masked(p, m, v)  tail_mask(n): the first n lanes, n <= 0 none, n >= kWidth all
+//   stream(p, v): a store past the caches, to a multiple of a vector's bytes, in whole lines if it is to be fast;
+//   stream_fence() after the last one, before another thread reads
 //   + - * / unary -  fma(a, b, c) = a*b + c      fnma(a, b, c) = c - a*b   (rounded once, but twice on baseline)
 //   min(a, b) max(a, b): b where one of the two is NaN; so max(zero(), x) hands a NaN in x on
 //   sqrt abs floor round (to nearest even)       < <= > >= == != give a Mask;  & | ~ on masks;  any(m) all(m)
@@ -37,6 +39,8 @@
 #define FJ_LAMBDA __attribute__((always_inline))
 
 namespace forja::FJ_ISA {
+
+constexpr int kLineFloats = 16;  // a cache line: 64 bytes
 
 // A compile-time index that a lambda can take as an argument: unroll<3>(f) calls f(0), f(1), f(2), each index
 // usable as a constant inside f. Loops over registers must be written so: an array indexed at run time

@@ -22,6 +22,8 @@ FJ_INLINE Vec zero() { return {_mm512_setzero_ps()}; }
 FJ_INLINE Vec broadcast(float x) { return {_mm512_set1_ps(x)}; }
 FJ_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
 FJ_INLINE void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+FJ_INLINE void stream(float* p, Vec a) { _mm512_stream_ps(p, a.v); }
+FJ_INLINE void stream_fence() { _mm_sfence(); }
 FJ_INLINE Vec load_masked(Mask m, const float* p) { return {_mm512_maskz_loadu_ps(m.m, p)}; }
 FJ_INLINE void store_masked(float* p, Mask m, Vec a) { _mm512_mask_storeu_ps(p, m.m, a.v); }
 FJ_INLINE Mask tail_mask(int64_t n) {

@@ -41,6 +41,13 @@ FJ_INLINE Vec zero() { return {Float4{0, 0, 0, 0}}; }
 FJ_INLINE Vec broadcast(float x) { return {Float4{x, x, x, x}}; }
 FJ_INLINE Vec load(const float* p) { return {*reinterpret_cast<const Float4Unaligned*>(p)}; }
 FJ_INLINE void store(float* p, Vec a) { *reinterpret_cast<Float4Unaligned*>(p) = a.v; }
+#if defined(__SSE2__)
+FJ_INLINE void stream(float* p, Vec a) { _mm_stream_ps(p, (__m128)a.v); }
+FJ_INLINE void stream_fence() { _mm_sfence(); }
+#else
+FJ_INLINE void stream(float* p, Vec a) { store(p, a); }
+FJ_INLINE void stream_fence() {}
+#endif
 FJ_INLINE Vec load_masked(Mask m, const float* p) {
   Float4 r = {0, 0, 0, 0};
   for (int i = 0; i < 4; i++) {
