@@ -118,6 +118,7 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
   const Range items = split(blocks * d.n * d.oh * pieces, team);
   int64_t copied_image = -1, copied_begin = 0, copied_end = 0;  // output rows that `mine` holds the inputs of
   Ahead next{};                                                 // the part for one tile of what is copied after them
+  const float* next_end = nullptr;
   for (int64_t item = items.begin; item < items.end; item++) {
     const int64_t block = item / (d.n * d.oh * pieces), n = item / (d.oh * pieces) % d.n;
     const int64_t p = item / pieces % d.oh, q_begin = item % pieces * piece;
@@ -135,6 +136,7 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
         copy_padded(d, image, i0, rows, mine);
         next.at = image + (copied_end < d.oh ? larger(0, copied_end * d.stride_h - d.pad_top) : d.h) * d.w * d.x_pixel;
         next.floats = rows * d.w * d.x_pixel / ((copied_end - copied_begin) * ceil_div(d.ow, tile_pixels)) + 1;
+        next_end = next.at + rows * d.w * d.x_pixel;
       }
       base = mine - (copied_begin * d.stride_h - d.pad_top) * width * d.x_pixel;
     }
@@ -148,6 +150,7 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
       if (pointwise) next = {q + rows < d.ow ? a0 + rows * t.lda : base + d.stride_h * width * d.x_pixel, rows * t.lda};
       run_panels(d, packed, panels, taps, a0, n * d.y_image + p * d.y_row + q * d.y_pixel, rows, next, t);
       next.at += next.floats;
+      if (next.at >= next_end) next.floats = 0;  // other panels of the same rows follow
     }
   }
 }

@@ -255,7 +255,14 @@ void run_tile(const WeightGradPlan& plan, TileSource& tile, int64_t count, const
               float* packed, float* dw) {
   TileArgs& t = tile.args;
   t.a_packed = packed;
+  if (t.segments > 1 && t.kc > 0 && t.kc < kPrefetchRows) {  // the kernel would look past the end of a segment
+    t.soon = t.a + ceil_div(kPrefetchRows, t.kc) * t.a_segment;
+    t.soon_step = t.lda;
+    t.soon_segment = t.a_segment;
+    t.soon_image = t.a_image;
+  }
   run_tile(plan, tile, count > 1 ? ASource::kColumnsPacking : ASource::kColumns, panels[0], first, dw);
+  t.soon = nullptr;
   const TileArgs of_x = t;
   t.a = packed;
   t.lda = packed_height(tile.rows);
