@@ -177,13 +177,11 @@ function buildRows(root: AnyModule, calls: readonly Call[], batch: number): Row[
   return rows
 }
 
-const PRODUCTS = new Set(['matmul', 'conv2d', 'conv2dGradInput', 'recurrent'])
-
 /** Multiply-accumulates of the layers that `outputs` need, by the path of the layer. */
 function macsByPath(outputs: readonly Value[]): Map<string, number> {
   const macs = new Map<string, number>()
   for (const node of topological(outputs)) {
-    if (!PRODUCTS.has(node.op.name) || !node.op.flops) continue
+    if (!node.op.traits.product || !node.op.flops) continue
     const path = node.name ?? ''
     const flops = node.op.flops(node.inputs, node.outputs, node.attrs) as number
     macs.set(path, (macs.get(path) ?? 0) + flops / 2)
