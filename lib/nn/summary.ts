@@ -104,7 +104,7 @@ interface Call {
 
 export function summarize(root: AnyModule, { input, dtype = 'float32', name }: SummaryOptions): Summary {
   checkShape(input, 'summary: input')
-  if (input.length === 0) throw new ForjaError('ERR_SHAPE', 'summary: input needs at least 1 dimension')
+  if (input.length === 0) throw new ForjaError('ERR_SHAPE', 'summary: input is []; expected at least 1 dimension')
   const modes = root.namedModules().map(([, module]): [AnyModule, boolean] => [module, module.training])
   root.eval()
   try {
