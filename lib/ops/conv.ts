@@ -132,7 +132,7 @@ const VARIANTS = ['naive', 'im2col', 'implicit', 'winograd', 'winograd2x2', 'ten
 
 const CONV2D_ATTRS = { ...GEOMETRY, activation: 'i32' } as const
 
-const conv2dOp: Op<typeof CONV2D_ATTRS> = defineOp({
+export const conv2dOp: Op<typeof CONV2D_ATTRS> = defineOp({
   name: 'conv2d',
   code: 104,
   inputs: ['x', 'weight', 'bias'],
