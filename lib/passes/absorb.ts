@@ -22,29 +22,22 @@ export function absorb(graph: Graph): Graph {
     if (at < 0 || !known.has(node.inputs[1 - at]!)) return undefined
     const conv = inputs[at]!.node
     const [x, weight, bias] = conv.inputs
-    // What is computed in place of them is of the parameters alone.
-    if (![weight, bias].every((value) => value === undefined || isMadeOf(value, known))) return undefined
+    if (!known.has(weight!) || (bias && !known.has(bias))) return undefined
     const channels = perChannel(inputs[1 - at]!, conv.outputs[0]!)
-    if (channels === undefined) return undefined
+    if (channels === undefined || node.outputs[0]!.shape.length > 4) return undefined
     const { attrs, name } = conv
     const apply = (value: Value) => build(node.op, [value, channels], {}, name).outputs[0]!
-    if (node.op === (addOp as AnyOp)) {
-      return build(conv2dOp, [x!, weight!, bias ? apply(bias) : channels], attrs, name).outputs
-    }
-    return build(conv2dOp, [x!, apply(weight!), ...(bias ? [apply(bias)] : [])], attrs, name).outputs
+    const isScale = node.op === (mulOp as AnyOp)
+    const filter = isScale ? apply(weight!) : weight!
+    const shift = bias ? apply(bias) : isScale ? undefined : channels
+    for (const value of [filter, shift]) if (value) known.add(value)
+    return build(conv2dOp, [x!, filter, ...(shift ? [shift] : [])], attrs, name).outputs
   })
 }
 
 /** A convolution that nothing follows yet inside its kernel. */
 function isOpen({ op, attrs }: Node): boolean {
   return op === (conv2dOp as AnyOp) && attrs.activation === 0
-}
-
-/** Known, or made by this pass of what is. */
-function isMadeOf(value: Value, known: ReadonlySet<Value>): boolean {
-  return (
-    known.has(value) || (value.node.inputs.length > 0 && value.node.inputs.every((input) => isMadeOf(input, known)))
-  )
 }
 
 /** `value` as (K,) where it has one number for each of the maps' K channels, else undefined. */

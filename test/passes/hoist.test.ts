@@ -2,7 +2,9 @@
 import { describe, expect, it } from 'vitest'
 import { Graph, type Node } from '../../lib/graph/graph.js'
 import * as fj from '../../lib/index.js'
+import { conv2dOp } from '../../lib/ops/conv.js'
 import { makeLeaf } from '../../lib/ops/creation.js'
+import { makeNode } from '../../lib/ops/registry.js'
 import { absorb } from '../../lib/passes/absorb.js'
 import { cse } from '../../lib/passes/cse.js'
 import { hoist } from '../../lib/passes/hoist.js'
@@ -55,6 +57,20 @@ describe('hoist', () => {
         .nodes()
         .find(({ op }) => op.name === 'conv2d')!.inputs,
     ).toHaveLength(2)
+  })
+
+  it('lets a product have more axes than the maps', () => {
+    const conv = new Tensor(
+      makeNode(conv2dOp, [input(2, 5, 5, 3).value, variable([1, 1, 3, 4], 1).value], {
+        stride: [1, 1],
+        padding: [0, 0, 0, 0],
+        dilation: [1, 1],
+        groups: 1,
+        activation: 0,
+      }).outputs[0]!,
+    )
+    const y = fj.mul(conv, variable([1, 1, 1, 1, 4], 2))
+    expect(absorb(new Graph([y.value])).outputs[0]!.shape).toEqual([1, 2, 5, 5, 4])
   })
 
   it('takes no more memory than the parameters do, and nothing that is free', () => {
