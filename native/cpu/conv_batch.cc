@@ -196,28 +196,17 @@ void run_images(const DirectConv& d, const float* packed, Range panels, const Po
 
 }  // namespace
 
-DirectForm best_form(const DirectConv& d) {
-  if (d.n < 8 || d.r * d.s == 1) return DirectForm::kRows;
-  // Vector multiply-adds per output pixel and (r, s, c), times kWidth. A tile one vector wide is held up by its
-  // broadcasts; two transposes cost about 4 multiply-adds an element.
-  const int64_t block = best_pixel_block(d.s, d.stride_w, d.k, d.ow);
-  const bool can_block = d.groups == 1 && d.dilation_w == 1 && d.y_pixel == d.k;
-  const double vectors =
-      can_block ? static_cast<double>(d.s + (block - 1) * d.stride_w) / d.s * ceil_div(block * d.k, kWidth) / block
-                : ceil_div(d.k, kWidth);
-  const double channel_lanes = vectors * kWidth * (vectors <= 1 ? 1.3 : 1.0);
-  DirectConv batched = d;
-  batched.form = DirectForm::kLanes;
-  const int64_t lanes = ceil_div(d.n * bands(batched), kWidth) * kWidth * band_columns(batched);
-  // Bands overlap, compute with zeros and are transposed by halves.
-  const double filled = static_cast<double>(lanes) / (d.n * d.ow) * (bands(batched) > 1 ? 1.3 : 1.0);
+bool batch_fits(const DirectConv& d) { return strip_floats(d, 1) <= kMostStripFloats; }
+
+double lanes_cost(const DirectConv& d) {
+  const int64_t cut = bands(d), lanes = ceil_div(d.n * cut, kWidth) * kWidth * band_columns(d);
+  // Bands overlap, compute with zeros and are transposed by halves; two transposes cost about 4 multiply-adds an
+  // element.
+  const double filled = static_cast<double>(lanes) / (d.n * d.ow) * (cut > 1 ? 1.3 : 1.0);
   const double moved = static_cast<double>(d.c * d.stride_h * d.stride_w + d.k) * 4 * filled;
   const double rows = static_cast<double>(even_part(d.k, kTileRows) * (d.n > kWidth ? 2 : 1));
-  const double image_lanes = d.k * filled * (rows < 8 ? 8 / rows : 1.0) + moved / d.depth();
-  if (image_lanes < channel_lanes && strip_floats(batched, 1) <= kMostStripFloats) return DirectForm::kLanes;
-  batched.form = DirectForm::kImages;
-  if (d.ow < 8 && strip_floats(batched, 1) <= kMostStripFloats) return DirectForm::kImages;
-  return DirectForm::kRows;
+  const double inside = cut > 1 ? 1.0 : share_inside(d.ow, d.s, d.stride_w, d.pad_left, d.dilation_w, d.w);
+  return d.k * filled * (rows < 8 ? 8 / rows : 1.0) * inside + moved / d.depth();
 }
 
 int64_t batch_thread_floats(const DirectConv& d) {

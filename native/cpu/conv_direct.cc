@@ -183,61 +183,48 @@ int64_t panel_blocks(const DirectConv& d, int64_t tiles, int threads) {
   return ceil_div(d.panels(), size);
 }
 
-int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow) {
-  if (k >= kWidth) return 1;
-  int64_t best = 1;
-  double best_cost = 1e30;
-  for (int64_t block = 1; block <= ow && block * k <= 64; block++) {
-    if (ow % block != 0) continue;
-    const int64_t vectors = ceil_div(block * k, kWidth);
-    // Multiply-adds per output pixel; a tile one vector wide runs some 5 % slower than one of two.
-    const double cost = static_cast<double>((s + (block - 1) * stride_w) * vectors) / block * (vectors == 1 ? 1.05 : 1);
-    if (cost < best_cost - 1e-9) {
-      best_cost = cost;
-      best = block;
-    }
-  }
-  return best;
+int64_t direct_filter_floats(const DirectConv& d) {
+  if (is_depthwise(d)) return 0;
+  if (d.form == DirectForm::kColumns) return columns_filter_floats(d);
+  if (d.form == DirectForm::kScatter) return scatter_filter_floats(d);
+  return d.panels() * d.panel_floats();
 }
-
-void choose_form(DirectConv& d) {
-  if (is_depthwise(d)) return;
-  d.form = best_form(d);
-  if (d.form == DirectForm::kLanes) return;
-  if (d.groups != 1 || d.dilation_w != 1 || d.y_pixel != d.k) return;
-  const int64_t block = best_pixel_block(d.s, d.stride_w, d.k, d.ow);
-  d.block = block;
-  d.s += (block - 1) * d.stride_w;
-  d.stride_w *= block;
-  d.ow /= block;
-  d.y_pixel *= block;
-  d.k *= block;
-}
-
-int64_t direct_filter_floats(const DirectConv& d) { return is_depthwise(d) ? 0 : d.panels() * d.panel_floats(); }
 
 int64_t direct_thread_floats(const DirectConv& d) {
   if (is_depthwise(d)) return 0;
-  if (d.form != DirectForm::kRows) return batch_thread_floats(d);
-  if (!columns_hang_over(d)) return 0;
-  return strip_input_rows(d, strip_rows(d)) * padded_width(d) * d.x_pixel;
+  switch (d.form) {
+    case DirectForm::kRows:
+      return columns_hang_over(d) ? strip_input_rows(d, strip_rows(d)) * padded_width(d) * d.x_pixel : 0;
+    case DirectForm::kColumns:
+      return columns_thread_floats(d);
+    case DirectForm::kScatter:
+      return scatter_thread_floats(d);
+    default:
+      return batch_thread_floats(d);
+  }
 }
 
 void direct_pack(const Team& team, const DirectConv& d, float* packed) {
   if (is_depthwise(d)) return;
   if (d.form == DirectForm::kLanes) return batch_pack_lanes(team, d, packed);
+  if (d.form == DirectForm::kColumns) return columns_pack(team, d, packed);
+  if (d.form == DirectForm::kScatter) return scatter_pack(team, d, packed);
   const Range units = split(d.panels() * d.r * d.s, team);
   for (int64_t unit = units.begin; unit < units.end; unit++)
     pack_tap(d, unit / (d.r * d.s), unit % (d.r * d.s), packed);
 }
 
 void direct_run(const Team& team, const DirectConv& d, const float* packed, float* mine) {
-  if (is_depthwise(d)) {
-    depthwise_run(team, d);
-  } else if (d.form != DirectForm::kRows) {
-    batch_run(team, d, packed, mine);
-  } else {
-    run_rows(team, d, packed, mine);
+  if (is_depthwise(d)) return depthwise_run(team, d);
+  switch (d.form) {
+    case DirectForm::kRows:
+      return run_rows(team, d, packed, mine);
+    case DirectForm::kColumns:
+      return columns_run(team, d, packed, mine);
+    case DirectForm::kScatter:
+      return scatter_run(team, d, packed, mine);
+    default:
+      return batch_run(team, d, packed, mine);
   }
 }
 

@@ -11,9 +11,10 @@
 
 namespace forja::FJ_ISA {
 
-// How the output is cut into tiles: neighbouring pixels of one row (conv_direct.cc), or one pixel of many images,
-// the images being rows or lanes of the tile (conv_batch.cc).
-enum class DirectForm { kRows, kImages, kLanes };
+// How the output is cut into tiles: neighbouring pixels of one row (conv_direct.cc); one pixel of many images, the
+// images being rows or lanes of the tile (conv_batch.cc); and for few output channels, columns of a row as lanes
+// (conv_columns.cc), or all pixels that a column of x reaches (conv_scatter.cc).
+enum class DirectForm { kRows, kImages, kLanes, kColumns, kScatter };
 
 struct DirectConv {
   const float* x;            // (n, h, w, x_pixel)
@@ -52,7 +53,8 @@ struct DirectConv {
 // output channels and the output columns: a divisor of ow, 1 where channels fill a vector.
 int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow);
 
-// Sets the form that suits d, and blocks its pixels where that helps; the caller then repeats the bias d.block times.
+// Sets the form that suits d (conv_form.cc), and blocks its pixels where that helps; the caller then repeats the bias
+// d.block times.
 void choose_form(DirectConv& d);
 
 // Floats of scratch: packed filters (shared) and the padded rows of one thread.
@@ -67,11 +69,32 @@ void direct_run(const Team& team, const DirectConv& d, const float* packed, floa
 // Into how many even blocks the panels are cut: each fits in L2, and there is work for all threads.
 int64_t panel_blocks(const DirectConv& d, int64_t tiles, int threads);
 
-// The batch forms. best_form: of a convolution whose pixels are not blocked yet.
-DirectForm best_form(const DirectConv& d);
+// ..._cost, of a form: vector multiply-adds per output pixel and (r, s, c), times kWidth.
+
+// Of the taps of `count` output rows (columns), the share that lies inside the image.
+double share_inside(int64_t count, int64_t taps, int64_t stride, int64_t pad, int64_t dilation, int64_t extent);
+
+// The batch forms, of which d.form is one.
+bool batch_fits(const DirectConv& d);  // into the scratch of a thread
+double lanes_cost(const DirectConv& d);
 int64_t batch_thread_floats(const DirectConv& d);
 void batch_pack_lanes(const Team& team, const DirectConv& d, float* packed);  // (groups, r, s, c, k)
 void batch_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
+
+// The forms for few output channels.
+bool columns_apply(const DirectConv& d);
+double columns_cost(const DirectConv& d);
+int64_t columns_filter_floats(const DirectConv& d);
+int64_t columns_thread_floats(const DirectConv& d);
+void columns_pack(const Team& team, const DirectConv& d, float* packed);  // (blocks of k, r, c, s, k of the block)
+void columns_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
+
+bool scatter_applies(const DirectConv& d);
+double scatter_cost(const DirectConv& d);
+int64_t scatter_filter_floats(const DirectConv& d);
+int64_t scatter_thread_floats(const DirectConv& d);
+void scatter_pack(const Team& team, const DirectConv& d, float* packed);  // (panels of (s, k), r, c, lanes)
+void scatter_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
 
 // Depthwise convolutions, one filter per channel, are vector loops over the channels and pack nothing.
 FJ_INLINE bool is_depthwise(const DirectConv& d) { return d.c == 1 && d.k == 1 && d.groups > 1; }

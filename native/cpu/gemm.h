@@ -5,8 +5,8 @@
 // are the steps of a lesson that lead to it, `gemm_blas` is the machine's own library, to compare with. They do
 // the same arithmetic in another order.
 //
-// All threads of the team call together. None of the functions ends with a barrier: C is complete after
-// the next one. Nothing is allocated; `scratch` is shared by the team and needs gemm_scratch() bytes.
+// All threads of the team call together. C is complete after the next barrier. Nothing is allocated; `scratch` is
+// shared by the team and needs gemm_scratch() bytes.
 #pragma once
 
 #include "simd/microkernel.h"
@@ -28,7 +28,7 @@ struct GemmArgs {
 };
 
 size_t gemm_scratch(const GemmArgs& args, int threads);  // reads no pointer but through the sizes: data may be null
-void gemm(const Team& team, const GemmArgs& args, uint8_t* scratch);
+void gemm(Team& team, const GemmArgs& args, uint8_t* scratch);
 // One thread's own product, inside a kernel that splits its work otherwise; scratch as for one thread.
 void gemm_serial(const GemmArgs& args, uint8_t* scratch);
 

@@ -1,7 +1,7 @@
 // Optimizer updates, elementwise over a parameter p, its gradient g and its state: each element is read and written
 // once, and an output may lie over its input. The formulas are those of lib/ops/optim.ts. A call joins the updates of
-// many parameters; threads share out all their elements. What depends on the step only (bias corrections) is computed
-// in double once a call.
+// many parameters. Threads share out the elements of each, as they share out its rows in the products before: its lines
+// then are in their caches. What depends on the step only (bias corrections) is computed in double once a call.
 //
 //   inputs: lr, step, then p, g, state.. of each update      outputs: p, state.. of each
 #include <cmath>
@@ -27,19 +27,10 @@ int count_states(const Call& call) { return call.n_out / count_updates(call) - 1
 template <class Body>
 FJ_INLINE void for_each_share(const Call& call, const Team& team, const Body& body) {
   const int count = count_updates(call), outs = call.n_out / count;
-  const auto update = [&](int k) FJ_LAMBDA { return Update{call.in + kShared + k * (outs + 1), call.out + k * outs}; };
-  const auto elements = [](const Update& u)
-                            FJ_LAMBDA { return static_cast<int64_t>(u.in->value->bytes / sizeof(float)); };
-  int64_t lines = 0;
-  for (int k = 0; k < count; k++) lines += ceil_div(elements(update(k)), kGrain);
-  const Range mine = split(lines, team);
-  int64_t first = 0;  // line of the update
-  for (int k = 0; k < count && first < mine.end; k++) {
-    const Update u = update(k);
-    const int64_t size = elements(u), end = first + ceil_div(size, kGrain);
-    const int64_t from = larger(mine.begin, first), to = smaller(mine.end, end);
-    if (from < to) body(u, Range{(from - first) * kGrain, smaller((to - first) * kGrain, size)});
-    first = end;
+  for (int k = 0; k < count; k++) {
+    const Update u{call.in + kShared + k * (outs + 1), call.out + k * outs};
+    const Range mine = split(static_cast<int64_t>(u.in->value->bytes / sizeof(float)), team, kGrain);
+    if (mine.begin < mine.end) body(u, mine);
   }
 }
 

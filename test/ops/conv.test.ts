@@ -68,6 +68,19 @@ const GEOMETRIES: [number[], number[], fj.Conv2dOptions][] = [
   [[8, 1, 12, 13], [6, 1, 5, 5], { padding: 2 }],
   [[8, 4, 9, 11], [6, 2, 3, 3], { groups: 2, stride: [2, 1], padding: [1, 0], dilation: [1, 2] }],
   [[8, 5, 4, 3], [3, 5, 2, 3], {}],
+  // Few channels to few: columns as lanes, one and several tiles of a row, rows skipped, taps apart.
+  [[2, 1, 28, 30], [6, 1, 5, 5], { padding: 2 }],
+  [[1, 3, 11, 37], [7, 3, 3, 5], { padding: [1, 4], stride: [2, 1] }],
+  [[3, 2, 9, 19], [13, 2, 2, 3], { padding: [0, 3], dilation: [2, 3] }],
+  [[9, 4, 6, 8], [1, 4, 3, 3], {}],
+  // Many channels to few, the gradients of the first five too: all pixels that a column reaches as lanes. Sums cut off at
+  // the image's edge, maps that reach beyond it, strides along rows, more lanes than a tile has.
+  [[2, 3, 12, 13], [40, 3, 3, 4], { padding: 1 }],
+  [[4, 2, 9, 7], [21, 2, 3, 4], { padding: [0, 5] }],
+  [[3, 5, 10, 11], [20, 5, 3, 7], { stride: [2, 1], padding: [1, 3] }],
+  [[2, 13, 8, 9], [17, 13, 2, 5], { padding: [0, 4] }],
+  [[5, 3, 6, 6], [18, 3, 5, 5], { padding: 4 }],
+  [[2, 24, 10, 9], [3, 24, 5, 5], { padding: 2 }],
   // Pixels of the image, of the maps, 4 KB apart.
   [[1, 1024, 3, 9], [5, 1024, 1, 1], {}],
   [[1, 512, 5, 17], [9, 512, 1, 1], { stride: 2 }],
@@ -308,6 +321,30 @@ describe.runIf(hasWinograd)('winograd', () => {
       await fj.setThreads(cpu!.threads)
     }
   })
+})
+
+it('of few channels gives the same bits for any number of threads', async () => {
+  const [cpu] = (await fj.devices()).filter((d) => d.kind === 'cpu')
+  const x = randomTensor([8, 1, 28, 28], 1)
+  const [first, second] = [randomTensor([6, 1, 5, 5], 2), randomTensor([16, 6, 5, 5], 3)]
+  const gradients = fj.compile((first, second) => {
+    const y = fj.conv2d(fj.conv2d(x, first, null, { padding: 2 }), second, null)
+    return fj.grad(fj.sum(fj.mul(y, y)), [first, second])
+  })
+  const bits = async () => {
+    const results = await gradients(first, second)
+    return Promise.all(results.map(async (result) => Buffer.from((await result.data()).buffer).toString('hex')))
+  }
+  try {
+    await fj.setThreads(1)
+    const alone = await bits()
+    for (const count of [2, 3, 5]) {
+      await fj.setThreads(count)
+      expect(await bits(), `${count} threads`).toEqual(alone)
+    }
+  } finally {
+    await fj.setThreads(cpu!.threads)
+  }
 })
 
 it('convolves no images', async () => {

@@ -59,6 +59,39 @@ it.each([2, 3, 5, 7, 8, 10, 11, 12])('few columns: %i', async (n) => {
   }
 })
 
+// Vectors along the depth, too: few rows, and rows of weights; and the product with the same weights that a gradient is,
+// whose depth threads share.
+it.each([2, 3, 8, 11, 14])('few rows: %i', async (m) => {
+  for (const [n, k] of [
+    [33, 64],
+    [120, 301],
+    [65, 600],
+  ] as const) {
+    const weight = randomTensor([n, k], 2)
+    await compareWithReference(
+      (x, w, bias) => fj.relu(fj.linear(x!, w!, bias!)),
+      [randomTensor([m, k], 1), weight, randomTensor([n], 3)],
+    )
+    await compareWithReference((x, w) => fj.matmul(x!, w!), [randomTensor([m, n], 4), weight])
+  }
+})
+
+it('gives the same bits for any number of threads', async () => {
+  const [cpu] = (await fj.devices()).filter((d) => d.kind === 'cpu')
+  const product = fj.compile((x, w, bias) => fj.relu(fj.add(fj.matmul(x, w), bias)))
+  const [x, w, bias] = [randomTensor([8, 120], 1), randomTensor([120, 400], 2), randomTensor([400], 3)]
+  try {
+    await fj.setThreads(1)
+    const alone = await (await product(x, w, bias)).data()
+    for (const count of [2, 3, 4, 7]) {
+      await fj.setThreads(count)
+      expect(await (await product(x, w, bias)).data(), `${count} threads`).toEqual(alone)
+    }
+  } finally {
+    await fj.setThreads(cpu!.threads)
+  }
+})
+
 // Stacks of matrices with broadcast batches (one below and one above four matrices a thread), and a depth of
 // more than one cache block with a width of more than one.
 const BATCHES = [

@@ -87,6 +87,7 @@ struct TileArgs {
   int64_t segments = 1, images = 1;
   int64_t a_segment = 0, a_image = 0;  // floats from one segment (image) of A to the next
   int64_t b_segment = 0, b_image = 0;  // floats of B skipped after a segment (image), beyond the rows used
+  int64_t ahead = kPrefetchRows;       // rows of B from the one in use to the one asked for
   // Fetched into the cache on the way, soon_step floats further at each step of k; null: more of A where that is
   // read k-major.
   const float* soon = nullptr;
@@ -129,14 +130,13 @@ FJ_INLINE void pack_column(const float* a, float* packed) {
 // acc += A * B over one segment; b and what is packed are moved past the rows used.
 template <int MR, int NV, ASource A, BSource B>
 FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, float*& a_packed, const float*& b_rows,
-                            int64_t ldb, float*& packed_rows, int64_t kc, Mask tail, const float* soon,
+                            int64_t ldb, int64_t ahead, float*& packed_rows, int64_t kc, Mask tail, const float* soon,
                             int64_t soon_step, StoreAhead& ahead_c) {
   constexpr int kRowGroups = (MR + 3) / 4;  // rows are reached as base, base+lda, +2lda, +3lda: few registers
   const float* rows[kRowGroups];
   unroll<kRowGroups>([&](auto g) FJ_LAMBDA { rows[g] = a + g * 4 * lda; });
   const int64_t lda3 = 3 * lda;
   const float* b = b_rows;
-  const int64_t ahead = kPrefetchRows * ldb;
   float* packed = packed_rows;
 #pragma GCC unroll 1
   for (int64_t k = 0; k < kc; k++) {
@@ -181,6 +181,7 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
   unroll<MR>([&](auto i) FJ_LAMBDA { unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = zero(); }); });
   const Mask tail = tail_mask(g.tail);
   const int64_t ldb = B == BSource::kPacked ? NV * kWidth : g.ldb;
+  const int64_t ahead = g.ahead * ldb;
   const float* a = g.a;
   const float* b = g.b;
   float *packed = g.b_packed, *a_packed = g.a_packed;
@@ -196,8 +197,8 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
     for (int64_t segment = 0; segment < g.segments;
          segment++, a_row += g.a_segment, b += g.b_segment, soon_row += soon_segment) {
       const bool last = by_rows && image == g.images - 1 && segment == g.segments - 1;
-      tile_segment<MR, NV, A, B>(acc, a_row, g.lda, a_packed, b, ldb, packed, g.kc - (last ? kLastSteps : 0), tail,
-                                 soon_row, soon_step, ahead_c);
+      tile_segment<MR, NV, A, B>(acc, a_row, g.lda, a_packed, b, ldb, ahead, packed, g.kc - (last ? kLastSteps : 0),
+                                 tail, soon_row, soon_step, ahead_c);
     }
   }
 

@@ -15,6 +15,7 @@
 //   VecI: broadcast_int lane_index load_int store_int load_int_masked store_int_masked  + - * & | ^
 //         shift_left<n> shift_right<n> (zeros enter) shift_right_signed<n>  == >  select
 //   round_to_int truncate_to_int to_float        as_int as_float: the same bits
+//   permute(a, lanes): lane i is a's lane lanes[i], which is below kWidth
 //   transpose(Vec (&rows)[kWidth])
 #pragma once
 

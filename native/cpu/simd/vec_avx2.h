@@ -100,6 +100,7 @@ FJ_INLINE VecI shift_right_signed(VecI a) {
 FJ_INLINE Mask operator==(VecI a, VecI b) { return {_mm256_cmpeq_epi32(a.v, b.v)}; }
 FJ_INLINE Mask operator>(VecI a, VecI b) { return {_mm256_cmpgt_epi32(a.v, b.v)}; }
 FJ_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm256_blendv_epi8(b.v, a.v, m.m)}; }
+FJ_INLINE Vec permute(Vec a, VecI lanes) { return {_mm256_permutevar8x32_ps(a.v, lanes.v)}; }
 
 FJ_INLINE VecI round_to_int(Vec a) { return {_mm256_cvtps_epi32(a.v)}; }
 FJ_INLINE VecI truncate_to_int(Vec a) { return {_mm256_cvttps_epi32(a.v)}; }

@@ -86,6 +86,7 @@ FJ_INLINE VecI shift_right_signed(VecI a) {
 FJ_INLINE Mask operator==(VecI a, VecI b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
 FJ_INLINE Mask operator>(VecI a, VecI b) { return {_mm512_cmpgt_epi32_mask(a.v, b.v)}; }
 FJ_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm512_mask_blend_epi32(m.m, b.v, a.v)}; }
+FJ_INLINE Vec permute(Vec a, VecI lanes) { return {_mm512_permutexvar_ps(lanes.v, a.v)}; }
 
 FJ_INLINE VecI round_to_int(Vec a) { return {_mm512_cvtps_epi32(a.v)}; }
 FJ_INLINE VecI truncate_to_int(Vec a) { return {_mm512_cvttps_epi32(a.v)}; }

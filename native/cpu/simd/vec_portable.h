@@ -75,6 +75,9 @@ FJ_INLINE Mask operator~(Mask a) { return {~a.m}; }
 FJ_INLINE bool any(Mask a) { return (a.m[0] | a.m[1] | a.m[2] | a.m[3]) != 0; }
 FJ_INLINE bool all(Mask a) { return (a.m[0] & a.m[1] & a.m[2] & a.m[3]) != 0; }
 FJ_INLINE VecI select(Mask m, VecI a, VecI b) { return {(a.v & m.m) | (b.v & ~m.m)}; }
+FJ_INLINE Vec permute(Vec a, VecI lanes) {
+  return {Float4{a.v[lanes.v[0]], a.v[lanes.v[1]], a.v[lanes.v[2]], a.v[lanes.v[3]]}};
+}
 FJ_INLINE Vec select(Mask m, Vec a, Vec b) { return as_float(select(m, as_int(a), as_int(b))); }
 
 #if defined(FJ_ISA_neon)

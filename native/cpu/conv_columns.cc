@@ -1,0 +1,224 @@
+// Direct convolution of few channels to few (conv_direct.h): a first layer whose outputs would leave lanes idle. Lanes
+// are neighbouring columns of an output row, a tile is all output channels of up to two vectors of them:
+//
+//   sums[k][column] += x[row][c][column + u] * f(t, u, c, k)
+//
+// Rows of x are copied channel by channel with zeros around them. A row of sums, channel by channel too, is woven to
+// pixels on its way to y: a vector of y takes the pixels it covers from each channel's sums.
+#include <cstring>
+
+#include "conv_direct.h"
+
+namespace forja::FJ_ISA {
+namespace {
+
+constexpr int64_t kMostInputs = 4;                        // channels of x, taken apart one by one
+constexpr int kMostSums = kVectorRegisters > 16 ? 8 : 6;  // output channels of a tile
+constexpr int kMostVectors = 2;
+constexpr int64_t kStripFloats = 6 * 1024;  // copied rows: 24 KB of the L1 cache
+
+int64_t channels_at_once(const DirectConv& d) { return even_part(d.k, kMostSums); }
+int64_t sums_width(const DirectConv& d) { return ceil_div(d.ow, kWidth) * kWidth; }
+// Of a copied row of one channel; the last tile may reach past what the taps see.
+int64_t row_width(const DirectConv& d) { return sums_width(d) + (d.s - 1) * d.dilation_w; }
+
+int64_t input_rows(const DirectConv& d, int64_t rows) { return (rows - 1) * d.stride_h + (d.r - 1) * d.dilation_h + 1; }
+
+int64_t strip_rows(const DirectConv& d) {
+  int64_t rows = 1;
+  while (rows < d.oh && input_rows(d, rows + 1) * d.c * row_width(d) <= kStripFloats) rows++;
+  return rows;
+}
+
+int64_t strip_floats(const DirectConv& d) {
+  return ceil_div(input_rows(d, strip_rows(d)) * d.c * row_width(d), kLineFloats) * kLineFloats;
+}
+
+struct Tile {
+  const float* x;             // first tap's row, at the tile's first column
+  int64_t row, channel, tap;  // floats of x from one tap row, channel, column to the next
+  const float* filter;        // (r, c, s, K)
+  Range t;
+  int64_t c, s;
+  const float* bias;  // (K), or null
+  float* sums;        // (K, sums_width)
+  int64_t width;
+};
+
+template <int K, int V>
+void run_tile(const Tile& tile) {
+  Vec acc[K][V];
+  unroll<K>([&](auto k) FJ_LAMBDA { unroll<V>([&](auto v) FJ_LAMBDA { acc[k][v] = zero(); }); });
+  const float* f = tile.filter + tile.t.begin * tile.c * tile.s * K;
+  const float* x_row = tile.x + tile.t.begin * tile.row;
+  for (int64_t t = tile.t.begin; t < tile.t.end; t++, x_row += tile.row) {
+    const float* x_channel = x_row;
+    for (int64_t c = 0; c < tile.c; c++, x_channel += tile.channel) {
+      const float* x = x_channel;
+#pragma GCC unroll 1
+      for (int64_t u = 0; u < tile.s; u++, x += tile.tap, f += K) {
+        Vec columns[V];
+        unroll<V>([&](auto v) FJ_LAMBDA { columns[v] = in_register(load(x + v * kWidth)); });
+        unroll<K>([&](auto k) FJ_LAMBDA {
+          const Vec w = broadcast(f[k]);
+          unroll<V>([&](auto v) FJ_LAMBDA { acc[k][v] = fma(w, columns[v], acc[k][v]); });
+        });
+      }
+    }
+  }
+  unroll<K>([&](auto k) FJ_LAMBDA {
+    const Vec shift = tile.bias ? broadcast(tile.bias[k]) : zero();
+    unroll<V>([&](auto v) FJ_LAMBDA { store(tile.sums + k * tile.width + v * kWidth, acc[k][v] + shift); });
+  });
+}
+
+using RunTile = void (*)(const Tile&);
+
+template <int V, int... K>
+FJ_INLINE RunTile tile_for(int64_t channels, std::integer_sequence<int, K...>) {
+  static constexpr RunTile kernels[] = {&run_tile<K + 1, V>...};
+  return kernels[channels - 1];
+}
+
+// Which pixel, counted from the vector's first, and channel each lane of a vector of y is; after `count` vectors the
+// pattern repeats. `step`: pixels from a vector's first to the next one's.
+struct Weave {
+  int32_t pixel[kWidth][kWidth], channel[kWidth][kWidth];
+  int32_t step[kWidth];
+  int count = 0;
+
+  explicit Weave(int64_t channels) {
+    const int32_t end = static_cast<int32_t>(channels);
+    int32_t c = 0;
+    do {
+      int32_t p = 0;
+      for (int lane = 0; lane < kWidth; lane++) {
+        pixel[count][lane] = p, channel[count][lane] = c;
+        if (++c == end) c = 0, p++;
+      }
+      step[count++] = p;
+    } while (c != 0);
+  }
+};
+
+// A row of y from its sums (K, width), of which kWidth can be read past the row's end.
+template <int K>
+void weave(const DirectConv& d, const Weave& pattern, const float* sums, int64_t width, int64_t y_offset) {
+  const int64_t floats = d.ow * K;
+  const float* residual = d.epilogue.residual ? d.epilogue.residual + y_offset : nullptr;
+  const Vec least = d.epilogue.activation == kActivationRelu ? zero() : broadcast(-__builtin_inff());
+  float* y = d.y + y_offset;
+  int phase = 0;
+  for (int64_t at = 0; at < floats; at += kWidth) {
+    const VecI pixel = load_int(pattern.pixel[phase]), channel = load_int(pattern.channel[phase]);
+    Vec v = permute(load(sums), pixel);
+    unroll<K - 1>([&](auto k) FJ_LAMBDA {
+      v = select(channel == broadcast_int(k + 1), permute(load(sums + (k + 1) * width), pixel), v);
+    });
+    sums += pattern.step[phase];
+    phase = phase + 1 == pattern.count ? 0 : phase + 1;
+    const Mask lanes = tail_mask(floats - at);
+    if (residual) v = v + load_masked(lanes, residual + at);
+    store_masked(y + at, lanes, max(least, v));
+  }
+}
+
+using WeaveRow = void (*)(const DirectConv&, const Weave&, const float*, int64_t, int64_t);
+
+template <int... K>
+FJ_INLINE WeaveRow weave_for(int64_t channels, std::integer_sequence<int, K...>) {
+  static constexpr WeaveRow kernels[] = {&weave<K + 1>...};
+  return kernels[channels - 1];
+}
+
+// Input rows i0.. of an image, each channel's columns from -pad_left on; rows outside are never read.
+void copy_rows(const DirectConv& d, const float* image, int64_t i0, int64_t rows, float* out) {
+  const int64_t width = row_width(d), first = larger(0, -d.pad_left), left = smaller(width, larger(0, d.pad_left));
+  const int64_t count = larger(0, smaller(width - left, d.w - first));
+  for (int64_t i = i0; i < i0 + rows; i++) {
+    for (int64_t c = 0; c < d.c; c++, out += width) {
+      if (i < 0 || i >= d.h) continue;
+      const float* from = image + (i * d.w + first) * d.x_pixel + c;
+      memset(out, 0, left * sizeof(float));
+      if (d.x_pixel == 1) {
+        memcpy(out + left, from, count * sizeof(float));
+      } else {
+        for (int64_t j = 0; j < count; j++) out[left + j] = from[j * d.x_pixel];
+      }
+      memset(out + left + count, 0, (width - left - count) * sizeof(float));
+    }
+  }
+}
+
+}  // namespace
+
+bool columns_apply(const DirectConv& d) {
+  return d.groups == 1 && d.c <= kMostInputs && d.k < kWidth && d.stride_w == 1 && d.y_pixel == d.k &&
+         input_rows(d, 1) * d.c * row_width(d) <= kStripFloats;
+}
+
+double columns_cost(const DirectConv& d) {
+  const double weaving = 1.5 * static_cast<double>(d.k * d.k) / d.depth();
+  return static_cast<double>(d.k * sums_width(d)) / d.ow + weaving;
+}
+
+int64_t columns_filter_floats(const DirectConv& d) { return d.depth() * d.k; }
+
+int64_t columns_thread_floats(const DirectConv& d) {
+  return strip_floats(d) + d.k * sums_width(d) + kWidth;  // weave reads whole vectors
+}
+
+void columns_pack(const Team& team, const DirectConv& d, float* packed) {
+  const int64_t at_once = channels_at_once(d);
+  const Range rows = split(d.r * d.c, team);
+  for (int64_t row = rows.begin; row < rows.end; row++) {
+    const int64_t t = row / d.c, c = row % d.c;
+    for (int64_t k = 0; k < d.k; k++) {
+      const int64_t first = k / at_once * at_once, channels = smaller(at_once, d.k - first);
+      const float* f = d.filter + t * d.f_r + c * d.f_c + k * d.f_k;
+      float* out = packed + first * d.depth() + row * d.s * channels + k - first;
+      for (int64_t u = 0; u < d.s; u++) out[u * channels] = f[u * d.f_s];
+    }
+  }
+}
+
+void columns_run(const Team& team, const DirectConv& d, const float* packed, float* mine) {
+  const int64_t width = row_width(d), out_width = sums_width(d), most_rows = strip_rows(d);
+  const int64_t at_once = channels_at_once(d);
+  float* const sums = mine + strip_floats(d);
+  const Weave pattern(d.k);
+  const WeaveRow weave_row = weave_for(d.k, std::make_integer_sequence<int, kWidth - 1>{});
+  const Range items = split(d.n * d.oh, team);
+  int64_t copied_end = items.begin, strip_row = 0;  // of the items; the input row that `mine` begins with
+  Tile tile{};
+  tile.row = d.dilation_h * d.c * width;
+  tile.channel = width;
+  tile.tap = d.dilation_w;
+  tile.c = d.c;
+  tile.s = d.s;
+  tile.width = out_width;
+  for (int64_t item = items.begin; item < items.end; item++) {
+    const int64_t n = item / d.oh, p = item % d.oh, i0 = p * d.stride_h - d.pad_top;
+    if (item == copied_end) {
+      const int64_t rows = smaller(smaller(most_rows, d.oh - p), items.end - item);
+      copy_rows(d, d.x + n * d.h * d.w * d.x_pixel, i0, input_rows(d, rows), mine);
+      copied_end = item + rows;
+      strip_row = i0;
+    }
+    tile.t = valid_taps(d.r, i0, d.dilation_h, d.h);
+    for (int64_t k = 0; k < d.k; k += at_once) {
+      const int64_t channels = smaller(at_once, d.k - k);
+      tile.filter = packed + k * d.depth();
+      tile.bias = d.epilogue.bias ? d.epilogue.bias + k : nullptr;
+      const std::make_integer_sequence<int, kMostSums> counts;
+      for (int64_t q = 0; q < out_width; q += kMostVectors * kWidth) {
+        tile.x = mine + (i0 - strip_row) * d.c * width + q;
+        tile.sums = sums + k * out_width + q;
+        (out_width - q >= 2 * kWidth ? tile_for<2>(channels, counts) : tile_for<1>(channels, counts))(tile);
+      }
+    }
+    weave_row(d, pattern, sums, out_width, n * d.y_image + p * d.y_row);
+  }
+}
+
+}  // namespace forja::FJ_ISA
