@@ -17,6 +17,7 @@ import { fuse } from './fuse.js'
 import { hoist } from './hoist.js'
 import { layout } from './layout.js'
 import { plan } from './plan.js'
+import { pooled } from './pooled.js'
 import { narrowMaps, widenWhereRead } from './precision.js'
 import { schedule } from './schedule.js'
 import { printPlan, verifyPlan } from './verify_plan.js'
@@ -47,6 +48,7 @@ const PASSES: readonly Pass[] = [
   { name: 'cse', run: cse },
   { name: 'dce', run: dce },
   { name: 'absorb', run: absorb },
+  { name: 'pooled', run: pooled },
   { name: 'epilogue', run: epilogue },
 ]
 const NARROW: readonly Pass[] = [
