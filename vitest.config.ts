@@ -2,7 +2,12 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 /** Cases that run on whatever device is under test (test/helpers/device.ts). */
-const onAnyDevice = ['test/ops/**/*.test.ts', 'test/optim/optim.test.ts', 'test/passes/schedule.test.ts']
+const onAnyDevice = [
+  'test/ops/**/*.test.ts',
+  'test/optim/optim.test.ts',
+  'test/passes/schedule.test.ts',
+  'test/passes/hoist.test.ts',
+]
 const built = (name: string) => fileURLToPath(new URL(`build/Release/${name}`, import.meta.url))
 const module = process.env.FORJA_CUDA_CHECKED === '1' ? 'forja_cuda_checked.so' : 'forja_cuda_emulated.so'
 

@@ -96,6 +96,10 @@ const COLUMNS: readonly Column[] = [
   { title: '% of copy', of: (row) => percent(row.percentOfCopy) },
   { title: 'samples/s', of: (row) => row.throughput?.toFixed(0) },
   { title: 'epochs', of: (row) => row.epochs?.toFixed(0) },
+  {
+    title: 'test accuracy',
+    of: ({ accuracy }) => (accuracy === undefined ? undefined : `${(100 * accuracy).toFixed(2)} %`),
+  },
   { title: '% of best library', of: (row) => percent(row.percentOfBest) },
 ]
 

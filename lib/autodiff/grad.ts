@@ -66,7 +66,7 @@ export function gradValues(
 ): (Tensor | null)[] {
   for (const input of inputs) {
     if (!input.dtype.startsWith('float') && input.dtype !== 'bfloat16') {
-      throw new ForjaError('ERR_DTYPE', `grad: cannot differentiate with respect to ${input.dtype} values`)
+      throw new ForjaError('ERR_DTYPE', `grad: an input is ${input.dtype}; expected a float dtype`)
     }
   }
   const wanted = new Set(inputs)

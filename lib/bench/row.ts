@@ -32,7 +32,7 @@ export interface Row {
   readonly percentOfBest?: number
   /** What the result was compared with, and the largest difference relative to the largest number. */
   readonly checked?: readonly { readonly against: string; readonly error: number }[]
-  /** Of networks that were trained until they were good enough: how long that took, and how good they are. */
+  /** Of networks that were trained: how long, and the part of the test samples that they know then. */
   readonly epochs?: number
   readonly accuracy?: number
   readonly peer?: true

@@ -70,18 +70,20 @@ interface Gpu {
   readonly libraries: readonly string[]
 }
 
+/** What was measured on, when, of which sources. */
+export interface Machine {
+  readonly cpu: string
+  readonly isa: string
+  readonly threads: number
+  readonly node: string
+  readonly revision: string
+  readonly date: string
+}
+
 /** What --out writes and `npm run bench:report` reads. */
 export interface BenchResult {
   readonly command: string
-  readonly machine: {
-    readonly cpu: string
-    readonly isa: string
-    readonly threads: number
-    readonly node: string
-    readonly revision: string
-    readonly date: string
-    readonly gpus?: readonly Gpu[]
-  } & Ceilings
+  readonly machine: Machine & { readonly gpus?: readonly Gpu[] } & Ceilings
   readonly peers: readonly ({ readonly name: string; readonly version: string } | AbsentPeer)[]
   readonly rows: readonly Row[]
   readonly errors: readonly Failure[]
@@ -103,8 +105,8 @@ export async function runBench(
   }
   const { precision = 'float32' } = options
   const devices = devicesOf(suite, options.device ?? 'cpu', precision)
-  const cpu = (await allDevices()).find((info): info is CpuDeviceInfo => info.kind === 'cpu')!
-  const threads = options.threads ?? Math.min(cpu.threads, availableParallelism())
+  const known = await describeMachine(options.threads)
+  const { threads } = known
   await setThreads(threads)
   setSeed(1)
   const [device] = devices as [string]
@@ -112,16 +114,7 @@ export async function runBench(
   const isKnown = devices.length === 1 && precision === 'float32' && device !== 'reference'
   const ceilings: Ceilings = isKnown ? await measureCeilings(threads, device) : {}
   const gpus = await gpusOf(devices)
-  const machine = {
-    cpu: cpu.name,
-    isa: cpu.isa,
-    threads,
-    node: process.version,
-    revision: revision(),
-    date: new Date().toISOString(),
-    ...(gpus.length > 0 ? { gpus } : {}),
-    ...ceilings,
-  }
+  const machine = { ...known, ...(gpus.length > 0 ? { gpus } : {}), ...ceilings }
   listener.say(
     `${devices.join(', ')}: ${machine.cpu} · ${machine.isa} · ${threads} thread${threads > 1 ? 's' : ''} · Node ${machine.node}`,
   )
@@ -182,6 +175,19 @@ export async function runBench(
     listener.say(`\nwrote ${options.out}`)
   }
   return result
+}
+
+/** @param threads default: one a processor that this process may use */
+export async function describeMachine(threads?: number): Promise<Machine> {
+  const cpu = (await allDevices()).find((info): info is CpuDeviceInfo => info.kind === 'cpu')!
+  return {
+    cpu: cpu.name,
+    isa: cpu.isa,
+    threads: threads ?? Math.min(cpu.threads, availableParallelism()),
+    node: process.version,
+    revision: revision(),
+    date: new Date().toISOString(),
+  }
 }
 
 function commandOf(suite: string, { device = 'cpu', precision = 'float32', ladder }: BenchOptions): string {

@@ -2,10 +2,14 @@
 import { Argument, InvalidArgumentError } from 'commander'
 import * as models from '../models/index.js'
 
-/** `<model>`, the name of a network; another name is a usage error. */
-export function modelArgument(): Argument {
+/** `<model>`, the name of a network; another name is a usage error. Help names those that are `listed`. */
+export function modelArgument(listed: (model: models.ModelInfo) => boolean = () => true): Argument {
   const names = models.list().map((model) => model.name)
-  return new Argument('<model>', `one of ${names.join(', ')}`).argParser((name) => {
+  const shown = models
+    .list()
+    .filter(listed)
+    .map((model) => model.name)
+  return new Argument('<model>', `one of ${shown.join(', ')}`).argParser((name) => {
     if (!names.includes(name)) throw new InvalidArgumentError(`expected one of ${names.join(', ')}`)
     return name
   })

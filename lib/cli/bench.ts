@@ -31,7 +31,11 @@ export function addBench(program: Command): void {
         .choices(['float32', 'tf32', 'bfloat16'])
         .default('float32'),
     )
-    .option('--threads <n>', 'CPU threads, of forja and of its peers', integer(1))
+    .option(
+      '--threads <n>',
+      'CPU threads, of forja and of its peers; default: FORJA_NUM_THREADS, else one a processor',
+      integer(1),
+    )
     .option('--seconds <s>', 'for each case, all contenders together', positive, 6)
     .option('--ladder', 'matmul and conv: every variant, from the naive to the fastest')
     .option('--no-peers', 'do not look for other libraries')

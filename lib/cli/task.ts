@@ -45,18 +45,23 @@ export function taskOf(info: models.ModelInfo, data: string, splits: Splits): Ta
     : { modelOptions, splits, loss: 'crossEntropy', metrics: ['accuracy'] }
 }
 
-/** @throws ERR_ARGUMENT for networks that the command line cannot train, saying what can. */
-export function checkTrainable({ name, trainedBy, dtype }: models.ModelInfo): void {
+/** Whether the command line can train the network. */
+export function isTrainable({ trainedBy, dtype }: models.ModelInfo): boolean {
+  return trainedBy !== 'pretrain' && dtype !== 'int32'
+}
+
+/** @throws ERR_ARGUMENT for networks that are not, saying what can train them. */
+export function checkTrainable(model: models.ModelInfo): void {
+  if (isTrainable(model)) return
+  const { name, trainedBy } = model
   if (trainedBy === 'pretrain') {
     throw new ForjaError('ERR_ARGUMENT', `${name} is trained layer by layer, which forja train does not do`, {
       hint: `in a program: models.${name}().pretrain(), then classifier() and fit()`,
     })
   }
-  if (dtype === 'int32') {
-    throw new ForjaError('ERR_ARGUMENT', `${name} learns from sequences of integers, which no data set here holds`, {
-      hint: `in a program: fit(models.${name}(), data.fromArrays({ x, y }), ...)`,
-    })
-  }
+  throw new ForjaError('ERR_ARGUMENT', `${name} learns from sequences of integers, which no data set here holds`, {
+    hint: `in a program: fit(models.${name}(), data.fromArrays({ x, y }), ...)`,
+  })
 }
 
 /** Images as numbers from 0 to 1, which outputs of a sigmoid can be. */

@@ -16,7 +16,7 @@ import { integer, modelArgument, positive } from './arguments.js'
 import { DATASETS } from './datasets.js'
 import { checkWritable, examples, Interrupted, Output } from './output.js'
 import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
-import { checkTrainable, type Task, taskOf } from './task.js'
+import { checkTrainable, isTrainable, type Task, taskOf } from './task.js'
 
 interface Options {
   data?: string
@@ -39,7 +39,7 @@ export function addTrain(program: Command): void {
   program
     .command('train')
     .description('train a network and measure it on test data')
-    .addArgument(modelArgument())
+    .addArgument(modelArgument(isTrainable))
     .addOption(
       new Option(
         '--data <name>',
@@ -48,12 +48,14 @@ export function addTrain(program: Command): void {
     )
     .option('--data-dir <dir>', 'folder that holds one folder a data set; looked at first')
     .option('--offline', 'never fetch a data set; also FORJA_OFFLINE=1')
-    .option('--epochs <n>', 'times that every sample is seen', integer(1))
-    .option('--batch-size <n>', 'samples a step', integer(1))
-    .option('--lr <x>', 'learning rate', positive)
-    .addOption(new Option('--optimizer <name>', 'rule of the updates').choices(Object.keys(OPTIMIZERS)))
+    .option('--epochs <n>', 'times that every sample is seen; default: the recipe of the network', integer(1))
+    .option('--batch-size <n>', 'samples a step; default: of the recipe', integer(1))
+    .option('--lr <x>', 'learning rate; default: of the recipe', positive)
+    .addOption(
+      new Option('--optimizer <name>', 'rule of the updates; default: of the recipe').choices(Object.keys(OPTIMIZERS)),
+    )
     .option('--device <name>', 'auto, cpu, cuda, cuda:<n> or reference', 'auto')
-    .option('--threads <n>', 'CPU threads', integer(1))
+    .option('--threads <n>', 'CPU threads; default: FORJA_NUM_THREADS, else one a processor', integer(1))
     .addOption(
       new Option('--precision <name>', 'of products; tf32 and bfloat16 need CUDA')
         .choices(['float32', 'tf32', 'bfloat16'])

@@ -56,7 +56,7 @@ const GZIP_PREFIX_BYTES = 4096
 const MAX_DEFLATE_RATIO = 1032
 const MAX_TOTAL_BYTES = 2 ** 31
 
-export function isGzip(bytes: Uint8Array): boolean {
+function isGzip(bytes: Uint8Array): boolean {
   return bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b
 }
 

@@ -7,10 +7,9 @@
  * slow sine waves over the plane → the pen: each pixel takes its distance to the nearest segment, whose radius varies
  * along the stroke, and a soft edge makes grey of it → a little noise. Images are uint8, [N, 1, 28, 28], ink 255.
  */
-import { ForjaError } from '../errors.js'
-import { checkSeed, DOMAINS, permutation, RandomStream } from '../random.js'
-import { fromArrays, standardize } from './dataset.js'
+import type { RandomStream } from '../random.js'
 import { GLYPHS, type Glyph } from './digit_glyphs.js'
+import { drawSplits } from './drawn.js'
 import type { Splits } from './mnist.js'
 
 export interface SyntheticDigitsOptions {
@@ -24,10 +23,6 @@ export interface SyntheticDigitsOptions {
 
 const SIZE = 28
 const PIXELS = SIZE * SIZE
-const CLASSES = 10
-/** Test samples draw from streams that no training set reaches. */
-const TEST_STREAM = 2 ** 31
-const MAX_SAMPLES = 10_000_000
 
 /** How far a hand strays; lengths in pixels unless said otherwise. */
 const HAND = {
@@ -51,37 +46,15 @@ const HAND = {
   noise: 16,
 } as const
 
+/**
+ * Images of the ten digits, as many of each.
+ *
+ * @throws ERR_ARGUMENT for counts that are no integers from 0 to 10,000,000, and for a seed that is none
+ */
 export async function syntheticDigits(options: SyntheticDigitsOptions = {}): Promise<Splits> {
   const { train = 10_000, test = 2_000, seed = 0 } = options
-  checkSeed(seed, 'syntheticDigits')
-  for (const [name, count] of Object.entries({ train, test })) {
-    if (!Number.isInteger(count) || count < 0 || count > MAX_SAMPLES) {
-      throw new ForjaError(
-        'ERR_ARGUMENT',
-        `syntheticDigits: ${name} is ${count}; expected an integer from 0 to ${MAX_SAMPLES}`,
-      )
-    }
-  }
-  const drawn = { train: drawSet(train, seed, 0), test: drawSet(test, seed, TEST_STREAM) }
-  const normalization = standardize(drawn.train.x, [1, SIZE, SIZE])
-  const common = {
-    shape: [1, SIZE, SIZE],
-    classes: CLASSES,
-    classNames: GLYPHS.map((_, i) => String(i)),
-    normalization,
-  }
-  return { train: fromArrays({ ...drawn.train, ...common }), test: fromArrays({ ...drawn.test, ...common }) }
-}
-
-/** As many of each digit as of any other, in an order that says nothing. */
-function drawSet(count: number, seed: number, firstStream: number): { x: Uint8Array; y: Int32Array } {
-  const x = new Uint8Array(count * PIXELS)
-  const y = permutation(count, seed, firstStream, DOMAINS.data).map((place) => place % CLASSES)
-  for (let i = 0; i < count; i++) {
-    const random = new RandomStream(seed, firstStream + i + 1, DOMAINS.data)
-    drawDigit(y[i]!, random, x.subarray(i * PIXELS, (i + 1) * PIXELS))
-  }
-  return { x, y }
+  const classNames = GLYPHS.map((_, i) => String(i))
+  return drawSplits('syntheticDigits', { shape: [1, SIZE, SIZE], classNames, draw: drawDigit }, { train, test, seed })
 }
 
 /** image: [28, 28], zero on entry. */

@@ -6,9 +6,8 @@
  * distance d(u, v) in its own coordinates (about [-1, 1]², negative inside), at a random place, size and angle, with an
  * edge one pixel wide → noise. uint8 [N, 3, 32, 32].
  */
-import { ForjaError } from '../errors.js'
-import { checkSeed, DOMAINS, permutation, RandomStream } from '../random.js'
-import { fromArrays, standardize } from './dataset.js'
+import type { RandomStream } from '../random.js'
+import { type Drawing, drawSplits } from './drawn.js'
 import type { Splits } from './mnist.js'
 
 export interface SyntheticShapesOptions {
@@ -25,9 +24,6 @@ type Distance = (u: number, v: number) => number
 
 const SIZE = 32
 const PLANE = SIZE * SIZE
-/** Test samples draw from streams that no training set reaches. */
-const TEST_STREAM = 2 ** 31
-const MAX_SAMPLES = 10_000_000
 /** Of 255. */
 const NOISE = 24
 /** Least distance of the two colours, of 255 √3. */
@@ -53,33 +49,16 @@ const SHAPES: Readonly<Record<string, Distance>> = {
 }
 const CLASS_NAMES = Object.keys(SHAPES)
 
-/** Images of ten classes: circle, ring, square, frame, triangle, cross, bar, crescent, star, dots. */
+/**
+ * Images of ten classes: circle, ring, square, frame, triangle, cross, bar, crescent, star, dots.
+ *
+ * @throws ERR_ARGUMENT for counts that are no integers from 0 to 10,000,000, and for a seed that is none
+ */
 export async function syntheticShapes(options: SyntheticShapesOptions = {}): Promise<Splits> {
   const { train = 5_000, test = 1_000, seed = 0 } = options
-  checkSeed(seed, 'syntheticShapes')
-  for (const [name, count] of Object.entries({ train, test })) {
-    if (!Number.isInteger(count) || count < 0 || count > MAX_SAMPLES) {
-      throw new ForjaError(
-        'ERR_ARGUMENT',
-        `syntheticShapes: ${name} is ${count}; expected an integer from 0 to ${MAX_SAMPLES}`,
-      )
-    }
-  }
-  const drawn = { train: drawSet(train, seed, 0), test: drawSet(test, seed, TEST_STREAM) }
-  const shape = [3, SIZE, SIZE]
-  const common = { shape, classNames: CLASS_NAMES, normalization: standardize(drawn.train.x, shape) }
-  return { train: fromArrays({ ...drawn.train, ...common }), test: fromArrays({ ...drawn.test, ...common }) }
-}
-
-/** As many of each class as of any other, in an order that says nothing. */
-function drawSet(count: number, seed: number, firstStream: number): { x: Uint8Array; y: Int32Array } {
-  const x = new Uint8Array(3 * PLANE * count)
-  const y = permutation(count, seed, firstStream, DOMAINS.data).map((place) => place % CLASS_NAMES.length)
-  for (let i = 0; i < count; i++) {
-    const random = new RandomStream(seed, firstStream + i + 1, DOMAINS.data)
-    drawShape(SHAPES[CLASS_NAMES[y[i]!]!]!, random, x.subarray(3 * PLANE * i, 3 * PLANE * (i + 1)))
-  }
-  return { x, y }
+  const draw: Drawing['draw'] = (label, random, image) => drawShape(SHAPES[CLASS_NAMES[label]!]!, random, image)
+  const drawing = { shape: [3, SIZE, SIZE], classNames: CLASS_NAMES, draw } as const
+  return drawSplits('syntheticShapes', drawing, { train, test, seed })
 }
 
 /** image: [3, 32, 32] */

@@ -11,7 +11,7 @@
 import protobuf from 'protobufjs/light.js'
 import { allocate, type TypedArray } from '../dtype.js'
 import { MAX_RANK } from '../shape.js'
-import { decodeOnnxModel, type Int64, type ModelMessage, type TensorMessage } from './onnx_messages.js'
+import { decodeInitializers, decodeOnnxModel, type Int64, type TensorMessage } from './onnx_messages.js'
 import { formatError, isSize, readStored, STORED_TYPES, type StoredFile, type StoredType } from './stored.js'
 
 interface OnnxType {
@@ -50,11 +50,11 @@ const EXTERNAL = 1
  *   another file, or of a type that is not read
  */
 export function decodeOnnx(bytes: Uint8Array, what: string): StoredFile {
-  const graph = readGraph(bytes, what)
+  const initializers = readInitializers(bytes, what)
   const tensors: StoredFile['tensors'] = new Map()
-  for (const [i, tensor] of graph.initializer.entries()) {
+  for (const tensor of initializers) {
     const { name } = tensor
-    if (name === '') throw formatError(what, `initializer ${i} has no name`)
+    if (name === '') throw formatError(what, `initializer ${tensors.size} has no name`)
     if (tensors.has(name)) throw formatError(what, `two initializers are called '${name}'`)
     const { type, shape, length } = readHead(tensor, what)
     tensors.set(name, { dtype: type.stored.dtype, shape, data: readElements(tensor, type, shape, length, bytes, what) })
@@ -62,29 +62,29 @@ export function decodeOnnx(bytes: Uint8Array, what: string): StoredFile {
   return { tensors, metadata: {} }
 }
 
-function readGraph(bytes: Uint8Array, what: string): NonNullable<ModelMessage['graph']> {
+/** One at a time. */
+function* readInitializers(bytes: Uint8Array, what: string): Generator<TensorMessage> {
   const reader = protobuf.Reader.create(bytes)
-  let model: ModelMessage
-  try {
-    model = decodeOnnxModel(reader)
-  } catch (cause) {
-    const why = (cause as Error).message
-    throw formatError(
-      what,
-      `not an ONNX model, or a truncated one: ${why} (byte ${reader.pos} of ${bytes.length})`,
-      cause,
-    )
+  const read = <T>(decode: () => T): T => {
+    try {
+      return decode()
+    } catch (cause) {
+      const why = `${(cause as Error).message} (byte ${reader.pos} of ${bytes.length})`
+      throw formatError(what, `not an ONNX model, or a truncated one: ${why}`, cause)
+    }
   }
+  const model = read(() => decodeOnnxModel(reader))
   const version = toNumber(model.ir_version)
   if (version < 1) throw formatError(what, `not an ONNX model: ir_version ${version}; expected at least 1`)
   if (model.graph === null) throw formatError(what, `the ONNX model has no graph in its ${bytes.length} bytes`)
-  return model.graph
+  const initializers = decodeInitializers(reader, model.graph)
+  for (let next = read(() => initializers.next()); !next.done; next = read(() => initializers.next())) yield next.value
 }
 
 function readHead(tensor: TensorMessage, what: string): { type: OnnxType; shape: number[]; length: number } {
   const { name, data_type: code } = tensor
-  if (tensor.data_location === EXTERNAL || tensor.external_data.length > 0) {
-    const location = tensor.external_data.find(({ key }) => key === 'location')?.value ?? 'another file'
+  if (tensor.data_location === EXTERNAL || tensor.location !== null) {
+    const location = tensor.location ?? 'another file'
     throw formatError(
       what,
       `tensor '${name}' is kept outside, in ${location}; expected a model with its weights inside`,
@@ -95,8 +95,8 @@ function readHead(tensor: TensorMessage, what: string): { type: OnnxType; shape:
     const known = [...TYPES].map(([number, known]) => `${number} (${known.name})`).join(', ')
     throw formatError(what, `tensor '${name}': data_type ${code}; expected one of ${known}`)
   }
-  if (tensor.dims.length > MAX_RANK) {
-    throw formatError(what, `tensor '${name}' has ${tensor.dims.length} dims; expected at most ${MAX_RANK}`)
+  if (tensor.rank > MAX_RANK) {
+    throw formatError(what, `tensor '${name}' has ${tensor.rank} dims; expected at most ${MAX_RANK}`)
   }
   const shape = tensor.dims.map(toNumber)
   if (!shape.every(isSize)) {
@@ -118,9 +118,8 @@ function readElements(
     throw formatError(what, `tensor '${name}' has both raw_data and ${field}; expected one of them`)
   }
   const from = tensor.raw_data.length > 0 ? 'raw_data' : field
-  const elements = tensor[from]
-  // The default of an absent field is an empty array, which lies nowhere.
-  const data = elements instanceof Uint8Array ? elements : new Uint8Array(0)
+  const data = tensor[from]
+  // An absent field lies nowhere.
   const at = data.length > 0 ? data.byteOffset - bytes.byteOffset : 0
   const varints = from !== 'raw_data' && from !== 'float_data' && from !== 'double_data'
   const holds = varints ? countVarints(data) : data.length

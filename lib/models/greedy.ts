@@ -143,9 +143,13 @@ export class GreedyStack<Layer extends GreedyLayer = GreedyLayer> extends Module
    */
   async pretrain(dataset: Dataset, options: PretrainOptions): Promise<History[]> {
     if (typeof options?.optimizer !== 'function') {
-      throw new ForjaError('ERR_ARGUMENT', 'pretrain: optimizer must be a function that makes one for each layer', {
-        hint: 'optimizer: (parameters) => new optim.SGD(parameters, { lr: 0.1 })',
-      })
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `pretrain: optimizer must be a function that makes one for each layer, got ${typeof options?.optimizer}`,
+        {
+          hint: 'optimizer: (parameters) => new optim.SGD(parameters, { lr: 0.1 })',
+        },
+      )
     }
     const histories: History[] = []
     for (const [i, layer] of this.layers.entries()) {

@@ -104,7 +104,7 @@ interface Call {
 
 export function summarize(root: AnyModule, { input, dtype = 'float32', name }: SummaryOptions): Summary {
   checkShape(input, 'summary: input')
-  if (input.length === 0) throw new ForjaError('ERR_SHAPE', 'summary: input needs at least 1 dimension')
+  if (input.length === 0) throw new ForjaError('ERR_SHAPE', 'summary: input is []; expected at least 1 dimension')
   const modes = root.namedModules().map(([, module]): [AnyModule, boolean] => [module, module.training])
   root.eval()
   try {
@@ -177,13 +177,11 @@ function buildRows(root: AnyModule, calls: readonly Call[], batch: number): Row[
   return rows
 }
 
-const PRODUCTS = new Set(['matmul', 'conv2d', 'conv2dGradInput', 'recurrent'])
-
 /** Multiply-accumulates of the layers that `outputs` need, by the path of the layer. */
 function macsByPath(outputs: readonly Value[]): Map<string, number> {
   const macs = new Map<string, number>()
   for (const node of topological(outputs)) {
-    if (!PRODUCTS.has(node.op.name) || !node.op.flops) continue
+    if (!node.op.traits.product || !node.op.flops) continue
     const path = node.name ?? ''
     const flops = node.op.flops(node.inputs, node.outputs, node.attrs) as number
     macs.set(path, (macs.get(path) ?? 0) + flops / 2)

@@ -151,7 +151,7 @@ export const conv2dOp: Op<typeof CONV2D_ATTRS> = defineOp({
     needs[1] ? convGradWeight(x!, dy!, weight!.shape.slice(0, 2), attrs) : null,
     ...(bias ? [needs[2] ? sum(dy!, { axes: [0, 1, 2] }) : null] : []),
   ],
-  traits: { epilogue: true, narrow: [0, 1] },
+  traits: { product: true, filter: ['inputs', 1], epilogue: true, narrow: [0, 1] },
   variants: VARIANTS,
   flops: ([, weight], [y]) => convFlops(y!, weight!),
   reference: ([x, weight, bias], attrs, [type]) => {
@@ -187,7 +187,7 @@ const conv2dGradInputOp: Op<typeof GRAD_INPUT_ATTRS> = defineOp({
   ],
   variants: VARIANTS,
   variantsOf: 'conv2d',
-  traits: { narrow: [0, 1] },
+  traits: { product: true, filter: ['inputs', 1], narrow: [0, 1] },
   flops: ([dy, weight]) => convFlops(dy!, weight!),
   reference: ([dy, weight], attrs, [type]) => {
     const dx = refArray(type!.shape, type!.dtype)
@@ -219,7 +219,7 @@ const conv2dGradWeightOp: Op<typeof GRAD_WEIGHT_ATTRS> = defineOp({
   ],
   variants: VARIANTS,
   variantsOf: 'conv2d',
-  traits: { narrow: [0, 1] },
+  traits: { product: true, filter: ['outputs', 0], narrow: [0, 1] },
   flops: ([, dy], [dw]) => convFlops(dy!, dw!),
   reference: ([x, dy], attrs, [type]) => {
     const dw = refArray(type!.shape, type!.dtype)

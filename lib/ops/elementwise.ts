@@ -11,7 +11,7 @@ import { binary, unary } from './operands.js'
 
 export { defineElementwise, inferBroadcast, requireSameDType } from './define_elementwise.js'
 
-const addOp = defineElementwise({
+export const addOp = defineElementwise({
   name: 'add',
   code: 16,
   inputs: ['a', 'b'],
@@ -50,7 +50,7 @@ export function sub(a: TensorLike, b: TensorLike): Tensor {
   return binary(subOp, a, b)
 }
 
-const mulOp = defineElementwise({
+export const mulOp = defineElementwise({
   name: 'mul',
   code: 18,
   inputs: ['a', 'b'],

@@ -13,7 +13,8 @@
  * `full` sets a register to an immediate. Comparisons and `cast` may leave another lane in dst than their operands'.
  */
 import { DTYPES, type DType, isFloat } from '../dtype.js'
-import { defineOp } from './registry.js'
+import { fullOp } from './creation.js'
+import { type AnyOp, defineOp, opOfCode } from './registry.js'
 
 /** Most registers a micro-program may use, and most inputs: blocks of all registers must fit the first-level cache. */
 export const FUSED_MAX_REGISTERS = 24
@@ -33,8 +34,15 @@ export const fusedOp = defineOp({
   grad: null,
   traits: { internal: true, inplaceAny: true },
   flops: (_inputs, [y], attrs) => (attrs.code.length / FUSED_WORDS) * y!.size,
+  describe: ({ code }) => operationsIn(code),
   reference: null,
 })
+
+/** The names of a micro-program's operations, in the order in which they run. */
+function operationsIn(code: readonly number[]): string[] {
+  const heads = code.filter((_, at) => at % FUSED_WORDS === 0)
+  return heads.map((head) => opOfCode(head & 0xffff)).flatMap((op) => (op && op !== (fullOp as AnyOp) ? [op.name] : []))
+}
 
 /** The same bytes in another place: how a computed value gets into a variable. */
 export const copyOp = defineOp({

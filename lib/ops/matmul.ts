@@ -50,7 +50,7 @@ const matmulOp = defineOp({
     const grads = [da && sumTo(da, a!.shape), db && sumTo(db, b!.shape)]
     return bias ? [...grads, sumTo(dy!, bias.shape)] : grads
   },
-  traits: { epilogue: true, narrow: [0, 1] },
+  traits: { product: true, epilogue: true, narrow: [0, 1] },
   variants: ['naive', 'blocked', 'simd', 'blas', 'coalesced', 'shared', 'tiled', 'tensorcore', 'cublas'],
   flops: ([a], [y], attrs) => 2 * y!.size * matrixDims(a!.shape, attrs.transposeA)[1],
   reference: ([a, b, bias], attrs, [type]) => {

@@ -101,7 +101,7 @@ function walkWindows(
 }
 
 /** x → y and the chosen taps. */
-const maxPool2dOp: Op<typeof WINDOW> = defineOp({
+export const maxPool2dOp: Op<typeof WINDOW> = defineOp({
   name: 'maxPool2d',
   code: 112,
   inputs: ['x'],
@@ -138,7 +138,7 @@ const maxPool2dOp: Op<typeof WINDOW> = defineOp({
 const SIZED = { ...WINDOW, size: 'i32x2' } as const
 
 /** dy and the chosen taps → dx, of `size` [H, W]. */
-const maxPool2dGradOp: Op<typeof SIZED> = defineOp({
+export const maxPool2dGradOp: Op<typeof SIZED> = defineOp({
   name: 'maxPool2dGrad',
   code: 113,
   inputs: ['dy', 'index'],

@@ -133,6 +133,7 @@ const recurrentOp: Op<typeof ATTRS> = defineOp({
     const grads = applyAll(recurrentGradOp, [...inputs, steps!, gates!, ...seeds], { ...attrs, given, dx })
     return [dx ? grads.pop()! : null, ...grads]
   },
+  traits: { product: true },
   // Those of the matrix products.
   flops: ([x, weightIh, weightHh]) => 2 * x!.shape[0]! * x!.shape[1]! * (weightIh!.size + weightHh!.size),
   reference: (inputs, attrs, types) => {
@@ -180,6 +181,7 @@ const recurrentGradOp: Op<typeof ATTRS & { given: 'i32'; dx: 'i32' }> = defineOp
     return attrs.dx ? [...types, inputs[0]!.type] : types
   },
   grad: (context) => secondGradient(context, CELLS[context.attrs.cell]!),
+  traits: { product: true },
   flops: ([x, weightIh, weightHh], _outputs, { dx }) => {
     const steps = x!.shape[0]! * x!.shape[1]!
     return 4 * steps * (weightIh!.size + weightHh!.size) - (dx ? 0 : 2 * steps * weightIh!.size)

@@ -80,7 +80,7 @@ function keepReduced({ inputs: [x], attrs }: ReductionContext, y: Tensor): Tenso
   return reshape(y, reducedShape(x!.shape, attrs.mask, true))
 }
 
-const sumOp = defineReduction({
+export const sumOp = defineReduction({
   name: 'sum',
   code: 64,
   initial: 0,

@@ -46,6 +46,10 @@ export interface Traits {
    * computes in float32. Vectors of channels and biases stay float32.
    */
   readonly narrow?: readonly number[]
+  /** A sum of products, of which devices may have tensor cores; half of its `flops` are multiply-accumulates. */
+  readonly product?: boolean
+  /** Of a convolution and its gradients: where the filter (R, S, C/groups, K) lies. */
+  readonly filter?: readonly ['inputs' | 'outputs', number]
   /** Reduces the axes that attribute `mask` marks (`keepDims` as in lib/ops/reduce.ts); of one element it is that element. */
   readonly reduction?: boolean
   /** Made by passes only; not for users, so needs no gradient. */
@@ -89,6 +93,8 @@ export interface OpSpec<L extends AttrLayout> {
   readonly beforeTranspose?: (attrs: Attrs<L>, perm: readonly number[]) => Attrs<L>
   /** Floating-point operations of one call. Default: none counted. */
   readonly flops?: (inputs: readonly Value[], outputs: readonly Value[], attrs: Attrs<L>) => number
+  /** What `explain()` shows in place of the attributes. Default: those that are not 0. */
+  readonly describe?: (attrs: Attrs<L>) => readonly string[]
   /** Slow, obvious, float64. Null only for leaves and internal operations that expand themselves. */
   readonly reference:
     | null
@@ -113,6 +119,10 @@ export function defineOp<const L extends AttrLayout>(spec: OpSpec<L>): Op<L> {
   names.add(op.name)
   byCode.set(op.code, op)
   return op
+}
+
+export function opOfCode(code: number): AnyOp | undefined {
+  return byCode.get(code)
 }
 
 /** All operations, by code. */

@@ -17,7 +17,7 @@ import { reshape, transpose } from './shape.js'
 type RowOp = Op<Record<never, never>>
 
 /** Calls `visit` with the first position and the number of every row. */
-export function forEachRow(x: RefArray, visit: (begin: number, row: number) => void): void {
+function forEachRow(x: RefArray, visit: (begin: number, row: number) => void): void {
   const columns = x.shape[x.shape.length - 1]!
   for (let row = 0; row * columns < x.data.length; row++) visit(row * columns, row)
 }

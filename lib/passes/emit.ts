@@ -18,8 +18,8 @@ import type { LowerOptions } from './lower.js'
 import { byteSize, type Plan } from './plan.js'
 import { type Schedule, storageOf } from './schedule.js'
 
-export const PROGRAM_MAGIC = 0x4a524f46
-export const PROGRAM_VERSION = 1
+const PROGRAM_MAGIC = 0x4a524f46
+const PROGRAM_VERSION = 1
 const HEADER_BYTES = 56
 /** Of one instruction: fj_instr counts them in 16 bits. */
 const MAX_INPUTS = 65_535

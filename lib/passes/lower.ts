@@ -7,14 +7,17 @@ import { debuglog } from 'node:util'
 import type { Graph } from '../graph/graph.js'
 import { printGraph } from '../graph/print.js'
 import { verifyGraph } from '../graph/verify.js'
+import { absorb } from './absorb.js'
 import { cse } from './cse.js'
 import { dce } from './dce.js'
 import { emit, type Program } from './emit.js'
 import { epilogue } from './epilogue.js'
 import { fold } from './fold.js'
 import { fuse } from './fuse.js'
+import { hoist } from './hoist.js'
 import { layout } from './layout.js'
 import { plan } from './plan.js'
+import { pooled } from './pooled.js'
 import { narrowMaps, widenWhereRead } from './precision.js'
 import { schedule } from './schedule.js'
 import { printPlan, verifyPlan } from './verify_plan.js'
@@ -25,6 +28,8 @@ const planDebug = debuglog('forja-plan')
 export interface LowerOptions {
   /** Kernel variants forced by operation name: { matmul: 'naive' }. */
   algorithms?: Readonly<Record<string, string>>
+  /** Whether what is of the parameters alone is computed once, by a program of its own. Default true. */
+  hoist?: boolean
   /** Of products, where the device has tensor cores. Default 'float32'. */
   precision?: Precision
 }
@@ -42,6 +47,8 @@ const PASSES: readonly Pass[] = [
   { name: 'layout', run: layout },
   { name: 'cse', run: cse },
   { name: 'dce', run: dce },
+  { name: 'absorb', run: absorb },
+  { name: 'pooled', run: pooled },
   { name: 'epilogue', run: epilogue },
 ]
 const NARROW: readonly Pass[] = [
@@ -51,21 +58,41 @@ const NARROW: readonly Pass[] = [
 ]
 const FUSE: Pass = { name: 'fuse', run: fuse }
 
-/** The event loop turns between passes: each takes milliseconds for a large graph that is compiled for the first time. */
-export async function lower(graph: Graph, options: LowerOptions = {}): Promise<Program> {
+export interface Lowered {
+  readonly program: Program
+  /** Writes the derived variables that `program` reads; null where it reads none. */
+  readonly prepare: Program | null
+}
+
+/**
+ * The event loop turns between passes: each takes milliseconds for a large graph that is compiled for the first time.
+ */
+export async function lower(graph: Graph, options: LowerOptions = {}): Promise<Lowered> {
   await setImmediate()
   verifyGraph(graph, 'trace')
   let current = graph
   if (debug.enabled) debug('trace\n%s', printGraph(current))
   const { precision = 'float32' } = options
-  for (const pass of [...PASSES, ...(precision === 'bfloat16' ? NARROW : []), FUSE]) {
+  const run = async (pass: Pass, on: Graph): Promise<Graph> => {
     await setImmediate()
-    current = pass.run(current)
-    if (debug.enabled) debug('%s\n%s', pass.name, printGraph(current))
-    verifyGraph(current, pass.name)
+    const result = pass.run(on)
+    if (debug.enabled) debug('%s\n%s', pass.name, printGraph(result))
+    verifyGraph(result, pass.name)
+    return result
   }
+  for (const pass of [...PASSES, ...(precision === 'bfloat16' ? NARROW : [])]) current = await run(pass, current)
+  const { graph: main, prepare } = options.hoist === false ? { graph: current, prepare: null } : hoist(current)
+  if (prepare && debug.enabled) debug('hoist\n%s\nprepare\n%s', printGraph(main), printGraph(prepare))
+  verifyGraph(main, 'hoist')
+  return {
+    program: await finish(await run(FUSE, main), options),
+    prepare: prepare && (await finish(await run(FUSE, prepare), options)),
+  }
+}
+
+async function finish(graph: Graph, options: LowerOptions): Promise<Program> {
   await setImmediate()
-  const order = schedule(current)
+  const order = schedule(graph)
   const memory = plan(order)
   await setImmediate()
   if (planDebug.enabled) planDebug('%s', printPlan(order, memory))

@@ -9,7 +9,7 @@ import { sizeOfShape } from '../shape.js'
 import { type Schedule, type Step, storageOf } from './schedule.js'
 
 /** Bytes; FJ_ALIGNMENT of native/abi/program.h. */
-export const ALIGNMENT = 64
+const ALIGNMENT = 64
 
 /** A piece of memory in use from step `first` to step `last`, both included. */
 export interface Block {
@@ -92,7 +92,7 @@ function findDonor(step: Step, index: number, output: Value, blocks: ReadonlyMap
 }
 
 /** Offsets for blocks so that no two that live at the same time overlap. Greedy by size. */
-export function placeBlocks(blocks: readonly Block[]): { offsets: Map<Block, number>; bytes: number } {
+function placeBlocks(blocks: readonly Block[]): { offsets: Map<Block, number>; bytes: number } {
   const offsets = new Map<Block, number>()
   const placed: Block[] = []
   let total = 0

@@ -33,7 +33,7 @@ export function narrowMaps(graph: Graph): Graph {
     )
       add()
     if (!narrow || inputs[0]?.dtype !== 'float32') return undefined
-    if (isProduct(node) ? !fillsTiles(node) : !follows((_, i) => narrow.includes(i))) return undefined
+    if (node.op.traits.product ? !fillsTiles(node) : !follows((_, i) => narrow.includes(i))) return undefined
     add()
     const operands = inputs.map((input, i) => (narrow.includes(i) ? castTo(input, 'bfloat16') : input))
     return build(node.op, operands, node.attrs, node.name).outputs.map((output, i) =>
@@ -42,13 +42,10 @@ export function narrowMaps(graph: Graph): Graph {
   })
 }
 
-function isProduct({ op }: Node): boolean {
-  return (op.variants ?? []).includes('tensorcore')
-}
-
-function fillsTiles({ op, inputs, outputs, attrs }: Node): boolean {
-  const filter = { conv2d: inputs[1], conv2dGradInput: inputs[1], conv2dGradWeight: outputs[0] }[op.name]
-  return filter === undefined || filter.shape[3]! / (attrs.groups as number) >= FEWEST_CHANNELS
+function fillsTiles(node: Node): boolean {
+  const [side, index] = node.op.traits.filter ?? []
+  const filter = side && node[side][index!]!
+  return filter === undefined || filter.shape[3]! / (node.attrs.groups as number) >= FEWEST_CHANNELS
 }
 
 /**

@@ -3,8 +3,9 @@
  * come the steps that write state, so a run that is cancelled or fails before it has changed nothing.
  *
  * A node whose trait `inplace` lets it write an output over a variable's own memory, and whose outputs are used for
- * nothing but that assignment, runs in the commit phase on the variable itself (an optimizer's update). Every other
- * assigned value is computed before and copied. Updates of the same kind (trait `joins`) run as one step: a network has
+ * nothing but that assignment, runs in the commit phase on the variable itself (an optimizer's update). So does the last
+ * elementwise step to a variable that nothing reads (what hoist.ts prepares). Every other assigned value is computed before
+ * and copied. Updates of the same kind (trait `joins`) run as one step: a network has
  * many small parameters, which keep neither threads nor a GPU busy one by one.
  */
 import { countUses, type Graph, Node, type Value, type VariableSource } from '../graph/graph.js'
@@ -114,19 +115,24 @@ function pushCopy(value: Value, steps: Step[]): Value {
 
 function findInPlaceUpdates(graph: Graph, targets: ReadonlyMap<Value, VariableSource>): Set<Node> {
   const uses = countUses(graph)
+  const read = new Set<unknown>(
+    [...graph.nodes().flatMap(({ inputs }) => inputs), ...graph.outputs].map((value) => storageOf(value).node.source),
+  )
   const found = new Set<Node>()
   const writtenBy = new Map<VariableSource, Node>()
   for (const value of targets.keys()) {
     const { node } = value
-    const pairs = node.op.traits.inplace
-    if (!pairs || found.has(node)) continue
+    if (found.has(node)) continue
+    const { inplace: pairs, inplaceAny, elementwise } = node.op.traits
     const fits = node.outputs.every((output, i) => {
-      const pair = pairs.find(([out]) => out === i)
       const variable = targets.get(output)
+      if (variable === undefined || uses.get(output) !== 1) return false
+      if (!read.has(variable)) return inplaceAny || elementwise // these never fail: nothing may, from the commit on
+      const pair = pairs?.find(([out]) => out === i)
       const source = pair && node.inputs[pair[1]]!.node.source
       // Read through another operand too, the variable would change under the kernel.
       const reads = node.inputs.filter((input) => storageOf(input).node.source === variable).length
-      return variable !== undefined && source === variable && reads === 1 && uses.get(output) === 1
+      return source === variable && reads === 1
     })
     if (!fits) continue
     found.add(node)

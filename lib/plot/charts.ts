@@ -24,7 +24,7 @@ export interface AxisTitles {
 export interface LinesOptions extends AxisTitles {
   /** By name, in the order of the legend. */
   series: Readonly<Record<string, Series>>
-  /** Default 'linear'. */
+  /** Default 'linear'; a logarithmic axis has room for numbers above 0 only. */
   xScale?: 'linear' | 'log'
   yScale?: 'linear' | 'log'
   /** A dot at every point. Default true. */
@@ -76,10 +76,16 @@ interface Row {
   series: string
 }
 
-/** Lines over a shared x axis, one a series. */
+/**
+ * Lines over a shared x axis, one a series.
+ *
+ * @throws ERR_ARGUMENT for a number that is not finite, and for one of 0 or less where the scale is 'log'
+ */
 export function lines(options: LinesOptions): Chart {
   const { series, xScale, yScale, dots = true } = options
   const values = rowsOf(series, 'lines')
+  if (xScale === 'log') checkPositive(values, 'x')
+  if (yScale === 'log') checkPositive(values, 'y')
   const { x, y } = axes(options, xScale, yScale)
   // Between two epochs there is nothing to mark.
   const whole = xScale !== 'log' && values.every((row) => Number.isInteger(row.x))
@@ -221,6 +227,17 @@ function rowsOf(series: Readonly<Record<string, Series>>, who: string): (Row & {
       const [x, y] = typeof value === 'number' ? [index + 1, value] : value
       return { x: checked(x, who), y: checked(y, who), series: name, index }
     }),
+  )
+}
+
+/** A single 0 would put all of a logarithmic axis into one place. */
+function checkPositive(rows: readonly (Row & { index: number })[], axis: 'x' | 'y'): void {
+  const bad = rows.find((row) => row[axis] <= 0)
+  if (!bad) return
+  throw new ForjaError(
+    'ERR_ARGUMENT',
+    `plot.lines: ${axis} of '${bad.series}'[${bad.index}] is ${bad[axis]}; a logarithmic axis shows numbers above 0`,
+    { hint: `leave such points out, or use ${axis}Scale: 'linear'` },
   )
 }
 

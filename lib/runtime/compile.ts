@@ -213,7 +213,7 @@ function trace(fn: (...args: Tensor[]) => Result, args: readonly Tensor[], devic
 }
 
 /** The values of all tensors in `result`, in the order in which a run's outputs replace them. */
-export function tensorsOf(result: Result): Value[] {
+function tensorsOf(result: Result): Value[] {
   const values: Value[] = []
   mapResult(result, (tensor) => values.push(tensor.value))
   return values

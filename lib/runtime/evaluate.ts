@@ -85,7 +85,7 @@ async function evaluateMissing(values: readonly Value[], device: Device): Promis
   const results = await withExecutable(
     cache,
     key,
-    () => device.compile(graph, {}),
+    () => device.compile(graph, { hoist: false }), // most of these programs run once
     variables,
     (executable) => {
       // Inputs are named c0, c1, .. in the order of the feeds: equal keys mean equal names and types.

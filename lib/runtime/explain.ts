@@ -11,7 +11,8 @@ export function explainProgram(program: Program, kernels: readonly string[]): st
     const { node } = step
     const result = list(node.outputs.map((o) => `${o.dtype}[${o.shape.join(',')}]`))
     const places = list(step.outputs.map((output) => ('node' in output ? place(program, output) : `'${output.name}'`)))
-    const attrs = node.op.name === 'fused' ? '' : printAttrs(node.attrs)
+    const described = node.op.describe?.(node.attrs)
+    const attrs = described ? ` {${list(described)}}` : printAttrs(node.attrs)
     return [`${i}`, node.op.name + attrs, result, kernels[i] ?? '', places, node.name ?? '']
   })
   const header = ['#', 'operation', 'result', 'kernel', 'memory', 'layer']
@@ -34,11 +35,11 @@ export function explainProgram(program: Program, kernels: readonly string[]): st
 }
 
 /** Joined updates have hundreds of outputs. */
-function list(outputs: readonly string[]): string {
+function list(items: readonly string[]): string {
   const most = 4
-  return outputs.length > most
-    ? `${outputs.slice(0, most - 1).join(' ')} and ${outputs.length - most + 1} more`
-    : outputs.join(' ')
+  return items.length > most
+    ? `${items.slice(0, most - 1).join(' ')} and ${items.length - most + 1} more`
+    : items.join(' ')
 }
 
 function place(program: Program, value: Value): string {

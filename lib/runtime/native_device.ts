@@ -4,7 +4,7 @@
 import type { DType, TypedArray } from '../dtype.js'
 import { sizeOf, viewAs } from '../dtype.js'
 import { AbortError, ForjaError } from '../errors.js'
-import type { Graph, TensorType, Value } from '../graph/graph.js'
+import type { Graph, TensorType, Value, VariableSource } from '../graph/graph.js'
 import type { Program } from '../passes/emit.js'
 import { lower } from '../passes/lower.js'
 import { sizeOfShape } from '../shape.js'
@@ -20,6 +20,8 @@ export class AddonDevice implements Device {
   readonly kind: 'cpu' | 'cuda'
   readonly native: NativeDevice
   readonly memoryBytes: number
+  /** Grows with every write of a buffer. */
+  writes = 0
 
   constructor(
     readonly id: string,
@@ -42,25 +44,48 @@ export class AddonDevice implements Device {
 
   async compile(graph: Graph, options: CompileOptions): Promise<Executable> {
     checkDTypes(graph, this)
-    const program = await lower(graph, options)
+    const { program, prepare } = await lower(graph, options)
+    const bound = new Map<VariableSource, NativeDeviceBuffer>()
+    if (prepare === null) return await this.#load(program, bound)
+    for (const source of writtenBy(prepare)) bound.set(source, this.createBuffer(source.type))
+    const prepared = new Prepared(this, await this.#load(prepare, bound), [...bound.values()])
+    return await this.#load(program, bound, prepared)
+  }
+
+  /** @param bound buffers of variables that are no VariableState */
+  async #load(
+    program: Program,
+    bound: ReadonlyMap<VariableSource, NativeDeviceBuffer>,
+    prepared?: Prepared,
+  ): Promise<NativeExecutable> {
     const constants: NativeDeviceBuffer[] = []
     const buffers: NativeBuffer[] = []
-    const variables = new Map<VariableState, DeviceBuffer>()
+    const variables = new Map<VariableSource, NativeDeviceBuffer>()
     for (const { source, type } of program.buffers) {
+      let buffer: NativeDeviceBuffer
       if (source.kind === 'variable') {
-        const buffer = (await (source as VariableState).on(this)) as NativeDeviceBuffer
-        variables.set(source as VariableState, buffer)
-        buffers.push(buffer.native)
+        buffer = bound.get(source) ?? ((await (source as VariableState).on(this)) as NativeDeviceBuffer)
+        variables.set(source, buffer)
       } else {
-        const buffer = this.createBuffer(type)
+        buffer = this.createBuffer(type)
         constants.push(buffer)
         await buffer.fill(source.data)
-        buffers.push(buffer.native)
       }
+      buffers.push(buffer.native)
     }
     const native = await this.native.createProgram(program.bytes, buffers)
-    return new NativeExecutable(program, native, constants, variables)
+    return new NativeExecutable(program, native, constants, variables, prepared)
   }
+}
+
+/** Derived variables are none: their buffers are the program's. */
+function isState(variable: VariableSource): variable is VariableState {
+  return 'placed' in variable
+}
+
+function writtenBy({ schedule }: Program): VariableSource[] {
+  const outputs = schedule.steps.flatMap((step) => step.outputs)
+  return outputs.filter((output): output is VariableSource => !('node' in output))
 }
 
 /** ERR_DTYPE for a dtype that the device has no kernels for, naming the operation that makes it. */
@@ -77,28 +102,38 @@ function checkDTypes(graph: Graph, device: Device): void {
 
 class NativeDeviceBuffer implements DeviceBuffer {
   readonly native: NativeBuffer
-  readonly #bytes: number
+  /** Grows with every write. */
+  version = 0
+  readonly bytes: number
 
   constructor(
     readonly device: AddonDevice,
     readonly type: TensorType,
   ) {
-    this.#bytes = sizeOfShape(type.shape) * sizeOf(type.dtype)
-    this.native = device.native.createBuffer(this.#bytes)
+    this.bytes = sizeOfShape(type.shape) * sizeOf(type.dtype)
+    this.native = device.native.createBuffer(this.bytes)
+  }
+
+  /** To be called when a write is handed over: runs that begin later see it. */
+  written(): void {
+    this.version++
+    this.device.writes++
   }
 
   async write(data: TypedArray): Promise<void> {
+    this.written()
     await this.native.write(0, data)
   }
 
   async fill(data: TypedArray): Promise<void> {
+    this.written()
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     for (let at = 0; at < bytes.length; at += FILL_BYTES)
       await this.native.write(at, bytes.subarray(at, at + FILL_BYTES))
   }
 
   async read(): Promise<TypedArray> {
-    return viewAs(this.type.dtype, await this.native.read(0, this.#bytes))
+    return viewAs(this.type.dtype, await this.native.read(0, this.bytes))
   }
 
   dispose(): void {
@@ -108,16 +143,20 @@ class NativeDeviceBuffer implements DeviceBuffer {
 
 class NativeExecutable implements Executable {
   #disposed = false
+  readonly #written: readonly NativeDeviceBuffer[]
 
   constructor(
     private readonly program: Program,
     private readonly native: NativeProgram,
     private readonly constants: readonly NativeDeviceBuffer[],
-    private readonly variables: ReadonlyMap<VariableState, DeviceBuffer>,
-  ) {}
+    readonly variables: ReadonlyMap<VariableSource, NativeDeviceBuffer>,
+    private readonly prepared?: Prepared,
+  ) {
+    this.#written = writtenBy(program).map((source) => variables.get(source)!)
+  }
 
-  get bytes() {
-    return this.program.plan.arenaBytes
+  get bytes(): number {
+    return this.program.plan.arenaBytes + (this.prepared?.bytes ?? 0)
   }
 
   get inputs() {
@@ -126,7 +165,10 @@ class NativeExecutable implements Executable {
 
   run(inputs: readonly TypedArray[], signal?: AbortSignal): TypedArray[] | Promise<TypedArray[]> {
     if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled program was disposed')
+    const ready = this.prepared?.refresh()
+    for (const buffer of this.#written) buffer.written()
     const outputs = signal ? this.#runCancellable(inputs, signal) : this.native.run(inputs)
+    if (ready) return Promise.all([outputs, ready]).then(([buffers]) => this.#views(buffers))
     return outputs instanceof Promise ? outputs.then((buffers) => this.#views(buffers)) : this.#views(outputs)
   }
 
@@ -149,8 +191,10 @@ class NativeExecutable implements Executable {
   }
 
   isBound(): boolean {
-    for (const [variable, buffer] of this.variables) if (variable.placed !== buffer) return false
-    return true
+    for (const [variable, buffer] of this.variables) {
+      if (isState(variable) && variable.placed !== buffer) return false
+    }
+    return this.prepared?.program.isBound() ?? true
   }
 
   async profile(inputs: readonly TypedArray[]): Promise<ProfileRow[]> {
@@ -167,7 +211,10 @@ class NativeExecutable implements Executable {
   }
 
   explain(): string {
-    return explainProgram(this.program, this.native.describe().trimEnd().split('\n'))
+    const text = explainProgram(this.program, this.native.describe().trimEnd().split('\n'))
+    return this.prepared
+      ? `${text}\n\nprepared of the parameters, again where one is written:\n${this.prepared.program.explain()}`
+      : text
   }
 
   dispose(): void {
@@ -175,5 +222,52 @@ class NativeExecutable implements Executable {
     this.#disposed = true
     this.native.dispose()
     for (const constant of this.constants) constant.dispose()
+    this.prepared?.dispose()
+  }
+}
+
+/** The derived variables of a program (lib/passes/hoist.ts), and the program that writes them. */
+class Prepared {
+  /** What they are made of. */
+  readonly #sources: readonly NativeDeviceBuffer[]
+  /** Of the sources, when they were made last; null: they were not. */
+  #versions: readonly number[] | null = null
+  /** `device.writes` when they were last known to be up to date. */
+  #checkedAt = -1
+
+  constructor(
+    private readonly device: AddonDevice,
+    readonly program: NativeExecutable,
+    private readonly derived: readonly NativeDeviceBuffer[],
+  ) {
+    const own = new Set(derived)
+    this.#sources = [...program.variables.values()].filter((buffer) => !own.has(buffer))
+  }
+
+  get bytes(): number {
+    return this.derived.reduce((sum, { bytes }) => sum + bytes, this.program.bytes)
+  }
+
+  /** Makes them anew where a source was written, before what is handed to the device next. */
+  refresh(): Promise<unknown> | undefined {
+    if (this.#checkedAt === this.device.writes) return undefined
+    const versions = this.#sources.map((buffer) => buffer.version)
+    const isOld = !this.#versions?.every((version, i) => version === versions[i])
+    const run = isOld ? this.program.run([]) : undefined
+    this.#versions = versions
+    this.#checkedAt = this.device.writes
+    if (!(run instanceof Promise)) return undefined
+    const done = run.catch((error: unknown) => {
+      this.#versions = null
+      this.#checkedAt = -1
+      throw error
+    })
+    done.catch(() => {}) // where the run that waits for it fails on its own
+    return done
+  }
+
+  dispose(): void {
+    this.program.dispose()
+    for (const buffer of this.derived) buffer.dispose()
   }
 }

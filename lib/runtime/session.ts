@@ -286,7 +286,7 @@ function feedsOf(leaves: readonly Value[], feed: ReadonlyMap<Tensor, FeedValue>)
 /** `value` as a tensor of the placeholder's dtype and shape. */
 function toTensor(what: string, { shape, dtype }: Value, value: FeedValue): Tensor {
   if (value instanceof Tensor && value.dtype !== dtype) {
-    throw new ForjaError('ERR_DTYPE', `session.run: ${what} is fed ${value.dtype} values`, {
+    throw new ForjaError('ERR_DTYPE', `session.run: ${what} is fed ${value.dtype} values; expected ${dtype}`, {
       hint: `use cast(x, '${dtype}')`,
     })
   }

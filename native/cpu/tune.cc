@@ -2,28 +2,17 @@
 #include "tune.h"
 
 #include <chrono>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "../core/choices.h"
 #include "memory.h"
 
 namespace forja {
 namespace {
 
 constexpr int kRounds = 4;
-
-struct Chosen {
-  std::mutex mutex;
-  std::map<std::string, const Kernel*> kernels;
-};
-
-Chosen& chosen() {
-  static auto* instance = new Chosen();  // shared by all environments, never destroyed
-  return *instance;
-}
 
 std::vector<const Kernel*> candidates(const KernelTable& table, uint16_t opcode, const Call& call) {
   std::vector<const Kernel*> found;
@@ -106,17 +95,10 @@ const Kernel* fastest_kernel(const KernelTable& table, const fj_instr& instr, co
   if (kernels.size() < 2) return nullptr;
   const std::string key = call_key(instr.opcode, call.attr_data, call.attr_bytes, call.in, call.n_in + call.n_out) +
                           std::to_string(threads) + (keeps ? "keeps" : "");
-  Chosen& known = chosen();
-  {
-    std::lock_guard<std::mutex> lock(known.mutex);
-    const auto found = known.kernels.find(key);
-    if (found != known.kernels.end()) return found->second;
-  }
+  auto& choices = Choices<Kernel>::of_process();
+  if (const Kernel* known = choices.find(key)) return known;
   const Kernel* kernel = measure(kernels, call, crew, alone, threads, keeps);
-  if (kernel == nullptr) return nullptr;
-  // Another environment may have been as far in the meantime: the first choice stays.
-  std::lock_guard<std::mutex> lock(known.mutex);
-  return known.kernels.emplace(key, kernel).first->second;
+  return kernel != nullptr ? choices.settle(key, kernel) : nullptr;
 }
 
 }  // namespace forja

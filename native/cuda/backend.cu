@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 
+#include "../core/choices.h"
 #include "backend.cuh"
 #include "libraries.cuh"
 
@@ -73,14 +74,6 @@ constexpr bool kTune = false;
 constexpr bool kTune = true;
 #endif
 
-bool read_tune(bool* tune, fj_error* error) {
-  const char* given = getenv("FORJA_TUNE");
-  *tune = given == nullptr || *given == '\0' ? kTune : strcmp(given, "1") == 0;
-  if (given == nullptr || *given == '\0' || *tune || strcmp(given, "0") == 0) return true;
-  set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION, "FORJA_TUNE must be 0 or 1: '%s'", given);
-  return false;
-}
-
 // --- devices -----------------------------------------------------------------------------------------
 
 uint32_t device_count(fj_error* error) {
@@ -137,7 +130,7 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
   device->multiprocessors = static_cast<int>(info.threads);
   const char* graphs = getenv("FORJA_CUDA_GRAPH");
   device->graphs = graphs == nullptr || strcmp(graphs, "0") != 0;
-  if (!read_tune(&device->tune, error)) return error->status;
+  if (!read_tune(kTune, &device->tune, error)) return error->status;
   cudaError_t code = cudaSetDevice(static_cast<int>(index));
   if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking);
   if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->uploads, cudaStreamNonBlocking);

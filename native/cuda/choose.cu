@@ -1,7 +1,5 @@
 // choose_kernel of choose.cuh. Candidates run in turns on memory of their own; the shortest time counts.
-#include <map>
-#include <mutex>
-
+#include "../core/choices.h"
 #include "backend.cuh"
 
 namespace forja::cuda {
@@ -12,16 +10,6 @@ constexpr int kCallsOfShort = 8;          // of a turn, where one takes less tha
 constexpr float kShort = 0.25f;           // milliseconds
 constexpr int kNumbers = 0x3c;            // every byte of the operands: 0.0115 as float32 and as bfloat16
 constexpr uint64_t kPlaceAlignment = 64;  // of a value in an arena
-
-struct Chosen {
-  std::mutex mutex;
-  std::map<std::string, const Kernel*> kernels;
-};
-
-Chosen& chosen() {
-  static auto* instance = new Chosen();  // shared by all environments, never destroyed
-  return *instance;
-}
 
 // The library's kernels of the opcode that take the call.
 std::vector<Choice> library_kernels(fj_device& device, uint16_t opcode, const Call& call) {
@@ -116,13 +104,8 @@ class Trials {
 void weigh(fj_device& device, const fj_instr& instr, const Call& call, Choice* choice) {
   const std::string key = call_key(instr.opcode, call.attr_data, call.attr_bytes, call.in, call.n_in + call.n_out) +
                           std::to_string(device.index) + (call.tf32 ? "tf32" : "");
-  Chosen& known = chosen();
-  const Kernel* fastest = nullptr;
-  {
-    std::lock_guard<std::mutex> lock(known.mutex);
-    const auto found = known.kernels.find(key);
-    if (found != known.kernels.end()) fastest = found->second;
-  }
+  auto& choices = Choices<Kernel>::of_process();
+  const Kernel* fastest = choices.find(key);
   if (fastest == nullptr) {
     std::vector<Choice> candidates = library_kernels(device, instr.opcode, call);
     if (candidates.empty()) return;
@@ -135,9 +118,7 @@ void weigh(fj_device& device, const fj_instr& instr, const Call& call, Choice* c
     for (size_t i = 1; i < times.size(); i++) {
       if (times[i] < times[winner]) winner = i;
     }
-    // Another environment may have been as far in the meantime: the first choice stays.
-    std::lock_guard<std::mutex> lock(known.mutex);
-    fastest = known.kernels.emplace(key, candidates[winner].kernel).first->second;
+    fastest = choices.settle(key, candidates[winner].kernel);
   }
   if (fastest->plan != nullptr) {
     std::string missing;

@@ -291,6 +291,14 @@ describe('decodeOnnx', () => {
     expect(() => decodeOnnx(bytes, 'x.onnx')).toThrowError(message)
   })
 
+  it('stops at the first broken tensor: what follows, however many, is not read', () => {
+    // The graph: a tensor without a name, then one that claims more bytes than there are.
+    const bytes = Buffer.from('08083a042a002a7f', 'hex')
+    expect(() => decodeOnnx(bytes, 'x.onnx')).toThrowError('x.onnx: initializer 0 has no name')
+    const many = only.bind(null, { dims: Array(1e6).fill(0) })
+    expect(many).toThrowError(/'w' has 1000000 dims; expected at most 8/)
+  })
+
   const sample = model([
     weight({ name: 'raw', raw_data: raw(Float32Array.of(1, 2)) }),
     weight({ name: 'floats', float_data: raw(Float32Array.of(3, 4)) }),

@@ -13,7 +13,8 @@ const [HEADER, VALUE, INSTRUCTION, FLAGS] = [56, 56, 24, 20]
 async function product(precision: 'float32' | 'tf32') {
   const x = new Tensor(makeLeaf({ kind: 'input', name: 'x' }, { shape: [3, 4], dtype: 'float32' }))
   const y = fj.matmul(x, x, { transposeB: true })
-  const { bytes } = await lower(new Graph([y.value], []), { precision })
+  const { program } = await lower(new Graph([y.value], []), { precision })
+  const { bytes } = program
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const [values, instructions] = [view.getUint32(12, true), view.getUint32(16, true)]
   expect(instructions).toBe(1)

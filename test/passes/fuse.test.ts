@@ -90,6 +90,17 @@ it('computes the same with many registers, shared values and broadcasts', async 
   }, inputs)
 })
 
+it('shows what a micro-program computes where the program is explained', async () => {
+  const step = fj.compile((x: fj.Tensor) => ({
+    short: fj.relu(fj.add(x, 1)),
+    long: fj.tanh(fj.exp(fj.neg(fj.mul(fj.sub(x, 2), 3)))),
+  }))
+  await step(randomTensor([4, 5], 1))
+  expect(step.explain()).toContain('fused {add relu} ')
+  expect(step.explain()).toContain('fused {sub mul neg and 2 more} ')
+  step.dispose()
+})
+
 it('tells attributes apart that JSON would not', () => {
   const graph = new Graph([NaN, Infinity, -Infinity, 0, -0].map((value) => fj.full([2], value).value))
   expect(cse(graph).nodes()).toHaveLength(5)

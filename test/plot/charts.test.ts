@@ -48,5 +48,10 @@ describe('charts', () => {
 
   it('refuses what cannot be drawn', () => {
     expect(() => lines({ series: { loss: [1, Number.NaN] } })).toThrow('plot.lines: NaN cannot be drawn')
+    expect(() => lines({ series: { loss: [1, 0.5, 0] }, yScale: 'log' })).toThrow(
+      "plot.lines: y of 'loss'[2] is 0; a logarithmic axis shows numbers above 0",
+    )
+    expect(() => lines({ series: { loss: [[-1, 2]] }, xScale: 'log' })).toThrow("plot.lines: x of 'loss'[0] is -1;")
+    expect(() => lines({ series: { loss: [1, 0, -1] } })).not.toThrow()
   })
 })

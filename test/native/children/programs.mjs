@@ -229,6 +229,6 @@ export async function allPrograms() {
 }
 
 async function programOf(name, graph) {
-  const { bytes, buffers, schedule } = await lower(graph)
+  const { bytes, buffers, schedule } = (await lower(graph, { hoist: false })).program
   return { name, bytes, buffers, ops: schedule.steps.map((step) => step.node.op.name) }
 }
