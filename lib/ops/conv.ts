@@ -201,7 +201,7 @@ const conv2dGradInputOp: Op<typeof GRAD_INPUT_ATTRS> = defineOp({
 const GRAD_WEIGHT_ATTRS = { ...GEOMETRY, kernel: 'i32x2' } as const
 
 /** `kernel`: [R, S]. */
-const conv2dGradWeightOp: Op<typeof GRAD_WEIGHT_ATTRS> = defineOp({
+export const conv2dGradWeightOp: Op<typeof GRAD_WEIGHT_ATTRS> = defineOp({
   name: 'conv2dGradWeight',
   code: 106,
   inputs: ['x', 'dy'],

@@ -88,6 +88,37 @@ bool check_conv2d_grad_weight(Check& c) {
                   "filter has the wrong size");
 }
 
+// x, dp, index -> dw: the gradient of a convolution's maps is what max pooling hands them of dp (N,PH,PW,K).
+bool check_conv2d_pooled_grad_weight(Check& c) {
+  if (!c.arity(3, 3, 1) || !c.attr_size(sizeof(fj_conv2d_pooled_grad_weight_attrs))) return false;
+  const auto& attrs = c.attrs<fj_conv2d_pooled_grad_weight_attrs>();
+  const fj_value &x = c.in(0), &dp = c.in(1), &dw = c.out(0);
+  for (const fj_value* value : {&x, &dp, &dw}) {
+    if (!c.dtype(*value, FJ_FLOAT32) || !c.rank(*value, 4)) return false;
+  }
+  if (!c.expect(dw.dims[2] == x.dims[3] && dw.dims[3] == dp.dims[3] && dp.dims[3] >= 1, "channels do not match") ||
+      !c.expect(dp.dims[0] == x.dims[0], "pooled maps have the wrong shape") ||
+      !c.expect(attrs.kernel[0] == int64_t{dw.dims[0]} && attrs.kernel[1] == int64_t{dw.dims[1]},
+                "filter has the wrong size") ||
+      !c.same_shape(c.in(2), dp) || !c.dtype(c.in(2), FJ_UINT8)) {
+    return false;
+  }
+  const int32_t dilation[2] = {1, 1};
+  const Window window{x.dims[0], x.dims[1], x.dims[2], x.dims[3], dw.dims[0], dw.dims[1], attrs.size[0], attrs.size[1]};
+  if (!check_window(c, window, attrs.stride, attrs.padding, dilation)) return false;
+  for (int axis = 0; axis < 2; axis++) {
+    const int64_t out = dp.dims[axis + 1], before = attrs.window_padding[axis];
+    if (!c.expect(attrs.window[axis] >= 1 && attrs.window[axis] <= 256 && attrs.window_stride[axis] >= 1 &&
+                      before >= 0 && attrs.window_padding[axis + 2] >= 0 && out >= 1,
+                  "window is not positive or too large") ||
+        !c.expect(before < attrs.window[axis] && (out - 1) * attrs.window_stride[axis] - before < attrs.size[axis],
+                  "a window lies outside the maps")) {
+      return false;
+    }
+  }
+  return c.expect(attrs.window[0] * attrs.window[1] <= 256, "window is too large");
+}
+
 // image (N,H,W,C), columns (N,OH,OW,R,S,C).
 template <class Attrs>
 bool check_columns(Check& c, const fj_value& image, const fj_value& columns, const Attrs& attrs) {
@@ -120,6 +151,7 @@ const CheckEntry kEntries[] = {
     {FJ_OP_CONV2D, check_conv2d},
     {FJ_OP_CONV2D_GRAD_INPUT, check_conv2d_grad_input},
     {FJ_OP_CONV2D_GRAD_WEIGHT, check_conv2d_grad_weight},
+    {FJ_OP_CONV2D_POOLED_GRAD_WEIGHT, check_conv2d_pooled_grad_weight},
     {FJ_OP_IM2COL, check_im2col},
     {FJ_OP_COL2IM, check_col2im},
 };

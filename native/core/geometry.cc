@@ -162,6 +162,19 @@ template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_max
 template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_avg_pool2d_attrs&);
 template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_avg_pool2d_grad_attrs&);
 
+PooledConvGeometry pooled_conv_geometry(const Operand& image, const Operand& filter, const Operand& pooled,
+                                        const fj_conv2d_pooled_grad_weight_attrs& a) {
+  const uint32_t *x = image.value->dims, *f = filter.value->dims, *p = pooled.value->dims;
+  const auto axis = [&](int i) {
+    return PoolAxis{a.size[i], p[i + 1], a.window[i], a.window_stride[i], a.window_padding[i], a.window_padding[i + 2],
+                    false};
+  };
+  return {{x[0], x[1], x[2], x[3], f[3], f[0], f[1], a.size[0], a.size[1], a.stride[0], a.stride[1], a.padding[0],
+           a.padding[1], 1, 1, 1},
+          axis(0),
+          axis(1)};
+}
+
 template <class Attrs>
 RecurrentGeometry recurrent_geometry(const Operand* in, const Attrs& attrs) {
   return recurrent_of(*in[0].value, *in[5].value, attrs.cell, attrs.reverse != 0);

@@ -100,6 +100,14 @@ struct PoolGeometry {
 template <class Attrs>
 PoolGeometry pool_geometry(const Operand& image, const Operand& maps, const Attrs& attrs);
 
+// A convolution (one group, no dilation) that max pooling follows: pooled maps (N, PH, PW, K).
+struct PooledConvGeometry {
+  ConvGeometry conv;
+  PoolAxis rows, columns;  // over the convolution's maps
+};
+PooledConvGeometry pooled_conv_geometry(const Operand& image, const Operand& filter, const Operand& pooled,
+                                        const fj_conv2d_pooled_grad_weight_attrs& attrs);
+
 template <class I>
 struct PoolWindowOf {
   I begin, end, origin, padded;  // pixels [begin, end); tap 0; pixels counted with padding

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "conv_direct.h"
+#include "simd/weave.h"
 
 namespace forja::FJ_ISA {
 namespace {
@@ -80,77 +81,46 @@ FJ_INLINE RunTile tile_for(int64_t channels, std::integer_sequence<int, K...>) {
   return kernels[channels - 1];
 }
 
-// Which pixel, counted from the vector's first, and channel each lane of a vector of y is; after `count` vectors the
-// pattern repeats. `step`: pixels from a vector's first to the next one's.
-struct Weave {
-  int32_t pixel[kWidth][kWidth], channel[kWidth][kWidth];
-  int32_t step[kWidth];
-  int count = 0;
-
-  explicit Weave(int64_t channels) {
-    const int32_t end = static_cast<int32_t>(channels);
-    int32_t c = 0;
-    do {
-      int32_t p = 0;
-      for (int lane = 0; lane < kWidth; lane++) {
-        pixel[count][lane] = p, channel[count][lane] = c;
-        if (++c == end) c = 0, p++;
-      }
-      step[count++] = p;
-    } while (c != 0);
-  }
-};
-
 // A row of y from its sums (K, width), of which kWidth can be read past the row's end.
 template <int K>
-void weave(const DirectConv& d, const Weave& pattern, const float* sums, int64_t width, int64_t y_offset) {
+void weave_row(const DirectConv& d, const Weave& pattern, const float* sums, int64_t width, int64_t y_offset) {
   const int64_t floats = d.ow * K;
   const float* residual = d.epilogue.residual ? d.epilogue.residual + y_offset : nullptr;
   const Vec least = d.epilogue.activation == kActivationRelu ? zero() : broadcast(-__builtin_inff());
   float* y = d.y + y_offset;
-  int phase = 0;
-  for (int64_t at = 0; at < floats; at += kWidth) {
-    const VecI pixel = load_int(pattern.pixel[phase]), channel = load_int(pattern.channel[phase]);
-    Vec v = permute(load(sums), pixel);
-    unroll<K - 1>([&](auto k) FJ_LAMBDA {
-      v = select(channel == broadcast_int(k + 1), permute(load(sums + (k + 1) * width), pixel), v);
-    });
-    sums += pattern.step[phase];
-    phase = phase + 1 == pattern.count ? 0 : phase + 1;
+  weave<K>(pattern, sums, width, d.ow, [&](int64_t at, Vec v) FJ_LAMBDA {
     const Mask lanes = tail_mask(floats - at);
     if (residual) v = v + load_masked(lanes, residual + at);
     store_masked(y + at, lanes, max(least, v));
-  }
+  });
 }
 
 using WeaveRow = void (*)(const DirectConv&, const Weave&, const float*, int64_t, int64_t);
 
 template <int... K>
 FJ_INLINE WeaveRow weave_for(int64_t channels, std::integer_sequence<int, K...>) {
-  static constexpr WeaveRow kernels[] = {&weave<K + 1>...};
+  static constexpr WeaveRow kernels[] = {&weave_row<K + 1>...};
   return kernels[channels - 1];
 }
 
-// Input rows i0.. of an image, each channel's columns from -pad_left on; rows outside are never read.
-void copy_rows(const DirectConv& d, const float* image, int64_t i0, int64_t rows, float* out) {
-  const int64_t width = row_width(d), first = larger(0, -d.pad_left), left = smaller(width, larger(0, d.pad_left));
-  const int64_t count = larger(0, smaller(width - left, d.w - first));
-  for (int64_t i = i0; i < i0 + rows; i++) {
-    for (int64_t c = 0; c < d.c; c++, out += width) {
-      if (i < 0 || i >= d.h) continue;
-      const float* from = image + (i * d.w + first) * d.x_pixel + c;
-      memset(out, 0, left * sizeof(float));
-      if (d.x_pixel == 1) {
+}  // namespace
+
+void copy_planes(const float* image, const MapSize& size, Range rows, int64_t pad_left, int64_t width, float* out) {
+  const int64_t first = larger(0, -pad_left), left = smaller(width, larger(0, pad_left));
+  const int64_t count = larger(0, smaller(width - left, size.w - first));
+  for (int64_t i = rows.begin; i < rows.end; i++) {
+    for (int64_t c = 0; c < size.c; c++, out += width) {
+      memset(out, 0, width * sizeof(float));
+      if (i < 0 || i >= size.h) continue;
+      const float* from = image + (i * size.w + first) * size.pixel + c;
+      if (size.pixel == 1) {
         memcpy(out + left, from, count * sizeof(float));
       } else {
-        for (int64_t j = 0; j < count; j++) out[left + j] = from[j * d.x_pixel];
+        for (int64_t j = 0; j < count; j++) out[left + j] = from[j * size.pixel];
       }
-      memset(out + left + count, 0, (width - left - count) * sizeof(float));
     }
   }
 }
-
-}  // namespace
 
 bool columns_apply(const DirectConv& d) {
   return d.groups == 1 && d.c <= kMostInputs && d.k < kWidth && d.stride_w == 1 && d.y_pixel == d.k &&
@@ -187,7 +157,7 @@ void columns_run(const Team& team, const DirectConv& d, const float* packed, flo
   const int64_t at_once = channels_at_once(d);
   float* const sums = mine + strip_floats(d);
   const Weave pattern(d.k);
-  const WeaveRow weave_row = weave_for(d.k, std::make_integer_sequence<int, kWidth - 1>{});
+  const WeaveRow finish_row = weave_for(d.k, std::make_integer_sequence<int, kWidth - 1>{});
   const Range items = split(d.n * d.oh, team);
   int64_t copied_end = items.begin, strip_row = 0;  // of the items; the input row that `mine` begins with
   Tile tile{};
@@ -201,7 +171,8 @@ void columns_run(const Team& team, const DirectConv& d, const float* packed, flo
     const int64_t n = item / d.oh, p = item % d.oh, i0 = p * d.stride_h - d.pad_top;
     if (item == copied_end) {
       const int64_t rows = smaller(smaller(most_rows, d.oh - p), items.end - item);
-      copy_rows(d, d.x + n * d.h * d.w * d.x_pixel, i0, input_rows(d, rows), mine);
+      copy_planes(d.x + n * d.h * d.w * d.x_pixel, {d.h, d.w, d.c, d.x_pixel}, {i0, i0 + input_rows(d, rows)},
+                  d.pad_left, width, mine);
       copied_end = item + rows;
       strip_row = i0;
     }
@@ -217,7 +188,7 @@ void columns_run(const Team& team, const DirectConv& d, const float* packed, flo
         (out_width - q >= 2 * kWidth ? tile_for<2>(channels, counts) : tile_for<1>(channels, counts))(tile);
       }
     }
-    weave_row(d, pattern, sums, out_width, n * d.y_image + p * d.y_row);
+    finish_row(d, pattern, sums, out_width, n * d.y_image + p * d.y_row);
   }
 }
 

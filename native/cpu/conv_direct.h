@@ -89,6 +89,12 @@ int64_t columns_thread_floats(const DirectConv& d);
 void columns_pack(const Team& team, const DirectConv& d, float* packed);  // (blocks of k, r, c, s, k of the block)
 void columns_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
 
+struct MapSize {
+  int64_t h, w, c, pixel;  // pixel: floats from one pixel to the next
+};
+// Rows of an image as (rows, c, width), columns from -pad_left on, zeros outside.
+void copy_planes(const float* image, const MapSize& size, Range rows, int64_t pad_left, int64_t width, float* out);
+
 bool scatter_applies(const DirectConv& d);
 double scatter_cost(const DirectConv& d);
 int64_t scatter_filter_floats(const DirectConv& d);

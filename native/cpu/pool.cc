@@ -124,8 +124,9 @@ FJ_INLINE Largest largest_of(const PoolWindow& rows, const PoolWindow& columns, 
   return found;
 }
 
-// Asks for what the next row of windows sees first, the part beside position q: rows are read once from far away, and
-// few of them make a run that the hardware notices.
+// Asks for what the next row of windows sees first, the part beside position q: maps of many numbers are read once from
+// far away, and few rows make a run that the hardware notices.
+constexpr int64_t kFarFloats = 256 * 1024;  // more than L2 has room for
 FJ_INLINE void fetch_next_rows(const PoolGeometry& g, const PoolWindow& rows, int64_t q, const float* image) {
   const int64_t count = smaller(g.rows.stride, g.rows.kernel);
   const int64_t first = rows.origin + g.rows.stride + g.rows.kernel - count;
@@ -139,6 +140,7 @@ FJ_INLINE void fetch_next_rows(const PoolGeometry& g, const PoolWindow& rows, in
 template <class Tap>
 void max_forward(const PoolGeometry& g, Team& team, const float* x, float* y, Tap* index) {
   const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
+  const bool is_far = c >= kWidth && g.n * g.rows.size * w * c >= kFarFloats;
   const Range range = split(g.n * g.rows.out, team);
   for (int64_t row = range.begin; row < range.end; row++) {
     const PoolWindow rows = window_at(g.rows, row % g.rows.out);
@@ -147,7 +149,7 @@ void max_forward(const PoolGeometry& g, Team& team, const float* x, float* y, Ta
       const PoolWindow columns = window_at(g.columns, q);
       const int64_t at = (row * g.columns.out + q) * c;
       with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
-        if (r > 0) fetch_next_rows(g, rows, q, image);
+        if (r > 0 && is_far) fetch_next_rows(g, rows, q, image);
         over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
           const Largest found = largest_of<r, s>(rows, columns, taps, [&](int64_t i, int64_t j) FJ_LAMBDA {
             return lanes.get(image + (i * w + j) * c + channel);

@@ -39,6 +39,39 @@ it('leaves a mask alone that other gradients pass, too', () => {
   expect(nodes.find(({ op }) => op.name === 'reluGrad')!.outputs[0]!.shape).toEqual([2, 8, 7, 5])
 })
 
+// x, filters, options of the convolution and of the pooling: more images than chunks, patches of more vectors than are
+// added at a time, more filters too, strides, padding on both sides, rows and columns that no window sees.
+const FIRST_LAYERS: [number[], number[], fj.Conv2dOptions, fj.MaxPool2dOptions][] = [
+  [[18, 1, 28, 28], [6, 1, 5, 5], { padding: 2 }, { kernelSize: 2 }],
+  [[2, 3, 13, 11], [9, 3, 5, 5], { padding: [0, 2] }, { kernelSize: 3, stride: 2, padding: 1 }],
+  [[3, 2, 17, 19], [32, 2, 3, 7], { stride: 2, padding: [1, 3] }, { kernelSize: [2, 3], stride: [2, 1] }],
+  [[1, 4, 9, 9], [2, 4, 4, 4], { stride: [1, 2] }, { kernelSize: 4, stride: 1, padding: 2 }],
+  [[2, 1, 40, 6], [3, 1, 2, 1], {}, { kernelSize: [16, 6] }],
+]
+
+it.each(FIRST_LAYERS)(
+  'leaves out the gradient of the maps of a first layer: x %j, filters %j, %j, %j',
+  async (...layer) => {
+    const [shape, filter, options, windows] = layer
+    const [x, weight, bias] = [randomTensor(shape, 1), randomTensor(filter, 2), randomTensor([filter[0]!], 3)]
+    const results = []
+    for (const device of ['reference', TEST_DEVICE]) {
+      const step = fj.compile(
+        (x, w, b) => {
+          const p = fj.maxPool2d(fj.relu(fj.conv2d(x, w, b, options)), windows)
+          return fj.grad(fj.sum(fj.square(p)), [w, b])
+        },
+        { device },
+      )
+      results.push(await Promise.all((await step(x, weight, bias)).map((gradient) => gradient.data())))
+      if (device === TEST_DEVICE) expect(step.explain()).toMatch(/conv2dPooledGradWeight /)
+      step.dispose()
+    }
+    const [expected, given] = results
+    for (const [i, values] of given!.entries()) expectClose(values, expected![i]!, `gradient ${i}`, { rtol: 1e-5 })
+  },
+)
+
 it.each(OPTIONS.flatMap((options) => [false, true].map((readTwice) => [options, readTwice] as const)))(
   'changes no gradient: %o, read twice: %o',
   async (options, readTwice) => {
