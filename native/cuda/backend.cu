@@ -132,6 +132,11 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
   device->graphs = graphs == nullptr || strcmp(graphs, "0") != 0;
   if (!read_tune(kTune, &device->tune, error)) return error->status;
   cudaError_t code = cudaSetDevice(static_cast<int>(index));
+  int block_memory = 0;
+  if (code == cudaSuccess) {
+    code = cudaDeviceGetAttribute(&block_memory, cudaDevAttrMaxSharedMemoryPerBlockOptin, static_cast<int>(index));
+  }
+  device->block_memory = static_cast<size_t>(block_memory);
   if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking);
   if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->uploads, cudaStreamNonBlocking);
   if (code != cudaSuccess) return report(device.get(), code, "opening a stream", error);
@@ -225,7 +230,7 @@ fj_status measure_copy(fj_device* device, double* gbytes, fj_error* error) {
 
 fj_status device_ceilings(fj_device* device, uint32_t, double* fma_gflops, double* copy_gbytes, fj_error* error) {
   if (enter(device, error) != FJ_OK) return error->status;
-  Launcher launcher{device->stream, device->multiprocessors};
+  Launcher launcher = device->launcher();
   *fma_gflops = measure_fma(launcher);
   if (launcher.error != cudaSuccess) return report(device, launcher.error, "timing multiply-adds", error);
   return measure_copy(device, copy_gbytes, error);

@@ -23,6 +23,7 @@ struct Handles {
 struct fj_device {
   uint32_t index = 0;
   int multiprocessors = 1;
+  size_t block_memory = forja::cuda::kPlainShared;  // shared memory that a block may ask for
   bool graphs = true;
   bool tune = true;  // FORJA_TUNE
   forja::cuda::Handles handles;
@@ -32,6 +33,8 @@ struct fj_device {
   // An error after which the driver answers every call with it: set once, by the executor's thread.
   bool lost = false;
   char loss[256] = {};
+
+  forja::cuda::Launcher launcher() const { return {stream, multiprocessors, block_memory}; }
 };
 
 struct fj_buffer {

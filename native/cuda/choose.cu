@@ -81,7 +81,7 @@ class Trials {
 
   // Milliseconds of `calls` calls, or -1.
   float turn(const Choice& choice, int calls) {
-    Launcher launcher{device_.stream, device_.multiprocessors};
+    Launcher launcher = device_.launcher();
     call_.plan = choice.plan.get();
     launcher.error = cudaEventRecord(begin_, launcher.stream);
     for (int i = 0; i < calls && launcher.error == cudaSuccess; i++) choice.kernel->run(call_, launcher);

@@ -49,15 +49,19 @@ bool has_dtype(const Call& call) {
   return call.in[0].value->dtype == (sizeof(E) == 2 ? FJ_BFLOAT16 : FJ_FLOAT32);
 }
 
-// Kernels count pixels, taps and channels in 32 bits.
+// Kernels count pixels, taps and channels in 32 bits, and the bytes of a pixel.
 template <class Direction, class E = float>
 bool fits(const Call& call) {
   if (!has_dtype<E>(call)) return false;
   const ConvGeometry g = Direction::geometry_of(call);
   const Products p = Direction::products_of(g);
   const int64_t reach_h = g.h + g.pad_top + g.dilation_h * g.r, reach_w = g.w + g.pad_left + g.dilation_w * g.s;
-  return p.m < INT32_MAX && p.n < INT32_MAX && p.k < INT32_MAX && g.groups < kMaxProducts && reach_h < INT32_MAX &&
-         reach_w < INT32_MAX && g.oh * g.stride_h < INT32_MAX && g.ow * g.stride_w < INT32_MAX;
+  const int64_t counts[] = {p.m,     p.n,     p.k,     g.r * g.s * g.cg(), g.n * g.h * g.w,  g.n * g.oh * g.ow, g.c * 4,
+                            g.k * 4, reach_h, reach_w, g.oh * g.stride_h,  g.ow * g.stride_w};
+  for (const int64_t count : counts) {
+    if (count >= kMaxSize) return false;
+  }
+  return g.groups < kMaxProducts;
 }
 
 }  // namespace forja::cuda

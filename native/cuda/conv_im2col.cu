@@ -55,10 +55,8 @@ struct ColumnLines {
   __device__ __forceinline__ Line line(int index) const {
     return {columns + (kPixels ? place(index) : index * row), index < count};
   }
-  template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, float* v) const {
-    static_assert(V == 1, "columns are read one by one");
-    v[0] = line.inside && k < end ? line.data[kPixels ? k * row : place(k)] : 0.0f;
+  __device__ __forceinline__ Place<float> find(const Line& line, int k) const {
+    return {line.data + (kPixels ? k * row : place(k)), line.inside && k < end};
   }
 };
 

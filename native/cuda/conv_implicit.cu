@@ -27,6 +27,22 @@ struct Steps {
         stride_w(g.stride_w) {}
 };
 
+// A row before all images, however far a tap reaches.
+constexpr int kNowhere = INT32_MIN;
+
+// Whether 0 <= i < size.
+__device__ __forceinline__ bool is_below(int i, int64_t size) {
+  return static_cast<unsigned>(i) < static_cast<unsigned>(size);
+}
+
+// Pixel (i, j) behind `rows` rows of w pixels of so many channels; it means nothing where that is outside.
+template <class E>
+__device__ __forceinline__ const E* pixel_at(const E* maps, int rows, int i, int64_t w, int j, int64_t channels) {
+  const unsigned row = static_cast<unsigned>(rows) + static_cast<unsigned>(i);
+  const auto pixel = static_cast<int>(row * static_cast<unsigned>(w) + static_cast<unsigned>(j));
+  return ptx::at_step(maps, pixel, static_cast<int>(channels) * static_cast<int>(sizeof(E)));
+}
+
 // Forward, A: what the filter sees at an output pixel.
 template <class E>
 struct SeenPixels {
@@ -38,28 +54,27 @@ struct SeenPixels {
   int count, end;
 
   struct Line {
-    const E* image;
+    int rows;  // of pixels before the image
     int i, j;  // pixel of tap 0
-    bool inside;
   };
   __device__ __forceinline__ Line line(int index) const {
     int n = index;
     const int q = steps.out_w.split(n), p = steps.out_h.split(n);
-    return {x + n * g.h * g.w * g.c, p * static_cast<int>(g.stride_h) - static_cast<int>(g.pad_top),
-            q * static_cast<int>(g.stride_w) - static_cast<int>(g.pad_left), index < count};
+    const int i = p * static_cast<int>(g.stride_h) - static_cast<int>(g.pad_top);
+    return {n * static_cast<int>(g.h), index < count ? i : kNowhere,
+            q * static_cast<int>(g.stride_w) - static_cast<int>(g.pad_left)};
   }
-  template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
+  __device__ __forceinline__ Place<E> find(const Line& line, int k) const {
     int r = k;
     const int c = steps.channels.split(r), s = steps.taps.split(r);
     const int i = line.i + r * static_cast<int>(g.dilation_h), j = line.j + s * static_cast<int>(g.dilation_w);
-    const bool inside = line.inside && k < end && i >= 0 && i < g.h && j >= 0 && j < g.w;
-    read<V>(line.image + (i * g.w + j) * g.c + c, inside, v);
+    return {pixel_at(x + c, line.rows, i, g.w, j, g.c), k < end && is_below(i, g.h) && is_below(j, g.w)};
   }
 };
 
-// Grad input, A: the output pixels that saw an input pixel.
-template <class E>
+// Grad input, A: the output pixels that saw an input pixel; kEach, with stride 1, where every one that a tap reaches
+// did.
+template <class E, bool kEach>
 struct SeeingPixels {
   using Element = E;
   static constexpr bool kAlongK = true;
@@ -69,24 +84,24 @@ struct SeeingPixels {
   int count, end;
 
   struct Line {
-    const E* maps;
+    int rows;  // of pixels before the maps
     int i, j;  // counted from the padding's edge
-    bool inside;
   };
   __device__ __forceinline__ Line line(int index) const {
     int n = index;
     const int j = steps.in_w.split(n), i = steps.in_h.split(n);
-    return {dy + n * g.oh * g.ow * g.k, i + static_cast<int>(g.pad_top), j + static_cast<int>(g.pad_left),
-            index < count};
+    return {n * static_cast<int>(g.oh), index < count ? i + static_cast<int>(g.pad_top) : -1,
+            j + static_cast<int>(g.pad_left)};
   }
-  template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
+  __device__ __forceinline__ Place<E> find(const Line& line, int k) const {
     int r = k;
     const int channel = steps.channels.split(r), s = steps.taps.split(r);
     int p = line.i - r * static_cast<int>(g.dilation_h), q = line.j - s * static_cast<int>(g.dilation_w);
-    bool inside = line.inside && k < end && p >= 0 && q >= 0;
-    if (inside) inside = steps.stride_h.split(p) == 0 && steps.stride_w.split(q) == 0 && p < g.oh && q < g.ow;
-    read<V>(line.maps + (inside ? (p * g.ow + q) * g.k + channel : 0), inside, v);
+    const bool ahead = k < end && p >= 0 && q >= 0;
+    int between = 0;  // pixels of the maps
+    if constexpr (!kEach) between = steps.stride_h.split(p) | steps.stride_w.split(q);
+    return {pixel_at(dy + channel, line.rows, p, g.ow, q, g.k),
+            ahead && between == 0 && is_below(p, g.oh) && is_below(q, g.ow)};
   }
 };
 
@@ -98,18 +113,16 @@ struct TurnedFilters {
   ConvGeometry g;
   Steps steps;
   const E* w;  // at the first output channel of the group
+  int64_t stride;
   int count, end;
 
-  struct Line {
-    const E* data;
-    bool inside;
-  };
-  __device__ __forceinline__ Line line(int index) const { return {w + index * g.k, index < count}; }
-  template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
+  using Line = int;  // its number
+  __device__ __forceinline__ Line line(int index) const { return index; }
+  __device__ __forceinline__ Place<E> find(Line line, int k) const {
     int tap = k;
     const int channel = steps.channels.split(tap);
-    read<V>(line.data + tap * g.cg() * g.k + channel, line.inside && k < end, v);
+    const int bytes = static_cast<int>(stride) * static_cast<int>(sizeof(E));
+    return {ptx::at_step(w + channel, tap * count + line, bytes), line < count && k < end};
   }
 };
 
@@ -126,21 +139,19 @@ struct SeenTaps {
   struct Line {
     const E* data;
     int i, j;  // pixel that the tap sees from output pixel (0, 0)
-    bool inside;
   };
   __device__ __forceinline__ Line line(int index) const {
     int r = index;
     const int c = steps.channels.split(r), s = steps.taps.split(r);
-    return {x + c, r * static_cast<int>(g.dilation_h) - static_cast<int>(g.pad_top),
-            s * static_cast<int>(g.dilation_w) - static_cast<int>(g.pad_left), index < count};
+    const int i = r * static_cast<int>(g.dilation_h) - static_cast<int>(g.pad_top);
+    return {x + c, index < count ? i : kNowhere, s * static_cast<int>(g.dilation_w) - static_cast<int>(g.pad_left)};
   }
-  template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
+  __device__ __forceinline__ Place<E> find(const Line& line, int k) const {
     int n = k;
     const int q = steps.out_w.split(n), p = steps.out_h.split(n);
     const int i = line.i + p * static_cast<int>(g.stride_h), j = line.j + q * static_cast<int>(g.stride_w);
-    const bool inside = line.inside && k < end && i >= 0 && i < g.h && j >= 0 && j < g.w;
-    read<V>(line.data + ((n * g.h + i) * g.w + j) * g.c, inside, v);
+    return {pixel_at(line.data, n * static_cast<int>(g.h), i, g.w, j, g.c),
+            k < end && is_below(i, g.h) && is_below(j, g.w)};
   }
 };
 
@@ -160,16 +171,16 @@ struct ForwardProblem {
   }
 };
 
-template <class E>
+template <class E, bool kEach>
 struct GradInputProblem {
   ConvGeometry g;
   Steps steps;
   ConvGradInputOf<E> of;
-  __device__ __forceinline__ SeeingPixels<E> a(int group, int end) const {
+  __device__ __forceinline__ SeeingPixels<E, kEach> a(int group, int end) const {
     return {g, steps, of.dy + group * g.kg(), static_cast<int>(g.n * g.h * g.w), end};
   }
   __device__ __forceinline__ TurnedFilters<E> b(int group, int end) const {
-    return {g, steps, of.w + group * g.kg(), static_cast<int>(g.cg()), end};
+    return {g, steps, of.w + group * g.kg(), g.k, static_cast<int>(g.cg()), end};
   }
   __device__ __forceinline__ EpilogueOf<E> epilogue(int group) const {
     return {of.dx + group * g.cg(), g.c, nullptr, false};
@@ -192,10 +203,11 @@ struct GradWeightProblem {
   }
 };
 
-// Four neighbouring channels are one load where every group begins at a multiple of four: so does every pixel then.
+// Channels of a group along A and B: 16 bytes of neighbouring ones are one load where every group begins at a multiple
+// of that many; so does every pixel then.
 template <class E, bool kCores, class Problem>
-void run_problem(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, bool a_in_fours,
-                 bool b_in_fours, float* scratch) {
+void run_problem(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t a_channels,
+                 int64_t b_channels, float* scratch) {
   const int64_t groups = problem.g.groups;
   const auto run = [&](auto va, auto vb) {
     if constexpr (kCores) {
@@ -205,31 +217,32 @@ void run_problem(Launcher& to, const Problem& problem, int64_t m, int64_t n, int
     }
   };
   const std::integral_constant<int, 1> one;
-  const std::integral_constant<int, 4> four;
-  if (a_in_fours && b_in_fours) return run(four, four);
-  if (b_in_fours) return run(one, four);
+  const std::integral_constant<int, kPack<E>> pack;
+  if (a_channels % pack == 0 && b_channels % pack == 0) return run(pack, pack);
+  if (b_channels % pack == 0) return run(one, pack);
   run(one, one);
 }
 
 template <bool kCores, class E>
 void run_direction(Launcher& to, const ConvGeometry& g, const ConvForwardOf<E>& a, float* scratch) {
   const ForwardProblem<E> problem{g, Steps(g, g.cg()), a};
-  run_problem<E, kCores>(to, problem, g.n * g.oh * g.ow, g.kg(), g.r * g.s * g.cg(), g.cg() % 4 == 0, g.kg() % 4 == 0,
-                         scratch);
+  run_problem<E, kCores>(to, problem, g.n * g.oh * g.ow, g.kg(), g.r * g.s * g.cg(), g.cg(), g.kg(), scratch);
 }
 
 template <bool kCores, class E>
 void run_direction(Launcher& to, const ConvGeometry& g, const ConvGradInputOf<E>& a, float* scratch) {
-  const GradInputProblem<E> problem{g, Steps(g, g.kg()), a};
-  run_problem<E, kCores>(to, problem, g.n * g.h * g.w, g.cg(), g.r * g.s * g.kg(), g.kg() % 4 == 0, g.kg() % 4 == 0,
-                         scratch);
+  const Steps steps(g, g.kg());
+  const auto run = [&](const auto& problem) {
+    run_problem<E, kCores>(to, problem, g.n * g.h * g.w, g.cg(), g.r * g.s * g.kg(), g.kg(), g.kg(), scratch);
+  };
+  if (g.stride_h == 1 && g.stride_w == 1) return run(GradInputProblem<E, true>{g, steps, a});
+  run(GradInputProblem<E, false>{g, steps, a});
 }
 
 template <bool kCores, class E>
 void run_direction(Launcher& to, const ConvGeometry& g, const ConvGradWeightOf<E>& a, float* scratch) {
   const GradWeightProblem<E> problem{g, Steps(g, g.cg()), a};
-  run_problem<E, kCores>(to, problem, g.r * g.s * g.cg(), g.kg(), g.n * g.oh * g.ow, g.cg() % 4 == 0, g.kg() % 4 == 0,
-                         scratch);
+  run_problem<E, kCores>(to, problem, g.r * g.s * g.cg(), g.kg(), g.n * g.oh * g.ow, g.cg(), g.kg(), scratch);
 }
 
 }  // namespace

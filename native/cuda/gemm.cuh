@@ -1,33 +1,43 @@
 // A product of matrices C (M, N) = A (M, K) B (K, N) in tiles, for whatever A and B are made of: matmul.cu reads them
 // from memory, conv_implicit.cu gathers them from images. A block computes a tile of C; A and B pass through shared
-// memory in slices of kDepth; each thread keeps kRows x kColumns sums in registers. While one slice is multiplied the
-// next is on its way, in registers and then into the other half of shared memory: one barrier a slice.
+// memory in slices of kDepth, the same Feed for the tiles here and for those of gemm_core.cuh. Here each thread keeps
+// kRows x kColumns sums in registers; while one slice is multiplied the next is on its way, in registers and then into
+// the other half of shared memory: one barrier a slice.
 //
 // An operand gives the elements of its lines (rows of A, columns of B) along K:
 //
 //   struct Operand {
-//     using Element = float;                                         // or bfloat16
-//     static constexpr bool kAlongK;                                 // neighbours in memory: along K, or across lines
-//     struct Line;                                                   // what is known of a line for all of K
-//     Line line(int index) const;                                    // also of lines outside
-//     template <int V> void get(const Line&, int k, Element* v) const; // V neighbours, zero outside
+//     using Element = float;                        // or bfloat16
+//     static constexpr bool kAlongK;                // neighbours in memory: along K, or across lines
+//     struct Line;                                  // what is known of a line for all of K, or int: its number
+//     Line line(int index) const;                   // also of lines outside
+//     Place<Element> find(const Line&, int k) const;  // where step k of it lies; outside it counts as zero
+//     int64_t stride;                               // with Line = int: between lines if kAlongK, else between steps
 //   };
 //
-// V is 4 where the caller knows that four neighbours never straddle an edge and are 16-byte aligned. A store takes four
-// neighbouring sums of a row: put(row, column, sums).
+// V neighbours move at once: 1, or as many as 16 bytes hold where the caller knows that so many never straddle an edge
+// and lie at multiples of 16 bytes.
 //
 // Where C has few tiles, K is cut into parts, whose products go to scratch and are added in their order.
 #pragma once
 
-#include "device/element.cuh"
+#include "device/ptx.cuh"
 #include "kernel.cuh"
 
 namespace forja::cuda {
+
+template <class E>
+struct Place {
+  const E* at;  // means nothing where it is not inside
+  bool inside;
+};
 
 template <int kM_, int kN_, int kDepth_, int kRows_, int kColumns_>
 struct Tile {
   static constexpr int kM = kM_, kN = kN_, kDepth = kDepth_, kRows = kRows_, kColumns = kColumns_;
   static constexpr int kAcross = kN / kColumns, kThreads = kM / kRows * kAcross;
+  static constexpr int kBlocks = kThreads == 256 ? 2 : 1;  // of a multiprocessor, at least, where pieces of V move
+  static constexpr size_t kDynamic = 0;                    // bytes of shared memory that a launch asks for
 
   // The tile whose first element is (row, column), over [begin, end) of K.
   template <int VA, int VB, class A, class B, class Store>
@@ -45,13 +55,18 @@ struct Feed {
   static constexpr int kRun = (Source::kAlongK ? T::kDepth : kLines) / V;
   static constexpr int kStep = T::kThreads / kRun;  // lines, or steps of K, between two turns of a thread
   static constexpr int kTurns = (Source::kAlongK ? kLines : T::kDepth) / kStep;
-  static constexpr int kLineStates = Source::kAlongK ? kTurns : 1;
   using Element = typename Source::Element;
-  static_assert(V == 1 || V == 4);
+  using Line = typename Source::Line;
+  // Places that are evenly apart are found by an addition, and their lines take no registers.
+  static constexpr bool kEven = std::is_same_v<Line, int>;
+  static constexpr int kLineStates = Source::kAlongK && !kEven ? kTurns : 1;
+  // Neighbours of less than 4 bytes pass through registers, all others from memory to memory.
+  static constexpr bool kDirect = V * sizeof(Element) >= 4;
+  static_assert(V == 1 || V == kPack<Element>);
   static_assert(T::kThreads % kRun == 0 && kTurns >= 1 && kStep * kTurns == (Source::kAlongK ? kLines : T::kDepth),
                 "a tile is not shared out evenly");
 
-  typename Source::Line lines[kLineStates];
+  Line lines[kLineStates];
   alignas(V * sizeof(Element)) Element values[kTurns][V];
   int along, across;
 
@@ -63,15 +78,61 @@ struct Feed {
     }
   }
 
-  __device__ __forceinline__ void fetch(const Source& source, int k) {
-#pragma unroll
-    for (int i = 0; i < kTurns; i++) {
-      const int at = Source::kAlongK ? k + along : k + across + i * kStep;
-      source.template get<V>(lines[Source::kAlongK ? i : 0], at, values[i]);
+  // Where the neighbours of the i-th turn lie, in the slice that begins at k.
+  __device__ __forceinline__ Place<Element> find(const Source& source, int k, int i) const {
+    if constexpr (!Source::kAlongK) {
+      return source.find(lines[0], k + across + i * kStep);
+    } else if constexpr (kEven) {
+      return source.find(lines[0] + i * kStep, k + along);
+    } else {
+      return source.find(lines[i], k + along);
     }
   }
 
-  // Rows of `shared` are kStride elements apart.
+  __device__ __forceinline__ void fetch(const Source& source, int k) {
+#pragma unroll
+    for (int i = 0; i < kTurns; i++) {
+      const Place<Element> from = find(source, k, i);
+      read<V>(from.at, from.inside, values[i]);
+    }
+  }
+
+  // Begins to bring one of so many parts of the slice at k, as it lies in memory: In has the places.
+  template <class In>
+  __device__ __forceinline__ void bring(const Source& source, int k, Element* shared, int part, int parts) {
+    int row = across;
+    ptx::forget(row), ptx::forget(k);
+    if constexpr (kEven) ptx::forget(lines[0]);
+    const Element* last = nullptr;
+#pragma unroll
+    for (int i = 0; i < kTurns; i++) {
+      if (i * parts / kTurns != part) continue;
+      Place<Element> from = find(source, k, i);
+      if constexpr (kEven) {
+        if (i > 0 && (i - 1) * parts / kTurns == part) from.at = last + kStep * source.stride;
+        last = from.at;
+      }
+      if constexpr (kDirect) {
+        ptx::copy_async<V * sizeof(Element)>(&shared[In::place(row + i * kStep, along)], from.at, from.inside);
+      } else {
+        read<V>(from.at, from.inside, values[i]);
+      }
+    }
+  }
+  // Writes what of it came in registers.
+  template <class In>
+  __device__ __forceinline__ void settle(Element* shared, int part, int parts) const {
+    if constexpr (!kDirect) {
+      int row = across;
+      ptx::forget(row);
+#pragma unroll
+      for (int i = 0; i < kTurns; i++) {
+        if (i * parts / kTurns == part) shared[In::place(row + i * kStep, along)] = values[i][0];
+      }
+    }
+  }
+
+  // Turned where it lies along K: rows of `shared` are steps of K, kStride elements apart.
   template <int kStride>
   __device__ __forceinline__ void stash(Element* shared) const {
 #pragma unroll
@@ -83,20 +144,6 @@ struct Feed {
         } else {
           shared[(across + i * kStep) * kStride + along + v] = values[i][v];
         }
-      }
-    }
-  }
-
-  // As it lies in memory: rows of `shared` are lines along K, or steps of K.
-  template <int kStride>
-  __device__ __forceinline__ void keep(Element* shared) const {
-#pragma unroll
-    for (int i = 0; i < kTurns; i++) {
-      Element* to = &shared[(across + i * kStep) * kStride + along];
-      if constexpr (V == 4) {
-        *reinterpret_cast<Four<Element>*>(to) = *reinterpret_cast<const Four<Element>*>(values[i]);
-      } else {
-        to[0] = values[i][0];
       }
     }
   }
@@ -162,13 +209,14 @@ __device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_>::mult
     }
     __syncthreads();
   }
-#pragma unroll
-  for (int i = 0; i < T::kRows; i++) {
+  store.template each<4>([&](const auto& columns) {
 #pragma unroll
     for (int j = 0; j < T::kColumns; j += 4) {
-      store.put(row + own_place<T::kM, T::kRows>(ty, i), column + own_place<T::kN, T::kColumns>(tx, j), &sums[i][j]);
+      const auto put = columns(column + own_place<T::kN, T::kColumns>(tx, j));
+#pragma unroll
+      for (int i = 0; i < T::kRows; i++) put(row + own_place<T::kM, T::kRows>(ty, i), &sums[i][j]);
     }
-  }
+  });
 }
 
 // Lines of a matrix along K: `line` elements apart, and `k` elements from one step of K to the next, one of them 1.
@@ -180,25 +228,19 @@ struct Lines {
   int64_t stride;  // of lines if kAlongK, else of steps of K
   int count, end;
 
-  struct Line {
-    const E* data;
-    bool inside;
-  };
-  __device__ __forceinline__ Line line(int index) const {
-    return {data + (kAlongK ? index * stride : index), index < count};
-  }
-  template <int V>
-  __device__ __forceinline__ void get(const Line& line, int k, E* v) const {
-    read<V>(line.data + (kAlongK ? k : k * stride), line.inside && k < end, v);
+  using Line = int;  // its number
+  __device__ __forceinline__ Line line(int index) const { return index; }
+  __device__ __forceinline__ Place<E> find(Line line, int k) const {
+    return {data + (kAlongK ? line * stride + k : k * stride + line), line < count && k < end};
   }
 };
 
 // How a product is cut: tiles, and parts of K.
 struct Partition {
   int m, n, k;
-  int across;    // tiles along N
-  int parts;     // of K
-  int per_part;  // steps of K in a part, a multiple of every kDepth
+  int down, across;  // tiles along M and N
+  int parts;         // of K
+  int per_part;      // steps of K in a part, a multiple of every kDepth
 };
 
 // Bias and activation, then into C.
@@ -213,38 +255,95 @@ struct EpilogueOf {
     if (bias != nullptr) sum += bias[column];
     c[row * ldc + column] = element_of<E>(relu && sum < 0 ? 0.0f : sum);
   }
+
+  // Whether V neighbouring columns of n can be written in one store.
+  template <int V>
+  __device__ __forceinline__ bool packs(int n) const {
+    return n % V == 0 && ldc % V == 0 && reinterpret_cast<uintptr_t>(c) % (V * sizeof(E)) == 0;
+  }
+  // V neighbouring columns, their bias at hand for all rows.
+  template <int V>
+  struct Run {
+    E* first;
+    int64_t ldc;
+    bool relu;
+    float bias[V];
+    __device__ __forceinline__ void put(int64_t row, const float* sums) const {
+      E elements[V];
+#pragma unroll
+      for (int j = 0; j < V; j++) {
+        const float sum = sums[j] + bias[j];
+        elements[j] = element_of<E>(relu && sum < 0 ? 0.0f : sum);
+      }
+      write_pack<V>(&first[row * ldc], elements);
+    }
+  };
+  template <int V>
+  __device__ __forceinline__ Run<V> run(int column, bool inside) const {
+    Run<V> run{c + column, ldc, relu, {}};
+#pragma unroll
+    for (int j = 0; j < V; j++) run.bias[j] = inside && bias != nullptr ? bias[column + j] : 0.0f;
+    return run;
+  }
 };
 using Epilogue = EpilogueOf<float>;
 
-// Four neighbouring sums of a row: into C, those outside left out, or as they are into a part of it (M, N).
+template <class Into>
+constexpr bool kPacks = false;
+template <class E>
+constexpr bool kPacks<EpilogueOf<E>> = true;
+
+// Where the sums of a tile go: into C, those outside left out, or as they are into a part of it (M, N).
 template <class Into>
 struct TileStore {
   Into c;
   float* part;  // null where there is but one
   int m, n;
-  __device__ __forceinline__ void put(int row, int column, const float* sums) const {
-    if (row >= m) return;
-#pragma unroll
-    for (int j = 0; j < 4; j++) {
-      if (column + j >= n) return;
-      if (part != nullptr) {
-        part[static_cast<int64_t>(row) * n + column + j] = sums[j];
-      } else {
-        c.put(row, column + j, sums[j]);
+
+  // Calls write(columns), to whom columns(column)(row, sums) takes V neighbouring sums.
+  template <int V, class Write>
+  __device__ __forceinline__ void each(const Write& write) const {
+    if (part != nullptr) return each_into<V>(Epilogue{part, n, nullptr, false}, write);
+    each_into<V>(c, write);
+  }
+
+  template <int V, class To, class Write>
+  __device__ __forceinline__ void each_into(const To& to, const Write& write) const {
+    if constexpr (kPacks<To>) {
+      if (to.template packs<V>(n)) {
+        return write([&](int column) {
+          const auto run = to.template run<V>(column, column < n);
+          return [this, run, column](int row, const float* sums) {
+            if (row < m && column < n) run.put(row, sums);
+          };
+        });
       }
     }
+    write([&](int column) {
+      return [this, &to, column](int row, const float* sums) {
+#pragma unroll
+        for (int j = 0; j < V; j++) {
+          if (row < m && column + j < n) to.put(row, column + j, sums[j]);
+        }
+      };
+    });
   }
 };
 
+constexpr int kBand = 2048;  // rows of C
+
 // Grid (tiles, parts, products); Problem gives the operands of product i, up to step `end` of K, and where its
-// elements go: a(i, end), b(i, end), epilogue(i) with put(row, column, sum).
+// elements go: a(i, end), b(i, end), epilogue(i) with put(row, column, sum). Tiles are walked band by band, in a band
+// column by column: those that run together share rows and columns in the L2 cache.
 template <class T, int VA, int VB, class Problem>
-__global__ void __launch_bounds__(T::kThreads)
+__global__ void __launch_bounds__(T::kThreads, VA == 1 || VB == 1 ? 1 : T::kBlocks)
     gemm_kernel(const __grid_constant__ Problem problem, const __grid_constant__ Partition p, float* scratch,
                 int first_product) {
-  const int product = first_product + static_cast<int>(blockIdx.z);
-  const int row = static_cast<int>(blockIdx.x) / p.across * T::kM;
-  const int column = static_cast<int>(blockIdx.x) % p.across * T::kN;
+  constexpr int kDown = kBand / T::kM;  // tiles of a band
+  const int product = first_product + static_cast<int>(blockIdx.z), tile = static_cast<int>(blockIdx.x);
+  const int first = tile / p.across / kDown * kDown, place = tile - first * p.across;
+  const int down = p.down - first < kDown ? p.down - first : kDown;
+  const int row = (first + place % down) * T::kM, column = place / down * T::kN;
   const int begin = static_cast<int>(blockIdx.y) * p.per_part;
   const int end = p.k - begin < p.per_part ? p.k : begin + p.per_part;
   float* part = p.parts == 1 ? nullptr : scratch + (static_cast<int64_t>(product) * p.parts + blockIdx.y) * p.m * p.n;
@@ -266,20 +365,27 @@ __global__ void gemm_join_kernel(const __grid_constant__ Problem problem, const 
 }
 
 constexpr int64_t kMaxProducts = 65535;               // of one launch
+constexpr int64_t kMaxSize = INT32_MAX - 1024;        // of M, N and K, which tiles and slices reach beyond
 constexpr int64_t kMaxPartFloats = int64_t{1} << 22;  // of all parts
 constexpr int kPartSteps = 128;                       // of K, at least in a part
+constexpr int kSlice = 64;                            // of K: the largest kDepth
 
 // Parts of K for `products` products with so many tiles each, on a device with enough multiprocessors to use them.
 inline Partition partition(int64_t m, int64_t n, int64_t k, int64_t tile_m, int64_t tile_n, int64_t products,
                            int multiprocessors) {
-  Partition p{static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), static_cast<int>(ceil_div(n, tile_n)), 1,
+  Partition p{static_cast<int>(m),
+              static_cast<int>(n),
+              static_cast<int>(k),
+              static_cast<int>(ceil_div(m, tile_m)),
+              static_cast<int>(ceil_div(n, tile_n)),
+              1,
               static_cast<int>(k)};
-  const int64_t tiles = ceil_div(m, tile_m) * p.across * products;
+  const int64_t tiles = static_cast<int64_t>(p.down) * p.across * products;
   int64_t parts = multiprocessors / (tiles > 0 ? tiles : 1);
   if (parts > k / kPartSteps) parts = k / kPartSteps;
   if (parts * m * n * products > kMaxPartFloats) parts = kMaxPartFloats / (m * n * products);
   if (parts <= 1) return p;
-  p.per_part = static_cast<int>(ceil_div(ceil_div(k, parts), 16) * 16);
+  p.per_part = static_cast<int>(ceil_div(ceil_div(k, parts), kSlice) * kSlice);
   p.parts = static_cast<int>(ceil_div(k, p.per_part));
   return p;
 }
@@ -295,11 +401,12 @@ template <class T, int VA, int VB, class Problem>
 void run_tiles(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products,
                float* scratch) {
   const Partition p = partition(m, n, k, T::kM, T::kN, products, to.multiprocessors);
-  const auto tiles = static_cast<unsigned>(ceil_div(m, T::kM) * p.across);
+  const auto tiles = static_cast<unsigned>(static_cast<int64_t>(p.down) * p.across);
   for (int64_t first = 0; first < products; first += kMaxProducts) {
     const int64_t count = products - first < kMaxProducts ? products - first : kMaxProducts;
     const dim3 grid(tiles, static_cast<unsigned>(p.parts), static_cast<unsigned>(count));
-    launch(to, gemm_kernel<T, VA, VB, Problem>, grid, T::kThreads, problem, p, scratch, static_cast<int>(first));
+    launch(to, gemm_kernel<T, VA, VB, Problem>, grid, {T::kThreads, T::kDynamic}, problem, p, scratch,
+           static_cast<int>(first));
   }
   if (p.parts == 1) return;  // there are parts only where products are few
   const dim3 grid(static_cast<unsigned>(blocks_for(m * n)), static_cast<unsigned>(products));

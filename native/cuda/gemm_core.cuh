@@ -1,140 +1,229 @@
-// The products of gemm.cuh on tensor cores: tiles of C of 128 x 128 where there are enough of them, else of 64 x 64.
-// Operands are bfloat16, or float32 rounded to TF32 (10 bits of fraction); sums are float32.
+// The products of gemm.cuh on tensor cores. Operands are bfloat16, or float32 that is rounded to TF32 (10 bits of
+// fraction) when it is read; sums are float32.
+//
+// Slices of 128 bytes along K pass through a ring of kStages in shared memory. While one is multiplied, copies of the
+// next ones are under way, none of which passes through registers: a slice has kStages - 1 slices' time to arrive, and
+// there is one barrier a slice. Only operands of less than 4 bytes that are read one by one take the way through
+// registers. A warp reads 16 bytes a lane by ldmatrix, the fragments of the next step while it multiplies this one.
+//
+// Pieces of 16 bytes lie in shared memory as in device memory, along lines or steps of K, but those of a row are
+// permuted by its number, so that neither copies nor reads of eight rows meet in a bank.
 #pragma once
 
-#include <mma.h>
-
+#include "device/block.cuh"
+#include "device/ptx.cuh"
 #include "gemm.cuh"
 
 namespace forja::cuda {
 
-namespace wmma = nvcuda::wmma;
+constexpr int kSliceBytes = 128;  // of a line, along K
 
-template <class E>
-struct TensorCores;
-
-template <>
-struct TensorCores<BFloat16> {
-  using Precision = BFloat16;
-  static constexpr int kSteps = 16;  // of K, in one instruction
-  template <class Fragment>
-  static __device__ __forceinline__ void round(Fragment&) {}
-};
-
-template <>
-struct TensorCores<float> {
-  using Precision = wmma::precision::tf32;
-  static constexpr int kSteps = 8;
-  template <class Fragment>
-  static __device__ __forceinline__ void round(Fragment& fragment) {
-#pragma unroll
-    for (int i = 0; i < fragment.num_elements; i++) fragment.x[i] = wmma::__float_to_tf32(fragment.x[i]);
-  }
-};
-
-// How an operand lies in shared memory, as it does in memory: lines along K, or steps of K, a line every kStride
-// elements.
-template <class Source, int kLines, int kDepth>
+// How a slice of kLines lines of A or B lies in shared memory, and how a warp reads it.
+template <class Source, int kLines, bool kIsB>
 struct CoreOperand {
   using E = typename Source::Element;
   static constexpr bool kAlongK = Source::kAlongK;
-  // Rows begin in different banks and at multiples of 16 bytes, tiles of 16 x 16 at multiples of 32.
-  static constexpr int kStride = kAlongK ? kDepth + 16 / static_cast<int>(sizeof(E)) : kLines + 8;
-  static constexpr int kSize = kStride * (kAlongK ? kLines : kDepth);
-  static __device__ __forceinline__ constexpr int place(int line, int k) {
-    return kAlongK ? line * kStride + k : k * kStride + line;
+  static constexpr int kPiece = kPack<E>, kDepth = kSliceBytes / static_cast<int>(sizeof(E));
+  static constexpr int kRow = kAlongK ? kDepth : kLines;  // elements; rows are lines, or steps of K
+
+  // Of four-byte elements across lines, a read takes the same eight lines of four rows, two pieces of each.
+  static __device__ __forceinline__ constexpr int permuted(int row, int piece) {
+    return piece ^ (!kAlongK && sizeof(E) == 4 ? (row & 3) * 2 : row & 7);
+  }
+  static __device__ __forceinline__ constexpr int place(int row, int at) {
+    return row * kRow + permuted(row, at / kPiece) * kPiece + (at & (kPiece - 1));
+  }
+
+  // Where a lane reads in a slice, in bytes, for a warp whose lines begin at `line`: with ldmatrix a row of a matrix,
+  // else the first of its elements.
+  static __device__ __forceinline__ int lane_base(int line) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    // Of the four matrices of a fragment, which lane gives: whether the upper lines, the second piece.
+    const int upper = kIsB ? lane / 16 : lane / 8 % 2, second = kIsB ? lane / 8 % 2 : lane / 16;
+    if constexpr (kAlongK) return bytes(place(line + lane % 8 + upper * 8, second * kPiece));
+    if constexpr (sizeof(E) == 2) return bytes(place(lane % 8 + second * 8, line + upper * 8));
+    return bytes(place(lane % 4, line + lane / 4));
+  }
+  // So many rows and pieces further: the low bits of the piece are flipped, since the lane's row permutes them.
+  static __device__ __forceinline__ constexpr int moved(int base, int rows, int pieces) {
+    return (base ^ pieces % 8 * 16) + bytes(rows * kRow) + pieces / 8 * 128;
+  }
+  static __device__ __forceinline__ constexpr int bytes(int elements) { return elements * static_cast<int>(sizeof(E)); }
+
+  // The warp's unit-th fragment of 16 lines and two pieces of K, the step-th of a slice; of B two fragments of 8 lines.
+  // `from` is lane_base in a stage of the ring.
+  static __device__ __forceinline__ void read_fragment(uint32_t (&to)[4], const char* ring, int from, int unit,
+                                                       int step) {
+    if constexpr (kAlongK) {
+      ptx::load_matrices<false>(to, ring + moved(from, 16 * unit, 2 * step));
+    } else if constexpr (sizeof(E) == 2) {
+      ptx::load_matrices<true>(to, ring + moved(from, 16 * step, 2 * unit));
+    } else {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const int upper = kIsB ? i / 2 : i % 2, second = kIsB ? i % 2 : i / 2;
+        const int at = moved(from, 8 * step + second * 4, 4 * unit + upper * 2);
+        to[i] = __float_as_uint(*reinterpret_cast<const float*>(ring + at));
+      }
+    }
+    if constexpr (sizeof(E) == 4) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) to[i] = ptx::round_to_tf32(to[i]);
+    }
   }
 };
 
-// kSide x kSide of C; each warp computes kSide/2 x 32 of it.
-template <class E, int kSide>
+// kM x kN of C by kDown x kAcross warps; kBlocks blocks fit on a multiprocessor of sm_90. kRate: products that a
+// multiprocessor makes in a time, of which the largest tile makes 100.
+template <class E, int kM_, int kN_, int kDown, int kAcross, int kBlocks_, int kRate_>
 struct CoreTile {
-  static constexpr int kM = kSide, kN = kSide, kDepth = 64 / static_cast<int>(sizeof(E)), kThreads = 2 * kSide;
+  static constexpr int kM = kM_, kN = kN_, kBlocks = kBlocks_, kRate = kRate_;
+  static constexpr int kThreads = kWarp * kDown * kAcross, kDepth = kSliceBytes / static_cast<int>(sizeof(E));
+  static constexpr int kStages = 3, kStage = (kM + kN) * kDepth;
+  static constexpr size_t kDynamic = kStages * kStage * sizeof(E);
+  static constexpr int kSteps = kDepth / (2 * kPack<E>);  // of a slice, an instruction each
+  static constexpr int kParts = kSteps - 1;  // of a slice on its way, one brought in each but the last step
+  static constexpr int kUnitsM = kM / kDown / 16, kUnitsN = kN / kAcross / 16;  // fragments of a warp
 
   template <int VA, int VB, class A, class B, class Store>
   static __device__ __forceinline__ void multiply(const A& a, const B& b, const Store& store, int row, int column,
                                                   int begin, int end) {
-    using Cores = TensorCores<E>;
-    using Precision = typename Cores::Precision;
-    using InA = CoreOperand<A, kM, kDepth>;
-    using InB = CoreOperand<B, kN, kDepth>;
-    using LayoutA = std::conditional_t<A::kAlongK, wmma::row_major, wmma::col_major>;
-    using LayoutB = std::conditional_t<B::kAlongK, wmma::col_major, wmma::row_major>;
-    constexpr int kTile = 16, kWarpM = kM / 2, kWarpN = 32, kDown = kWarpM / kTile, kAcross = kWarpN / kTile;
-    __shared__ __align__(32) E shared_a[2][InA::kSize];
-    __shared__ __align__(32) E shared_b[2][InB::kSize];
-    __shared__ __align__(32) float tiles[kThreads / 32][kTile * kTile];  // one of each warp on its way to C
+    using InA = CoreOperand<A, kM, false>;
+    using InB = CoreOperand<B, kN, true>;
+    E* const ring = static_cast<E*>(ptx::dynamic_shared());
     Feed<CoreTile, A, kM, VA> feed_a(a, row);
     Feed<CoreTile, B, kN, VB> feed_b(b, column);
-    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
-    const int warp_row = warp % 2 * kWarpM, warp_column = warp / 2 * kWarpN;
-    wmma::fragment<wmma::accumulator, kTile, kTile, Cores::kSteps, float> sums[kDown][kAcross];
-    for (auto& line : sums) {
-      for (auto& sum : line) wmma::fill_fragment(sum, 0.0f);
+    const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int warp_row = warp % kDown * 16 * kUnitsM, warp_column = warp / kDown * 16 * kUnitsN;
+
+    // One of so many parts of the slice at k into a stage; what lies behind `end` becomes zeros.
+    const auto bring = [&](int stage, int k, int part, int parts) {
+      feed_a.template bring<InA>(a, k, ring + stage, part, parts);
+      feed_b.template bring<InB>(b, k, ring + stage + kM * kDepth, part, parts);
+    };
+    const auto settle = [&](int stage, int part, int parts) {
+      feed_a.template settle<InA>(ring + stage, part, parts);
+      feed_b.template settle<InB>(ring + stage + kM * kDepth, part, parts);
+    };
+    // Fragments of A are replaced by those of the next step one by one, as they are done with; B has two sets.
+    uint32_t x[kUnitsM][4], y[2][kUnitsN][4];
+    const int base_a = InA::lane_base(warp_row), base_b = InB::lane_base(warp_column) + InA::bytes(kM * kDepth);
+    const auto read_a = [&](int stage, int step, int unit) {
+      InA::read_fragment(x[unit], reinterpret_cast<const char*>(ring), InA::bytes(stage) + base_a, unit, step);
+    };
+    const auto read_b = [&](int stage, int step) {
+#pragma unroll
+      for (int j = 0; j < kUnitsN; j++) {
+        InB::read_fragment(y[step % 2][j], reinterpret_cast<const char*>(ring), InB::bytes(stage) + base_b, j, step);
+      }
+    };
+    static_assert(kSteps % 2 == 0, "B's first fragments of a slice go where those of the last step do not lie");
+
+#pragma unroll
+    for (int i = 0; i < kStages - 1; i++) {
+#pragma unroll
+      for (int part = 0; part < kParts; part++) {
+        bring(i * kStage, begin + i * kDepth, part, kParts);
+        settle(i * kStage, part, kParts);
+      }
+      ptx::commit_copies();
     }
-    feed_a.fetch(a, begin);
-    feed_b.fetch(b, begin);
-    feed_a.template keep<InA::kStride>(shared_a[0]);
-    feed_b.template keep<InB::kStride>(shared_b[0]);
+    ptx::wait_for_copies<kStages - 2>();
     __syncthreads();
-    int half = 0;
-    for (int k = begin; k < end; k += kDepth, half ^= 1) {
-      const bool more = k + kDepth < end;
-      if (more) {
-        feed_a.fetch(a, k + kDepth);
-        feed_b.fetch(b, k + kDepth);
-      }
 #pragma unroll
-      for (int d = 0; d < kDepth; d += Cores::kSteps) {
-        wmma::fragment<wmma::matrix_b, kTile, kTile, Cores::kSteps, Precision, LayoutB> y[kAcross];
+    for (int i = 0; i < kUnitsM; i++) read_a(0, 0, i);
+    read_b(0, 0);
+    float sums[kUnitsM][2 * kUnitsN][4] = {};
+    int reading = 0, filling = (kStages - 1) * kStage;
+    const auto next = [](int stage) { return stage == (kStages - 1) * kStage ? 0 : stage + kStage; };
+    for (int k = begin; k < end; k += kDepth) {
 #pragma unroll
-        for (int j = 0; j < kAcross; j++) {
-          wmma::load_matrix_sync(y[j], &shared_b[half][InB::place(warp_column + kTile * j, d)], InB::kStride);
-          Cores::round(y[j]);
+      for (int step = 0; step < kSteps; step++) {
+        if (step == kSteps - 1) {
+          // The next slice is there, and nobody reads the one before this any more.
+          ptx::wait_for_copies<kStages - 2>();
+          __syncthreads();
+          reading = next(reading);
         }
+        read_b(reading, (step + 1) % kSteps);
+        if (step < kParts) bring(filling, k + (kStages - 1) * kDepth, step, kParts);
 #pragma unroll
-        for (int i = 0; i < kDown; i++) {
-          wmma::fragment<wmma::matrix_a, kTile, kTile, Cores::kSteps, Precision, LayoutA> x;
-          wmma::load_matrix_sync(x, &shared_a[half][InA::place(warp_row + kTile * i, d)], InA::kStride);
-          Cores::round(x);
+        for (int i = 0; i < kUnitsM; i++) {
 #pragma unroll
-          for (int j = 0; j < kAcross; j++) wmma::mma_sync(sums[i][j], x, y[j], sums[i][j]);
+          for (int j = 0; j < 2 * kUnitsN; j++) {
+            const uint32_t* columns = &y[step % 2][j / 2][j % 2 * 2];
+            ptx::multiply<E>(sums[i][j], x[i], columns[0], columns[1]);
+          }
+          read_a(reading, (step + 1) % kSteps, i);
         }
-      }
-      if (more) {
-        feed_a.template keep<InA::kStride>(shared_a[half ^ 1]);
-        feed_b.template keep<InB::kStride>(shared_b[half ^ 1]);
-      }
-      __syncthreads();
-    }
-#pragma unroll
-    for (int i = 0; i < kDown; i++) {
-#pragma unroll
-      for (int j = 0; j < kAcross; j++) {
-        wmma::store_matrix_sync(tiles[warp], sums[i][j], kTile, wmma::mem_row_major);
-        __syncwarp();
-        for (int at = 4 * lane; at < kTile * kTile; at += 4 * 32) {
-          store.put(row + warp_row + kTile * i + at / kTile, column + warp_column + kTile * j + at % kTile,
-                    &tiles[warp][at]);
+        if (step < kParts) settle(filling, step, kParts);
+        if (step == kParts - 1) {
+          ptx::commit_copies();
+          filling = next(filling);
         }
-        __syncwarp();
       }
     }
+    ptx::wait_for_copies<0>();
+    // From registers to C: pairs of a row. Shared memory on the way would make whole lines of them, for two more
+    // barriers and twice the bytes of a tile through it; sectors of 32 bytes are whole for float32 and halves for
+    // bfloat16, which the L2 cache joins.
+    store.template each<2>([&](const auto& columns) {
+#pragma unroll
+      for (int j = 0; j < 2 * kUnitsN; j++) {
+        const auto put = columns(column + warp_column + 8 * j + lane % 4 * 2);
+#pragma unroll
+        for (int i = 0; i < 2 * kUnitsM; i++) put(row + warp_row + 8 * i + lane / 4, &sums[i / 2][j][i % 2 * 2]);
+      }
+    });
   }
 };
 
-// As run_gemm; operands of `problem` are E.
+template <class T>
+struct Named {
+  using Tile = T;
+};
+
+// Products that a multiprocessor could make in the time that it takes to write and read again a sum of a part.
+constexpr double kJoinCost = 500;
+
+// What a multiprocessor has to do with tiles T, in products; of memory only the parts' way to scratch and back counts.
+// A tile takes as long to start and to end as 64 more steps of K. An estimate: these numbers, kJoinCost and kRate come
+// from counting instructions and bytes, not from a clock.
+template <class T>
+double core_cost(const Launcher& to, int64_t m, int64_t n, int64_t k, int64_t products) {
+  const Partition p = partition(m, n, k, T::kM, T::kN, products, to.multiprocessors);
+  const int64_t blocks = static_cast<int64_t>(p.down) * p.across * p.parts * products;
+  const auto rounds = static_cast<double>(ceil_div(blocks, to.multiprocessors));
+  const double joins = p.parts == 1 ? 0 : kJoinCost * static_cast<double>(p.parts * m * n * products);
+  return rounds * T::kM * T::kN * (p.per_part + 64) * 100 / T::kRate + joins / to.multiprocessors;
+}
+
+// As run_gemm, with the tile that is done first; operands of `problem` are E.
 template <class E, int VA, int VB, class Problem>
 void run_core_gemm(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products,
                    float* scratch) {
   if (m == 0 || n == 0 || products == 0) return;
-  // Operands that are read one by one take too many registers for the large tile.
-  if constexpr (VA == 4 && VB == 4) {
-    if (ceil_div(m, 128) * ceil_div(n, 128) * products >= to.multiprocessors && m > 64 && n > 64) {
-      return run_tiles<CoreTile<E, 128>, VA, VB>(to, problem, m, n, k, products, scratch);
-    }
+  if constexpr (VA == 1 || VB == 1) {  // what is read one by one takes many registers
+    return run_tiles<CoreTile<E, 64, 64, 2, 4, 1, 45>, VA, VB>(to, problem, m, n, k, products, scratch);
+  } else {
+    using Large = CoreTile<E, 256, 128, 4, 2, 1, 100>;
+    using Square = CoreTile<E, 128, 128, 2, 2, 2, 90>;
+    using Narrow = CoreTile<E, 128, 64, 2, 2, 3, 65>;
+    using Small = CoreTile<E, 64, 64, 2, 2, 4, 45>;
+    void (*run)(Launcher&, const Problem&, int64_t, int64_t, int64_t, int64_t, float*) = nullptr;
+    double least = 0;
+    const auto weigh = [&](auto tile) {
+      using T = typename decltype(tile)::Tile;
+      const double cost = core_cost<T>(to, m, n, k, products);
+      if (T::kDynamic > to.block_memory || (run != nullptr && cost >= least)) return;
+      run = run_tiles<T, VA, VB, Problem>, least = cost;
+    };
+    weigh(Named<Large>{});
+    weigh(Named<Square>{});
+    weigh(Named<Narrow>{});
+    weigh(Named<Small>{});
+    run(to, problem, m, n, k, products, scratch);
   }
-  run_tiles<CoreTile<E, 64>, VA, VB>(to, problem, m, n, k, products, scratch);
 }
 
 }  // namespace forja::cuda

@@ -29,7 +29,7 @@ cudaError_t record(fj_program* program, uint32_t begin, uint32_t end, cudaGraphE
   const cudaStream_t stream = program->device->stream;
   Recording made;
   if (const cudaError_t code = cudaStreamBeginCapture(stream, kMode)) return code;
-  Launcher launcher{stream, program->device->multiprocessors};
+  Launcher launcher = program->device->launcher();
   launch_instructions(program, begin, end, launcher);
   cudaError_t code = first_of(launcher.error, cudaStreamEndCapture(stream, &made.graph));
   if (code == cudaSuccess) code = cudaGraphInstantiate(out, made.graph, 0);
@@ -46,7 +46,7 @@ __global__ void open_commit_kernel(const Fault* fault, cudaGraphConditionalHandl
 cudaError_t record_guarded(fj_program* program, Recording& made) {
   const cudaStream_t stream = program->device->stream;
   const fj_program_header& header = *program->view.header;
-  Launcher launcher{stream, program->device->multiprocessors};
+  Launcher launcher = program->device->launcher();
   cudaGraphConditionalHandle commit{};
   cudaError_t code = cudaGraphCreate(&made.graph, 0);
   if (code == cudaSuccess) {

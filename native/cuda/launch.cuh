@@ -20,6 +20,7 @@ namespace forja::cuda {
 struct Launcher {
   cudaStream_t stream;
   int multiprocessors;
+  size_t block_memory;  // shared memory that a block may ask for, in bytes
   cudaError_t error = cudaSuccess;
   const char* reason = nullptr;  // of an error that a library named
 };
@@ -35,15 +36,30 @@ struct Grid {
       : size(static_cast<unsigned>(blocks)), file(at), line(where) {}
 };
 
+// The threads of a block, and the bytes of shared memory that it gets beside what the kernel declares.
+struct Threads {
+  dim3 size;
+  size_t shared;
+  Threads(dim3 threads) : size(threads), shared(0) {}
+  Threads(int threads, size_t bytes = 0) : size(static_cast<unsigned>(threads)), shared(bytes) {}
+};
+
+constexpr size_t kPlainShared = 48 * 1024;  // a kernel that wants more has to say so
+
 // Runs kernel(args...) on grid x block threads; nothing where the grid is empty.
 template <class... P, class... A>
-void launch(Launcher& to, void (*kernel)(P...), Grid grid, dim3 block, A&&... args) {
+void launch(Launcher& to, void (*kernel)(P...), Grid grid, Threads block, A&&... args) {
   static_assert(sizeof...(P) == sizeof...(A), "wrong number of kernel arguments");
   if (to.error != cudaSuccess || grid.size.x == 0 || grid.size.y == 0 || grid.size.z == 0) return;
+  if (block.shared > kPlainShared) {
+    to.error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(block.shared));
+    if (to.error != cudaSuccess) return;
+  }
   std::tuple<std::remove_cv_t<P>...> packed(static_cast<P>(std::forward<A>(args))...);
 #ifdef SIMT_EMULATION
   to.error = simt::launch(
-      {reinterpret_cast<const void*>(kernel), grid.size, block, 0, grid.file, grid.line},
+      {reinterpret_cast<const void*>(kernel), grid.size, block.size, block.shared, grid.file, grid.line},
       [kernel, packed] { std::apply(kernel, packed); }, to.stream);
 #else
   void* pointers[sizeof...(P) + 1];
@@ -55,7 +71,8 @@ void launch(Launcher& to, void (*kernel)(P...), Grid grid, dim3 block, A&&... ar
       packed);
   cudaLaunchConfig_t config{};
   config.gridDim = grid.size;
-  config.blockDim = block;
+  config.blockDim = block.size;
+  config.dynamicSmemBytes = block.shared;
   config.stream = to.stream;
   to.error = cudaLaunchKernelExC(&config, reinterpret_cast<const void*>(kernel), pointers);
 #endif

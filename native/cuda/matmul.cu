@@ -90,20 +90,21 @@ struct Product {
   __device__ __forceinline__ EpilogueOf<E> epilogue(int index) const { return batch.epilogue(index); }
 };
 
-// Rows of pieces of four elements, at addresses that are multiples of their size (values begin at multiples of 64).
+// Rows of pieces of 16 bytes, at addresses that are multiples of that (values begin at multiples of 64).
 template <class E>
-bool in_fours(const BatchOf<E>& g) {
-  return (g.trans_a ? g.m : g.k) % 4 == 0 && (g.trans_b ? g.k : g.n) % 4 == 0;
+bool in_pieces(const BatchOf<E>& g) {
+  return (g.trans_a ? g.m : g.k) % kPack<E> == 0 && (g.trans_b ? g.k : g.n) % kPack<E> == 0;
 }
 
 template <class E, bool kCores, bool kTransA, bool kTransB>
 void run_product(Launcher& to, const BatchOf<E>& g, float* scratch) {
   const Product<E, kTransA, kTransB> product{g};
+  constexpr int kPiece = kPack<E>;
   if constexpr (kCores) {
-    if (in_fours(g)) return run_core_gemm<E, 4, 4>(to, product, g.m, g.n, g.k, g.count, scratch);
+    if (in_pieces(g)) return run_core_gemm<E, kPiece, kPiece>(to, product, g.m, g.n, g.k, g.count, scratch);
     run_core_gemm<E, 1, 1>(to, product, g.m, g.n, g.k, g.count, scratch);
   } else {
-    if (in_fours(g)) return run_gemm<4, 4>(to, product, g.m, g.n, g.k, g.count, scratch);
+    if (in_pieces(g)) return run_gemm<kPiece, kPiece>(to, product, g.m, g.n, g.k, g.count, scratch);
     run_gemm<1, 1>(to, product, g.m, g.n, g.k, g.count, scratch);
   }
 }

@@ -74,7 +74,7 @@ inline BatchOf<E> describe(const Call& call) {
 // Kernels count rows, columns and products in 32 bits.
 inline bool fits(const Call& call) {
   const Batch g = describe(call);
-  return g.m < INT32_MAX && g.n < INT32_MAX && g.k < INT32_MAX && g.count < INT32_MAX;
+  return g.m < kMaxSize && g.n < kMaxSize && g.k < kMaxSize && g.count < INT32_MAX;
 }
 
 // Whether operands are E.

@@ -36,7 +36,7 @@ fj_status wait(fj_program* program, fj_error* error) {
 
 // Launches instructions [begin, end) one by one; polls `cancel` between them unless it is null.
 fj_status issue(fj_program* program, uint32_t begin, uint32_t end, const int32_t* cancel, fj_error* error) {
-  Launcher launcher{program->device->stream, program->device->multiprocessors};
+  Launcher launcher = program->device->launcher();
   for (uint32_t i = begin; i < end; i++) {
     if (cancel != nullptr && cancelled(cancel)) return aborted(error, i);
     if (program->profile) launcher.error = cudaEventRecord(program->events[i], launcher.stream);

@@ -150,6 +150,41 @@ it('bfloat16 products and what lies between them', async () => {
   compiled.dispose()
 })
 
+it('bfloat16 products in whole pieces: every tile, every way that operands lie', async () => {
+  const small = (seed: number, ...shape: number[]) =>
+    fj.cast(fj.sub(randomTensor(shape, seed, 'int32', 3), 1), 'float32')
+  const products = async (fn: Fn, inputs: fj.Tensor[], kernel: string) => {
+    const compiled = fj.compile((...args: fj.Tensor[]) => fn(...args), { device: TEST_DEVICE, precision: 'bfloat16' })
+    for (let run = 0; run < 2; run++) await compiled(...inputs)
+    expect(compiled.explain()).toContain(kernel)
+    compiled.dispose()
+  }
+  const sizes = [
+    [136, 72, 264, false, true],
+    [136, 8, 264, true, false],
+    [400, 8, 128, false, false],
+    [512, 8, 64, true, true],
+    [8, 520, 8, false, true],
+  ] as const
+  for (const [m, k, n, transposeA, transposeB] of sizes) {
+    const operands = [
+      small(1, ...(transposeA ? [k, m] : [m, k])),
+      small(2, ...(transposeB ? [n, k] : [k, n])),
+      small(3, n),
+    ]
+    await products(
+      (a, b, c) => fj.relu(fj.add(fj.matmul(a!, b!, { transposeA, transposeB }), c!)),
+      operands,
+      'matmul tensorcore bfloat16',
+    )
+  }
+  const convolve: Fn = (x, w) => {
+    const y = fj.conv2d(x!, w!, null, { padding: 1, stride: 2 })
+    return [y, ...fj.grad(fj.sum(fj.square(y)), [x!, w!])]
+  }
+  await products(convolve, [small(1, 2, 8, 7, 6), small(2, 16, 8, 3, 3)], 'conv2dGradInput tensorcore bfloat16')
+})
+
 it('bfloat16 products of libraries, with bias and activation', async () => {
   const small = (seed: number, ...shape: number[]) =>
     fj.cast(fj.sub(randomTensor(shape, seed, 'int32', 3), 1), 'float32')

@@ -12,8 +12,8 @@ const signs = (shape: number[], seed: number) => fj.cast(fj.sub(randomTensor(sha
 
 type Fn = (...inputs: fj.Tensor[]) => fj.Tensor[]
 
-/** `fn` and what explain() says, in bfloat16 and, on the CPU, in float32. */
-async function both(fn: Fn, inputs: fj.Tensor[]) {
+/** `fn` and what explain() says, in a narrow precision and, on the CPU, in float32. */
+async function both(fn: Fn, inputs: fj.Tensor[], precision: fj.CompileFunctionOptions['precision'] = 'bfloat16') {
   const run = async (options: fj.CompileFunctionOptions) => {
     const compiled = fj.compile(fn, options)
     let outputs: fj.Tensor[] = []
@@ -23,8 +23,65 @@ async function both(fn: Fn, inputs: fj.Tensor[]) {
     compiled.dispose()
     return { data, explained, dtypes: outputs.map((t) => t.dtype) }
   }
-  return { narrow: await run({ device, precision: 'bfloat16' }), wide: await run({ device: 'cpu' }) }
+  return { narrow: await run({ device, precision }), wide: await run({ device: 'cpu' }) }
 }
+
+// Rows of whole pieces of 16 bytes, in every tile of gemm_core.cuh: what is measured for a device of four
+// multiprocessors. Sizes that no tile divides, K of less than a slice, of two, of one and a piece, and in parts.
+describe.each(['bfloat16', 'tf32'] as const)('%s products without a number of their own', (precision) => {
+  it.each([
+    [[136, 72, 264], 'tiles of 256 x 128'],
+    [[400, 16, 128], '128 x 128'],
+    [[512, 40, 64], '128 x 64'],
+    [[136, 264, 72], '128 x 64'],
+    [[64, 128, 16], '64 x 64'],
+    [[8, 1032, 8], '64 x 64, parts of K'],
+  ] as const)('(m, k, n) = %j in %s', async ([m, k, n], _tile) => {
+    for (const transposeA of [false, true]) {
+      for (const transposeB of [false, true]) {
+        const operands = [signs(transposeA ? [k, m] : [m, k], 1), signs(transposeB ? [n, k] : [k, n], 2)]
+        const product: Fn = (x, y) => [fj.matmul(x!, y!, { transposeA, transposeB })]
+        const { narrow, wide } = await both(product, operands, precision)
+        expect(narrow.explained).toContain(`matmul tensorcore ${precision}`)
+        expect(narrow.data).toEqual(wide.data)
+      }
+    }
+  })
+
+  it('write rows of an odd number of columns, batches, bias and ReLU', async () => {
+    const product: Fn = (x, y, b) => [fj.relu(fj.add(fj.matmul(x!, y!, { transposeB: true }), b!))]
+    for (const batch of [[], [3]]) {
+      const inputs = [signs([...batch, 33, 64], 1), signs([...batch, 17, 64], 2), signs([17], 3)]
+      const { narrow, wide } = await both(product, inputs, precision)
+      expect(narrow.data).toEqual(wide.data)
+    }
+  })
+
+  it.each([
+    [[2, 8, 12, 11], [128, 8, 3, 3], { padding: 1 }],
+    [[2, 16, 9, 7], [32, 16, 3, 2], { stride: [2, 1] as [number, number], padding: [2, 0] as [number, number] }],
+    [[1, 32, 9, 9], [48, 16, 3, 3], { groups: 2, dilation: 2 }],
+    [[1, 8, 40, 13], [64, 8, 1, 1], {}],
+    [[3, 136, 3, 3], [8, 136, 3, 3], { padding: 1 }],
+  ])('gather x %j for weight %j, %j: forward, with bias and ReLU, and gradients', async (xShape, wShape, options) => {
+    const convolve: Fn = (x, w, b) => {
+      const y = fj.conv2d(x!, w!, null, options)
+      const gradients = fj.grad([y], [x!, w!], { gradOutputs: [signs(y.shape as number[], 5)] })
+      return [fj.relu(fj.conv2d(x!, w!, b!, options)), ...gradients]
+    }
+    const inputs = [signs(xShape, 1), signs(wShape, 2), signs([wShape[0]!], 3)]
+    const { narrow, wide } = await both(convolve, inputs, precision)
+    for (const op of ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'])
+      expect(narrow.explained).toContain(`${op} tensorcore ${precision}`)
+    expect(narrow.data).toEqual(wide.data)
+  })
+
+  it('keep infinities and NaN', async () => {
+    const a = fj.tensor([[Number.POSITIVE_INFINITY, 0, 0, 0, 0, 0, 0, 0], [Number.NaN, 0, 0, 0, 0, 0, 0, 0]]) // biome-ignore format: a table
+    const { narrow } = await both((x, y) => [fj.matmul(x!, y!)], [a, fj.ones([8, 8])], precision)
+    expect([...narrow.data[0]!]).toEqual([...new Array(8).fill(Infinity), ...new Array(8).fill(NaN)])
+  })
+})
 
 describe('bfloat16', () => {
   it.each([

@@ -26,25 +26,14 @@ __device__ __forceinline__ float float_of(E x) {
   }
 }
 
-// Four neighbours as they lie in memory.
-#ifdef SIMT_EMULATION
-template <class E>
-struct alignas(4 * sizeof(E)) Four {
-  E element[4];
-};
-#else
-// Not a struct of four: a register each would hold only half of one in bfloat16.
-template <class E>
-using Four = std::conditional_t<sizeof(E) == 2, uint2, float4>;
-#endif
-
-// V neighbours into `v`, zeros where they are outside; 4 in one load, from an address that is a multiple of their size,
-// as `v` is.
+// An element, or four float32 in one load from an address that is a multiple of their size, as `v` is; zeros where they
+// are outside.
 template <int V, class E>
 __device__ __forceinline__ void read(const E* from, bool inside, E* v) {
   if constexpr (V == 4) {
-    *reinterpret_cast<Four<E>*>(v) = inside ? *reinterpret_cast<const Four<E>*>(from) : Four<E>{};
+    *reinterpret_cast<float4*>(v) = inside ? *reinterpret_cast<const float4*>(from) : float4{};
   } else {
+    static_assert(V == 1);
     v[0] = inside ? *from : element_of<E>(0.0f);
   }
 }

@@ -147,8 +147,11 @@ void copy_async(void* shared, const void* global, int bytes, int valid) {
   if (reinterpret_cast<uintptr_t>(shared) % unsigned(bytes) || reinterpret_cast<uintptr_t>(global) % unsigned(bytes))
     abort_block("cp.async: address not aligned to the copy size, " + thread_text());
   if (f.copies.empty()) f.copies.emplace_back();
-  note_access(shared, bytes, true);
-  if (valid) note_access(global, valid, false);
+  if (checks_on()) {
+    const void* caller = __builtin_return_address(0);
+    check_access(shared, bytes, true, false, caller);
+    if (valid) check_access(global, valid, false, false, caller);
+  }
   std::memset(shared, kPoison, size_t(bytes));
   f.copies.back().push_back({shared, global, bytes, valid});
 }
@@ -161,7 +164,7 @@ void copy_async_wait(int groups_left) {
   auto& c = sched.current->copies;
   while (int(c.size()) - 1 > groups_left) {  // the last entry is the open group
     for (auto& p : c.front()) {
-      note_access(p.to, p.bytes, true);
+      if (checks_on()) check_access(p.to, p.bytes, true, false, __builtin_return_address(0));
       std::memset(p.to, 0, size_t(p.bytes));
       std::memcpy(p.to, p.from, size_t(p.valid));
     }

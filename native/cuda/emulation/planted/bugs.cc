@@ -1,6 +1,8 @@
 // The kernel of bugs.h. In the checked build this file is instrumented as kernels are.
 #include "bugs.h"
 
+#include "ptx.h"
+
 namespace forja::simt {
 namespace {
 
@@ -12,17 +14,32 @@ struct Tile {
   float* scratch;  // [kPlantedBlock], dynamic
 };
 
+constexpr bool copies(Bug bug) {
+  return bug == Bug::kNoWaitForCopy || bug == Bug::kWaitsForTooFewCopies || bug == Bug::kNoBarrierAfterCopy ||
+         bug == Bug::kNoBarrierBeforeCopy;
+}
+
+// The tile by way of `scratch`, which copies fill a piece of 16 bytes a thread.
+template <Bug kBug>
+void load_by_copies(const Tile& tile, const float* x, int n, int t) {
+  const int from = static_cast<int>(blockIdx.x) * kPlantedBlock + 4 * t;
+  const int valid = max(0, min(16, (n - from) * 4));
+  const auto copy = [&] {
+    if (t >= kPlantedBlock / 4) return;
+    copy_async(&tile.scratch[4 * t], valid > 0 ? &x[from] : x, 16, valid);
+    copy_async_commit();
+  };
+  copy();
+  if (kBug != Bug::kNoWaitForCopy) copy_async_wait(kBug == Bug::kWaitsForTooFewCopies ? 1 : 0);
+  if (kBug != Bug::kNoBarrierAfterCopy) __syncthreads();
+  tile.values[t] = tile.scratch[t];
+  if (kBug == Bug::kNoBarrierBeforeCopy) copy();
+}
+
 template <Bug kBug>
 void load(const Tile& tile, const float* x, int n, int t, int i) {
-  if (kBug == Bug::kNoWaitForCopy) {
-    if (t < kPlantedBlock / 4) {
-      const int from = static_cast<int>(blockIdx.x) * kPlantedBlock + 4 * t;
-      const int valid = max(0, min(16, (n - from) * 4));
-      copy_async(&tile.scratch[4 * t], valid > 0 ? &x[from] : x, 16, valid);
-      copy_async_commit();
-    }
-    __syncthreads();
-    tile.values[t] = tile.scratch[t];
+  if (copies(kBug)) {
+    load_by_copies<kBug>(tile, x, n, t);
   } else if (kBug == Bug::kReadsPastTheEnd) {
     tile.values[t] = i <= n ? x[i] : 0.0f;
   } else if (kBug == Bug::kReadsFarPastTheEnd) {
@@ -79,6 +96,13 @@ __global__ void planted_kernel(const float* x, float* y, int n) {
   }
   __syncthreads();
   float v = total - values[t];
+  if (kBug == Bug::kUnwrittenMatrix && t < kWarp) {  // 32 rows of 16 bytes, of which the first half is written
+    if (t < kWarp / 2) reinterpret_cast<float4*>(tile.scratch)[t] = {};
+    __syncwarp();
+    uint32_t matrices[4];
+    cuda::ptx::load_matrices<false>(matrices, reinterpret_cast<float4*>(tile.scratch) + t);
+    v += std::bit_cast<float>(matrices[3]);
+  }
   if (kBug == Bug::kNoBarrierBeforeReload) {
     values[(t + 1) % kPlantedBlock] = v;
     __syncthreads();

@@ -20,6 +20,10 @@ namespace forja::simt {
   X(kDynamicSharedOverrun)    \
   X(kStaticSharedIndex)       \
   X(kNoWaitForCopy)           \
+  X(kWaitsForTooFewCopies)    \
+  X(kNoBarrierAfterCopy)      \
+  X(kNoBarrierBeforeCopy)     \
+  X(kUnwrittenMatrix)         \
   X(kBlocksInOrder)           \
   X(kMisalignedVector)
 
