@@ -107,6 +107,17 @@ describe('matmul', () => {
 })
 
 describe('convolution', () => {
+  it('whose maps are pooled, in a first layer', () => {
+    const [x, ...parameters] = [floats(2, 2, 8, 7), floats(3, 2, 3, 3), floats(3)]
+    return check(
+      (w, b) => {
+        const p = fj.maxPool2d(fj.relu(fj.conv2d(x!, w!, b!, { padding: 1 })), { kernelSize: 2, padding: 1 })
+        return fj.grad(fj.sum(fj.square(p)), [w!, b!])
+      },
+      parameters,
+      { gradients: false },
+    )
+  })
   it.each(variantsOf('conv2d'))('%s', (conv2d) =>
     check(
       (x, w, b) => fj.conv2d(x!, w!, b!, { stride: 2, padding: 1 }),
