@@ -19,8 +19,6 @@ namespace {
 constexpr int64_t kStripFloats = 96 * 1024;       // transposed rows held at a time: 384 KB
 constexpr int64_t kMostStripFloats = 256 * 1024;  // one output row may need more, up to here
 
-int64_t input_rows(const DirectConv& d, int64_t rows) { return (rows - 1) * d.stride_h + (d.r - 1) * d.dilation_h + 1; }
-
 int64_t images_at_once(const DirectConv& d) {
   return even_part(d.n, d.form == DirectForm::kLanes ? kTileCols : kTileRows);
 }

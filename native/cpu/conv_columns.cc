@@ -23,8 +23,6 @@ int64_t sums_width(const DirectConv& d) { return ceil_div(d.ow, kWidth) * kWidth
 // Of a copied row of one channel; the last tile may reach past what the taps see.
 int64_t row_width(const DirectConv& d) { return sums_width(d) + (d.s - 1) * d.dilation_w; }
 
-int64_t input_rows(const DirectConv& d, int64_t rows) { return (rows - 1) * d.stride_h + (d.r - 1) * d.dilation_h + 1; }
-
 int64_t strip_rows(const DirectConv& d) {
   int64_t rows = 1;
   while (rows < d.oh && input_rows(d, rows + 1) * d.c * row_width(d) <= kStripFloats) rows++;

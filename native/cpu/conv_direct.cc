@@ -28,13 +28,10 @@ bool columns_hang_over(const DirectConv& d) {
 // Copied rows are as wide as the taps of one output row reach.
 int64_t padded_width(const DirectConv& d) { return (d.ow - 1) * d.stride_w + (d.s - 1) * d.dilation_w + 1; }
 
-// Output rows whose input rows fit in one strip, and the input rows they need.
+// Output rows whose input rows fit in one strip.
 int64_t strip_rows(const DirectConv& d) {
   const int64_t row = padded_width(d) * d.x_pixel * d.stride_h;
   return larger(1, smaller(d.oh, kStripFloats / row));
-}
-int64_t strip_input_rows(const DirectConv& d, int64_t rows) {
-  return (rows - 1) * d.stride_h + (d.r - 1) * d.dilation_h + 1;
 }
 
 // The taps of one tile, and what the kernel must be told about them.
@@ -132,7 +129,7 @@ void run_rows(const Team& team, const DirectConv& d, const float* packed, float*
         copied_image = n;
         copied_begin = p;
         copied_end = smaller(p + strip, last);
-        const int64_t rows = strip_input_rows(d, copied_end - copied_begin);
+        const int64_t rows = input_rows(d, copied_end - copied_begin);
         copy_padded(d, image, i0, rows, mine);
         next.at = image + (copied_end < d.oh ? larger(0, copied_end * d.stride_h - d.pad_top) : d.h) * d.w * d.x_pixel;
         next.floats = rows * d.w * d.x_pixel / ((copied_end - copied_begin) * ceil_div(d.ow, tile_pixels)) + 1;
@@ -209,7 +206,7 @@ int64_t direct_thread_floats(const DirectConv& d) {
   if (is_depthwise(d)) return 0;
   switch (d.form) {
     case DirectForm::kRows:
-      return columns_hang_over(d) ? strip_input_rows(d, strip_rows(d)) * padded_width(d) * d.x_pixel : 0;
+      return columns_hang_over(d) ? input_rows(d, strip_rows(d)) * padded_width(d) * d.x_pixel : 0;
     case DirectForm::kColumns:
       return columns_thread_floats(d);
     case DirectForm::kScatter:

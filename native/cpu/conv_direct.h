@@ -49,6 +49,11 @@ struct DirectConv {
   FJ_INLINE_MEMBER int64_t panel_floats() const { return depth() * kTileCols; }
 };
 
+// Input rows that so many neighbouring output rows see.
+FJ_INLINE int64_t input_rows(const DirectConv& d, int64_t rows) {
+  return (rows - 1) * d.stride_h + (d.r - 1) * d.dilation_h + 1;
+}
+
 // Number of neighbouring output pixels to take as one, given the filter columns, the column stride, the
 // output channels and the output columns: a divisor of ow, 1 where channels fill a vector.
 int64_t best_pixel_block(int64_t s, int64_t stride_w, int64_t k, int64_t ow);

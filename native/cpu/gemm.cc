@@ -225,12 +225,8 @@ void multiply_halves(Team& team, const GemmArgs& g, const Plan& plan, float* scr
     for (int64_t j = columns.begin; j < columns.end; j += kWidth) {
       const int64_t offset = i * g.ldc + j;
       const Mask rest = tail_mask(columns.end - j);
-      const Epilogue e = g.epilogue.at(offset, j);
-      Vec c = load_masked(rest, second + i * g.n + j) + load_masked(rest, g.c + offset);
-      if (e.bias) c = c + load_masked(rest, e.bias);
-      if (e.residual) c = c + load_masked(rest, e.residual);
-      if (e.activation == kActivationRelu) c = max(zero(), c);
-      store_masked(g.c + offset, rest, c);
+      const Vec c = load_masked(rest, second + i * g.n + j) + load_masked(rest, g.c + offset);
+      store_masked(g.c + offset, rest, finished(c, g.epilogue.at(offset, j), rest));
     }
   }
   team.barrier();  // the next product may have the same scratch

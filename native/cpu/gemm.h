@@ -27,6 +27,13 @@ struct GemmArgs {
   Epilogue epilogue;
 };
 
+// Sums of a row on their way to C, `lanes` of them in use; e: at the first.
+FJ_INLINE Vec finished(Vec c, const Epilogue& e, Mask lanes) {
+  if (e.bias) c = c + load_masked(lanes, e.bias);
+  if (e.residual) c = c + load_masked(lanes, e.residual);
+  return e.activation == kActivationRelu ? max(zero(), c) : c;
+}
+
 size_t gemm_scratch(const GemmArgs& args, int threads);  // reads no pointer but through the sizes: data may be null
 void gemm(Team& team, const GemmArgs& args, uint8_t* scratch);
 // One thread's own product, inside a kernel that splits its work otherwise; scratch as for one thread.

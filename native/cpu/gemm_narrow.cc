@@ -71,10 +71,7 @@ FJ_INLINE void some_rows(const GemmArgs& g, const float* bt, int64_t i) {
     const int64_t offset = (i + r) * g.ldc;
     Vec c = reduce_add_each(sums[r]);
     if (g.accumulate) c = c + load_masked(columns, g.c + offset);
-    if (g.epilogue.bias) c = c + load_masked(columns, g.epilogue.bias);
-    if (g.epilogue.residual) c = c + load_masked(columns, g.epilogue.residual + offset);
-    if (g.epilogue.activation == kActivationRelu) c = max(zero(), c);
-    store_masked(g.c + offset, columns, c);
+    store_masked(g.c + offset, columns, finished(c, g.epilogue.at(offset, 0), columns));
   });
 }
 
