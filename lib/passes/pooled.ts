@@ -24,7 +24,7 @@ export function pooled(graph: Graph): Graph {
   const needed = mapsNeeded(graph)
   return rewrite(graph, (node, inputs) => {
     if (node.op === (conv2dGradWeightOp as AnyOp)) {
-      return needed.has(node.inputs[1]!) ? undefined : gradWeightOfPooled(node, inputs)
+      return gradWeightOfPooled(node, inputs)
     }
     const grad = inputs[0]?.node
     if (grad?.op !== (maxPool2dGradOp as AnyOp)) return undefined
@@ -49,7 +49,7 @@ function mapsNeeded(graph: Graph): Set<Value> {
 }
 
 /** Most numbers of a patch of x, and channels: with more of them products with zeros are faster than finding the others. */
-const MOST_PATCH = 96
+const MOST_PATCH = 256
 const MOST_CHANNELS = 32
 /** Of a window; with fewer, half of the numbers are chosen. */
 const LEAST_TAPS = 4

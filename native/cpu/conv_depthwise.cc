@@ -2,6 +2,7 @@
 // to multiply as matrices. Bound by memory on all but small maps.
 //   forward, input gradient   kPixels neighbouring output pixels share each filter vector
 //   weight gradient           kTaps taps of one filter row x kVectors vectors of channels in registers
+#include "chunked_sum.h"
 #include "conv_direct.h"
 
 namespace forja::FJ_ISA {
@@ -147,8 +148,7 @@ void depthwise_grad_weight(Team& team, const ConvGeometry& g, const float* x, co
         break;
     }
   }
-  team.barrier();
-  sum_chunks(team, partial, chunks, floats, dw);
+  sum_chunks(team, {partial, chunks, floats, bands * g.r * tap_groups}, dw);
 }
 
 }  // namespace forja::FJ_ISA

@@ -112,13 +112,6 @@ FJ_INLINE bool is_depthwise(const DirectConv& d) { return d.c == 1 && d.k == 1 &
 void depthwise_run(const Team& team, const DirectConv& d);
 
 // --- weight gradients (conv_weight_grad.cc, conv_depthwise.cc) ---
-// Output pixels are cut into chunks by geometry alone; each chunk has its own sum, and the sums are added in
-// chunk order, so the result does not depend on the number of threads.
-constexpr int64_t kMaxChunks = 16;
-
-// out[i] = sum over chunks, in order, of partial[chunk * floats + i]: this thread's share.
-void sum_chunks(const Team& team, const float* partial, int64_t chunks, int64_t floats, float* out);
-
 FJ_INLINE bool is_depthwise(const ConvGeometry& g) { return g.groups == g.c && g.groups == g.k && g.groups > 1; }
 int64_t depthwise_grad_weight_floats(const ConvGeometry& g);
 void depthwise_grad_weight(Team& team, const ConvGeometry& g, const float* x, const float* dy, float* dw,

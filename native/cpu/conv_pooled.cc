@@ -7,10 +7,11 @@
 // that they must lie side by side: the rows of x that a row of maps sees are woven, pixel for pixel, so that a patch is
 // one run of (s, r, c). Few sums stay in registers, a channel of dp each.
 //
-// Images are cut into chunks by their number alone; each has its own sum, added in order: results do not depend on the
-// number of threads. Taps are data: one outside its window, or outside the maps, counts nothing.
+// Images are cut into chunks (chunked_sum.h). Taps are data: one outside its window, or outside the maps, counts
+// nothing.
 #include <cstring>
 
+#include "chunked_sum.h"
 #include "conv_direct.h"
 #include "kernel.h"
 #include "simd/weave.h"
@@ -217,8 +218,7 @@ void run(const Call& call, Team& team) {
       }
     }
   }
-  team.barrier();
-  sum_chunks(team, plan.partial, plan.chunks, plan.dw_floats, dw);
+  sum_chunks(team, {plan.partial, plan.chunks, plan.dw_floats}, dw);
 }
 
 }  // namespace

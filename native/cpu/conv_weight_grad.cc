@@ -12,9 +12,10 @@
 // memory once a strip. A row tile goes through a block of packed panels of dy while its part of x, copied by the first
 // panel's kernel on the way, lies in L1: in place its pixels would lie a power of two apart and evict each other. Work
 // is shared over (chunk of strips) x (panel of K) x (row tile); there is more than one chunk only where dw is small,
-// and each has its own dw (conv_direct.h).
+// and each has its own dw (chunked_sum.h).
 #include <cstring>
 
+#include "chunked_sum.h"
 #include "conv_direct.h"
 
 namespace forja::FJ_ISA {
@@ -295,18 +296,15 @@ int64_t first_part(const WeightGradPlan& plan, int64_t begin, int64_t end, Part&
   return (rows.end - rows.begin) * (columns.end - columns.begin);
 }
 
-// dw from the sums of a convolution with merged pixels: pixel b of a block saw filter column s at s + b*stride.
-void unmerge(const Team& team, const WeightGradPlan& plan, const ConvGeometry& g, float* dw) {
+// dw from that of a convolution with merged pixels: pixel b of a block saw filter column s at s + b*stride.
+void unmerge(const Team& team, const WeightGradPlan& plan, const ConvGeometry& g, const float* merged, float* dw) {
   const Range rows = split(g.r * g.s * g.c, team);
   for (int64_t row = rows.begin; row < rows.end; row++) {
     const int64_t r = row / (g.s * g.c), s = row / g.c % g.s, c = row % g.c;
     for (int64_t k = 0; k < g.k; k++) {
       float sum = 0.0f;
-      for (int64_t chunk = 0; chunk < plan.chunks; chunk++) {
-        const float* part = plan.partial + chunk * plan.dw_floats;
-        for (int64_t b = 0; b < plan.block; b++) {
-          sum += part[((r * plan.g.s + s + b * g.stride_w) * g.c + c) * plan.g.k + b * g.k + k];
-        }
+      for (int64_t b = 0; b < plan.block; b++) {
+        sum += merged[((r * plan.g.s + s + b * g.stride_w) * g.c + c) * plan.g.k + b * g.k + k];
       }
       dw[row * g.k + k] = sum;
     }
@@ -346,16 +344,6 @@ void run_strip(const WeightGradPlan& plan, const Strip& strip, Range units, cons
 
 }  // namespace
 
-void sum_chunks(const Team& team, const float* partial, int64_t chunks, int64_t floats, float* out) {
-  const Range mine = split(floats, team, kWidth);
-  for (int64_t i = mine.begin; i < mine.end; i += kWidth) {
-    const Mask lanes = tail_mask(mine.end - i);
-    Vec sum = load_masked(lanes, partial + i);
-    for (int64_t chunk = 1; chunk < chunks; chunk++) sum = sum + load_masked(lanes, partial + chunk * floats + i);
-    store_masked(out + i, lanes, sum);
-  }
-}
-
 size_t conv_grad_weight_implicit_scratch(const ConvGeometry& g, int threads) {
   if (is_depthwise(g)) return depthwise_grad_weight_floats(g) * sizeof(float);
   return plan_weight_grad(g, threads, nullptr).bytes;
@@ -381,12 +369,11 @@ void conv_grad_weight_implicit(Team& team, const ConvGeometry& g, const float* x
     }
   }
   if (direct) return;
+  const ChunkedSum sum{plan.partial, plan.chunks, plan.dw_floats, per_chunk};
+  if (plan.block == 1) return sum_chunks(team, sum, dw);
+  sum_chunks(team, sum, plan.partial);
   team.barrier();
-  if (plan.block > 1) {
-    unmerge(team, plan, g, dw);
-  } else {
-    sum_chunks(team, plan.partial, plan.chunks, plan.dw_floats, dw);
-  }
+  unmerge(team, plan, g, plan.partial, dw);
 }
 
 }  // namespace forja::FJ_ISA

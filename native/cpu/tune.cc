@@ -20,7 +20,6 @@ constexpr double kHopeless = 1.5;  // times the shortest in the round before: ou
 // Of the time of the kernel that would run without measuring: what is to take its place must be that much shorter.
 // Less is noise, which would change bits from one machine to the next for nothing.
 constexpr double kWorthwhile = 0.95;
-constexpr int kNumbers = 0x3c;  // every byte of the operands: 0.0115. Zeros nobody wrote would all be one page.
 
 std::vector<const Kernel*> candidates(const KernelTable& table, uint16_t opcode, const Call& call) {
   std::vector<const Kernel*> found;
@@ -51,9 +50,10 @@ double seconds_of(Trial& trial, Crew& crew, bool alone) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-bool allocate_filled(Memory& memory, size_t bytes) {
+// Pages that nobody has written are all one page, which is never far.
+bool allocate_written(Memory& memory, size_t bytes) {
   if (!memory.allocate(bytes)) return false;
-  if (bytes > 0) memset(memory.data(), kNumbers, bytes);
+  if (bytes > 0) memset(memory.data(), 0, bytes);
   return true;
 }
 
@@ -64,7 +64,7 @@ const Kernel* measure(const std::vector<const Kernel*>& kernels, const Kernel* u
   std::vector<Operand> operands(count);
   for (size_t i = 0; i < count; i++) {
     const fj_value* value = like.in[i].value;  // outputs follow the inputs
-    if (!allocate_filled(memory[i], value->bytes)) return nullptr;
+    if (!allocate_written(memory[i], value->bytes)) return nullptr;
     operands[i] = {memory[i].data(), value};
   }
   size_t bytes = 0;
@@ -73,7 +73,7 @@ const Kernel* measure(const std::vector<const Kernel*>& kernels, const Kernel* u
     if (wanted > bytes) bytes = wanted;
   }
   Memory scratch;
-  if (!allocate_filled(scratch, bytes)) return nullptr;
+  if (!allocate_written(scratch, bytes)) return nullptr;
   Fault fault;
   const auto trials = std::make_unique<Trial[]>(kernels.size());
   std::vector<Trial*> running;
