@@ -31,8 +31,8 @@ struct Plan {
   int64_t padded_h, width;     // rows that filters see, floats of one
   int64_t run, column, patch;  // floats of a run, of all runs of a column, of a patch
   int64_t row_floats, runs_floats, sums_floats, places_floats;
-  int64_t chunks, dw_floats;
-  float *partial, *row, *runs, *sums, *places;  // one part a chunk, then one a thread
+  int64_t chunks;
+  float *partial, *row, *runs, *places;  // sums (k, patch), one part a chunk; then one part a thread
   size_t bytes;
 };
 
@@ -52,12 +52,10 @@ Plan make_plan(const Call& call, int threads, uint8_t* scratch) {
   plan.places_floats =
       lines(plan.g.rows.out * plan.g.columns.out * static_cast<int64_t>(sizeof(Place) / sizeof(float)));
   plan.chunks = smaller(g.n, kMaxChunks);
-  plan.dw_floats = g.r * g.s * g.c * g.k;
   ScratchCursor cursor(scratch);
-  plan.partial = cursor.take(plan.chunks * plan.dw_floats);
+  plan.partial = cursor.take(plan.chunks * plan.sums_floats);
   plan.row = cursor.take(plan.row_floats * threads);
   plan.runs = cursor.take(plan.runs_floats * threads);
-  plan.sums = cursor.take(plan.sums_floats * threads);
   plan.places = cursor.take(plan.places_floats * threads);
   plan.bytes = cursor.used();
   return plan;
@@ -203,7 +201,6 @@ void run(const Call& call, Team& team) {
   }
   float* row = plan.row + plan.row_floats * team.id;
   float* runs = plan.runs + plan.runs_floats * team.id;
-  float* sums = plan.sums + plan.sums_floats * team.id;
   const Places places = find_places(plan, reinterpret_cast<Place*>(plan.places + plan.places_floats * team.id));
   ChannelTask task{};
   task.plan = &plan;
@@ -211,21 +208,21 @@ void run(const Call& call, Team& team) {
   task.offsets = offsets;
   const Range chunks = split(plan.chunks, team);
   for (int64_t chunk = chunks.begin; chunk < chunks.end; chunk++) {
-    memset(sums, 0, plan.patch * g.k * sizeof(float));
+    float* sums = plan.partial + chunk * plan.sums_floats;
+    memset(sums, 0, plan.sums_floats * sizeof(float));
     const Range images = split(g.n, static_cast<int>(chunk), static_cast<int>(plan.chunks));
     for (int64_t n = images.begin; n < images.end; n++) {
       copy_runs(plan, x + n * g.h * g.w * g.c, row, runs);
       add_image(plan, task, runs, dp + n * pooled, index + n * pooled, sums);
     }
-    float* out = plan.partial + chunk * plan.dw_floats;
-    for (int64_t r = 0; r < g.r; r++) {
-      for (int64_t e = 0; e < g.s * g.c; e++) {
-        const float* from = sums + r * plan.run + e;
-        for (int64_t k = 0; k < g.k; k++) *out++ = from[k * plan.patch];
-      }
-    }
   }
-  sum_chunks(team, {plan.partial, plan.chunks, plan.dw_floats}, dw);
+  sum_chunks(team, {plan.partial, plan.chunks, plan.sums_floats}, plan.partial);
+  team.barrier();
+  const Range filter_rows = split(g.r * g.s * g.c, team);
+  for (int64_t i = filter_rows.begin; i < filter_rows.end; i++) {
+    const float* from = plan.partial + i / (g.s * g.c) * plan.run + i % (g.s * g.c);
+    for (int64_t k = 0; k < g.k; k++) dw[i * g.k + k] = from[k * plan.patch];
+  }
 }
 
 }  // namespace
