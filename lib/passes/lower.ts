@@ -17,6 +17,7 @@ import { fuse } from './fuse.js'
 import { hoist } from './hoist.js'
 import { layout } from './layout.js'
 import { plan } from './plan.js'
+import { poolMaps } from './pool_maps.js'
 import { pooled } from './pooled.js'
 import { narrowMaps, widenWhereRead } from './precision.js'
 import { schedule } from './schedule.js'
@@ -56,6 +57,7 @@ const NARROW: readonly Pass[] = [
   { name: 'cse', run: cse },
   { name: 'widen', run: widenWhereRead },
 ]
+const POOL_MAPS: Pass = { name: 'pool maps', run: poolMaps }
 const FUSE: Pass = { name: 'fuse', run: fuse }
 
 export interface Lowered {
@@ -80,7 +82,11 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<L
     verifyGraph(result, pass.name)
     return result
   }
-  for (const pass of [...PASSES, ...(precision === 'bfloat16' ? NARROW : [])]) current = await run(pass, current)
+  const passes = [...PASSES]
+  // One kernel does both in float32: tensor cores and a variant that was asked for are the convolution's.
+  if (precision === 'float32' && options.algorithms?.conv2d === undefined) passes.push(POOL_MAPS)
+  if (precision === 'bfloat16') passes.push(...NARROW)
+  for (const pass of passes) current = await run(pass, current)
   const { graph: main, prepare } = options.hoist === false ? { graph: current, prepare: null } : hoist(current)
   if (prepare && debug.enabled) debug('hoist\n%s\nprepare\n%s', printGraph(main), printGraph(prepare))
   verifyGraph(main, 'hoist')

@@ -6,6 +6,7 @@ namespace forja::FJ_ISA {
 void register_axis(KernelTable&);
 void register_ceilings(KernelTable&);
 void register_conv(KernelTable&);
+void register_conv_max_pool(KernelTable&);
 void register_conv_pooled(KernelTable&);
 void register_cross_entropy(KernelTable&);
 void register_detection(KernelTable&);
@@ -27,6 +28,7 @@ void register_kernels(KernelTable& table) {
   register_axis(table);
   register_ceilings(table);
   register_conv(table);
+  register_conv_max_pool(table);
   register_conv_pooled(table);
   register_cross_entropy(table);
   register_detection(table);

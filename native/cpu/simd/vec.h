@@ -18,6 +18,7 @@
 //         shift_left<n> shift_right<n> (zeros enter) shift_right_signed<n>  == >  select
 //   round_to_int truncate_to_int to_float        as_int as_float: the same bits
 //   permute(a, lanes): lane i is a's lane lanes[i], which is below kWidth
+//   even_lanes(a, b) odd_lanes(a, b): every other lane of a, then of b, from lane 0 or 1 on
 //   transpose(Vec (&rows)[kWidth])
 #pragma once
 
