@@ -80,14 +80,14 @@ FJ_INLINE RunTile tile_for(int64_t channels, std::integer_sequence<int, K...>) {
   return kernels[channels - 1];
 }
 
-// A row of y from its sums (K, plane), of which kWidth can be read past the row's end.
+// A row of y from its sums (K, plane).
 template <int K>
-void weave_row(const Weave& pattern, const float* sums, int64_t plane, int64_t columns, float* y) {
-  weave<K>(pattern, sums, plane, columns,
+void weave_row(const float* sums, int64_t plane, int64_t columns, float* y) {
+  weave<K>(sums, plane, columns,
            [&](int64_t at, Vec v) FJ_LAMBDA { store_masked(y + at, tail_mask(columns * K - at), v); });
 }
 
-using WeaveRow = void (*)(const Weave&, const float*, int64_t, int64_t, float*);
+using WeaveRow = void (*)(const float*, int64_t, int64_t, float*);
 
 template <int... K>
 FJ_INLINE WeaveRow weave_for(int64_t channels, std::integer_sequence<int, K...>) {
@@ -102,14 +102,18 @@ void copy_planes(const float* image, const MapSize& size, Range rows, int64_t pa
   const int64_t count = larger(0, smaller(width - left, size.w - first));
   for (int64_t i = rows.begin; i < rows.end; i++) {
     for (int64_t c = 0; c < size.c; c++, out += width) {
-      memset(out, 0, width * sizeof(float));
-      if (i < 0 || i >= size.h) continue;
-      const float* from = image + (i * size.w + first) * size.pixel + c;
+      const bool inside = i >= 0 && i < size.h;
+      const float* from = image + (i * size.w + first) * size.pixel + c - left * size.pixel;
       if (size.pixel == 1) {
-        memcpy(out + left, from, count * sizeof(float));
-      } else {
-        for (int64_t j = 0; j < count; j++) out[left + j] = from[j * size.pixel];
+        const int64_t end = inside ? left + count : 0;
+        for (int64_t j = 0; j < width; j += kWidth) {
+          const bool whole = j >= left && j + kWidth <= end;
+          store(out + j, load_lanes(from + j, tail_mask(end - j) & ~tail_mask(left - j), whole));
+        }
+        continue;
       }
+      memset(out, 0, width * sizeof(float));
+      for (int64_t j = left; inside && j < left + count; j++) out[j] = from[j * size.pixel];
     }
   }
 }
@@ -183,14 +187,13 @@ void ColumnRows::sum(int64_t n, int64_t p, int64_t end, float* sums, int64_t pla
 void columns_run(const Team& team, const DirectConv& d, const float* packed, float* mine) {
   const int64_t plane = sums_width(d);
   float* const sums = mine + strip_floats(d);
-  const Weave pattern(d.k);
   const WeaveRow finish_row = weave_for(d.k, std::make_integer_sequence<int, kWidth - 1>{});
   ColumnRows rows(d, packed, mine);
   const Range items = split(d.n * d.oh, team);
   for (int64_t item = items.begin; item < items.end; item++) {
     const int64_t n = item / d.oh, p = item % d.oh;
     rows.sum(n, p, smaller(d.oh, p + items.end - item), sums, plane);
-    finish_row(pattern, sums, plane, d.ow, d.y + n * d.y_image + p * d.y_row);
+    finish_row(sums, plane, d.ow, d.y + n * d.y_image + p * d.y_row);
   }
 }
 

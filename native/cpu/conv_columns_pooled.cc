@@ -14,14 +14,11 @@ constexpr int64_t kMostTaps = 256;
 
 // Floats of a row of maps of one channel, of which whole vectors are read for each tap.
 int64_t plane_floats(const DirectConv& d, const PoolAxis& columns) {
-  const int64_t read = 2 * ceil_div(columns.out, kWidth) * kWidth + columns.kernel;
-  return ceil_div(larger(sums_width(d), read), kLineFloats) * kLineFloats;
+  return larger(sums_width(d), 2 * ceil_div(columns.out, kWidth) * kWidth + (columns.kernel - 1) / 2 * 2);
 }
 
-// Of a row of windows of one channel; weave reads whole vectors.
-int64_t pooled_floats(const PoolAxis& columns) {
-  return ceil_div(columns.out, kLineFloats) * kLineFloats + kLineFloats;
-}
+// Of a row of windows of one channel.
+int64_t pooled_floats(const PoolAxis& columns) { return ceil_div(columns.out, kWidth) * kWidth; }
 
 // A row of windows: all columns of one channel.
 struct Windows {
@@ -45,7 +42,6 @@ FJ_INLINE void pool_channel(const Windows& w, int64_t plane, float* values, floa
 }
 
 struct Finish {
-  const Weave& pattern;
   int64_t columns, plane;      // windows of a row; floats from one channel's to the next one's
   const float *values, *taps;  // (K, plane), the taps' bits
 };
@@ -53,10 +49,10 @@ struct Finish {
 template <int K>
 void finish(const Finish& f, float* y, uint8_t* index) {
   const int64_t floats = f.columns * K;
-  weave<K>(f.pattern, f.values, f.plane, f.columns,
+  weave<K>(f.values, f.plane, f.columns,
            [&](int64_t at, Vec v) FJ_LAMBDA { store_masked(y + at, tail_mask(floats - at), v); });
   if (index == nullptr) return;
-  weave<K>(f.pattern, f.taps, f.plane, f.columns, [&](int64_t at, Vec v) FJ_LAMBDA {
+  weave<K>(f.taps, f.plane, f.columns, [&](int64_t at, Vec v) FJ_LAMBDA {
     if (at + kWidth <= floats) {
       Whole{}.put(index + at, as_int(v));
     } else {
@@ -89,10 +85,9 @@ void columns_pool_run(const Team& team, const DirectConv& d, const PoolAxis& row
   const int64_t plane = plane_floats(d, columns), row = d.k * plane, pooled = pooled_floats(columns);
   float* const values = own + rows.kernel * row;
   float* const taps = values + d.k * pooled;
-  // Lanes without a window read what no sum is written to: a NaN there would only cost time.
-  memset(own, 0, columns_pool_floats(d, rows, columns) * sizeof(float));
-  const Weave pattern(d.k);
-  const Finish results{pattern, columns.out, pooled, values, taps};
+  // Lanes without a window may read what no sum is written to: a NaN there would only cost time.
+  if (plane > sums_width(d)) memset(own, 0, rows.kernel * row * sizeof(float));
+  const Finish results{columns.out, pooled, values, taps};
   const FinishRow finish_row = finish_for(d.k, std::make_integer_sequence<int, kWidth - 1>{});
   const PoolGeometry g{d.n, d.k, rows, columns};
   ColumnRows maps(d, packed, mine);

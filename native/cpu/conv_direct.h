@@ -120,7 +120,8 @@ void columns_pool_run(const Team& team, const DirectConv& d, const PoolAxis& row
 struct MapSize {
   int64_t h, w, c, pixel;  // pixel: floats from one pixel to the next
 };
-// Rows of an image as (rows, c, width), columns from -pad_left on, zeros outside.
+// Rows of an image as (rows, c, width), columns from -pad_left on, zeros outside; the last may be written a vector
+// further.
 void copy_planes(const float* image, const MapSize& size, Range rows, int64_t pad_left, int64_t width, float* out);
 
 bool scatter_applies(const DirectConv& d);
