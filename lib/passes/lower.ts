@@ -31,6 +31,8 @@ export interface LowerOptions {
   algorithms?: Readonly<Record<string, string>>
   /** Whether what is of the parameters alone is computed once, by a program of its own. Default true. */
   hoist?: boolean
+  /** Whether small convolutions do the max pooling that follows, unless a variant of conv2d is forced. Default false. */
+  poolMaps?: boolean
   /** Of products, where the device has tensor cores. Default 'float32'. */
   precision?: Precision
 }
@@ -82,10 +84,8 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<L
     verifyGraph(result, pass.name)
     return result
   }
-  const passes = [...PASSES]
-  // One kernel does both in float32: tensor cores and a variant that was asked for are the convolution's.
-  if (precision === 'float32' && options.algorithms?.conv2d === undefined) passes.push(POOL_MAPS)
-  if (precision === 'bfloat16') passes.push(...NARROW)
+  const poolsMaps = options.poolMaps && options.algorithms?.conv2d === undefined
+  const passes = [...PASSES, ...(poolsMaps ? [POOL_MAPS] : []), ...(precision === 'bfloat16' ? NARROW : [])]
   for (const pass of passes) current = await run(pass, current)
   const { graph: main, prepare } = options.hoist === false ? { graph: current, prepare: null } : hoist(current)
   if (prepare && debug.enabled) debug('hoist\n%s\nprepare\n%s', printGraph(main), printGraph(prepare))
