@@ -17,6 +17,7 @@ import { fuse } from './fuse.js'
 import { hoist } from './hoist.js'
 import { layout } from './layout.js'
 import { plan } from './plan.js'
+import { poolMaps } from './pool_maps.js'
 import { pooled } from './pooled.js'
 import { narrowMaps, widenWhereRead } from './precision.js'
 import { schedule } from './schedule.js'
@@ -30,6 +31,8 @@ export interface LowerOptions {
   algorithms?: Readonly<Record<string, string>>
   /** Whether what is of the parameters alone is computed once, by a program of its own. Default true. */
   hoist?: boolean
+  /** Whether small convolutions do the max pooling that follows, unless a variant of conv2d is forced. Default false. */
+  poolMaps?: boolean
   /** Of products, where the device has tensor cores. Default 'float32'. */
   precision?: Precision
 }
@@ -56,6 +59,7 @@ const NARROW: readonly Pass[] = [
   { name: 'cse', run: cse },
   { name: 'widen', run: widenWhereRead },
 ]
+const POOL_MAPS: Pass = { name: 'pool maps', run: poolMaps }
 const FUSE: Pass = { name: 'fuse', run: fuse }
 
 export interface Lowered {
@@ -80,7 +84,9 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<L
     verifyGraph(result, pass.name)
     return result
   }
-  for (const pass of [...PASSES, ...(precision === 'bfloat16' ? NARROW : [])]) current = await run(pass, current)
+  const poolsMaps = options.poolMaps && options.algorithms?.conv2d === undefined
+  const passes = [...PASSES, ...(poolsMaps ? [POOL_MAPS] : []), ...(precision === 'bfloat16' ? NARROW : [])]
+  for (const pass of passes) current = await run(pass, current)
   const { graph: main, prepare } = options.hoist === false ? { graph: current, prepare: null } : hoist(current)
   if (prepare && debug.enabled) debug('hoist\n%s\nprepare\n%s', printGraph(main), printGraph(prepare))
   verifyGraph(main, 'hoist')

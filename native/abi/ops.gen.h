@@ -77,6 +77,7 @@ enum fj_opcode {
   FJ_OP_IM2COL = 107,
   FJ_OP_COL2IM = 108,
   FJ_OP_CONV2D_POOLED_GRAD_WEIGHT = 109,
+  FJ_OP_CONV2D_MAX_POOL = 110,
   FJ_OP_MAX_POOL2D = 112,
   FJ_OP_MAX_POOL2D_GRAD = 113,
   FJ_OP_MAX_POOL2D_GATHER = 114,
@@ -244,6 +245,8 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "col2im";
     case FJ_OP_CONV2D_POOLED_GRAD_WEIGHT:
       return "conv2dPooledGradWeight";
+    case FJ_OP_CONV2D_MAX_POOL:
+      return "conv2dMaxPool";
     case FJ_OP_MAX_POOL2D:
       return "maxPool2d";
     case FJ_OP_MAX_POOL2D_GRAD:
@@ -612,6 +615,19 @@ struct fj_conv2d_pooled_grad_weight_attrs {
   int32_t window_padding[4];
 };
 FJ_ATTRS_SIZE(fj_conv2d_pooled_grad_weight_attrs, 72);
+
+struct fj_conv2d_max_pool_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t size[2];
+  int32_t window[2];
+  int32_t window_stride[2];
+  int32_t window_padding[4];
+  int32_t output[2];
+  int32_t activation;
+  int32_t index;
+};
+FJ_ATTRS_SIZE(fj_conv2d_max_pool_attrs, 80);
 
 struct fj_max_pool2d_attrs {
   int32_t kernel[2];

@@ -58,16 +58,18 @@ bool check_geometry(Check& c, const fj_value& image, const fj_value& filter, con
   return check_window(c, window, attrs.stride, attrs.padding, attrs.dilation);
 }
 
+// Of a call whose inputs are x, weight (R,S,C/groups,K), bias (K) or absent.
+bool check_activation_and_bias(Check& c, int32_t activation) {
+  return c.expect(activation >= 0 && activation <= FJ_ACTIVATION_RELU, "unknown activation") &&
+         (c.inputs() < 3 || (c.dtype(c.in(2), FJ_FLOAT32) && c.rank(c.in(2), 1) &&
+                             c.expect(c.in(2).dims[0] == dim(c.in(1), 3), "bias has the wrong shape")));
+}
+
 // x, weight, bias (K) or absent -> y.
 bool check_conv2d(Check& c) {
   if (!c.arity(2, 3, 1) || !c.attr_size(sizeof(fj_conv2d_attrs))) return false;
   const auto& attrs = c.attrs<fj_conv2d_attrs>();
-  if (!c.expect(attrs.activation >= 0 && attrs.activation <= FJ_ACTIVATION_RELU, "unknown activation")) return false;
-  if (c.inputs() == 3 && (!c.dtype(c.in(2), FJ_FLOAT32) || !c.rank(c.in(2), 1) ||
-                          !c.expect(c.in(2).dims[0] == dim(c.in(1), 3), "bias has the wrong shape"))) {
-    return false;
-  }
-  return check_geometry(c, c.in(0), c.in(1), c.out(0), attrs);
+  return check_activation_and_bias(c, attrs.activation) && check_geometry(c, c.in(0), c.in(1), c.out(0), attrs);
 }
 
 // dy, weight -> dx; attrs.size is the image's.
@@ -88,6 +90,23 @@ bool check_conv2d_grad_weight(Check& c) {
                   "filter has the wrong size");
 }
 
+// Windows over a convolution's maps, of attrs.size pixels: each position of `pooled` (N,PH,PW,K) has a pixel, and a
+// uint8 holds its taps.
+template <class Attrs>
+bool check_map_windows(Check& c, const fj_value& pooled, const Attrs& attrs) {
+  for (int axis = 0; axis < 2; axis++) {
+    const int64_t out = pooled.dims[axis + 1], before = attrs.window_padding[axis];
+    if (!c.expect(attrs.window[axis] >= 1 && attrs.window[axis] <= 256 && attrs.window_stride[axis] >= 1 &&
+                      before >= 0 && attrs.window_padding[axis + 2] >= 0 && out >= 1,
+                  "window is not positive or too large") ||
+        !c.expect(before < attrs.window[axis] && (out - 1) * attrs.window_stride[axis] - before < attrs.size[axis],
+                  "a window lies outside the maps")) {
+      return false;
+    }
+  }
+  return c.expect(attrs.window[0] * attrs.window[1] <= 256, "window is too large");
+}
+
 // x, dp, index -> dw: the gradient of a convolution's maps is what max pooling hands them of dp (N,PH,PW,K).
 bool check_conv2d_pooled_grad_weight(Check& c) {
   if (!c.arity(3, 3, 1) || !c.attr_size(sizeof(fj_conv2d_pooled_grad_weight_attrs))) return false;
@@ -106,17 +125,37 @@ bool check_conv2d_pooled_grad_weight(Check& c) {
   const int32_t dilation[2] = {1, 1};
   const Window window{x.dims[0], x.dims[1], x.dims[2], x.dims[3], dw.dims[0], dw.dims[1], attrs.size[0], attrs.size[1]};
   if (!check_window(c, window, attrs.stride, attrs.padding, dilation)) return false;
-  for (int axis = 0; axis < 2; axis++) {
-    const int64_t out = dp.dims[axis + 1], before = attrs.window_padding[axis];
-    if (!c.expect(attrs.window[axis] >= 1 && attrs.window[axis] <= 256 && attrs.window_stride[axis] >= 1 &&
-                      before >= 0 && attrs.window_padding[axis + 2] >= 0 && out >= 1,
-                  "window is not positive or too large") ||
-        !c.expect(before < attrs.window[axis] && (out - 1) * attrs.window_stride[axis] - before < attrs.size[axis],
-                  "a window lies outside the maps")) {
-      return false;
-    }
+  return check_map_windows(c, dp, attrs);
+}
+
+// x, weight (R,S,C,K), bias (K) or absent -> y (N,PH,PW,K), and where attrs.index says so the taps that were chosen;
+// the convolution's maps (N,OH,OW,K) are nobody's operand.
+bool check_conv2d_max_pool(Check& c) {
+  if (!c.attr_size(sizeof(fj_conv2d_max_pool_attrs))) return false;
+  const auto& attrs = c.attrs<fj_conv2d_max_pool_attrs>();
+  if (!c.expect(attrs.index == 0 || attrs.index == 1, "index is neither 0 nor 1") || !c.arity(2, 3, 1 + attrs.index)) {
+    return false;
   }
-  return c.expect(attrs.window[0] * attrs.window[1] <= 256, "window is too large");
+  const fj_value &x = c.in(0), &weight = c.in(1), &y = c.out(0);
+  for (const fj_value* value : {&x, &weight, &y}) {
+    if (!c.dtype(*value, FJ_FLOAT32) || !c.rank(*value, 4)) return false;
+  }
+  const int64_t k = weight.dims[3];
+  if (!check_activation_and_bias(c, attrs.activation) ||
+      !c.expect(k >= 1 && weight.dims[2] == x.dims[3], "channels do not match") ||
+      !c.expect(y.dims[0] == x.dims[0] && y.dims[3] == k && y.dims[1] == uint32_t(attrs.output[0]) &&
+                    y.dims[2] == uint32_t(attrs.output[1]),
+                "pooled maps have the wrong shape")) {
+    return false;
+  }
+  const int32_t dilation[2] = {1, 1};
+  const Window window{x.dims[0],      x.dims[1],      x.dims[2],     x.dims[3],
+                      weight.dims[0], weight.dims[1], attrs.size[0], attrs.size[1]};
+  return check_window(c, window, attrs.stride, attrs.padding, dilation) &&
+         c.expect(limited(limited(limited(x.dims[0], attrs.size[0]), attrs.size[1]), k) <= kMaxElements,
+                  "maps are larger than any machine") &&
+         check_map_windows(c, y, attrs) &&
+         (attrs.index == 0 || (c.same_shape(c.out(1), y) && c.dtype(c.out(1), FJ_UINT8)));
 }
 
 // image (N,H,W,C), columns (N,OH,OW,R,S,C).
@@ -152,6 +191,7 @@ const CheckEntry kEntries[] = {
     {FJ_OP_CONV2D_GRAD_INPUT, check_conv2d_grad_input},
     {FJ_OP_CONV2D_GRAD_WEIGHT, check_conv2d_grad_weight},
     {FJ_OP_CONV2D_POOLED_GRAD_WEIGHT, check_conv2d_pooled_grad_weight},
+    {FJ_OP_CONV2D_MAX_POOL, check_conv2d_max_pool},
     {FJ_OP_IM2COL, check_im2col},
     {FJ_OP_COL2IM, check_col2im},
 };

@@ -162,8 +162,9 @@ template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_max
 template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_avg_pool2d_attrs&);
 template PoolGeometry pool_geometry(const Operand&, const Operand&, const fj_avg_pool2d_grad_attrs&);
 
+template <class Attrs>
 PooledConvGeometry pooled_conv_geometry(const Operand& image, const Operand& filter, const Operand& pooled,
-                                        const fj_conv2d_pooled_grad_weight_attrs& a) {
+                                        const Attrs& a) {
   const uint32_t *x = image.value->dims, *f = filter.value->dims, *p = pooled.value->dims;
   const auto axis = [&](int i) {
     return PoolAxis{a.size[i], p[i + 1], a.window[i], a.window_stride[i], a.window_padding[i], a.window_padding[i + 2],
@@ -174,6 +175,10 @@ PooledConvGeometry pooled_conv_geometry(const Operand& image, const Operand& fil
           axis(0),
           axis(1)};
 }
+template PooledConvGeometry pooled_conv_geometry(const Operand&, const Operand&, const Operand&,
+                                                 const fj_conv2d_max_pool_attrs&);
+template PooledConvGeometry pooled_conv_geometry(const Operand&, const Operand&, const Operand&,
+                                                 const fj_conv2d_pooled_grad_weight_attrs&);
 
 template <class Attrs>
 RecurrentGeometry recurrent_geometry(const Operand* in, const Attrs& attrs) {

@@ -5,9 +5,10 @@
 //
 // Rows of x are copied channel by channel with zeros around them. A row of sums, channel by channel too, is woven to
 // pixels on its way to y: a vector of y takes the pixels it covers from each channel's sums.
+#include "conv_columns.h"
+
 #include <cstring>
 
-#include "conv_direct.h"
 #include "simd/weave.h"
 
 namespace forja::FJ_ISA {
@@ -19,7 +20,6 @@ constexpr int kMostVectors = 2;
 constexpr int64_t kStripFloats = 6 * 1024;  // copied rows: 24 KB of the L1 cache
 
 int64_t channels_at_once(const DirectConv& d) { return even_part(d.k, kMostSums); }
-int64_t sums_width(const DirectConv& d) { return ceil_div(d.ow, kWidth) * kWidth; }
 // Of a copied row of one channel; the last tile may reach past what the taps see.
 int64_t row_width(const DirectConv& d) { return sums_width(d) + (d.s - 1) * d.dilation_w; }
 
@@ -40,8 +40,9 @@ struct Tile {
   Range t;
   int64_t c, s;
   const float* bias;  // (K), or null
-  float* sums;        // (K, sums_width)
-  int64_t width;
+  float least;        // what sums are at least
+  float* sums;        // (K, plane)
+  int64_t plane;
 };
 
 template <int K, int V>
@@ -66,8 +67,8 @@ void run_tile(const Tile& tile) {
     }
   }
   unroll<K>([&](auto k) FJ_LAMBDA {
-    const Vec shift = tile.bias ? broadcast(tile.bias[k]) : zero();
-    unroll<V>([&](auto v) FJ_LAMBDA { store(tile.sums + k * tile.width + v * kWidth, acc[k][v] + shift); });
+    const Vec shift = tile.bias ? broadcast(tile.bias[k]) : zero(), least = broadcast(tile.least);
+    unroll<V>([&](auto v) FJ_LAMBDA { store(tile.sums + k * tile.plane + v * kWidth, max(least, acc[k][v] + shift)); });
   });
 }
 
@@ -79,21 +80,14 @@ FJ_INLINE RunTile tile_for(int64_t channels, std::integer_sequence<int, K...>) {
   return kernels[channels - 1];
 }
 
-// A row of y from its sums (K, width), of which kWidth can be read past the row's end.
+// A row of y from its sums (K, plane).
 template <int K>
-void weave_row(const DirectConv& d, const Weave& pattern, const float* sums, int64_t width, int64_t y_offset) {
-  const int64_t floats = d.ow * K;
-  const float* residual = d.epilogue.residual ? d.epilogue.residual + y_offset : nullptr;
-  const Vec least = d.epilogue.activation == kActivationRelu ? zero() : broadcast(-__builtin_inff());
-  float* y = d.y + y_offset;
-  weave<K>(pattern, sums, width, d.ow, [&](int64_t at, Vec v) FJ_LAMBDA {
-    const Mask lanes = tail_mask(floats - at);
-    if (residual) v = v + load_masked(lanes, residual + at);
-    store_masked(y + at, lanes, max(least, v));
-  });
+void weave_row(const float* sums, int64_t plane, int64_t columns, float* y) {
+  weave<K>(sums, plane, columns,
+           [&](int64_t at, Vec v) FJ_LAMBDA { store_masked(y + at, tail_mask(columns * K - at), v); });
 }
 
-using WeaveRow = void (*)(const DirectConv&, const Weave&, const float*, int64_t, int64_t);
+using WeaveRow = void (*)(const float*, int64_t, int64_t, float*);
 
 template <int... K>
 FJ_INLINE WeaveRow weave_for(int64_t channels, std::integer_sequence<int, K...>) {
@@ -108,14 +102,18 @@ void copy_planes(const float* image, const MapSize& size, Range rows, int64_t pa
   const int64_t count = larger(0, smaller(width - left, size.w - first));
   for (int64_t i = rows.begin; i < rows.end; i++) {
     for (int64_t c = 0; c < size.c; c++, out += width) {
-      memset(out, 0, width * sizeof(float));
-      if (i < 0 || i >= size.h) continue;
-      const float* from = image + (i * size.w + first) * size.pixel + c;
+      const bool inside = i >= 0 && i < size.h;
+      const float* from = image + (i * size.w + first) * size.pixel + c - left * size.pixel;
       if (size.pixel == 1) {
-        memcpy(out + left, from, count * sizeof(float));
-      } else {
-        for (int64_t j = 0; j < count; j++) out[left + j] = from[j * size.pixel];
+        const int64_t end = inside ? left + count : 0;
+        for (int64_t j = 0; j < width; j += kWidth) {
+          const bool whole = j >= left && j + kWidth <= end;
+          store(out + j, load_lanes(from + j, tail_mask(end - j) & ~tail_mask(left - j), whole));
+        }
+        continue;
       }
+      memset(out, 0, width * sizeof(float));
+      for (int64_t j = left; inside && j < left + count; j++) out[j] = from[j * size.pixel];
     }
   }
 }
@@ -150,43 +148,52 @@ void columns_pack(const Team& team, const DirectConv& d, float* packed) {
   }
 }
 
-void columns_run(const Team& team, const DirectConv& d, const float* packed, float* mine) {
-  const int64_t width = row_width(d), out_width = sums_width(d), most_rows = strip_rows(d);
-  const int64_t at_once = channels_at_once(d);
-  float* const sums = mine + strip_floats(d);
-  const Weave pattern(d.k);
-  const WeaveRow finish_row = weave_for(d.k, std::make_integer_sequence<int, kWidth - 1>{});
-  const Range items = split(d.n * d.oh, team);
-  int64_t copied_end = items.begin, strip_row = 0;  // of the items; the input row that `mine` begins with
+ColumnRows::ColumnRows(const DirectConv& d, const float* packed, float* mine)
+    : d_(d), packed_(packed), strip_(mine), width_(row_width(d)), most_rows_(strip_rows(d)) {}
+
+void ColumnRows::hold(int64_t n, Range rows) {
+  n_ = n, held_ = rows;
+  const int64_t i0 = rows.begin * d_.stride_h - d_.pad_top;
+  copy_planes(d_.x + n * d_.h * d_.w * d_.x_pixel, {d_.h, d_.w, d_.c, d_.x_pixel},
+              {i0, i0 + input_rows(d_, rows.end - rows.begin)}, d_.pad_left, width_, strip_);
+}
+
+void ColumnRows::sum(int64_t n, int64_t p, int64_t end, float* sums, int64_t plane) {
+  if (n != n_ || p < held_.begin || p >= held_.end) hold(n, {p, smaller(p + most_rows_, end)});
+  const int64_t at_once = channels_at_once(d_);
   Tile tile{};
-  tile.row = d.dilation_h * d.c * width;
-  tile.channel = width;
-  tile.tap = d.dilation_w;
-  tile.c = d.c;
-  tile.s = d.s;
-  tile.width = out_width;
+  tile.row = d_.dilation_h * d_.c * width_;
+  tile.channel = width_;
+  tile.tap = d_.dilation_w;
+  tile.t = valid_taps(d_.r, p * d_.stride_h - d_.pad_top, d_.dilation_h, d_.h);
+  tile.c = d_.c;
+  tile.s = d_.s;
+  tile.least = d_.epilogue.activation == kActivationRelu ? 0 : -__builtin_inff();
+  tile.plane = plane;
+  const float* x = strip_ + (p - held_.begin) * d_.stride_h * d_.c * width_;
+  for (int64_t k = 0; k < d_.k; k += at_once) {
+    const int64_t channels = smaller(at_once, d_.k - k);
+    tile.filter = packed_ + k * d_.depth();
+    tile.bias = d_.epilogue.bias ? d_.epilogue.bias + k : nullptr;
+    const std::make_integer_sequence<int, kMostSums> counts;
+    for (int64_t q = 0; q < d_.ow; q += kMostVectors * kWidth) {
+      tile.x = x + q;
+      tile.sums = sums + k * plane + q;
+      (d_.ow - q > kWidth ? tile_for<2>(channels, counts) : tile_for<1>(channels, counts))(tile);
+    }
+  }
+}
+
+void columns_run(const Team& team, const DirectConv& d, const float* packed, float* mine) {
+  const int64_t plane = sums_width(d);
+  float* const sums = mine + strip_floats(d);
+  const WeaveRow finish_row = weave_for(d.k, std::make_integer_sequence<int, kWidth - 1>{});
+  ColumnRows rows(d, packed, mine);
+  const Range items = split(d.n * d.oh, team);
   for (int64_t item = items.begin; item < items.end; item++) {
-    const int64_t n = item / d.oh, p = item % d.oh, i0 = p * d.stride_h - d.pad_top;
-    if (item == copied_end) {
-      const int64_t rows = smaller(smaller(most_rows, d.oh - p), items.end - item);
-      copy_planes(d.x + n * d.h * d.w * d.x_pixel, {d.h, d.w, d.c, d.x_pixel}, {i0, i0 + input_rows(d, rows)},
-                  d.pad_left, width, mine);
-      copied_end = item + rows;
-      strip_row = i0;
-    }
-    tile.t = valid_taps(d.r, i0, d.dilation_h, d.h);
-    for (int64_t k = 0; k < d.k; k += at_once) {
-      const int64_t channels = smaller(at_once, d.k - k);
-      tile.filter = packed + k * d.depth();
-      tile.bias = d.epilogue.bias ? d.epilogue.bias + k : nullptr;
-      const std::make_integer_sequence<int, kMostSums> counts;
-      for (int64_t q = 0; q < out_width; q += kMostVectors * kWidth) {
-        tile.x = mine + (i0 - strip_row) * d.c * width + q;
-        tile.sums = sums + k * out_width + q;
-        (out_width - q >= 2 * kWidth ? tile_for<2>(channels, counts) : tile_for<1>(channels, counts))(tile);
-      }
-    }
-    finish_row(d, pattern, sums, out_width, n * d.y_image + p * d.y_row);
+    const int64_t n = item / d.oh, p = item % d.oh;
+    rows.sum(n, p, smaller(d.oh, p + items.end - item), sums, plane);
+    finish_row(sums, plane, d.ow, d.y + n * d.y_image + p * d.y_row);
   }
 }
 

@@ -71,6 +71,21 @@ void direct_pack(const Team& team, const DirectConv& d, float* packed);
 // This thread's share of the output. `mine`: direct_thread_floats of its own.
 void direct_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
 
+// A forward pass as a direct convolution: its form, and where its parts lie.
+struct ForwardPlan {
+  DirectConv direct;
+  float *bias, *filter;  // repeated, packed
+  float* rows;           // one part a thread, direct_run's `mine`
+  int64_t row_floats;
+};
+
+// `kept`: forward_kept bytes for what is made of w and bias; null: in the scratch.
+ForwardPlan plan_forward(const ConvGeometry& g, int threads, const float* x, const float* w, const Epilogue& epilogue,
+                         float* y, ScratchCursor& scratch, uint8_t* kept);
+size_t forward_kept(const ConvGeometry& g);
+// Packs, unless that `is_kept`, and waits for the team's other threads to have done so.
+void pack_forward(Team& team, ForwardPlan& plan, bool is_kept);
+
 // Into how many even blocks the panels are cut: each fits in L2, and there is work for all threads.
 int64_t panel_blocks(const DirectConv& d, int64_t tiles, int threads);
 
@@ -94,10 +109,19 @@ int64_t columns_thread_floats(const DirectConv& d);
 void columns_pack(const Team& team, const DirectConv& d, float* packed);  // (blocks of k, r, c, s, k of the block)
 void columns_run(const Team& team, const DirectConv& d, const float* packed, float* mine);
 
+// Rows of a convolution's maps pooled as they are computed, where windows are two columns apart and none hangs over the
+// sides (conv_columns_pooled.cc).
+bool columns_pool_applies(const DirectConv& d, const PoolAxis& columns);
+int64_t columns_pool_floats(const DirectConv& d, const PoolAxis& rows, const PoolAxis& columns);  // of one thread
+// y, index (n, rows.out, columns.out, k), index or null. `mine` as for columns_run, `own`: columns_pool_floats.
+void columns_pool_run(const Team& team, const DirectConv& d, const PoolAxis& rows, const PoolAxis& columns,
+                      const float* packed, float* mine, float* own, float* y, uint8_t* index);
+
 struct MapSize {
   int64_t h, w, c, pixel;  // pixel: floats from one pixel to the next
 };
-// Rows of an image as (rows, c, width), columns from -pad_left on, zeros outside.
+// Rows of an image as (rows, c, width), columns from -pad_left on, zeros outside; the last may be written a vector
+// further.
 void copy_planes(const float* image, const MapSize& size, Range rows, int64_t pad_left, int64_t width, float* out);
 
 bool scatter_applies(const DirectConv& d);

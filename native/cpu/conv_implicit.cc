@@ -123,29 +123,6 @@ void clear_phase(const Team& team, const ConvGeometry& g, int64_t phase, const D
   if (streams) stream_fence();
 }
 
-struct ForwardPlan {
-  DirectConv direct;
-  float *bias, *filter;  // repeated, packed
-  float* rows;           // one part a thread
-  int64_t row_floats;
-  size_t bytes;
-};
-
-ForwardPlan plan_forward(const ConvGeometry& geometry, int threads, const float* x, const float* w,
-                         const Epilogue& epilogue, float* y, uint8_t* scratch, uint8_t* kept) {
-  ScratchCursor cursor(scratch), keeper(kept);
-  ForwardPlan plan{};
-  plan.direct = forward_direct(flattened(geometry), x, w, epilogue, y);
-  choose_form(plan.direct);
-  ScratchCursor& of_weights = kept ? keeper : cursor;
-  plan.bias = of_weights.take(kBiasFloats);
-  plan.filter = of_weights.take(direct_filter_floats(plan.direct));
-  plan.row_floats = ceil_div(direct_thread_floats(plan.direct), 16) * 16;
-  plan.rows = cursor.take(plan.row_floats * threads);
-  plan.bytes = cursor.used();
-  return plan;
-}
-
 // The phases share the scratch for rows; each has its own packed filters, so one barrier serves them all. Each reads
 // dy and writes to all of dx, so they take turns after every few images, whose maps then stay in L2.
 struct GradPlan {
@@ -188,33 +165,58 @@ GradPlan plan_grad(const ConvGeometry& g, int threads, uint8_t* scratch) {
 
 }  // namespace
 
-size_t conv_forward_implicit_scratch(const ConvGeometry& g, int threads) {
-  return plan_forward(g, threads, nullptr, nullptr, Epilogue{}, nullptr, nullptr, nullptr).bytes;
+ForwardPlan plan_forward(const ConvGeometry& g, int threads, const float* x, const float* w, const Epilogue& epilogue,
+                         float* y, ScratchCursor& scratch, uint8_t* kept) {
+  ForwardPlan plan{};
+  plan.direct = forward_direct(g, x, w, epilogue, y);
+  choose_form(plan.direct);
+  ScratchCursor keeper(kept);
+  ScratchCursor& of_weights = kept ? keeper : scratch;
+  plan.bias = of_weights.take(kBiasFloats);
+  plan.filter = of_weights.take(direct_filter_floats(plan.direct));
+  plan.row_floats = ceil_div(direct_thread_floats(plan.direct), 16) * 16;
+  plan.rows = scratch.take(plan.row_floats * threads);
+  return plan;
 }
 
-size_t conv_forward_implicit_kept(const ConvGeometry& g) {
-  const ForwardPlan plan = plan_forward(g, 1, nullptr, nullptr, Epilogue{}, nullptr, nullptr, nullptr);
-  ScratchCursor cursor(nullptr);
+size_t forward_kept(const ConvGeometry& g) {
+  ScratchCursor unused(nullptr), cursor(nullptr);
+  const ForwardPlan plan = plan_forward(g, 1, nullptr, nullptr, Epilogue{}, nullptr, unused, nullptr);
   cursor.take(kBiasFloats);
   cursor.take(direct_filter_floats(plan.direct));
   return cursor.used();
 }
+
+void pack_forward(Team& team, ForwardPlan& plan, bool is_kept) {
+  DirectConv& d = plan.direct;
+  const float* bias = d.epilogue.bias;
+  const bool repeats_bias = bias && d.block > 1;
+  if (repeats_bias) d.epilogue.bias = plan.bias;
+  if (is_kept) return;
+  const int64_t k = d.k / d.block;
+  for (int64_t b = 0; repeats_bias && team.id == 0 && b < d.block; b++) {
+    memcpy(plan.bias + b * k, bias, k * sizeof(float));
+  }
+  direct_pack(team, d, plan.filter);
+  team.barrier();
+}
+
+size_t conv_forward_implicit_scratch(const ConvGeometry& g, int threads) {
+  ScratchCursor scratch(nullptr);
+  plan_forward(flattened(g), threads, nullptr, nullptr, Epilogue{}, nullptr, scratch, nullptr);
+  return scratch.used();
+}
+
+size_t conv_forward_implicit_kept(const ConvGeometry& g) { return forward_kept(flattened(g)); }
 
 void conv_forward_implicit(Team& team, const ConvGeometry& g, const float* x, const float* w, const float* bias,
                            bool relu, float* y, uint8_t* scratch, uint8_t* kept, bool is_kept) {
   Epilogue epilogue;
   epilogue.bias = bias;
   epilogue.activation = relu ? kActivationRelu : kActivationNone;
-  ForwardPlan plan = plan_forward(g, team.count, x, w, epilogue, y, scratch, kept);
-  const bool repeats_bias = bias && plan.direct.block > 1;
-  if (repeats_bias) plan.direct.epilogue.bias = plan.bias;
-  if (!is_kept) {
-    for (int64_t b = 0; repeats_bias && team.id == 0 && b < plan.direct.block; b++) {
-      memcpy(plan.bias + b * g.k, bias, g.k * sizeof(float));
-    }
-    direct_pack(team, plan.direct, plan.filter);
-    team.barrier();
-  }
+  ScratchCursor cursor(scratch);
+  ForwardPlan plan = plan_forward(flattened(g), team.count, x, w, epilogue, y, cursor, kept);
+  pack_forward(team, plan, is_kept);
   direct_run(team, plan.direct, plan.filter, plan.rows + team.id * plan.row_floats);
 }
 

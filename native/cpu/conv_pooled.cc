@@ -60,10 +60,10 @@ Plan make_plan(const Call& call, int threads, uint8_t* scratch) {
 }
 
 // planes (K, plane) -> out (pixels, K)
-using WeavePlanes = void (*)(const Weave&, const float*, int64_t, int64_t, float*);
+using WeavePlanes = void (*)(const float*, int64_t, int64_t, float*);
 template <int K>
-void weave_planes(const Weave& pattern, const float* planes, int64_t plane, int64_t pixels, float* out) {
-  weave<K>(pattern, planes, plane, pixels, [&](int64_t at, Vec v) FJ_LAMBDA { store(out + at, v); });
+void weave_planes(const float* planes, int64_t plane, int64_t pixels, float* out) {
+  weave<K>(planes, plane, pixels, [&](int64_t at, Vec v) FJ_LAMBDA { store(out + at, v); });
 }
 template <int... K>
 FJ_INLINE WeavePlanes weave_for(int64_t count, std::integer_sequence<int, K...>) {
@@ -142,8 +142,7 @@ struct Own {
   float *copy, *woven, *sums;
 };
 
-void add_image(const Plan& plan, const Weave& pattern, const float* image, const float* dp, const uint8_t* index,
-               const Own& own) {
+void add_image(const Plan& plan, const float* image, const float* dp, const uint8_t* index, const Own& own) {
   const ConvGeometry& g = plan.g.conv;
   const PoolAxis& rows = plan.g.rows;
   copy_planes(image, {g.h, g.w, g.c, g.c}, {-g.pad_top, plan.padded_h - g.pad_top}, g.pad_left, plan.padded_w,
@@ -163,7 +162,7 @@ void add_image(const Plan& plan, const Weave& pattern, const float* image, const
       const float* planes = own.copy + i * g.stride_h * g.c * plan.padded_w;
       if (plan.column < kWidth) {
         const std::make_integer_sequence<int, kWidth - 1> counts;
-        weave_for(plan.column, counts)(pattern, planes, plan.padded_w, plan.padded_w, woven);
+        weave_for(plan.column, counts)(planes, plan.padded_w, plan.padded_w, woven);
       } else {
         for (int64_t j = 0; j < plan.padded_w; j++) {
           for (int64_t c = 0; c < plan.column; c++) woven[j * plan.column + c] = planes[c * plan.padded_w + j];
@@ -198,7 +197,6 @@ void run(const Call& call, Team& team) {
   const float* dp = call.in[1].as<const float>();
   const uint8_t* index = call.in[2].as<const uint8_t>();
   const int64_t pooled = plan.g.rows.out * plan.g.columns.out * g.k;
-  const Weave pattern(smaller(plan.column, kWidth - 1));
   const Own own{plan.copy + team.id * plan.copy_floats, plan.woven + team.id * plan.woven_floats,
                 plan.sums + team.id * plan.sums_floats * g.k};
   const Range chunks = split(plan.chunks, team);
@@ -206,7 +204,7 @@ void run(const Call& call, Team& team) {
     memset(own.sums, 0, plan.sums_floats * g.k * sizeof(float));
     const Range images = split(g.n, static_cast<int>(chunk), static_cast<int>(plan.chunks));
     for (int64_t n = images.begin; n < images.end; n++) {
-      add_image(plan, pattern, x + n * g.h * g.w * g.c, dp + n * pooled, index + n * pooled, own);
+      add_image(plan, x + n * g.h * g.w * g.c, dp + n * pooled, index + n * pooled, own);
     }
     float* out = plan.partial + chunk * plan.dw_floats;
     for (int64_t r = 0; r < g.r; r++) {

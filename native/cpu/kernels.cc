@@ -6,6 +6,7 @@ namespace forja::FJ_ISA {
 void register_axis(KernelTable&);
 void register_ceilings(KernelTable&);
 void register_conv(KernelTable&);
+void register_conv_max_pool(KernelTable&);
 void register_conv_pooled(KernelTable&);
 void register_conv_pooled_rows(KernelTable&);
 void register_cross_entropy(KernelTable&);
@@ -29,6 +30,7 @@ void register_kernels(KernelTable& table) {
   register_ceilings(table);
   register_conv(table);
   register_conv_pooled_rows(table);
+  register_conv_max_pool(table);
   register_conv_pooled(table);
   register_cross_entropy(table);
   register_detection(table);

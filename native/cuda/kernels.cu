@@ -6,6 +6,7 @@ namespace forja::cuda {
 void register_axis(KernelTable&);
 void register_conv(KernelTable&);
 void register_conv_cudnn(KernelTable&);
+void register_conv_max_pool(KernelTable&);
 void register_conv_pooled(KernelTable&);
 void register_cross_entropy(KernelTable&);
 void register_detection(KernelTable&);
@@ -30,6 +31,7 @@ void register_kernels(KernelTable& table) {
   register_axis(table);
   register_conv(table);
   register_conv_cudnn(table);
+  register_conv_max_pool(table);
   register_conv_pooled(table);
   register_cross_entropy(table);
   register_detection(table);

@@ -7,6 +7,8 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
+import { applyAll } from '../../lib/ops/apply.js'
+import { conv2dMaxPoolOp } from '../../lib/ops/conv_max_pool.js'
 import { weightNames, weightShapes } from '../../lib/ops/recurrent_api.js'
 import { allOps } from '../../lib/ops/registry.js'
 import { loadAddon } from '../../lib/runtime/addon.js'
@@ -117,6 +119,14 @@ describe('convolution', () => {
       parameters,
       { gradients: false },
     )
+  })
+  it.each([0, 1])('and max pooling as one, taps wanted: %i', (index) => {
+    const attrs = {
+      ...{ stride: [2, 1], padding: [1, 0, 1, 2], size: [4, 7], activation: index, index },
+      ...{ window: [3, 2], windowStride: [2, 2], windowPadding: [1, 0, 0, 1], output: [2, 4] },
+    }
+    const inputs = [floats(2, 8, 7, 3), floats(3, 3, 3, 5), ...(index ? [floats(5)] : [])]
+    return check((...operands) => applyAll(conv2dMaxPoolOp, operands, attrs), inputs, { gradients: false })
   })
   it.each(variantsOf('conv2d'))('%s', (conv2d) =>
     check(

@@ -17,7 +17,8 @@
 //   VecI: broadcast_int lane_index load_int store_int load_int_masked store_int_masked  + - * & | ^
 //         shift_left<n> shift_right<n> (zeros enter) shift_right_signed<n>  == >  select
 //   round_to_int truncate_to_int to_float        as_int as_float: the same bits
-//   permute(a, lanes): lane i is a's lane lanes[i], which is below kWidth
+//   permute(a, b, lanes): lane i is lane lanes[i] of a, or from kWidth on of b
+//   even_lanes(a, b) odd_lanes(a, b): every other lane of a, then of b, from lane 0 or 1 on
 //   transpose(Vec (&rows)[kWidth])
 #pragma once
 

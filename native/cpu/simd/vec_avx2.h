@@ -102,7 +102,16 @@ FJ_INLINE VecI shift_right_signed(VecI a) {
 FJ_INLINE Mask operator==(VecI a, VecI b) { return {_mm256_cmpeq_epi32(a.v, b.v)}; }
 FJ_INLINE Mask operator>(VecI a, VecI b) { return {_mm256_cmpgt_epi32(a.v, b.v)}; }
 FJ_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm256_blendv_epi8(b.v, a.v, m.m)}; }
-FJ_INLINE Vec permute(Vec a, VecI lanes) { return {_mm256_permutevar8x32_ps(a.v, lanes.v)}; }
+FJ_INLINE Vec permute(Vec a, Vec b, VecI lanes) {
+  const __m256 of_b = _mm256_castsi256_ps(_mm256_slli_epi32(lanes.v, 28));  // bit 3 becomes the sign
+  return {_mm256_blendv_ps(_mm256_permutevar8x32_ps(a.v, lanes.v), _mm256_permutevar8x32_ps(b.v, lanes.v), of_b)};
+}
+// Halves shuffle by themselves: a0 a2 b0 b2 a4 a6 b4 b6, whose pairs are then put in order.
+FJ_INLINE Vec in_order(__m256 pairs) {
+  return {_mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), _MM_SHUFFLE(3, 1, 2, 0)))};
+}
+FJ_INLINE Vec even_lanes(Vec a, Vec b) { return in_order(_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(2, 0, 2, 0))); }
+FJ_INLINE Vec odd_lanes(Vec a, Vec b) { return in_order(_mm256_shuffle_ps(a.v, b.v, _MM_SHUFFLE(3, 1, 3, 1))); }
 
 FJ_INLINE VecI round_to_int(Vec a) { return {_mm256_cvtps_epi32(a.v)}; }
 FJ_INLINE VecI truncate_to_int(Vec a) { return {_mm256_cvttps_epi32(a.v)}; }

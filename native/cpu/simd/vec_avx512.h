@@ -88,7 +88,15 @@ FJ_INLINE VecI shift_right_signed(VecI a) {
 FJ_INLINE Mask operator==(VecI a, VecI b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
 FJ_INLINE Mask operator>(VecI a, VecI b) { return {_mm512_cmpgt_epi32_mask(a.v, b.v)}; }
 FJ_INLINE VecI select(Mask m, VecI a, VecI b) { return {_mm512_mask_blend_epi32(m.m, b.v, a.v)}; }
-FJ_INLINE Vec permute(Vec a, VecI lanes) { return {_mm512_permutexvar_ps(lanes.v, a.v)}; }
+FJ_INLINE Vec permute(Vec a, Vec b, VecI lanes) { return {_mm512_permutex2var_ps(a.v, lanes.v, b.v)}; }
+FJ_INLINE Vec even_lanes(Vec a, Vec b) {
+  const __m512i from = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  return {_mm512_permutex2var_ps(a.v, from, b.v)};
+}
+FJ_INLINE Vec odd_lanes(Vec a, Vec b) {
+  const __m512i from = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  return {_mm512_permutex2var_ps(a.v, from, b.v)};
+}
 
 FJ_INLINE VecI round_to_int(Vec a) { return {_mm512_cvtps_epi32(a.v)}; }
 FJ_INLINE VecI truncate_to_int(Vec a) { return {_mm512_cvttps_epi32(a.v)}; }

@@ -82,9 +82,12 @@ FJ_INLINE Mask operator~(Mask a) { return {~a.m}; }
 FJ_INLINE bool any(Mask a) { return (a.m[0] | a.m[1] | a.m[2] | a.m[3]) != 0; }
 FJ_INLINE bool all(Mask a) { return (a.m[0] & a.m[1] & a.m[2] & a.m[3]) != 0; }
 FJ_INLINE VecI select(Mask m, VecI a, VecI b) { return {(a.v & m.m) | (b.v & ~m.m)}; }
-FJ_INLINE Vec permute(Vec a, VecI lanes) {
-  return {Float4{a.v[lanes.v[0]], a.v[lanes.v[1]], a.v[lanes.v[2]], a.v[lanes.v[3]]}};
+FJ_INLINE Vec permute(Vec a, Vec b, VecI lanes) {
+  const auto lane = [&](int32_t i) { return i < kWidth ? a.v[i] : b.v[i - kWidth]; };
+  return {Float4{lane(lanes.v[0]), lane(lanes.v[1]), lane(lanes.v[2]), lane(lanes.v[3])}};
 }
+FJ_INLINE Vec even_lanes(Vec a, Vec b) { return {Float4{a.v[0], a.v[2], b.v[0], b.v[2]}}; }
+FJ_INLINE Vec odd_lanes(Vec a, Vec b) { return {Float4{a.v[1], a.v[3], b.v[1], b.v[3]}}; }
 FJ_INLINE Vec select(Mask m, Vec a, Vec b) { return as_float(select(m, as_int(a), as_int(b))); }
 
 #if defined(FJ_ISA_neon)

@@ -5,41 +5,40 @@
 
 namespace forja::FJ_ISA {
 
-// Which pixel, counted from the vector's first, and channel each lane of a vector is; after `count` vectors the pattern
-// repeats. `step`: pixels from a vector's first to the next one's. For fewer channels than lanes.
-struct Weave {
-  int32_t pixel[kWidth][kWidth], channel[kWidth][kWidth];
-  int32_t step[kWidth];
-  int count = 0;
+// kWidth pixels of K channels are K vectors. Lane i of the j-th is number j * kWidth + i, so channel % K of pixel / K
+// of it: `pair`: which two planes the channel is of; `lane`: the pixel's lane in the first of them, or + kWidth in the
+// second.
+template <int K>
+struct WeavePattern {
+  int32_t pair[K][kWidth] = {}, lane[K][kWidth] = {};
 
-  FJ_INLINE_MEMBER explicit Weave(int64_t channels) {
-    const int32_t end = static_cast<int32_t>(channels);
-    int32_t c = 0;
-    do {
-      int32_t p = 0;
-      for (int lane = 0; lane < kWidth; lane++) {
-        pixel[count][lane] = p, channel[count][lane] = c;
-        if (++c == end) c = 0, p++;
-      }
-      step[count++] = p;
-    } while (c != 0);
+  constexpr WeavePattern() {
+    for (int i = 0; i < K * kWidth; i++) {
+      pair[i / kWidth][i % kWidth] = i % K / 2;
+      lane[i / kWidth][i % kWidth] = i / K + i % K % 2 * kWidth;
+    }
   }
 };
 
-// put(first float, vector) for all vectors of `pixels` pixels of K channels, whose planes are `plane` floats apart;
-// kWidth floats of a plane can be read past its end.
+// put(first float, vector) for all vectors of `pixels` pixels of K channels, whose planes are `plane` floats apart and
+// are read in whole vectors.
 template <int K, class Put>
-FJ_INLINE void weave(const Weave& pattern, const float* planes, int64_t plane, int64_t pixels, const Put& put) {
-  int phase = 0;
-  for (int64_t at = 0; at < pixels * K; at += kWidth) {
-    const VecI pixel = load_int(pattern.pixel[phase]), channel = load_int(pattern.channel[phase]);
-    Vec v = permute(load(planes), pixel);
-    unroll<K - 1>([&](auto k) FJ_LAMBDA {
-      v = select(channel == broadcast_int(k + 1), permute(load(planes + (k + 1) * plane), pixel), v);
+FJ_INLINE void weave(const float* planes, int64_t plane, int64_t pixels, const Put& put) {
+  static constexpr WeavePattern<K> kPattern;
+  for (int64_t first = 0; first < pixels; first += kWidth) {
+    Vec rows[K];
+    unroll<K>([&](auto k) FJ_LAMBDA { rows[k] = load(planes + k * plane + first); });
+    unroll<K>([&](auto j) FJ_LAMBDA {
+      const int64_t at = first * K + j * kWidth;
+      if (at >= pixels * K) return;
+      const VecI pair = load_int(kPattern.pair[j]), lane = load_int(kPattern.lane[j]);
+      Vec v = permute(rows[0], rows[K > 1 ? 1 : 0], lane);
+      unroll<(K - 1) / 2>([&](auto p) FJ_LAMBDA {
+        constexpr int a = 2 * p + 2, b = a + 1 < K ? a + 1 : a;
+        v = select(pair == broadcast_int(p + 1), permute(rows[a], rows[b], lane), v);
+      });
+      put(at, v);
     });
-    planes += pattern.step[phase];
-    phase = phase + 1 == pattern.count ? 0 : phase + 1;
-    put(at, v);
   }
 }
 

@@ -1,0 +1,48 @@
+/**
+ * Max pooling becomes part of the convolution whose maps nobody else reads; they are written nowhere then:
+ *
+ *     maxPool2d(conv2d(x, weight, bias)) = conv2dMaxPool(x, weight, bias)
+ *
+ * Runs behind `pooled`, after which no gradient reads the maps, and behind `epilogue`, which puts a ReLU in between into
+ * the convolution. Where the taps that were chosen are not wanted, as in an inference, they are not searched.
+ */
+import { countUses, type Graph, type Node, rewrite } from '../graph/graph.js'
+import { conv2dOp } from '../ops/conv.js'
+import { conv2dMaxPoolOp } from '../ops/conv_max_pool.js'
+import { maxPool2dOp } from '../ops/pool.js'
+import type { AnyOp } from '../ops/registry.js'
+import { build } from './build.js'
+
+export function poolMaps(graph: Graph): Graph {
+  const uses = countUses(graph)
+  return rewrite(graph, (node, inputs) => {
+    const [maps] = node.inputs
+    if (node.op !== (maxPool2dOp as AnyOp) || uses.get(maps!) !== 1 || !pools(node, maps!.node)) return undefined
+    const conv = inputs[0]!.node
+    const { kernel: window, stride: windowStride, padding: windowPadding, output } = node.attrs
+    const attrs = {
+      stride: conv.attrs.stride!,
+      padding: conv.attrs.padding!,
+      size: maps!.shape.slice(1, 3),
+      window: window!,
+      windowStride: windowStride!,
+      windowPadding: windowPadding!,
+      output: output!,
+      activation: conv.attrs.activation!,
+      index: uses.has(node.outputs[1]!) ? 1 : 0,
+    }
+    return build(conv2dMaxPoolOp, conv.inputs, attrs, conv.name ?? node.name).outputs
+  })
+}
+
+/** Products of an output, and filters: of more of them the product of large tiles or Winograd's is the better way. */
+const MOST_PATCH = 256
+const MOST_CHANNELS = 32
+
+function pools(pool: Node, { op, attrs, inputs, outputs }: Node): boolean {
+  if (op !== (conv2dOp as AnyOp) || outputs[0]!.dtype !== 'float32') return false
+  const { dilation, groups } = attrs as Record<string, number[]> & { groups: number }
+  const isPlain = groups === 1 && dilation!.every((d) => d === 1) && pool.attrs.adaptive === 0
+  const [r, s, c, k] = inputs[1]!.shape as [number, number, number, number]
+  return isPlain && pool.outputs[1]!.dtype === 'uint8' && r * s * c <= MOST_PATCH && k <= MOST_CHANNELS
+}

@@ -1,0 +1,90 @@
+/** Max pooling becomes part of the convolution before it. */
+import { describe, expect, it } from 'vitest'
+import { Graph } from '../../lib/graph/graph.js'
+import * as fj from '../../lib/index.js'
+import { cse } from '../../lib/passes/cse.js'
+import { epilogue } from '../../lib/passes/epilogue.js'
+import { layout } from '../../lib/passes/layout.js'
+import { poolMaps } from '../../lib/passes/pool_maps.js'
+import { pooled } from '../../lib/passes/pooled.js'
+import { expectClose, randomTensor } from '../helpers/compare.js'
+import { TEST_DEVICE } from '../helpers/device.js'
+
+const [x, weight, bias] = [randomTensor([2, 3, 9, 8], 1), randomTensor([5, 3, 2, 2], 2), randomTensor([5], 3)]
+const passes = [layout, cse, pooled, epilogue, poolMaps]
+
+/** Names of the operations behind some tensors, and the attributes of the pooled convolution if there is one. */
+function lowered(tensors: fj.Tensor[]) {
+  const graph = passes.reduce((current, pass) => pass(current), new Graph(tensors.map(({ value }) => value)))
+  const nodes = graph.nodes().filter(({ op }) => !op.traits.leaf && !op.traits.view)
+  return { names: nodes.map(({ op }) => op.name), attrs: nodes.find(({ op }) => op.name === 'conv2dMaxPool')?.attrs }
+}
+
+it('takes bias and ReLU along, and searches no taps that nobody wants', () => {
+  const { names, attrs } = lowered([fj.maxPool2d(fj.relu(fj.conv2d(x, weight, bias)), { kernelSize: 2 })])
+  expect(names).not.toContain('maxPool2d')
+  expect(names).not.toContain('conv2d')
+  expect(attrs).toMatchObject({ activation: 1, index: 0, size: [8, 7], output: [4, 3] })
+})
+
+it('finds the taps that a gradient asks for', () => {
+  const p = fj.maxPool2d(fj.relu(fj.conv2d(x, weight, bias)), { kernelSize: 2 })
+  const { names, attrs } = lowered([p, ...fj.grad(fj.sum(fj.square(p)), [weight, bias])])
+  expect(names).toContain('conv2dPooledGradWeight')
+  expect(names).not.toContain('maxPool2d')
+  expect(attrs).toMatchObject({ index: 1 })
+})
+
+const window = { kernelSize: 2 }
+const wide = randomTensor([64, 3, 2, 2], 4)
+const deep = randomTensor([2, 40, 9, 8], 5)
+it.each<[string, () => fj.Tensor[]]>([
+  ['maps that somebody else reads', () => [fj.conv2d(x, weight), fj.maxPool2d(fj.conv2d(x, weight), window)]],
+  ['adaptive windows', () => [fj.adaptiveMaxPool2d(fj.conv2d(x, weight), { outputSize: 3 })]],
+  ['averages', () => [fj.avgPool2d(fj.conv2d(x, weight), window)]],
+  ['groups', () => [fj.maxPool2d(fj.conv2d(x, randomTensor([6, 1, 2, 2], 2), null, { groups: 3 }), window)]],
+  ['dilated filters', () => [fj.maxPool2d(fj.conv2d(x, weight, null, { dilation: 2 }), window)]],
+  ['large windows', () => [fj.maxPool2d(fj.conv2d(x, weight, null, { padding: 9 }), { kernelSize: 17 })]],
+  ['many filters', () => [fj.maxPool2d(fj.conv2d(x, wide), window)]],
+  ['large patches', () => [fj.maxPool2d(fj.conv2d(deep, randomTensor([5, 40, 3, 3], 2)), window)]],
+])('leaves %s alone', (_, tensors) => expect(lowered(tensors()).names).not.toContain('conv2dMaxPool'))
+
+describe.runIf(TEST_DEVICE === 'cpu')('compiled', () => {
+  it('names the layer, and takes no convolution whose variant is asked for', async () => {
+    const model = fj.models.create('lenet5')
+    const images = randomTensor([1, 1, 28, 28], 1)
+    const explained = async (options: fj.CompileFunctionOptions) => {
+      const compiled = fj.compile((x: fj.Tensor) => model.forward(x), options)
+      await compiled(images)
+      const text = compiled.explain()
+      compiled.dispose()
+      return text
+    }
+    expect(await explained({})).toMatch(/conv2dMaxPool .*conv1/)
+    const forced = await explained({ algorithms: { conv2d: 'im2col' } })
+    expect(forced).toContain('conv2d im2col')
+    expect(forced).not.toContain('conv2dMaxPool')
+  })
+
+  it('trains LeNet-5 as before', async () => {
+    const steps = async (options: fj.CompileFunctionOptions) => {
+      fj.setSeed(7)
+      const model = fj.models.create('lenet5')
+      const optimizer = new fj.optim.SGD(model.parameters(), { lr: 0.05, momentum: 0.9 })
+      const labels = fj.tensor(Int32Array.from({ length: 6 }, (_, i) => i % 10))
+      const step = fj.compile((images: fj.Tensor) => {
+        const loss = fj.crossEntropy(model.forward(images), labels)
+        optimizer.minimize(loss)
+        return loss
+      }, options)
+      for (let i = 0; i < 4; i++) await step(randomTensor([6, 1, 28, 28], i))
+      const fused = step.explain().match(/^\d+ +conv2dMaxPool /gm)?.length ?? 0
+      step.dispose()
+      return { fused, weights: await Promise.all(model.parameters().map((parameter) => parameter.data())) }
+    }
+    const [together, apart] = [await steps({}), await steps({ algorithms: { conv2d: 'implicit' } })]
+    expect([together.fused, apart.fused]).toEqual([2, 0])
+    for (const [i, weights] of together.weights.entries())
+      expectClose(weights, apart.weights[i]!, `parameter ${i}`, { rtol: 1e-5 })
+  })
+})
