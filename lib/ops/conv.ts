@@ -169,7 +169,7 @@ export const conv2dOp: Op<typeof CONV2D_ATTRS> = defineOp({
 const GRAD_INPUT_ATTRS = { ...GEOMETRY, size: 'i32x2' } as const
 
 /** `size`: [H, W] of the image, which the output maps alone do not tell. */
-const conv2dGradInputOp: Op<typeof GRAD_INPUT_ATTRS> = defineOp({
+export const conv2dGradInputOp: Op<typeof GRAD_INPUT_ATTRS> = defineOp({
   name: 'conv2dGradInput',
   code: 105,
   inputs: ['dy', 'weight'],

@@ -1,40 +1,81 @@
 /**
- * The weight gradient of a convolution that max pooling follows, without the gradient of its maps in between: of a
- * window only the number that was chosen has one, so three quarters of the products with windows of 2 x 2 are with zeros.
- * Made by lib/passes/pooled.ts.
+ * The gradients of a convolution that max pooling follows, without the gradient of its maps in between: of a window only
+ * the number that was chosen has one, so three quarters of the products with windows of 2 x 2 are with zeros. Made by
+ * lib/passes/pooled.ts.
  */
-import { refArray } from '../reference/array.js'
+import type { Value } from '../graph/graph.js'
+import { type RefArray, refArray } from '../reference/array.js'
 import { outputSizes } from './conv.js'
-import { type Attrs, defineOp, type Op } from './registry.js'
+import { type Attrs, defineOp, type Op, type Site } from './registry.js'
 
 /** Of the convolution (one group, no dilation), its maps' size [OH, OW], and of the windows over them. */
-const ATTRS = {
+const WINDOWS = {
   stride: 'i32x2',
   padding: 'i32x4',
-  kernel: 'i32x2',
   size: 'i32x2',
   window: 'i32x2',
   windowStride: 'i32x2',
   windowPadding: 'i32x4',
 } as const
+/** The filter's size. */
+const GRAD_WEIGHT_ATTRS = { ...WINDOWS, kernel: 'i32x2' } as const
+/** The image's size. */
+const GRAD_INPUT_ATTRS = { ...WINDOWS, image: 'i32x2' } as const
 
-export type PooledConvAttrs = Attrs<typeof ATTRS>
+type Windows = Attrs<typeof WINDOWS>
+
+function checkWindows(
+  { image, filter, dp, index }: Record<'image' | 'filter', readonly number[]> & Record<'dp' | 'index', Value>,
+  attrs: Windows,
+  site: Site,
+): void {
+  if (dp.dtype !== 'float32' || index.dtype !== 'uint8') {
+    site.fail('ERR_DTYPE', `float32 and uint8 expected, got ${dp.dtype} and ${index.dtype}`)
+  }
+  const [oh, ow] = outputSizes(image, filter, { ...attrs, dilation: [1, 1] })
+  if (oh !== attrs.size[0] || ow !== attrs.size[1]) {
+    site.fail('ERR_SHAPE', `maps are ${oh} x ${ow}, not ${attrs.size.join(' x ')}`)
+  }
+}
+
+function requireImages(images: readonly Value[], site: Site): void {
+  if (images.some(({ shape }) => shape.length !== 4)) site.fail('ERR_SHAPE', 'images have 4 dimensions')
+}
+
+/** Offsets in image (N,H,W,C), filter (R,S,C,K) and dp of all products. */
+function walkChosen(
+  image: readonly number[],
+  filter: readonly number[],
+  { dp, index }: Record<'dp' | 'index', RefArray>,
+  attrs: Windows,
+  visit: (imageAt: number, filterAt: number, dpAt: number) => void,
+): void {
+  const [, h, w, c] = image as [number, number, number, number]
+  const [r, s, , k] = filter as [number, number, number, number]
+  const [, ph, pw] = dp.shape as [number, number, number, number]
+  for (let at = 0; at < dp.data.length; at++) {
+    const [q, p, n] = [Math.floor(at / k) % pw, Math.floor(at / (k * pw)) % ph, Math.floor(at / (k * pw * ph))]
+    const tap = index.data[at]!
+    const row = p * attrs.windowStride[0]! - attrs.windowPadding[0]! + Math.floor(tap / attrs.window[1]!)
+    const column = q * attrs.windowStride[1]! - attrs.windowPadding[1]! + (tap % attrs.window[1]!)
+    for (let part = 0; part < r * s * c; part++) {
+      const i = row * attrs.stride[0]! - attrs.padding[0]! + Math.floor(part / (s * c))
+      const j = column * attrs.stride[1]! - attrs.padding[1]! + (Math.floor(part / c) % s)
+      if (i < 0 || i >= h || j < 0 || j >= w) continue
+      visit(((n * h + i) * w + j) * c + (part % c), part * k + (at % k), at)
+    }
+  }
+}
 
 /** x (N,H,W,C), dp (N,PH,PW,K), index (N,PH,PW,K): the tap of the window that was chosen → dw (R,S,C,K). */
-export const conv2dPooledGradWeightOp: Op<typeof ATTRS> = defineOp({
+export const conv2dPooledGradWeightOp: Op<typeof GRAD_WEIGHT_ATTRS> = defineOp({
   name: 'conv2dPooledGradWeight',
   code: 109,
   inputs: ['x', 'dp', 'index'],
-  attrs: ATTRS,
+  attrs: GRAD_WEIGHT_ATTRS,
   infer: ([x, dp, index], attrs, site) => {
-    if (x!.shape.length !== 4 || dp!.shape.length !== 4) site.fail('ERR_SHAPE', 'images have 4 dimensions')
-    if (x!.dtype !== dp!.dtype || index!.dtype !== 'uint8') {
-      site.fail('ERR_DTYPE', `one dtype and uint8 expected, got ${x!.dtype}, ${dp!.dtype} and ${index!.dtype}`)
-    }
-    const [oh, ow] = outputSizes(x!.shape.slice(1, 3), attrs.kernel, { ...attrs, dilation: [1, 1] })
-    if (oh !== attrs.size[0] || ow !== attrs.size[1]) {
-      site.fail('ERR_SHAPE', `maps are ${oh} x ${ow}, not ${attrs.size.join(' x ')}`)
-    }
+    requireImages([x!, dp!], site)
+    checkWindows({ image: x!.shape.slice(1, 3), filter: attrs.kernel, dp: dp!, index: index! }, attrs, site)
     return [{ shape: [...attrs.kernel, x!.shape[3]!, dp!.shape[3]!], dtype: x!.dtype }]
   },
   grad: null,
@@ -42,21 +83,33 @@ export const conv2dPooledGradWeightOp: Op<typeof ATTRS> = defineOp({
   flops: ([, dp], [dw]) => 2 * dp!.size * (dw!.size / dp!.shape[3]!),
   reference: ([x, dp, index], attrs, [type]) => {
     const dw = refArray(type!.shape, type!.dtype)
-    const [, h, w, c] = x!.shape as [number, number, number, number]
-    const [, ph, pw, k] = dp!.shape as [number, number, number, number]
-    const [r, s] = attrs.kernel as [number, number]
-    for (const [at, value] of dp!.data.entries()) {
-      const [q, p, n] = [Math.floor(at / k) % pw, Math.floor(at / (k * pw)) % ph, Math.floor(at / (k * pw * ph))]
-      const tap = index!.data[at]!
-      const row = p * attrs.windowStride[0]! - attrs.windowPadding[0]! + Math.floor(tap / attrs.window[1]!)
-      const column = q * attrs.windowStride[1]! - attrs.windowPadding[1]! + (tap % attrs.window[1]!)
-      for (let part = 0; part < r * s * c; part++) {
-        const i = row * attrs.stride[0]! - attrs.padding[0]! + Math.floor(part / (s * c))
-        const j = column * attrs.stride[1]! - attrs.padding[1]! + (Math.floor(part / c) % s)
-        if (i < 0 || i >= h || j < 0 || j >= w) continue
-        dw.data[part * k + (at % k)]! += value * x!.data[((n * h + i) * w + j) * c + (part % c)]!
-      }
-    }
+    walkChosen(x!.shape, dw.shape, { dp: dp!, index: index! }, attrs, (imageAt, filterAt, dpAt) => {
+      dw.data[filterAt]! += dp!.data[dpAt]! * x!.data[imageAt]!
+    })
     return [dw]
+  },
+})
+
+/** dp (N,PH,PW,K), weight (R,S,C,K), index (N,PH,PW,K): the tap of the window that was chosen → dx (N,H,W,C). */
+export const conv2dPooledGradInputOp: Op<typeof GRAD_INPUT_ATTRS> = defineOp({
+  name: 'conv2dPooledGradInput',
+  code: 111,
+  inputs: ['dp', 'weight', 'index'],
+  attrs: GRAD_INPUT_ATTRS,
+  infer: ([dp, weight, index], attrs, site) => {
+    requireImages([dp!, weight!], site)
+    if (dp!.shape[3] !== weight!.shape[3]) site.fail('ERR_SHAPE', 'pooled maps and filters differ in channels')
+    checkWindows({ image: attrs.image, filter: weight!.shape.slice(0, 2), dp: dp!, index: index! }, attrs, site)
+    return [{ shape: [dp!.shape[0]!, ...attrs.image, weight!.shape[2]!], dtype: dp!.dtype }]
+  },
+  grad: null,
+  traits: { product: true, internal: true },
+  flops: ([dp, weight]) => 2 * dp!.size * (weight!.size / dp!.shape[3]!),
+  reference: ([dp, weight, index], attrs, [type]) => {
+    const dx = refArray(type!.shape, type!.dtype)
+    walkChosen(dx.shape, weight!.shape, { dp: dp!, index: index! }, attrs, (imageAt, filterAt, dpAt) => {
+      dx.data[imageAt]! += dp!.data[dpAt]! * weight!.data[filterAt]!
+    })
+    return [dx]
   },
 })

@@ -31,8 +31,11 @@ export interface LowerOptions {
   algorithms?: Readonly<Record<string, string>>
   /** Whether what is of the parameters alone is computed once, by a program of its own. Default true. */
   hoist?: boolean
-  /** Whether small convolutions do the max pooling that follows, unless a variant of conv2d is forced. Default false. */
-  poolMaps?: boolean
+  /**
+   * Whether small convolutions and the max pooling that follows, and their gradients, hand each other no maps, unless a
+   * variant of conv2d is forced: on devices whose cores have caches. Default false.
+   */
+  smallMaps?: boolean
   /** Of products, where the device has tensor cores. Default 'float32'. */
   precision?: Precision
 }
@@ -45,22 +48,27 @@ interface Pass {
   run: (graph: Graph) => Graph
 }
 
-const PASSES: readonly Pass[] = [
-  { name: 'fold', run: fold },
-  { name: 'layout', run: layout },
-  { name: 'cse', run: cse },
-  { name: 'dce', run: dce },
-  { name: 'absorb', run: absorb },
-  { name: 'pooled', run: pooled },
-  { name: 'epilogue', run: epilogue },
-]
 const NARROW: readonly Pass[] = [
   { name: 'precision', run: narrowMaps },
   { name: 'cse', run: cse },
   { name: 'widen', run: widenWhereRead },
 ]
-const POOL_MAPS: Pass = { name: 'pool maps', run: poolMaps }
 const FUSE: Pass = { name: 'fuse', run: fuse }
+
+function passesFor({ algorithms, precision, ...options }: LowerOptions): readonly Pass[] {
+  const smallMaps = options.smallMaps === true && algorithms?.conv2d === undefined
+  return [
+    { name: 'fold', run: fold },
+    { name: 'layout', run: layout },
+    { name: 'cse', run: cse },
+    { name: 'dce', run: dce },
+    { name: 'absorb', run: absorb },
+    { name: 'pooled', run: (graph) => pooled(graph, { smallMaps }) },
+    { name: 'epilogue', run: epilogue },
+    ...(smallMaps ? [{ name: 'pool maps', run: poolMaps }] : []),
+    ...(precision === 'bfloat16' ? NARROW : []),
+  ]
+}
 
 export interface Lowered {
   readonly program: Program
@@ -76,7 +84,6 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<L
   verifyGraph(graph, 'trace')
   let current = graph
   if (debug.enabled) debug('trace\n%s', printGraph(current))
-  const { precision = 'float32' } = options
   const run = async (pass: Pass, on: Graph): Promise<Graph> => {
     await setImmediate()
     const result = pass.run(on)
@@ -84,9 +91,7 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<L
     verifyGraph(result, pass.name)
     return result
   }
-  const poolsMaps = options.poolMaps && options.algorithms?.conv2d === undefined
-  const passes = [...PASSES, ...(poolsMaps ? [POOL_MAPS] : []), ...(precision === 'bfloat16' ? NARROW : [])]
-  for (const pass of passes) current = await run(pass, current)
+  for (const pass of passesFor(options)) current = await run(pass, current)
   const { graph: main, prepare } = options.hoist === false ? { graph: current, prepare: null } : hoist(current)
   if (prepare && debug.enabled) debug('hoist\n%s\nprepare\n%s', printGraph(main), printGraph(prepare))
   verifyGraph(main, 'hoist')

@@ -6,25 +6,41 @@
  *     sum over pixels of maxPool2dGrad(dp, index) = sum over windows of dp
  *
  * Nothing reads y again then: the largest maps of a network need not be kept for its gradients. Where of these gradients
- * only that of the filter is wanted, in a first layer, they are not even written:
+ * only that of the filter is wanted, in a first layer, they are not even written. With `smallMaps` neither are those
+ * of other layers whose image a core can hold:
  *
  *     conv2dGradWeight(x, maxPool2dGrad(dp, index)) = conv2dPooledGradWeight(x, dp, index)
+ *     conv2dGradInput(maxPool2dGrad(dp, index), w) = conv2dPooledGradInput(dp, w, index)
  */
 import { countUses, type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { reluGradOp } from '../ops/activation.js'
-import { conv2dGradWeightOp } from '../ops/conv.js'
-import { conv2dPooledGradWeightOp } from '../ops/conv_pooled.js'
+import { conv2dGradInputOp, conv2dGradWeightOp } from '../ops/conv.js'
+import { conv2dPooledGradInputOp, conv2dPooledGradWeightOp } from '../ops/conv_pooled.js'
 import { maxPool2dGradOp, maxPool2dOp } from '../ops/pool.js'
 import { sumOp } from '../ops/reduce.js'
 import type { AnyOp } from '../ops/registry.js'
 import { build } from './build.js'
 
-export function pooled(graph: Graph): Graph {
+export function pooled(graph: Graph, { smallMaps = false }: { smallMaps?: boolean } = {}): Graph {
   const uses = countUses(graph)
   const needed = mapsNeeded(graph)
   return rewrite(graph, (node, inputs) => {
     if (node.op === (conv2dGradWeightOp as AnyOp)) {
-      return gradWeightOfPooled(node, inputs)
+      const [x, dy] = inputs
+      const shapes = { image: x!.shape, filter: node.outputs[0]!.shape }
+      const pays = (smallMaps && fitsCore(shapes, dy!)) || (!needed.has(node.inputs[1]!) && hasSmallPatch(shapes))
+      if (!pays || !isPooled(dy!, node)) return undefined
+      const [dp, index] = dy!.node.inputs
+      const attrs = { ...windowsOf(dy!, node), kernel: node.attrs.kernel! }
+      return build(conv2dPooledGradWeightOp, [x!, dp!, index!], attrs, node.name).outputs
+    }
+    if (node.op === (conv2dGradInputOp as AnyOp)) {
+      const [dy, weight] = inputs
+      const shapes = { image: node.outputs[0]!.shape, filter: weight!.shape }
+      if (!smallMaps || !fitsCore(shapes, dy!) || !isPooled(dy!, node)) return undefined
+      const [dp, index] = dy!.node.inputs
+      const attrs = { ...windowsOf(dy!, node), image: node.attrs.size! }
+      return build(conv2dPooledGradInputOp, [dp!, weight!, index!], attrs, node.name).outputs
     }
     const grad = inputs[0]?.node
     if (grad?.op !== (maxPool2dGradOp as AnyOp)) return undefined
@@ -48,34 +64,50 @@ function mapsNeeded(graph: Graph): Set<Value> {
   return needed
 }
 
+/** x (N,H,W,C) and the filter (R,S,C,K) of a convolution. */
+type Shapes = Record<'image' | 'filter', readonly number[]>
+
 /** Most numbers of a patch of x, and channels: with more of them products with zeros are faster than finding the others. */
-const MOST_PATCH = 256
+const MOST_PATCH = 96
 const MOST_CHANNELS = 32
+
+function hasSmallPatch({ filter: [r, s, c, k] }: Shapes): boolean {
+  return r! * s! * c! <= MOST_PATCH && k! <= MOST_CHANNELS
+}
+
+/** Of the numbers that a filter row sees of x, in whole vectors of 16: all of an image, for every column of its maps. */
+const MOST_RUNS = 6 * 1024
+/** Of whole vectors, the part that is no filler. */
+const LEAST_FILLED = 0.75
+
+/** Whether native/cpu/conv_pooled_runs.h has the quicker way. */
+function fitsCore({ image: [, h], filter: [r, s, c, k] }: Shapes, maps: Value): boolean {
+  const run = Math.ceil((s! * c!) / 16) * 16
+  const rows = Math.max(h!, maps.shape[1]! + r! - 1)
+  return s! * c! >= LEAST_FILLED * run && rows * maps.shape[2]! * run <= MOST_RUNS && k! <= 2 * MOST_CHANNELS
+}
+
 /** Of a window; with fewer, half of the numbers are chosen. */
 const LEAST_TAPS = 4
 const MOST_TAPS = 256
 
-function gradWeightOfPooled(node: Node, [x, dy]: readonly Value[]): readonly Value[] | undefined {
-  const grad = dy!.node
-  if (grad.op !== (maxPool2dGradOp as AnyOp) || x!.dtype !== 'float32') return undefined
-  const [dp, index] = grad.inputs
-  const { stride, padding, dilation, groups, kernel } = node.attrs as Record<string, number[]> & { groups: number }
-  const windows = grad.attrs as Record<string, number[]> & { adaptive: number }
-  const taps = windows.kernel![0]! * windows.kernel![1]!
-  const [r, s, c, k] = node.outputs[0]!.shape as [number, number, number, number]
-  const isPlain = groups === 1 && dilation!.every((d) => d === 1) && windows.adaptive === 0
-  const isSmall = r * s * c <= MOST_PATCH && k <= MOST_CHANNELS
-  if (!isPlain || !isSmall || taps < LEAST_TAPS || taps > MOST_TAPS) return undefined
-  const attrs = {
-    stride: stride!,
-    padding: padding!,
-    kernel: kernel!,
+/** Whether dy is what windows hand to the maps of a convolution of one group without dilation. */
+function isPooled({ node: { op, attrs: windows } }: Value, { attrs, outputs }: Node): boolean {
+  if (op !== (maxPool2dGradOp as AnyOp) || outputs[0]!.dtype !== 'float32' || windows.adaptive !== 0) return false
+  const [rows, columns] = windows.kernel as [number, number]
+  const isPlain = attrs.groups === 1 && (attrs.dilation as number[]).every((d) => d === 1)
+  return isPlain && rows * columns >= LEAST_TAPS && rows * columns <= MOST_TAPS
+}
+
+function windowsOf({ node: { attrs: windows } }: Value, { attrs }: Node) {
+  return {
+    stride: attrs.stride!,
+    padding: attrs.padding!,
     size: windows.size!,
     window: windows.kernel!,
     windowStride: windows.stride!,
     windowPadding: windows.padding!,
   }
-  return build(conv2dPooledGradWeightOp, [x!, dp!, index!], attrs, node.name).outputs
 }
 
 /** reluGrad(maxPool2dGrad(dp, index), y), where y is what was pooled. */

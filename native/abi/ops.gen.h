@@ -78,6 +78,7 @@ enum fj_opcode {
   FJ_OP_COL2IM = 108,
   FJ_OP_CONV2D_POOLED_GRAD_WEIGHT = 109,
   FJ_OP_CONV2D_MAX_POOL = 110,
+  FJ_OP_CONV2D_POOLED_GRAD_INPUT = 111,
   FJ_OP_MAX_POOL2D = 112,
   FJ_OP_MAX_POOL2D_GRAD = 113,
   FJ_OP_MAX_POOL2D_GATHER = 114,
@@ -247,6 +248,8 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "conv2dPooledGradWeight";
     case FJ_OP_CONV2D_MAX_POOL:
       return "conv2dMaxPool";
+    case FJ_OP_CONV2D_POOLED_GRAD_INPUT:
+      return "conv2dPooledGradInput";
     case FJ_OP_MAX_POOL2D:
       return "maxPool2d";
     case FJ_OP_MAX_POOL2D_GRAD:
@@ -608,11 +611,11 @@ FJ_ATTRS_SIZE(fj_col2im_attrs, 48);
 struct fj_conv2d_pooled_grad_weight_attrs {
   int32_t stride[2];
   int32_t padding[4];
-  int32_t kernel[2];
   int32_t size[2];
   int32_t window[2];
   int32_t window_stride[2];
   int32_t window_padding[4];
+  int32_t kernel[2];
 };
 FJ_ATTRS_SIZE(fj_conv2d_pooled_grad_weight_attrs, 72);
 
@@ -628,6 +631,17 @@ struct fj_conv2d_max_pool_attrs {
   int32_t index;
 };
 FJ_ATTRS_SIZE(fj_conv2d_max_pool_attrs, 80);
+
+struct fj_conv2d_pooled_grad_input_attrs {
+  int32_t stride[2];
+  int32_t padding[4];
+  int32_t size[2];
+  int32_t window[2];
+  int32_t window_stride[2];
+  int32_t window_padding[4];
+  int32_t image[2];
+};
+FJ_ATTRS_SIZE(fj_conv2d_pooled_grad_input_attrs, 72);
 
 struct fj_max_pool2d_attrs {
   int32_t kernel[2];

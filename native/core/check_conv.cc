@@ -107,25 +107,44 @@ bool check_map_windows(Check& c, const fj_value& pooled, const Attrs& attrs) {
   return c.expect(attrs.window[0] * attrs.window[1] <= 256, "window is too large");
 }
 
-// x, dp, index -> dw: the gradient of a convolution's maps is what max pooling hands them of dp (N,PH,PW,K).
-bool check_conv2d_pooled_grad_weight(Check& c) {
-  if (!c.arity(3, 3, 1) || !c.attr_size(sizeof(fj_conv2d_pooled_grad_weight_attrs))) return false;
-  const auto& attrs = c.attrs<fj_conv2d_pooled_grad_weight_attrs>();
-  const fj_value &x = c.in(0), &dp = c.in(1), &dw = c.out(0);
-  for (const fj_value* value : {&x, &dp, &dw}) {
+// x (N,H,W,C), filter (R,S,C,K), dp (N,PH,PW,K), index: the gradient of a convolution's maps is what max pooling hands
+// them of dp.
+template <class Attrs>
+bool check_pooled_gradient(Check& c, const fj_value& x, const fj_value& filter, const fj_value& dp,
+                           const fj_value& index, const Attrs& attrs) {
+  for (const fj_value* value : {&x, &filter, &dp}) {
     if (!c.dtype(*value, FJ_FLOAT32) || !c.rank(*value, 4)) return false;
   }
-  if (!c.expect(dw.dims[2] == x.dims[3] && dw.dims[3] == dp.dims[3] && dp.dims[3] >= 1, "channels do not match") ||
-      !c.expect(dp.dims[0] == x.dims[0], "pooled maps have the wrong shape") ||
-      !c.expect(attrs.kernel[0] == int64_t{dw.dims[0]} && attrs.kernel[1] == int64_t{dw.dims[1]},
-                "filter has the wrong size") ||
-      !c.same_shape(c.in(2), dp) || !c.dtype(c.in(2), FJ_UINT8)) {
+  if (!c.expect(filter.dims[2] == x.dims[3] && filter.dims[3] == dp.dims[3] && dp.dims[3] >= 1,
+                "channels do not match") ||
+      !c.expect(dp.dims[0] == x.dims[0], "pooled maps have the wrong shape") || !c.same_shape(index, dp) ||
+      !c.dtype(index, FJ_UINT8)) {
     return false;
   }
   const int32_t dilation[2] = {1, 1};
-  const Window window{x.dims[0], x.dims[1], x.dims[2], x.dims[3], dw.dims[0], dw.dims[1], attrs.size[0], attrs.size[1]};
-  if (!check_window(c, window, attrs.stride, attrs.padding, dilation)) return false;
-  return check_map_windows(c, dp, attrs);
+  const Window window{x.dims[0],      x.dims[1],      x.dims[2],     x.dims[3],
+                      filter.dims[0], filter.dims[1], attrs.size[0], attrs.size[1]};
+  return check_window(c, window, attrs.stride, attrs.padding, dilation) && check_map_windows(c, dp, attrs);
+}
+
+// x, dp, index -> dw.
+bool check_conv2d_pooled_grad_weight(Check& c) {
+  if (!c.arity(3, 3, 1) || !c.attr_size(sizeof(fj_conv2d_pooled_grad_weight_attrs))) return false;
+  const auto& attrs = c.attrs<fj_conv2d_pooled_grad_weight_attrs>();
+  const fj_value& dw = c.out(0);
+  return check_pooled_gradient(c, c.in(0), dw, c.in(1), c.in(2), attrs) &&
+         c.expect(attrs.kernel[0] == int64_t{dw.dims[0]} && attrs.kernel[1] == int64_t{dw.dims[1]},
+                  "filter has the wrong size");
+}
+
+// dp, weight, index -> dx.
+bool check_conv2d_pooled_grad_input(Check& c) {
+  if (!c.arity(3, 3, 1) || !c.attr_size(sizeof(fj_conv2d_pooled_grad_input_attrs))) return false;
+  const auto& attrs = c.attrs<fj_conv2d_pooled_grad_input_attrs>();
+  const fj_value& dx = c.out(0);
+  return check_pooled_gradient(c, dx, c.in(1), c.in(0), c.in(2), attrs) &&
+         c.expect(attrs.image[0] == int64_t{dx.dims[1]} && attrs.image[1] == int64_t{dx.dims[2]},
+                  "image has the wrong size");
 }
 
 // x, weight (R,S,C,K), bias (K) or absent -> y (N,PH,PW,K), and where attrs.index says so the taps that were chosen;
@@ -190,6 +209,7 @@ const CheckEntry kEntries[] = {
     {FJ_OP_CONV2D, check_conv2d},
     {FJ_OP_CONV2D_GRAD_INPUT, check_conv2d_grad_input},
     {FJ_OP_CONV2D_GRAD_WEIGHT, check_conv2d_grad_weight},
+    {FJ_OP_CONV2D_POOLED_GRAD_INPUT, check_conv2d_pooled_grad_input},
     {FJ_OP_CONV2D_POOLED_GRAD_WEIGHT, check_conv2d_pooled_grad_weight},
     {FJ_OP_CONV2D_MAX_POOL, check_conv2d_max_pool},
     {FJ_OP_IM2COL, check_im2col},

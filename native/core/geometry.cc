@@ -178,6 +178,8 @@ PooledConvGeometry pooled_conv_geometry(const Operand& image, const Operand& fil
 template PooledConvGeometry pooled_conv_geometry(const Operand&, const Operand&, const Operand&,
                                                  const fj_conv2d_max_pool_attrs&);
 template PooledConvGeometry pooled_conv_geometry(const Operand&, const Operand&, const Operand&,
+                                                 const fj_conv2d_pooled_grad_input_attrs&);
+template PooledConvGeometry pooled_conv_geometry(const Operand&, const Operand&, const Operand&,
                                                  const fj_conv2d_pooled_grad_weight_attrs&);
 
 template <class Attrs>

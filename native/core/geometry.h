@@ -105,7 +105,7 @@ struct PooledConvGeometry {
   ConvGeometry conv;
   PoolAxis rows, columns;  // over the convolution's maps
 };
-// Of conv2dMaxPool and conv2dPooledGradWeight: image (N, H, W, C), filter (R, S, C, K), whichever of them are inputs.
+// Of conv2dMaxPool and conv2dPooledGrad...: image (N, H, W, C), filter (R, S, C, K), whichever of them are inputs.
 template <class Attrs>
 PooledConvGeometry pooled_conv_geometry(const Operand& image, const Operand& filter, const Operand& pooled,
                                         const Attrs& attrs);
