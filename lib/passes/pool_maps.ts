@@ -5,6 +5,9 @@
  *
  * Runs behind `pooled`, after which no gradient reads the maps, and behind `epilogue`, which puts a ReLU in between into
  * the convolution. Where the taps that were chosen are not wanted, as in an inference, they are not searched.
+ *
+ * It pays where maps are many for the products behind them, with few channels: on two cores LeNet-5's first layer is 1.8
+ * times as fast for 128 images, one of 3 to 64 channels on 32 x 32 pixels 1.2 times.
  */
 import { countUses, type Graph, type Node, rewrite } from '../graph/graph.js'
 import { conv2dOp } from '../ops/conv.js'
@@ -35,14 +38,18 @@ export function poolMaps(graph: Graph): Graph {
   })
 }
 
-/** Products of an output, and filters: of more of them the product of large tiles or Winograd's is the better way. */
-const MOST_PATCH = 256
-const MOST_CHANNELS = 32
+/** Of the image: with more of them Winograd's products are twice as fast, or the maps little of the whole. */
+const MOST_CHANNELS = 15
+/** Of an image's maps. Smaller ones are better computed for many images at a time, and then pooled: up to 1.5 times. */
+const LEAST_PIXELS = 100
+const LEAST_PRODUCTS = 1 << 16
 
 function pools(pool: Node, { op, attrs, inputs, outputs }: Node): boolean {
   if (op !== (conv2dOp as AnyOp) || outputs[0]!.dtype !== 'float32') return false
   const { dilation, groups } = attrs as Record<string, number[]> & { groups: number }
   const isPlain = groups === 1 && dilation!.every((d) => d === 1) && pool.attrs.adaptive === 0
   const [r, s, c, k] = inputs[1]!.shape as [number, number, number, number]
-  return isPlain && pool.outputs[1]!.dtype === 'uint8' && r * s * c <= MOST_PATCH && k <= MOST_CHANNELS
+  const [, oh, ow] = outputs[0]!.shape as [number, number, number, number]
+  const pays = c <= MOST_CHANNELS && oh * ow >= LEAST_PIXELS && oh * ow * k * r * s * c >= LEAST_PRODUCTS
+  return isPlain && pays && pool.outputs[1]!.dtype === 'uint8'
 }

@@ -4,6 +4,8 @@
 // thread's scratch, where pool.cc's code pools them.
 //
 // Sums do not depend on how images are cut into bands, so results do not depend on the number of threads.
+#include <cstring>
+
 #include "conv_direct.h"
 #include "kernel.h"
 #include "pool.h"
@@ -11,7 +13,7 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int64_t kBandFloats = 32 * 1024;  // of maps: 128 KB of L2
+constexpr int64_t kBandFloats = 64 * 1024;  // of maps: 256 KB of L2
 constexpr int64_t kShares = 4;              // bands that a thread should have, so that all have about the same work
 
 PooledConvGeometry geometry_of(const Call& call) {
@@ -68,21 +70,27 @@ void run_bands(const Plan& plan, const Team& team, float* y, uint8_t* index) {
   const ConvGeometry& g = plan.g.conv;
   const PoolAxis &rows = plan.g.rows, &columns = plan.g.columns;
   const PoolGeometry image{1, g.k, rows, columns};
+  const int64_t row = g.ow * g.k;
   const Team alone;
   float* const own = plan.own + team.id * plan.own_floats;
   const Range items = split(g.n * plan.bands, team);
+  Range computed{0, 0};  // rows of maps in `own`
   for (int64_t item = items.begin; item < items.end; item++) {
-    const int64_t n = item / plan.bands;
-    const Range windows = split(rows.out, static_cast<int>(item % plan.bands), static_cast<int>(plan.bands));
+    const int64_t n = item / plan.bands, band = item % plan.bands;
+    const Range windows = split(rows.out, static_cast<int>(band), static_cast<int>(plan.bands));
     const Range maps = map_rows(rows, windows);
+    // Where windows overlap, the first rows are the last ones of the band before.
+    const int64_t seen = band == 0 ? 0 : larger(0, computed.end - maps.begin);
+    if (seen > 0) memmove(own, own + (maps.begin - computed.begin) * row, seen * row * sizeof(float));
+    computed = maps;
     DirectConv d = plan.conv.direct;
     d.x += n * d.h * d.w * d.x_pixel;
-    d.pad_top -= maps.begin * d.stride_h;
-    d.oh = maps.end - maps.begin;
-    d.y = own;
-    direct_run(alone, d, plan.conv.filter, plan.conv.rows + team.id * plan.conv.row_floats);
+    d.pad_top -= (maps.begin + seen) * d.stride_h;
+    d.oh = maps.end - maps.begin - seen;
+    d.y = own + seen * row;
+    if (d.oh > 0) direct_run(alone, d, plan.conv.filter, plan.conv.rows + team.id * plan.conv.row_floats);
     const int64_t at = n * rows.out * columns.out * g.k;
-    max_pool_rows(image, windows, own - maps.begin * g.ow * g.k, y + at, index ? index + at : nullptr);
+    max_pool_rows(image, windows, own - maps.begin * row, y + at, index ? index + at : nullptr);
   }
 }
 

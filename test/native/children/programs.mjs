@@ -102,6 +102,15 @@ const ENTRIES = [
     const [x, w] = [float(1, 4, 6, 6), float(4, 1, 3, 3)]
     return withGrad(fj.conv2d(x, w, undefined, { groups: 4, dilation: 2, padding: 2 }), [x, w])
   }),
+  plain('maxPool2d', () => {
+    const [x, w, b] = [float(1, 1, 14, 14), float(12, 1, 7, 7), float(12)]
+    const p = fj.maxPool2d(fj.relu(fj.conv2d(x, w, b, { padding: 3 })), { kernelSize: 2 })
+    return [p, ...fj.grad(fj.sum(p), [w, b])]
+  }),
+  plain('maxPool2d', () => {
+    const y = fj.conv2d(float(1, 4, 12, 12), float(16, 4, 5, 5), null, { padding: 2 })
+    return [fj.maxPool2d(y, { kernelSize: 3, stride: 2, padding: 1 })]
+  }),
   plain('convTranspose2d', () => {
     const [x, w] = [float(1, 3, 4, 4), float(3, 2, 3, 3)]
     return withGrad(fj.convTranspose2d(x, w, undefined, { stride: 2 }), [x, w])
@@ -229,6 +238,6 @@ export async function allPrograms() {
 }
 
 async function programOf(name, graph) {
-  const { bytes, buffers, schedule } = (await lower(graph, { hoist: false })).program
+  const { bytes, buffers, schedule } = (await lower(graph, { hoist: false, poolMaps: true })).program
   return { name, bytes, buffers, ops: schedule.steps.map((step) => step.node.op.name) }
 }
