@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { applyAll } from '../../lib/ops/apply.js'
 import { conv2dMaxPoolOp } from '../../lib/ops/conv_max_pool.js'
+import { conv2dPooledGradInputOp, conv2dPooledGradWeightOp } from '../../lib/ops/conv_pooled.js'
 import { weightNames, weightShapes } from '../../lib/ops/recurrent_api.js'
 import { allOps } from '../../lib/ops/registry.js'
 import { loadAddon } from '../../lib/runtime/addon.js'
@@ -127,6 +128,21 @@ describe('convolution', () => {
     }
     const inputs = [floats(2, 8, 7, 3), floats(3, 3, 3, 5), ...(index ? [floats(5)] : [])]
     return check((...operands) => applyAll(conv2dMaxPoolOp, operands, attrs), inputs, { gradients: false })
+  })
+  it('and its gradients from pooled maps', async () => {
+    const windows = {
+      ...{ stride: [2, 1], padding: [1, 0, 1, 2], size: [4, 7], window: [3, 2], windowStride: [2, 2] },
+      windowPadding: [1, 0, 0, 1],
+    }
+    const taps = Uint8Array.from({ length: 80 }, (_, i) => i % 7) // 6: none
+    const index = fj.tensor(taps, { shape: [2, 2, 4, 5], dtype: 'uint8' })
+    const [x, w, dp] = [floats(2, 8, 7, 3), floats(3, 3, 3, 5), floats(2, 2, 4, 5)]
+    const gradients = { gradients: false }
+    const dw = (...operands: fj.Tensor[]) =>
+      applyAll(conv2dPooledGradWeightOp, operands, { ...windows, kernel: [3, 3] })
+    await check(dw, [x, dp, index], gradients)
+    const dx = (...operands: fj.Tensor[]) => applyAll(conv2dPooledGradInputOp, operands, { ...windows, image: [8, 7] })
+    await check(dx, [dp, w, index], gradients)
   })
   it.each(variantsOf('conv2d'))('%s', (conv2d) =>
     check(

@@ -72,6 +72,40 @@ it.each(FIRST_LAYERS)(
   },
 )
 
+// Layers behind the first, whose patches fill vectors.
+const LATER_LAYERS: [number[], number[], fj.Conv2dOptions, fj.MaxPool2dOptions][] = [
+  [[18, 6, 14, 14], [16, 6, 5, 5], {}, { kernelSize: 2 }],
+  [[2, 4, 13, 11], [33, 4, 3, 4], { padding: [0, 2], stride: [2, 1] }, { kernelSize: 3, stride: 2, padding: 1 }],
+]
+
+it.each(LATER_LAYERS)(
+  'leaves out the gradient of the maps of small images: x %j, filters %j, %j, %j',
+  async (shape, filter, options, windows) => {
+    const [x, weight] = [randomTensor(shape, 1), randomTensor(filter, 2)]
+    const compile = (more: fj.CompileFunctionOptions) =>
+      fj.compile((x, w) => {
+        const p = fj.maxPool2d(fj.relu(fj.conv2d(x, w, null, options)), windows)
+        return fj.grad(fj.sum(fj.square(p)), [x, w])
+      }, more)
+    const results = []
+    for (const more of [{ device: 'reference' }, { device: TEST_DEVICE }]) {
+      const step = compile(more)
+      results.push(await Promise.all((await step(x, weight)).map((gradient) => gradient.data())))
+      // A core's cache is a matter of CPUs.
+      if (more.device !== 'reference') expect(/maxPool2dGrad /.test(step.explain())).toBe(more.device !== 'cpu')
+      step.dispose()
+    }
+    for (const [i, expected] of results[0]!.entries()) {
+      const largest = Math.max(...Array.from(expected, (value) => Math.abs(Number(value))))
+      expectClose(results[1]![i]!, expected, `gradient ${i}`, { rtol: 1e-5, atol: 1e-6 * largest })
+    }
+    const forced = compile({ device: TEST_DEVICE, algorithms: { conv2d: 'im2col' } })
+    await forced(x, weight)
+    expect(forced.explain()).toContain('conv2dGradInput im2col')
+    forced.dispose()
+  },
+)
+
 it.each(OPTIONS.flatMap((options) => [false, true].map((readTwice) => [options, readTwice] as const)))(
   'changes no gradient: %o, read twice: %o',
   async (options, readTwice) => {
