@@ -7,200 +7,158 @@
 //            do not overlap, each writes its pixels; else each pixel gathers from the windows that see it, in order.
 //
 // Vectors run over C, the last one masked. A thread owns whole rows, so results do not depend on their number.
+#include "pool.h"
+
 #include <cstring>
 
 #include "kernel.h"
-#include "simd/vec.h"
 
 namespace forja::FJ_ISA {
 namespace {
 
-// How many channels a vector holds: all lanes, or the first n.
-struct Whole {
-  FJ_INLINE_MEMBER Vec get(const float* p) const { return load(p); }
-  FJ_INLINE_MEMBER void put(float* p, Vec v) const { store(p, v); }
-  FJ_INLINE_MEMBER VecI get(const int32_t* p) const { return load_int(p); }
-  FJ_INLINE_MEMBER void put(int32_t* p, VecI v) const { store_int(p, v); }
-#if defined(FJ_ISA_avx512)
-  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const {
-    return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
-  }
-  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v.v));
-  }
-#else
-  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const {
-    int32_t wide[kWidth];
-    for (int i = 0; i < kWidth; i++) wide[i] = p[i];
-    return load_int(wide);
-  }
-  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const {
-    int32_t wide[kWidth];
-    store_int(wide, v);
-    for (int i = 0; i < kWidth; i++) p[i] = static_cast<uint8_t>(wide[i]);
-  }
-#endif
+FJ_INLINE float pixels_of(const PoolWindow& rows, const PoolWindow& columns, bool with_padding) {
+  const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
+  return static_cast<float>(with_padding ? rows.padded * columns.padded : inside);
+}
+
+// --- forward -----------------------------------------------------------------------------------------
+
+constexpr int64_t kFarFloats = 256 * 1024;        // more than an L2 cache has room for
+constexpr int64_t kGoneFloats = 8 * 1024 * 1024;  // more than a last-level cache has room for
+
+// How maps are walked that are larger than caches. What the next row of windows sees first is asked for a row before:
+// few rows make a run that the hardware notices. It goes to the L2 cache, which waits for more lines at a time than L1.
+// Where x drives y out of all caches before anyone reads it, y goes past them: its lines are not read to be written.
+struct Walk {
+  bool fetches, streams;
+  int64_t rows, first, floats;  // asked for: rows, from the one so far below the window's first, so much of each
 };
 
-struct First {
-  Mask mask;
-  int64_t n;
-  FJ_INLINE_MEMBER Vec get(const float* p) const { return load_masked(mask, p); }
-  FJ_INLINE_MEMBER void put(float* p, Vec v) const { store_masked(p, mask, v); }
-  FJ_INLINE_MEMBER VecI get(const int32_t* p) const { return load_int_masked(mask, p); }
-  FJ_INLINE_MEMBER void put(int32_t* p, VecI v) const { store_int_masked(p, mask, v); }
-#if defined(FJ_ISA_avx512)
-  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const { return {_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask.m, p))}; }
-  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const { _mm_mask_storeu_epi8(p, mask.m, _mm512_cvtepi32_epi8(v.v)); }
-#else
-  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const {
-    int32_t wide[kWidth] = {};
-    for (int64_t i = 0; i < n; i++) wide[i] = p[i];
-    return load_int(wide);
+Walk walk_of(const PoolGeometry& g, const float* y) {
+  const int64_t size = g.n * g.rows.size * g.columns.size * g.c;
+  const bool in_lines = g.c % kLineFloats == 0 && reinterpret_cast<uintptr_t>(y) % (kLineFloats * sizeof(float)) == 0;
+  Walk walk{};
+  walk.fetches = g.c >= kWidth && size >= kFarFloats;
+  walk.streams = in_lines && size >= kGoneFloats;
+  walk.rows = smaller(g.rows.stride, g.rows.kernel);
+  walk.first = g.rows.stride + g.rows.kernel - walk.rows;
+  walk.floats = smaller(g.columns.stride, g.columns.kernel) * g.c;
+  return walk;
+}
+
+// A window: the first of its pixels, floats from one row of x to the next, channels, taps of a row, and the place of
+// its numbers in the maps.
+struct Window {
+  PoolWindow rows, columns;
+  const float* x;
+  int64_t row, c, taps, at;
+
+  template <class Lanes>
+  FJ_INLINE_MEMBER Vec get(const Lanes& lanes, int64_t i, int64_t j, int64_t channel) const {
+    return lanes.get(x + (i - rows.begin) * row + (j - columns.begin) * c + channel);
   }
-  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const {
-    int32_t wide[kWidth];
-    store_int(wide, v);
-    for (int64_t i = 0; i < n; i++) p[i] = static_cast<uint8_t>(wide[i]);
-  }
-#endif
 };
 
-// body(channel, lanes) for channels from `channel` on, kWidth at a time.
-template <class Body>
-FJ_INLINE void over_channels(int64_t c, const Body& body, int64_t channel = 0) {
-  for (; channel + kWidth <= c; channel += kWidth) body(channel, Whole{});
-  if (channel < c) body(channel, First{tail_mask(c - channel), c - channel});
-}
-
-// body(i, j, tap) for the pixels of a window in order; R x S known at compile time unless 0.
-template <int R, int S, class Body>
-FJ_INLINE void over_taps(const PoolWindow& rows, const PoolWindow& columns, int64_t taps, const Body& body) {
-  if (R > 0) {
-    unroll<R>([&](auto r) FJ_LAMBDA {
-      unroll<S>([&](auto s) FJ_LAMBDA { body(rows.begin + r, columns.begin + s, int64_t{r * S + s}); });
-    });
-    return;
-  }
-  for (int64_t i = rows.begin; i < rows.end; i++) {
-    for (int64_t j = columns.begin; j < columns.end; j++) body(i, j, (i - rows.origin) * taps + j - columns.origin);
-  }
-}
-
-// Calls f with the size of the window as template arguments where it is one of the usual ones and wholly inside.
-template <class F>
-FJ_INLINE void with_window(const PoolGeometry& g, const PoolWindow& rows, const PoolWindow& columns, const F& f) {
-  const int64_t r = rows.end - rows.begin, s = columns.end - columns.begin;
-  const bool inside = r == g.rows.kernel && s == g.columns.kernel;
-  if (inside && r == 2 && s == 2) return f(Index<2>{}, Index<2>{});
-  if (inside && r == 3 && s == 3) return f(Index<3>{}, Index<3>{});
-  f(Index<0>{}, Index<0>{});
-}
-
-// The largest value of a window and its tap, the first of equals; NaN beats all, the last one others.
-struct Largest {
-  Vec best;
-  VecI tap;
-};
-
-template <int R, int S, class Get>
-FJ_INLINE Largest largest_of(const PoolWindow& rows, const PoolWindow& columns, int64_t taps, const Get& get) {
-  const auto first = static_cast<int32_t>((rows.begin - rows.origin) * taps + columns.begin - columns.origin);
-  Largest found{get(rows.begin, columns.begin), broadcast_int(first)};
-  Vec poison = zero();  // NaN from the first NaN or infinity on
-  over_taps<R, S>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
-    const Vec v = get(i, j);
-    found.tap = select(v > found.best, broadcast_int(static_cast<int32_t>(tap)), found.tap);
-    found.best = max(v, found.best);
-    poison = fma(v, zero(), poison);
-  });
-  if (!any(poison != poison)) return found;
-  over_taps<0, 0>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
-    const Vec v = get(i, j);
-    const Mask wins = v != v;
-    found.best = select(wins, v, found.best);
-    found.tap = select(wins, broadcast_int(static_cast<int32_t>(tap)), found.tap);
-  });
-  return found;
-}
-
-// Asks for what the next row of windows sees first, the part beside position q: maps of many numbers are read once from
-// far away, and few rows make a run that the hardware notices.
-constexpr int64_t kFarFloats = 256 * 1024;  // more than L2 has room for
-FJ_INLINE void fetch_next_rows(const PoolGeometry& g, const PoolWindow& rows, int64_t q, const float* image) {
-  const int64_t count = smaller(g.rows.stride, g.rows.kernel);
-  const int64_t first = rows.origin + g.rows.stride + g.rows.kernel - count;
-  const int64_t floats = smaller(g.columns.stride, g.columns.kernel) * g.c;
-  for (int64_t i = first; i < first + count; i++) {
-    const float* row = image + (i * g.columns.size + q * g.columns.stride) * g.c;
-    for (int64_t e = 0; e < floats; e += kLineFloats) __builtin_prefetch(row + e);
+template <class Lanes>
+FJ_INLINE void put(const Lanes& lanes, const Walk& walk, float* p, Vec v) {
+  if (walk.streams) {
+    stream(p, v);
+  } else {
+    lanes.put(p, v);
   }
 }
 
 template <class Tap>
-void max_forward(const PoolGeometry& g, Team& team, const float* x, float* y, Tap* index) {
-  const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
-  const bool is_far = c >= kWidth && g.n * g.rows.size * w * c >= kFarFloats;
-  const Range range = split(g.n * g.rows.out, team);
-  for (int64_t row = range.begin; row < range.end; row++) {
-    const PoolWindow rows = window_at(g.rows, row % g.rows.out);
-    const float* image = x + row / g.rows.out * g.rows.size * w * c;
-    for (int64_t q = 0; q < g.columns.out; q++) {
-      const PoolWindow columns = window_at(g.columns, q);
-      const int64_t at = (row * g.columns.out + q) * c;
-      with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
-        if (r > 0 && is_far) fetch_next_rows(g, rows, q, image);
-        over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
-          const Largest found = largest_of<r, s>(rows, columns, taps, [&](int64_t i, int64_t j) FJ_LAMBDA {
-            return lanes.get(image + (i * w + j) * c + channel);
-          });
-          lanes.put(y + at + channel, found.best);
-          lanes.put(index + at + channel, found.tap);
-        });
+struct Largests {
+  float* y;
+  Tap* index;
+  template <int R, int S>
+  FJ_INLINE_MEMBER void window(const Window& w, const Walk& walk) const {
+    over_channels(w.c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
+      const Largest found = largest_of<R, S>(
+          w.rows, w.columns, w.taps, [&](int64_t i, int64_t j) FJ_LAMBDA { return w.get(lanes, i, j, channel); });
+      put(lanes, walk, y + w.at + channel, found.best);
+      lanes.put(index + w.at + channel, found.tap);
+    });
+  }
+};
+
+struct Means {
+  float* y;
+  bool count_padding;
+  template <int R, int S>
+  FJ_INLINE_MEMBER void window(const Window& w, const Walk& walk) const {
+    const Vec share = broadcast(1.0f / pixels_of(w.rows, w.columns, count_padding));
+    // Of large windows, whole cache lines in a row and sums that do not wait for each other; small ones run faster
+    // through all their rows at once.
+    constexpr int kBlock = 4;
+    int64_t done = 0;
+    for (; R == 0 && done + kBlock * kWidth <= w.c; done += kBlock * kWidth) {
+      Vec total[kBlock];
+      for (Vec& t : total) t = zero();
+      over_taps<R, S>(w.rows, w.columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
+        unroll<kBlock>([&](auto b) FJ_LAMBDA { total[b] = total[b] + w.get(Whole{}, i, j, done + b * kWidth); });
       });
+      unroll<kBlock>([&](auto b) FJ_LAMBDA { put(Whole{}, walk, y + w.at + done + b * kWidth, total[b] * share); });
     }
+    over_channels(
+        w.c,
+        [&](int64_t channel, auto lanes) FJ_LAMBDA {
+          Vec total = zero();
+          over_taps<R, S>(w.rows, w.columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
+            total = total + w.get(lanes, i, j, channel);
+          });
+          put(lanes, walk, y + w.at + channel, total * share);
+        },
+        done);
+  }
+};
+
+// `count` windows side by side, `step` floats of x apart; those of R x S pixels are whole.
+template <int R, int S, class Rule>
+void over_windows(Window w, int64_t count, int64_t step, const Walk& walk, const Rule& rule) {
+  if (R > 0) w.rows = {0, R, 0, R}, w.columns = {0, S, 0, S}, w.taps = S;
+  for (int64_t q = 0; q < count; q++, w.x += step, w.at += w.c) {
+    for (int64_t i = walk.first; R > 0 && walk.fetches && i < walk.first + walk.rows; i++) {
+      for (int64_t e = 0; e < walk.floats; e += kLineFloats) __builtin_prefetch(w.x + i * w.row + e, 0, 2);
+    }
+    rule.template window<R, S>(w, walk);
   }
 }
 
-void avg_forward(const PoolGeometry& g, Team& team, const float* x, float* y, bool count_padding) {
-  const int64_t w = g.columns.size, c = g.c;
-  const Range range = split(g.n * g.rows.out, team);
-  for (int64_t row = range.begin; row < range.end; row++) {
-    const PoolWindow rows = window_at(g.rows, row % g.rows.out);
-    const float* image = x + row / g.rows.out * g.rows.size * w * c;
-    for (int64_t q = 0; q < g.columns.out; q++) {
-      const PoolWindow columns = window_at(g.columns, q);
-      const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
-      const Vec share = broadcast(1.0f / (count_padding ? rows.padded * columns.padded : inside));
-      const int64_t at = (row * g.columns.out + q) * c;
-      with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
-        // Of large windows, whole cache lines in a row and sums that do not wait for each other; small ones run faster
-        // through all their rows at once.
-        constexpr int kBlock = 4;
-        int64_t done = 0;
-        for (; r == 0 && done + kBlock * kWidth <= c; done += kBlock * kWidth) {
-          Vec total[kBlock];
-          for (Vec& t : total) t = zero();
-          over_taps<r, s>(rows, columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
-            const float* pixel = image + (i * w + j) * c + done;
-            unroll<kBlock>([&](auto b) FJ_LAMBDA { total[b] = total[b] + load(pixel + b * kWidth); });
-          });
-          unroll<kBlock>([&](auto b) FJ_LAMBDA { store(y + at + done + b * kWidth, total[b] * share); });
-        }
-        over_channels(
-            c,
-            [&](int64_t channel, auto lanes) FJ_LAMBDA {
-              Vec total = zero();
-              over_taps<r, s>(rows, columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
-                total = total + lanes.get(image + (i * w + j) * c + channel);
-              });
-              lanes.put(y + at + channel, total * share);
-            },
-            done);
-      });
-    }
-  }
+// The windows of an axis that lie inside of the image, and so are all alike.
+Range alike(const PoolAxis& a) {
+  if (a.adaptive) return {0, a.size == a.out * a.kernel ? a.out : 0};
+  const int64_t begin = smaller(a.out, ceil_div(a.before, a.stride)), room = a.size + a.before - a.kernel;
+  return {begin, larger(begin, room < 0 ? 0 : smaller(a.out, room / a.stride + 1))};
 }
+
+// This thread's share of the rows of all maps.
+template <class Rule>
+void forward(const PoolGeometry& g, Team& team, const float* x, const Walk& walk, const Rule& rule) {
+  const PoolAxis &rows = g.rows, &columns = g.columns;
+  const Range whole = alike(columns), range = split(g.n * rows.out, team);
+  const int64_t step = (columns.adaptive ? columns.kernel : columns.stride) * g.c;
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const PoolWindow seen = window_at(rows, row % rows.out);
+    const auto window = [&](int64_t q) {
+      const PoolWindow beside = window_at(columns, q);
+      const int64_t pixel = (row / rows.out * rows.size + seen.begin) * columns.size + beside.begin;
+      return Window{
+          seen, beside, x + pixel * g.c, columns.size * g.c, g.c, columns.kernel, (row * columns.out + q) * g.c};
+    };
+    const int64_t size = seen.end - seen.begin == rows.kernel && rows.kernel == columns.kernel ? rows.kernel : 0;
+    const Range done = size == 2 || size == 3 ? whole : Range{0, 0};
+    for (int64_t q = 0; q < columns.out; q++) {
+      if (q < done.begin || q >= done.end) over_windows<0, 0>(window(q), 1, step, walk, rule);
+    }
+    if (size == 2) over_windows<2, 2>(window(done.begin), done.end - done.begin, step, walk, rule);
+    if (size == 3) over_windows<3, 3>(window(done.begin), done.end - done.begin, step, walk, rule);
+  }
+  if (walk.streams) stream_fence();
+}
+
+// --- backward ----------------------------------------------------------------------------------------
 
 // What window (p, q) hands to the pixel at `tap`. Chosen: dy where index says so.
 template <class Tap>
@@ -231,8 +189,7 @@ struct Shared {
   }
   FJ_INLINE_MEMBER Vec hand(Vec from, int64_t) const { return from; }
   FJ_INLINE_MEMBER Vec share(const PoolWindow& rows, const PoolWindow& columns) const {
-    const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
-    return broadcast(1.0f / (count_padding ? rows.padded * columns.padded : inside));
+    return broadcast(1.0f / pixels_of(rows, columns, count_padding));
   }
 };
 
@@ -331,10 +288,11 @@ void run_max(const Call& call, Team& team) {
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], call.attrs<fj_max_pool2d_attrs>());
   const float* x = call.in[0].as<const float>();
   float* y = call.out[0].as<float>();
+  const Walk walk = walk_of(g, y);
   if (call.out[1].value->dtype == FJ_UINT8) {
-    max_forward(g, team, x, y, call.out[1].as<uint8_t>());
+    forward(g, team, x, walk, Largests<uint8_t>{y, call.out[1].as<uint8_t>()});
   } else {
-    max_forward(g, team, x, y, call.out[1].as<int32_t>());
+    forward(g, team, x, walk, Largests<int32_t>{y, call.out[1].as<int32_t>()});
   }
 }
 
@@ -363,7 +321,8 @@ void run_max_gather(const Call& call, Team& team) {
 void run_avg(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_avg_pool2d_attrs>();
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], attrs);
-  avg_forward(g, team, call.in[0].as<const float>(), call.out[0].as<float>(), attrs.count_padding != 0);
+  float* y = call.out[0].as<float>();
+  forward(g, team, call.in[0].as<const float>(), walk_of(g, y), Means{y, attrs.count_padding != 0});
 }
 
 void run_avg_grad(const Call& call, Team& team) {
