@@ -23,23 +23,20 @@ FJ_INLINE float pixels_of(const PoolWindow& rows, const PoolWindow& columns, boo
 
 // --- forward -----------------------------------------------------------------------------------------
 
-constexpr int64_t kFarFloats = 256 * 1024;        // more than an L2 cache has room for
-constexpr int64_t kGoneFloats = 8 * 1024 * 1024;  // more than a last-level cache has room for
+constexpr int64_t kFarFloats = 256 * 1024;  // more than an L2 cache has room for
 
 // How maps are walked that are larger than caches. What the next row of windows sees first is asked for a row before:
 // few rows make a run that the hardware notices. It goes to the L2 cache, which waits for more lines at a time than L1.
-// Where x drives y out of all caches before anyone reads it, y goes past them: its lines are not read to be written.
+// What no cache keeps until it is read is written past them.
 struct Walk {
   bool fetches, streams;
   int64_t rows, first, floats;  // asked for: rows, from the one so far below the window's first, so much of each
 };
 
-Walk walk_of(const PoolGeometry& g, const float* y) {
-  const int64_t size = g.n * g.rows.size * g.columns.size * g.c;
-  const bool in_lines = g.c % kLineFloats == 0 && reinterpret_cast<uintptr_t>(y) % (kLineFloats * sizeof(float)) == 0;
+Walk walk_of(const PoolGeometry& g, const Call& call) {
   Walk walk{};
-  walk.fetches = g.c >= kWidth && size >= kFarFloats;
-  walk.streams = in_lines && size >= kGoneFloats;
+  walk.fetches = g.c >= kWidth && g.n * g.rows.size * g.columns.size * g.c >= kFarFloats;
+  walk.streams = g.c % kLineFloats == 0 && outgrows_caches(call, 0);
   walk.rows = smaller(g.rows.stride, g.rows.kernel);
   walk.first = g.rows.stride + g.rows.kernel - walk.rows;
   walk.floats = smaller(g.columns.stride, g.columns.kernel) * g.c;
@@ -288,7 +285,7 @@ void run_max(const Call& call, Team& team) {
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], call.attrs<fj_max_pool2d_attrs>());
   const float* x = call.in[0].as<const float>();
   float* y = call.out[0].as<float>();
-  const Walk walk = walk_of(g, y);
+  const Walk walk = walk_of(g, call);
   if (call.out[1].value->dtype == FJ_UINT8) {
     forward(g, team, x, walk, Largests<uint8_t>{y, call.out[1].as<uint8_t>()});
   } else {
@@ -321,8 +318,8 @@ void run_max_gather(const Call& call, Team& team) {
 void run_avg(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_avg_pool2d_attrs>();
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], attrs);
-  float* y = call.out[0].as<float>();
-  forward(g, team, call.in[0].as<const float>(), walk_of(g, y), Means{y, attrs.count_padding != 0});
+  const Means means{call.out[0].as<float>(), attrs.count_padding != 0};
+  forward(g, team, call.in[0].as<const float>(), walk_of(g, call), means);
 }
 
 void run_avg_grad(const Call& call, Team& team) {
