@@ -281,7 +281,8 @@ void run_backward(const Call& call, Team& team) {
   }
   team.barrier();
   const bool streams = l.width % kLineFloats == 0 && outgrows_caches(call, 0);
-  for (int64_t chunk = chunks.begin; chunk < chunks.end; chunk++) {
+  // Last chunks first: they are the ones that caches still hold.
+  for (int64_t chunk = chunks.end; chunk-- > chunks.begin;) {
     const Range rows = l.chunk(chunk);
     const int64_t begin = rows.begin * l.c;
     over_elements(l.width, (rows.end - rows.begin) * l.c,
