@@ -3,9 +3,10 @@
 //
 //   dw[r][s][c][k] = sum over pooled pixels of dp[p][q][k] * x[i * stride + r - pad][j * stride + s - pad][c]
 //
-// with (i, j) the pixel of the maps that window (p, q) chose for channel k. Lanes are the numbers of a patch of x. For
-// that they must lie side by side: the rows of x that a row of maps sees are woven, pixel for pixel, so that a patch is
-// one run of (s, r, c). Few sums stay in registers, a channel of dp each.
+// with (i, j) the pixel of the maps that window (p, q) chose for channel k. Lanes are numbers of x: the (s, c) of a
+// filter row are one run of a padded copy of the image, read where it lies, in halves of vectors, of which more than
+// one row of a small filter fills most. The sums of a few channels of dp stay in registers over all windows of an
+// image.
 //
 // Images are cut into chunks by their number alone; each has its own sum, added in order: results do not depend on the
 // number of threads. Taps are data: one outside its window, or outside the maps, counts nothing.
@@ -13,23 +14,27 @@
 
 #include "conv_direct.h"
 #include "kernel.h"
-#include "simd/weave.h"
+#include "simd/vec.h"
 
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int kMostVectors = 3;                              // of a patch at a time
-constexpr int kMostFilters = kVectorRegisters > 16 ? 8 : 4;  // channels of dp at a time
-constexpr int kTaps = 256;                                   // that a uint8 can name
+constexpr int kMostHalves = 3;  // of a run at a time
+constexpr int kMostRows = 5;    // of the filter at a time; then 3, then 1
+constexpr int kTaps = 256;      // that a uint8 can name
+
+// Channels of dp whose sums fit into registers beside one broadcast, `halves` of them each.
+constexpr int most_filters(int halves) {
+  return halves > kVectorRegisters - 2 ? 1 : (kVectorRegisters - 2) / halves > 6 ? 6 : (kVectorRegisters - 2) / halves;
+}
 
 struct Plan {
   PooledConvGeometry g;
-  int64_t padded_h, padded_w;  // of the copy of an image
-  int64_t column, row;         // floats from one woven column, row of maps to the next
-  int64_t patch, sums_floats;  // of one channel of dp, the latter in whole vectors
+  int64_t padded_h, row;     // rows of the copy of an image, and floats of one
+  int64_t run, sums_floats;  // floats of a filter row in whole halves; of all sums of a channel of dp
   int64_t chunks, dw_floats;
-  float *partial, *copy, *woven, *sums;  // one part a chunk, then one a thread
-  int64_t copy_floats, woven_floats;
+  float *partial, *copy, *sums;  // one part a chunk, then one a thread
+  int64_t copy_floats, thread_sums;
   size_t bytes;
 };
 
@@ -38,146 +43,141 @@ Plan make_plan(const Call& call, int threads, uint8_t* scratch) {
   plan.g = pooled_conv_geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_pooled_grad_weight_attrs>());
   const ConvGeometry& g = plan.g.conv;
   plan.padded_h = (g.oh - 1) * g.stride_h + g.r;
-  plan.padded_w = (g.ow - 1) * g.stride_w + g.s;
-  plan.column = g.r * g.c;
-  plan.row = plan.padded_w * plan.column;
-  plan.patch = g.s * plan.column;
-  plan.sums_floats = ceil_div(plan.patch, kWidth) * kWidth;
+  plan.row = ((g.ow - 1) * g.stride_w + g.s) * g.c;
+  plan.run = ceil_div(g.s * g.c, kHalfWidth) * kHalfWidth;
+  plan.sums_floats = g.r * plan.run;
   plan.chunks = smaller(g.n, kMaxChunks);
-  plan.dw_floats = plan.patch * g.k;
-  // Whole vectors are read past the end.
-  plan.copy_floats = ceil_div(plan.padded_h * g.c * plan.padded_w, kLineFloats) * kLineFloats + kLineFloats;
-  plan.woven_floats =
-      ceil_div(plan.g.rows.kernel * plan.row, kLineFloats) * kLineFloats + 2 * kMostVectors * kLineFloats;
+  plan.dw_floats = g.r * g.s * g.c * g.k;
+  // Whole halves are read past the end.
+  plan.copy_floats = ceil_div(plan.padded_h * plan.row + kHalfWidth, kLineFloats) * kLineFloats;
+  plan.thread_sums = ceil_div(plan.sums_floats * g.k, kLineFloats) * kLineFloats;
   ScratchCursor cursor(scratch);
   plan.partial = cursor.take(plan.chunks * plan.dw_floats);
   plan.copy = cursor.take(plan.copy_floats * threads);
-  plan.woven = cursor.take(plan.woven_floats * threads);
-  plan.sums = cursor.take(plan.sums_floats * g.k * threads);
+  plan.sums = cursor.take(plan.thread_sums * threads);
   plan.bytes = cursor.used();
   return plan;
 }
 
-// planes (K, plane) -> out (pixels, K)
-using WeavePlanes = void (*)(const Weave&, const float*, int64_t, int64_t, float*);
-template <int K>
-void weave_planes(const Weave& pattern, const float* planes, int64_t plane, int64_t pixels, float* out) {
-  weave<K>(pattern, planes, plane, pixels, [&](int64_t at, Vec v) FJ_LAMBDA { store(out + at, v); });
-}
-template <int... K>
-FJ_INLINE WeavePlanes weave_for(int64_t count, std::integer_sequence<int, K...>) {
-  static constexpr WeavePlanes kernels[] = {&weave_planes<K + 1>...};
-  return kernels[count - 1];
-}
-
-// Where a tap of a row of windows leads: to the woven patch that a window at column 0 would choose (null: its row is
-// outside), so many columns to the right.
+// Pixel (row, column) of a window, and where the patch begins that it saw, from that of the window's first pixel on.
+// Negative: there is no such tap.
 struct Target {
-  const float* patch;
-  int64_t column;
+  int64_t row, column, patch;
 };
 
-// One row of windows, some channels of dp, some vectors of the patch.
-struct RowTask {
+// One image, some channels of dp, some rows and halves of the filter.
+struct Task {
+  const Plan& plan;
   const Target* targets;  // (kTaps)
-  int64_t step;           // floats from one column of maps to the next
-  PoolAxis columns;
-  const float* dp;       // (PW, k) at the first channel
-  const uint8_t* index;  // likewise
-  int64_t k;
-  float* sums;  // (channels, stride) at the first vector
-  int64_t stride;
-  int64_t vector;  // floats into the patch
+  const float* x;         // the copy, at the first row and half
+  const float* dp;        // (PH, PW, k) at the first channel
+  const uint8_t* index;   // likewise
+  float* sums;            // (channels, r, run) at the first row and half
 };
 
-template <int K, int V>
-void add_row(const RowTask& task) {
-  Vec acc[K][V];
-  unroll<K>([&](auto k) FJ_LAMBDA {
-    unroll<V>([&](auto v) FJ_LAMBDA { acc[k][v] = load(task.sums + k * task.stride + v * kWidth); });
-  });
-  const float* dp = task.dp;
-  const uint8_t* index = task.index;
-  const PoolAxis& columns = task.columns;
-  int64_t origin = -columns.before;
-  const auto add_pixel = [&](bool inside) FJ_LAMBDA {
+template <int K, int R, int V>
+void add_windows(const Task& task) {
+  const Plan& plan = task.plan;
+  const ConvGeometry& g = plan.g.conv;
+  const PoolAxis &rows = plan.g.rows, &columns = plan.g.columns;
+  const int64_t row = plan.row, column = g.stride_w * g.c;
+  Half acc[K][R][V];
+  const auto over_sums = [&](auto body) FJ_LAMBDA {
     unroll<K>([&](auto k) FJ_LAMBDA {
-      const Target& target = task.targets[index[k]];
-      const int64_t column = origin + target.column;
-      if (target.patch != nullptr && (inside || (column >= 0 && column < columns.size))) {
-        const float* patch = target.patch + (origin * task.step + task.vector);
-        const Vec value = broadcast(dp[k]);
-        unroll<V>([&](auto v) FJ_LAMBDA { acc[k][v] = fma(value, load(patch + v * kWidth), acc[k][v]); });
-      }
+      unroll<R>([&](auto r) FJ_LAMBDA {
+        unroll<V>([&](auto v) FJ_LAMBDA {
+          body(acc[k][r][v], task.sums + k * plan.sums_floats + r * plan.run + v * kHalfWidth);
+        });
+      });
     });
   };
-  for (int64_t q = 0; q < columns.out; q++, dp += task.k, index += task.k, origin += columns.stride) {
-    if (origin >= 0 && origin + columns.kernel <= columns.size) {
-      add_pixel(true);
-    } else {
-      add_pixel(false);
+  over_sums([](Half& sum, float* at) FJ_LAMBDA { sum = load_half(at); });
+  const float* dp = task.dp;
+  const uint8_t* index = task.index;
+  for (int64_t p = 0; p < rows.out; p++) {
+    const int64_t top = p * rows.stride - rows.before;
+    const bool rows_inside = top >= 0 && top + rows.kernel <= rows.size;
+    int64_t left = -columns.before;
+    for (int64_t q = 0; q < columns.out; q++, left += columns.stride, dp += g.k, index += g.k) {
+      const int64_t origin = top * g.stride_h * row + left * column;
+      const auto add = [&](bool inside) FJ_LAMBDA {
+        unroll<K>([&](auto k) FJ_LAMBDA {
+          const Target& target = task.targets[index[k]];
+          const int64_t i = top + target.row, j = left + target.column;
+          if (target.patch >= 0 && (inside || (i >= 0 && i < rows.size && j >= 0 && j < columns.size))) {
+            const float* patch = task.x + (origin + target.patch);
+            const Half value = broadcast_half(dp[k]);
+            unroll<R>([&](auto r) FJ_LAMBDA {
+              unroll<V>([&](auto v) FJ_LAMBDA {
+                acc[k][r][v] = fma(value, load_half(patch + r * row + v * kHalfWidth), acc[k][r][v]);
+              });
+            });
+          }
+        });
+      };
+      if (rows_inside && left >= 0 && left + columns.kernel <= columns.size) {
+        add(true);
+      } else {
+        add(false);
+      }
     }
   }
-  unroll<K>([&](auto k) FJ_LAMBDA {
-    unroll<V>([&](auto v) FJ_LAMBDA { store(task.sums + k * task.stride + v * kWidth, acc[k][v]); });
-  });
+  over_sums([](Half& sum, float* at) FJ_LAMBDA { store(at, sum); });
 }
 
-using AddRow = void (*)(const RowTask&);
-template <int V, int... K>
-FJ_INLINE AddRow add_row_for(int64_t channels, std::integer_sequence<int, K...>) {
-  static constexpr AddRow kernels[] = {&add_row<K + 1, V>...};
+using AddWindows = void (*)(const Task&);
+template <int R, int V, int... K>
+FJ_INLINE AddWindows add_windows_for(int64_t channels, std::integer_sequence<int, K...>) {
+  static constexpr AddWindows kernels[] = {&add_windows<K + 1, R, V>...};
   return kernels[channels - 1];
 }
 
-AddRow add_row_for(int64_t channels, int64_t vectors) {
-  const std::make_integer_sequence<int, kMostFilters> counts;
-  return vectors == 1   ? add_row_for<1>(channels, counts)
-         : vectors == 2 ? add_row_for<2>(channels, counts)
-                        : add_row_for<3>(channels, counts);
+// Rows, halves and at most so many channels: a kernel, and how many channels it takes.
+template <int R>
+AddWindows add_windows_for(int64_t halves, int64_t& channels) {
+  const auto of = [&](auto v) {
+    constexpr int kMost = most_filters(R * v);
+    channels = smaller(channels, kMost);
+    return add_windows_for<R, v>(channels, std::make_integer_sequence<int, kMost>{});
+  };
+  return halves == 1 ? of(Index<1>{}) : halves == 2 ? of(Index<2>{}) : of(Index<3>{});
 }
 
-struct Own {
-  float *copy, *woven, *sums;
-};
+AddWindows add_windows_for(int64_t rows, int64_t halves, int64_t& channels) {
+  static_assert(kMostRows == 5 && kMostHalves == 3, "kernels are instantiated for these");
+  return rows == 1   ? add_windows_for<1>(halves, channels)
+         : rows == 3 ? add_windows_for<3>(halves, channels)
+                     : add_windows_for<5>(halves, channels);
+}
 
-void add_image(const Plan& plan, const Weave& pattern, const float* image, const float* dp, const uint8_t* index,
-               const Own& own) {
+// The rows of an image that some filter sees, each between its zeros, which are there already.
+void copy_image(const Plan& plan, const float* image, float* copy) {
   const ConvGeometry& g = plan.g.conv;
-  const PoolAxis& rows = plan.g.rows;
-  copy_planes(image, {g.h, g.w, g.c, g.c}, {-g.pad_top, plan.padded_h - g.pad_top}, g.pad_left, plan.padded_w,
-              own.copy);
-  Target targets[kTaps] = {};
-  const int64_t step = g.stride_w * plan.column;
-  for (int64_t p = 0; p < rows.out; p++) {
-    const PoolWindow window = window_at(rows, p);
-    for (int64_t i = window.origin; i < window.origin + rows.kernel; i++) {
-      const int64_t row = i - window.origin;
-      float* woven = own.woven + row * plan.row;
-      const bool inside = i >= window.begin && i < window.end;
-      for (int64_t s = 0; s < plan.g.columns.kernel; s++) {
-        targets[row * plan.g.columns.kernel + s] = {inside ? woven + s * step : nullptr, s};
-      }
-      if (!inside) continue;
-      const float* planes = own.copy + i * g.stride_h * g.c * plan.padded_w;
-      if (plan.column < kWidth) {
-        const std::make_integer_sequence<int, kWidth - 1> counts;
-        weave_for(plan.column, counts)(pattern, planes, plan.padded_w, plan.padded_w, woven);
-      } else {
-        for (int64_t j = 0; j < plan.padded_w; j++) {
-          for (int64_t c = 0; c < plan.column; c++) woven[j * plan.column + c] = planes[c * plan.padded_w + j];
-        }
-      }
+  const int64_t before = g.pad_left * g.c, floats = smaller(g.w * g.c, plan.row - before);
+  const int64_t last = smaller(g.h, plan.padded_h - g.pad_top);
+  for (int64_t i = larger(0, -g.pad_top); i < last; i++) {
+    const float* from = image + i * g.w * g.c;
+    float* to = copy + (i + g.pad_top) * plan.row + before;
+    for (int64_t e = 0; e < floats; e += kWidth) {
+      const Mask mask = tail_mask(floats - e);
+      store_masked(to + e, mask, load_masked(mask, from + e));
     }
-    RowTask task{targets, step, plan.g.columns, nullptr, nullptr, g.k, nullptr, plan.sums_floats, 0};
-    const int64_t pixel = p * plan.g.columns.out * g.k, most = kMostVectors * kWidth;
-    for (int64_t k = 0; k < g.k; k += kMostFilters) {
-      task.dp = dp + pixel + k;
-      task.index = index + pixel + k;
-      for (task.vector = 0; task.vector < plan.patch; task.vector += most) {
-        task.sums = own.sums + k * plan.sums_floats + task.vector;
-        const int64_t vectors = ceil_div(smaller(most, plan.patch - task.vector), kWidth);
-        add_row_for(smaller(kMostFilters, g.k - k), vectors)(task);
+  }
+}
+
+void add_image(const Plan& plan, const Target* targets, const float* copy, const float* dp, const uint8_t* index,
+               float* sums) {
+  const ConvGeometry& g = plan.g.conv;
+  int64_t rows = 0, channels = 0;
+  for (int64_t r = 0; r < g.r; r += rows) {
+    rows = g.r - r >= kMostRows ? kMostRows : g.r - r >= 3 ? 3 : 1;
+    for (int64_t v = 0; v < plan.run; v += kMostHalves * kHalfWidth) {
+      const int64_t halves = smaller(kMostHalves, (plan.run - v) / kHalfWidth);
+      for (int64_t k = 0; k < g.k; k += channels) {
+        channels = g.k - k;
+        const AddWindows add = add_windows_for(rows, halves, channels);
+        add({plan, targets, copy + r * plan.row + v, dp + k, index + k,
+             sums + k * plan.sums_floats + r * plan.run + v});
       }
     }
   }
@@ -197,23 +197,26 @@ void run(const Call& call, Team& team) {
   const float* dp = call.in[1].as<const float>();
   const uint8_t* index = call.in[2].as<const uint8_t>();
   const int64_t pooled = plan.g.rows.out * plan.g.columns.out * g.k;
-  const Weave pattern(smaller(plan.column, kWidth - 1));
-  const Own own{plan.copy + team.id * plan.copy_floats, plan.woven + team.id * plan.woven_floats,
-                plan.sums + team.id * plan.sums_floats * g.k};
+  Target targets[kTaps];
+  for (int64_t tap = 0; tap < kTaps; tap++) {
+    const int64_t i = tap / plan.g.columns.kernel, j = tap % plan.g.columns.kernel;
+    const int64_t patch = i * g.stride_h * plan.row + j * g.stride_w * g.c;
+    targets[tap] = {i, j, i < plan.g.rows.kernel ? patch : -1};
+  }
+  float *copy = plan.copy + team.id * plan.copy_floats, *sums = plan.sums + team.id * plan.thread_sums;
   const Range chunks = split(plan.chunks, team);
+  if (chunks.begin < chunks.end) memset(copy, 0, plan.copy_floats * sizeof(float));
   for (int64_t chunk = chunks.begin; chunk < chunks.end; chunk++) {
-    memset(own.sums, 0, plan.sums_floats * g.k * sizeof(float));
+    memset(sums, 0, plan.sums_floats * g.k * sizeof(float));
     const Range images = split(g.n, static_cast<int>(chunk), static_cast<int>(plan.chunks));
     for (int64_t n = images.begin; n < images.end; n++) {
-      add_image(plan, pattern, x + n * g.h * g.w * g.c, dp + n * pooled, index + n * pooled, own);
+      copy_image(plan, x + n * g.h * g.w * g.c, copy);
+      add_image(plan, targets, copy, dp + n * pooled, index + n * pooled, sums);
     }
     float* out = plan.partial + chunk * plan.dw_floats;
     for (int64_t r = 0; r < g.r; r++) {
-      for (int64_t s = 0; s < g.s; s++) {
-        for (int64_t c = 0; c < g.c; c++) {
-          const float* from = own.sums + (s * g.r + r) * g.c + c;
-          for (int64_t k = 0; k < g.k; k++) *out++ = from[k * plan.sums_floats];
-        }
+      for (int64_t e = r * plan.run; e < r * plan.run + g.s * g.c; e++) {
+        for (int64_t k = 0; k < g.k; k++) *out++ = sums[k * plan.sums_floats + e];
       }
     }
   }

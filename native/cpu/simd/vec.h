@@ -19,6 +19,7 @@
 //   round_to_int truncate_to_int to_float        as_int as_float: the same bits
 //   permute(a, lanes): lane i is a's lane lanes[i], which is below kWidth
 //   transpose(Vec (&rows)[kWidth])
+//   Half  kHalfWidth floats: half a vector of 16, else a vector; load_half broadcast_half fma store
 #pragma once
 
 #include <cstddef>
@@ -62,6 +63,11 @@ FJ_INLINE void unroll(const F& f) {
 }
 
 #if !defined(FJ_ISA_avx512)
+using Half = Vec;
+constexpr int kHalfWidth = kWidth;
+FJ_INLINE Half load_half(const float* p) { return load(p); }
+FJ_INLINE Half broadcast_half(float x) { return broadcast(x); }
+
 template <int N>
 FJ_INLINE Vec reduce_add_each(const Vec (&rows)[N]) {
   Vec square[kWidth];
