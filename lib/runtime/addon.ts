@@ -18,8 +18,15 @@ export interface NativeBuffer {
 }
 
 export interface NativeProgram {
-  /** One typed array per input; the outputs' bytes, without a promise where the last run was short and nothing waits. */
-  run(inputs: readonly TypedArray[], token?: NativeCancelToken): ArrayBuffer[] | Promise<ArrayBuffer[]>
+  /**
+   * One typed array per input; the outputs' bytes, none `withoutOutputs`, and without a promise where the last run was
+   * short and nothing waits.
+   */
+  run(
+    inputs: readonly TypedArray[],
+    token?: NativeCancelToken,
+    withoutOutputs?: boolean,
+  ): ArrayBuffer[] | Promise<ArrayBuffer[]>
   /** One line per instruction: the kernel that runs it. */
   describe(): string
   /** Nanoseconds per instruction of the last run; from then on measured if `enable`. */
@@ -73,7 +80,7 @@ export interface Addon {
   abiVersion: number
 }
 
-const ABI_VERSION = 5
+const ABI_VERSION = 6
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..')
 let loaded: { addon: Addon; path: string } | undefined
 

@@ -165,12 +165,18 @@ class NativeExecutable implements Executable {
   }
 
   run(inputs: readonly TypedArray[], signal?: AbortSignal): TypedArray[] | Promise<TypedArray[]> {
-    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled program was disposed')
-    const ready = this.prepared?.refresh()
-    for (const buffer of this.#written) buffer.written()
+    const ready = this.#begin()
     const outputs = signal ? this.#runCancellable(inputs, signal) : this.native.run(inputs)
     if (ready) return Promise.all([outputs, ready]).then(([buffers]) => this.#views(buffers))
     return outputs instanceof Promise ? outputs.then((buffers) => this.#views(buffers)) : this.#views(outputs)
+  }
+
+  /** Before every run; a promise of what it must wait for. */
+  #begin(): Promise<unknown> | undefined {
+    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled program was disposed')
+    const ready = this.prepared?.refresh()
+    for (const buffer of this.#written) buffer.written()
+    return ready
   }
 
   #views(buffers: readonly ArrayBuffer[]): TypedArray[] {
@@ -200,7 +206,8 @@ class NativeExecutable implements Executable {
 
   async profile(inputs: readonly TypedArray[]): Promise<ProfileRow[]> {
     await this.native.profile(true)
-    await this.run(inputs)
+    const ready = this.#begin()
+    await Promise.all([this.native.run(inputs, undefined, true), ready])
     const nanoseconds = await this.native.profile(false)
     const kernels = this.native.describe().trimEnd().split('\n')
     return this.program.schedule.steps.map(({ node }, i) => ({

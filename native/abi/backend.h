@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define FJ_ABI_VERSION 5u
+#define FJ_ABI_VERSION 6u
 #define FJ_NO_INSTRUCTION 0xffffffffu
 
 typedef enum fj_status {
@@ -75,7 +75,8 @@ typedef struct fj_backend {
   void (*program_free)(fj_program* program);
   /* Bytes of host memory that it holds: arena, scratch, what kernels keep. NULL where there is no host_memory. */
   uint64_t (*program_bytes)(const fj_program* program);
-  /* inputs[i]: header->input_count pointers; outputs[i]: memory for the bytes of each output value.
+  /* inputs[i]: header->input_count pointers; outputs[i]: memory for the bytes of each output value,
+   * NULL where they are not asked for.
    * *cancel is polled between instructions before commit_index.
    * Where there is a program_finish, a run that succeeded may still be under way: its pointers stay valid until
    * program_finish, called once for each such run in their order, has waited for it and says how it ended. */

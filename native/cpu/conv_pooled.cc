@@ -3,191 +3,214 @@
 //
 //   dw[r][s][c][k] = sum over pooled pixels of dp[p][q][k] * x[i * stride + r - pad][j * stride + s - pad][c]
 //
-// with (i, j) the pixel of the maps that window (p, q) chose for channel k. Lanes are the numbers of a patch of x. For
-// that they must lie side by side: the rows of x that a row of maps sees are woven, pixel for pixel, so that a patch is
-// one run of (s, r, c). Few sums stay in registers, a channel of dp each.
+// with (i, j) the pixel of the maps that window (p, q) chose for channel k. Lanes are numbers of x: the (s, c) of a
+// filter row are one run of a padded copy of the image, read where it lies, in halves of vectors, of which more than
+// one row of a small filter fills most; or of a copy of all runs, aligned (conv_pooled_runs.h). The sums of a few
+// channels of dp stay in registers over all windows of an image.
 //
 // Images are cut into chunks (chunked_sum.h). Taps are data: one outside its window, or outside the maps, counts
 // nothing.
 #include <cstring>
 
 #include "chunked_sum.h"
-#include "conv_direct.h"
-#include "kernel.h"
-#include "simd/weave.h"
+#include "conv_pooled_runs.h"
 
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int kMostVectors = 3;                              // of a patch at a time
-constexpr int kMostFilters = kVectorRegisters > 16 ? 8 : 4;  // channels of dp at a time
-constexpr int kTaps = 256;                                   // that a uint8 can name
+constexpr int kMostParts = 3;  // of a run at a time
+constexpr int kMostRows = 5;   // of the filter at a time; then 3, then 1
 
-struct Plan {
-  PooledConvGeometry g;
-  int64_t padded_h, padded_w;  // of the copy of an image
-  int64_t column, row;         // floats from one woven column, row of maps to the next
-  int64_t patch, sums_floats;  // of one channel of dp, the latter in whole vectors
-  int64_t chunks, dw_floats;
-  float *partial, *copy, *woven, *sums;  // one part a chunk, then one a thread
-  int64_t copy_floats, woven_floats;
-  size_t bytes;
+// Channels of dp whose sums fit into registers beside one broadcast, `parts` of them each.
+constexpr int most_filters(int parts) {
+  return parts > kVectorRegisters - 2 ? 1 : (kVectorRegisters - 2) / parts > 6 ? 6 : (kVectorRegisters - 2) / parts;
+}
+
+// What a run is made of: halves of vectors where it lies anywhere, whole ones where it is aligned.
+struct Halves {
+  using Part = Half;
+  static constexpr int kFloats = kHalfWidth;
+  static FJ_INLINE_MEMBER Half get(const float* p) { return load_half(p); }
+  static FJ_INLINE_MEMBER Half all(float x) { return broadcast_half(x); }
+};
+struct Wholes {
+  using Part = Vec;
+  static constexpr int kFloats = kWidth;
+  static FJ_INLINE_MEMBER Vec get(const float* p) { return load(p); }
+  static FJ_INLINE_MEMBER Vec all(float x) { return broadcast(x); }
 };
 
-Plan make_plan(const Call& call, int threads, uint8_t* scratch) {
-  Plan plan{};
-  plan.g = pooled_conv_geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_pooled_grad_weight_attrs>());
-  const ConvGeometry& g = plan.g.conv;
-  plan.padded_h = (g.oh - 1) * g.stride_h + g.r;
-  plan.padded_w = (g.ow - 1) * g.stride_w + g.s;
-  plan.column = g.r * g.c;
-  plan.row = plan.padded_w * plan.column;
-  plan.patch = g.s * plan.column;
-  plan.sums_floats = ceil_div(plan.patch, kWidth) * kWidth;
-  plan.chunks = smaller(g.n, kMaxChunks);
-  plan.dw_floats = plan.patch * g.k;
-  // Whole vectors are read past the end.
-  plan.copy_floats = ceil_div(plan.padded_h * g.c * plan.padded_w, kLineFloats) * kLineFloats + kLineFloats;
-  plan.woven_floats =
-      ceil_div(plan.g.rows.kernel * plan.row, kLineFloats) * kLineFloats + 2 * kMostVectors * kLineFloats;
+struct Plan {
+  Runs runs;
+  bool by_runs = false;         // the copy of an image: runs, or its rows
+  int64_t row = 0, column = 0;  // floats of the copy from one row of x, column of the maps to the next
+  int64_t run = 0, patch = 0;   // floats of sums: of a filter row, in whole halves, and of all rows
+  int64_t copy_floats = 0;
+  ChunkedSum sum{};                          // (k, patch)
+  float *copy = nullptr, *padded = nullptr;  // this thread's; a row of x, with by_runs
+  size_t bytes = 0;
+};
+
+Plan make_plan(const Call& call, const Team& team, uint8_t* scratch) {
+  const auto& attrs = call.attrs<fj_conv2d_pooled_grad_weight_attrs>();
+  Plan plan{Runs(pooled_conv_geometry(call.in[0], call.out[0], call.in[1], attrs))};
+  const Runs& runs = plan.runs;
+  const ConvGeometry& g = runs.g.conv;
+  plan.by_runs = runs.pay();
+  plan.row = plan.by_runs ? runs.run : runs.width;
+  plan.column = plan.by_runs ? runs.column : g.stride_w * g.c;
+  plan.run = plan.by_runs ? runs.run : ceil_div(g.s * g.c, kHalfWidth) * kHalfWidth;
+  plan.patch = g.r * plan.run;
+  // Whole halves are read past the end.
+  plan.copy_floats = plan.by_runs ? runs.floats : runs.padded_h * runs.width + kHalfWidth;
   ScratchCursor cursor(scratch);
-  plan.partial = cursor.take(plan.chunks * plan.dw_floats);
-  plan.copy = cursor.take(plan.copy_floats * threads);
-  plan.woven = cursor.take(plan.woven_floats * threads);
-  plan.sums = cursor.take(plan.sums_floats * g.k * threads);
+  plan.sum.chunks = smaller(g.n, kMaxChunks);
+  plan.sum.floats = plan.patch * g.k;
+  plan.sum.partial = cursor.take(plan.sum.chunks * plan.sum.floats);
+  plan.copy = cursor.take_own(plan.copy_floats, team);
+  plan.padded = cursor.take_own(plan.by_runs ? runs.row_floats : 0, team);
   plan.bytes = cursor.used();
   return plan;
 }
 
-// planes (K, plane) -> out (pixels, K)
-using WeavePlanes = void (*)(const float*, int64_t, int64_t, float*);
-template <int K>
-void weave_planes(const float* planes, int64_t plane, int64_t pixels, float* out) {
-  weave<K>(planes, plane, pixels, [&](int64_t at, Vec v) FJ_LAMBDA { store(out + at, v); });
-}
-template <int... K>
-FJ_INLINE WeavePlanes weave_for(int64_t count, std::integer_sequence<int, K...>) {
-  static constexpr WeavePlanes kernels[] = {&weave_planes<K + 1>...};
-  return kernels[count - 1];
-}
-
-// Where a tap of a row of windows leads: to the woven patch that a window at column 0 would choose (null: its row is
-// outside), so many columns to the right.
+// Pixel (row, column) of a window, and where the patch begins that it saw, from that of the window's first pixel on.
+// Negative: there is no such tap.
 struct Target {
-  const float* patch;
-  int64_t column;
+  int64_t row, column, patch;
 };
 
-// One row of windows, some channels of dp, some vectors of the patch.
-struct RowTask {
+// One image, some channels of dp, some rows of the filter and parts of a run.
+struct Task {
+  const Plan& plan;
   const Target* targets;  // (kTaps)
-  int64_t step;           // floats from one column of maps to the next
-  PoolAxis columns;
-  const float* dp;       // (PW, k) at the first channel
-  const uint8_t* index;  // likewise
-  int64_t k;
-  float* sums;  // (channels, stride) at the first vector
-  int64_t stride;
-  int64_t vector;  // floats into the patch
+  const float* x;         // the copy, at the first row and part
+  const float* dp;        // (PH, PW, k) at the first channel
+  const uint8_t* index;   // likewise
+  float* sums;            // (channels, r, run) at the first row and part
 };
 
-template <int K, int V>
-void add_row(const RowTask& task) {
-  Vec acc[K][V];
-  unroll<K>([&](auto k) FJ_LAMBDA {
-    unroll<V>([&](auto v) FJ_LAMBDA { acc[k][v] = load(task.sums + k * task.stride + v * kWidth); });
-  });
-  const float* dp = task.dp;
-  const uint8_t* index = task.index;
-  const PoolAxis& columns = task.columns;
-  int64_t origin = -columns.before;
-  const auto add_pixel = [&](bool inside) FJ_LAMBDA {
+template <class P, int K, int R, int V>
+void add_windows(const Task& task) {
+  const Plan& plan = task.plan;
+  const ConvGeometry& g = plan.runs.g.conv;
+  const PoolAxis &rows = plan.runs.g.rows, &columns = plan.runs.g.columns;
+  const int64_t row = plan.row, column = plan.column;
+  typename P::Part acc[K][R][V];
+  const auto over_sums = [&](auto body) FJ_LAMBDA {
     unroll<K>([&](auto k) FJ_LAMBDA {
-      const Target& target = task.targets[index[k]];
-      const int64_t column = origin + target.column;
-      if (target.patch != nullptr && (inside || (column >= 0 && column < columns.size))) {
-        const float* patch = target.patch + (origin * task.step + task.vector);
-        const Vec value = broadcast(dp[k]);
-        unroll<V>([&](auto v) FJ_LAMBDA { acc[k][v] = fma(value, load(patch + v * kWidth), acc[k][v]); });
-      }
+      unroll<R>([&](auto r) FJ_LAMBDA {
+        unroll<V>([&](auto v)
+                      FJ_LAMBDA { body(acc[k][r][v], task.sums + k * plan.patch + r * plan.run + v * P::kFloats); });
+      });
     });
   };
-  for (int64_t q = 0; q < columns.out; q++, dp += task.k, index += task.k, origin += columns.stride) {
-    if (origin >= 0 && origin + columns.kernel <= columns.size) {
-      add_pixel(true);
-    } else {
-      add_pixel(false);
+  over_sums([](auto& sum, float* at) FJ_LAMBDA { sum = P::get(at); });
+  const float* dp = task.dp;
+  const uint8_t* index = task.index;
+  for (int64_t p = 0; p < rows.out; p++) {
+    const int64_t top = p * rows.stride - rows.before;
+    const bool rows_inside = top >= 0 && top + rows.kernel <= rows.size;
+    int64_t left = -columns.before;
+    for (int64_t q = 0; q < columns.out; q++, left += columns.stride, dp += g.k, index += g.k) {
+      const int64_t origin = top * g.stride_h * row + left * column;
+      const auto add = [&](bool inside) FJ_LAMBDA {
+        unroll<K>([&](auto k) FJ_LAMBDA {
+          const Target& target = task.targets[index[k]];
+          const int64_t i = top + target.row, j = left + target.column;
+          if (target.patch >= 0 && (inside || (i >= 0 && i < rows.size && j >= 0 && j < columns.size))) {
+            const float* patch = task.x + (origin + target.patch);
+            const auto value = P::all(dp[k]);
+            unroll<R>([&](auto r) FJ_LAMBDA {
+              unroll<V>([&](auto v) FJ_LAMBDA {
+                acc[k][r][v] = fma(value, P::get(patch + r * row + v * P::kFloats), acc[k][r][v]);
+              });
+            });
+          }
+        });
+      };
+      if (rows_inside && left >= 0 && left + columns.kernel <= columns.size) {
+        add(true);
+      } else {
+        add(false);
+      }
     }
   }
-  unroll<K>([&](auto k) FJ_LAMBDA {
-    unroll<V>([&](auto v) FJ_LAMBDA { store(task.sums + k * task.stride + v * kWidth, acc[k][v]); });
-  });
+  over_sums([](auto& sum, float* at) FJ_LAMBDA { store(at, sum); });
 }
 
-using AddRow = void (*)(const RowTask&);
-template <int V, int... K>
-FJ_INLINE AddRow add_row_for(int64_t channels, std::integer_sequence<int, K...>) {
-  static constexpr AddRow kernels[] = {&add_row<K + 1, V>...};
+using AddWindows = void (*)(const Task&);
+template <class P, int R, int V, int... K>
+FJ_INLINE AddWindows add_windows_for(int64_t channels, std::integer_sequence<int, K...>) {
+  static constexpr AddWindows kernels[] = {&add_windows<P, K + 1, R, V>...};
   return kernels[channels - 1];
 }
 
-AddRow add_row_for(int64_t channels, int64_t vectors) {
-  const std::make_integer_sequence<int, kMostFilters> counts;
-  return vectors == 1   ? add_row_for<1>(channels, counts)
-         : vectors == 2 ? add_row_for<2>(channels, counts)
-                        : add_row_for<3>(channels, counts);
+// Rows, parts and at most so many channels: a kernel, and how many channels it takes.
+template <class P, int R>
+AddWindows add_windows_for(int64_t parts, int64_t& channels) {
+  const auto of = [&](auto v) {
+    constexpr int kMost = most_filters(R * v);
+    channels = smaller(channels, kMost);
+    return add_windows_for<P, R, v>(channels, std::make_integer_sequence<int, kMost>{});
+  };
+  return parts == 1 ? of(Index<1>{}) : parts == 2 ? of(Index<2>{}) : of(Index<3>{});
 }
 
-struct Own {
-  float *copy, *woven, *sums;
-};
+template <class P>
+AddWindows add_windows_for(int64_t rows, int64_t parts, int64_t& channels) {
+  static_assert(kMostRows == 5 && kMostParts == 3, "kernels are instantiated for these");
+  return rows == 1   ? add_windows_for<P, 1>(parts, channels)
+         : rows == 3 ? add_windows_for<P, 3>(parts, channels)
+                     : add_windows_for<P, 5>(parts, channels);
+}
 
-void add_image(const Plan& plan, const float* image, const float* dp, const uint8_t* index, const Own& own) {
-  const ConvGeometry& g = plan.g.conv;
-  const PoolAxis& rows = plan.g.rows;
-  copy_planes(image, {g.h, g.w, g.c, g.c}, {-g.pad_top, plan.padded_h - g.pad_top}, g.pad_left, plan.padded_w,
-              own.copy);
-  Target targets[kTaps] = {};
-  const int64_t step = g.stride_w * plan.column;
-  for (int64_t p = 0; p < rows.out; p++) {
-    const PoolWindow window = window_at(rows, p);
-    for (int64_t i = window.origin; i < window.origin + rows.kernel; i++) {
-      const int64_t row = i - window.origin;
-      float* woven = own.woven + row * plan.row;
-      const bool inside = i >= window.begin && i < window.end;
-      for (int64_t s = 0; s < plan.g.columns.kernel; s++) {
-        targets[row * plan.g.columns.kernel + s] = {inside ? woven + s * step : nullptr, s};
-      }
-      if (!inside) continue;
-      const float* planes = own.copy + i * g.stride_h * g.c * plan.padded_w;
-      if (plan.column < kWidth) {
-        const std::make_integer_sequence<int, kWidth - 1> counts;
-        weave_for(plan.column, counts)(planes, plan.padded_w, plan.padded_w, woven);
-      } else {
-        for (int64_t j = 0; j < plan.padded_w; j++) {
-          for (int64_t c = 0; c < plan.column; c++) woven[j * plan.column + c] = planes[c * plan.padded_w + j];
-        }
-      }
+FJ_INLINE void copy_floats(const float* from, int64_t count, float* to) {
+  for (int64_t e = 0; e < count; e += kWidth) {
+    const Mask mask = tail_mask(count - e);
+    store_masked(to + e, mask, load_masked(mask, from + e));
+  }
+}
+
+// The rows of an image that some filter sees; what lies outside of it is zero already.
+void copy_image(const Plan& plan, const float* image) {
+  const Runs& runs = plan.runs;
+  const ConvGeometry& g = runs.g.conv;
+  const int64_t before = g.pad_left * g.c, floats = smaller(g.w * g.c, runs.width - before);
+  const int64_t last = smaller(g.h, runs.padded_h - g.pad_top);
+  for (int64_t i = larger(0, -g.pad_top); i < last; i++) {
+    float* to = plan.copy + (i + g.pad_top) * plan.row;
+    copy_floats(image + i * g.w * g.c, floats, (plan.by_runs ? plan.padded : to) + before);
+    for (int64_t j = 0; plan.by_runs && j < g.ow; j++, to += plan.column) {
+      const float* seen = plan.padded + j * g.stride_w * g.c;
+      for (int64_t e = 0; e < plan.run; e += kWidth) store(to + e, load(seen + e));
     }
-    RowTask task{targets, step, plan.g.columns, nullptr, nullptr, g.k, nullptr, plan.sums_floats, 0};
-    const int64_t pixel = p * plan.g.columns.out * g.k, most = kMostVectors * kWidth;
-    for (int64_t k = 0; k < g.k; k += kMostFilters) {
-      task.dp = dp + pixel + k;
-      task.index = index + pixel + k;
-      for (task.vector = 0; task.vector < plan.patch; task.vector += most) {
-        task.sums = own.sums + k * plan.sums_floats + task.vector;
-        const int64_t vectors = ceil_div(smaller(most, plan.patch - task.vector), kWidth);
-        add_row_for(smaller(kMostFilters, g.k - k), vectors)(task);
+  }
+}
+
+template <class P>
+void add_image(const Plan& plan, const Target* targets, const float* dp, const uint8_t* index, float* sums) {
+  const ConvGeometry& g = plan.runs.g.conv;
+  const int64_t most = even_part(plan.run / P::kFloats, kMostParts);
+  int64_t rows = 0, channels = 0;
+  for (int64_t r = 0; r < g.r; r += rows) {
+    rows = g.r - r >= kMostRows ? kMostRows : g.r - r >= 3 ? 3 : 1;
+    for (int64_t v = 0; v < plan.run; v += most * P::kFloats) {
+      const int64_t parts = smaller(most, (plan.run - v) / P::kFloats);
+      for (int64_t k = 0; k < g.k; k += channels) {
+        channels = g.k - k;
+        const AddWindows add = add_windows_for<P>(rows, parts, channels);
+        add({plan, targets, plan.copy + r * plan.row + v, dp + k, index + k, sums + k * plan.patch + r * plan.run + v});
       }
     }
   }
 }
 
-size_t scratch_bytes(const Call& call, int threads) { return make_plan(call, threads, nullptr).bytes; }
+size_t scratch_bytes(const Call& call, int threads) { return make_plan(call, Team{0, threads}, nullptr).bytes; }
 
 void run(const Call& call, Team& team) {
-  const Plan plan = make_plan(call, team.count, call.scratch);
-  const ConvGeometry& g = plan.g.conv;
+  const Plan plan = make_plan(call, team, call.scratch);
+  const Runs& runs = plan.runs;
+  const ConvGeometry& g = runs.g.conv;
   float* dw = call.out[0].as<float>();
   if (g.n == 0) {  // an empty sum
     if (team.id == 0) memset(dw, 0, call.out[0].value->bytes);
@@ -196,27 +219,33 @@ void run(const Call& call, Team& team) {
   const float* x = call.in[0].as<const float>();
   const float* dp = call.in[1].as<const float>();
   const uint8_t* index = call.in[2].as<const uint8_t>();
-  const int64_t pooled = plan.g.rows.out * plan.g.columns.out * g.k;
-  const Own own{plan.copy + team.id * plan.copy_floats, plan.woven + team.id * plan.woven_floats,
-                plan.sums + team.id * plan.sums_floats * g.k};
-  const Range chunks = split(plan.chunks, team);
+  Target targets[kTaps];
+  for (int64_t tap = 0; tap < kTaps; tap++) {
+    const int64_t i = tap / runs.g.columns.kernel, j = tap % runs.g.columns.kernel;
+    targets[tap] = {i, j, tap < runs.taps ? i * g.stride_h * plan.row + j * plan.column : -1};
+  }
+  const auto add = plan.by_runs ? add_image<Wholes> : add_image<Halves>;
+  const Range chunks = split(plan.sum.chunks, team);
+  if (chunks.begin < chunks.end) {
+    memset(plan.copy, 0, plan.copy_floats * sizeof(float));
+    if (plan.by_runs) memset(plan.padded, 0, runs.row_floats * sizeof(float));
+  }
   for (int64_t chunk = chunks.begin; chunk < chunks.end; chunk++) {
-    memset(own.sums, 0, plan.sums_floats * g.k * sizeof(float));
-    const Range images = split(g.n, static_cast<int>(chunk), static_cast<int>(plan.chunks));
+    float* sums = plan.sum.partial + chunk * plan.sum.floats;
+    memset(sums, 0, plan.sum.floats * sizeof(float));
+    const Range images = split(g.n, static_cast<int>(chunk), static_cast<int>(plan.sum.chunks));
     for (int64_t n = images.begin; n < images.end; n++) {
-      add_image(plan, x + n * g.h * g.w * g.c, dp + n * pooled, index + n * pooled, own);
-    }
-    float* out = plan.partial + chunk * plan.dw_floats;
-    for (int64_t r = 0; r < g.r; r++) {
-      for (int64_t s = 0; s < g.s; s++) {
-        for (int64_t c = 0; c < g.c; c++) {
-          const float* from = own.sums + (s * g.r + r) * g.c + c;
-          for (int64_t k = 0; k < g.k; k++) *out++ = from[k * plan.sums_floats];
-        }
-      }
+      copy_image(plan, x + n * g.h * g.w * g.c);
+      add(plan, targets, dp + n * runs.windows * g.k, index + n * runs.windows * g.k, sums);
     }
   }
-  sum_chunks(team, {plan.partial, plan.chunks, plan.dw_floats}, dw);
+  sum_chunks(team, plan.sum, plan.sum.partial);
+  team.barrier();
+  const Range parts = split(g.r * g.s * g.c, team);
+  for (int64_t part = parts.begin; part < parts.end; part++) {
+    const float* from = plan.sum.partial + part / (g.s * g.c) * plan.run + part % (g.s * g.c);
+    for (int64_t k = 0; k < g.k; k++) dw[part * g.k + k] = from[k * plan.patch];
+  }
 }
 
 }  // namespace

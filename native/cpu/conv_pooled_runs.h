@@ -1,5 +1,5 @@
 // What the gradients of a convolution that max pooling follows share, where (s, c) of a filter row fill vectors
-// (conv_pooled_rows.cc, conv_pooled_grad_input.cc). Such a row sees one run of numbers of x. Runs are kept rounded up
+// (conv_pooled.cc, conv_pooled_grad_input.cc). Such a row sees one run of numbers of x. Runs are kept rounded up
 // to whole vectors, (columns of the maps, rows of x, run): the patch of x that a pixel of the maps sees is R runs side
 // by side, aligned to vectors, and neighbours share none of their numbers.
 #pragma once

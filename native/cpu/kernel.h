@@ -45,6 +45,26 @@ struct Call {
   }
 };
 
+// Of what a kernel reads and writes. With more, the last-level cache keeps too little of a result for who reads it
+// next; measured with 32 MB of it.
+constexpr uint64_t kCachedBytes = 48 << 20;
+
+// Whether the kernel should write an output past the caches (stream of simd/vec.h), so that its lines are not read
+// first. Over an input it should not: those lines have been read.
+FJ_INLINE bool outgrows_caches(const Call& call, int output) {
+  const auto bytes_of = [](const Operand& operand) { return operand.value->bytes; };
+  const auto* begin = call.out[output].as<const uint8_t>();
+  if (reinterpret_cast<uintptr_t>(begin) % FJ_ALIGNMENT != 0) return false;
+  uint64_t bytes = 0;
+  for (int i = 0; i < call.n_out; i++) bytes += bytes_of(call.out[i]);
+  for (int i = 0; i < call.n_in; i++) {
+    const auto* x = call.in[i].as<const uint8_t>();
+    if (x < begin + bytes_of(call.out[output]) && begin < x + bytes_of(call.in[i])) return false;
+    bytes += bytes_of(call.in[i]);
+  }
+  return bytes > kCachedBytes;
+}
+
 struct Kernel {
   uint16_t opcode;
   uint16_t variant;  // FJ_<OP>_<VARIANT>, or 0 where the operation has but one kernel

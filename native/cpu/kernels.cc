@@ -9,7 +9,6 @@ void register_conv(KernelTable&);
 void register_conv_max_pool(KernelTable&);
 void register_conv_pooled(KernelTable&);
 void register_conv_pooled_grad_input(KernelTable&);
-void register_conv_pooled_rows(KernelTable&);
 void register_cross_entropy(KernelTable&);
 void register_detection(KernelTable&);
 void register_elementwise(KernelTable&);
@@ -32,7 +31,6 @@ void register_kernels(KernelTable& table) {
   register_conv(table);
   register_conv_max_pool(table);
   register_conv_pooled_grad_input(table);
-  register_conv_pooled_rows(table);
   register_conv_pooled(table);
   register_cross_entropy(table);
   register_detection(table);

@@ -172,6 +172,14 @@ FJ_INLINE void over_elements(int64_t width, int64_t floats, const F& f) {
   }
 }
 
+FJ_INLINE void put(float* p, Mask mask, bool whole, bool streams, Vec v) {
+  if (streams && whole) {
+    stream(p, v);
+  } else {
+    store_lanes(p, mask, whole, v);
+  }
+}
+
 void run_forward(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_batch_norm_attrs>();
   const Layout l = layout_of(*call.in[0].value);
@@ -218,6 +226,7 @@ void run_forward(const Call& call, Team& team) {
   }
   team.barrier();
   const bool relu = attrs.activation == FJ_ACTIVATION_RELU;
+  const bool streams = l.width % kLineFloats == 0 && outgrows_caches(call, 0);
   for (int64_t chunk = chunks.begin; chunk < chunks.end; chunk++) {
     const Range rows = l.chunk(chunk);
     const float* from = x + rows.begin * l.c;
@@ -226,9 +235,10 @@ void run_forward(const Call& call, Team& team) {
                   [&](int64_t at, int64_t column, Mask m, bool whole) FJ_LAMBDA {
                     const Vec centred = load_lanes(from + at, m, whole) - load_lanes(s.shift + column, m, whole);
                     const Vec v = fma(centred, load_lanes(s.p + column, m, whole), load_lanes(s.q + column, m, whole));
-                    store_lanes(to + at, m, whole, relu ? max(zero(), v) : v);
+                    put(to + at, m, whole, streams, relu ? max(zero(), v) : v);
                   });
   }
+  if (streams) stream_fence();
 }
 
 void run_backward(const Call& call, Team& team) {
@@ -270,7 +280,9 @@ void run_backward(const Call& call, Team& team) {
     repeat(s.r, l, c, static_cast<float>(-scale * sum / m));
   }
   team.barrier();
-  for (int64_t chunk = chunks.begin; chunk < chunks.end; chunk++) {
+  const bool streams = l.width % kLineFloats == 0 && outgrows_caches(call, 0);
+  // Last chunks first: they are the ones that caches still hold.
+  for (int64_t chunk = chunks.end; chunk-- > chunks.begin;) {
     const Range rows = l.chunk(chunk);
     const int64_t begin = rows.begin * l.c;
     over_elements(l.width, (rows.end - rows.begin) * l.c,
@@ -279,9 +291,10 @@ void run_backward(const Call& call, Team& team) {
                     if (y) g = select(load_lanes(y + begin + at, m, whole) > zero(), g, zero());
                     const Vec d = load_lanes(x + begin + at, m, whole) - load_lanes(s.shift + column, m, whole);
                     const Vec v = fma(d, load_lanes(s.q + column, m, whole), load_lanes(s.r + column, m, whole));
-                    store_lanes(dx + begin + at, m, whole, fma(g, load_lanes(s.p + column, m, whole), v));
+                    put(dx + begin + at, m, whole, streams, fma(g, load_lanes(s.p + column, m, whole), v));
                   });
   }
+  if (streams) stream_fence();
 }
 
 }  // namespace

@@ -17,83 +17,147 @@
 namespace forja::FJ_ISA {
 namespace {
 
-// Asks for what the next row of windows sees first, the part beside position q: maps of many numbers are read once from
-// far away, and few rows make a run that the hardware notices.
-constexpr int64_t kFarFloats = 256 * 1024;  // more than L2 has room for
-FJ_INLINE void fetch_next_rows(const PoolGeometry& g, const PoolWindow& rows, int64_t q, const float* image) {
-  const int64_t count = smaller(g.rows.stride, g.rows.kernel);
-  const int64_t first = rows.origin + g.rows.stride + g.rows.kernel - count;
-  const int64_t floats = smaller(g.columns.stride, g.columns.kernel) * g.c;
-  for (int64_t i = first; i < first + count; i++) {
-    const float* row = image + (i * g.columns.size + q * g.columns.stride) * g.c;
-    for (int64_t e = 0; e < floats; e += kLineFloats) __builtin_prefetch(row + e);
+FJ_INLINE float pixels_of(const PoolWindow& rows, const PoolWindow& columns, bool with_padding) {
+  const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
+  return static_cast<float>(with_padding ? rows.padded * columns.padded : inside);
+}
+
+// --- forward -----------------------------------------------------------------------------------------
+
+constexpr int64_t kFarFloats = 256 * 1024;  // more than an L2 cache has room for
+
+// How maps are walked that are larger than caches. What the next row of windows sees first is asked for a row before:
+// few rows make a run that the hardware notices. It goes to the L2 cache, which waits for more lines at a time than L1.
+// What no cache keeps until it is read is written past them.
+struct Walk {
+  bool fetches, streams;
+  int64_t rows, first, floats;  // asked for: rows, from the one so far below the window's first, so much of each
+};
+
+Walk walk_of(const PoolGeometry& g, const Call& call) {
+  Walk walk{};
+  walk.fetches = g.c >= kWidth && g.n * g.rows.size * g.columns.size * g.c >= kFarFloats;
+  walk.streams = g.c % kLineFloats == 0 && outgrows_caches(call, 0);
+  walk.rows = smaller(g.rows.stride, g.rows.kernel);
+  walk.first = g.rows.stride + g.rows.kernel - walk.rows;
+  walk.floats = smaller(g.columns.stride, g.columns.kernel) * g.c;
+  return walk;
+}
+
+// A window: the first of its pixels, floats from one row of x to the next, channels, taps of a row, and the place of
+// its numbers in the maps.
+struct Window {
+  PoolWindow rows, columns;
+  const float* x;
+  int64_t row, c, taps, at;
+
+  template <class Lanes>
+  FJ_INLINE_MEMBER Vec get(const Lanes& lanes, int64_t i, int64_t j, int64_t channel) const {
+    return lanes.get(x + (i - rows.begin) * row + (j - columns.begin) * c + channel);
+  }
+};
+
+template <class Lanes>
+FJ_INLINE void put(const Lanes& lanes, const Walk& walk, float* p, Vec v) {
+  if (walk.streams) {
+    stream(p, v);
+  } else {
+    lanes.put(p, v);
   }
 }
 
 // Tap: void where `index` is not wanted.
 template <class Tap>
-void max_forward(const PoolGeometry& g, Range range, const float* x, float* y, Tap* index) {
-  const int64_t w = g.columns.size, c = g.c, taps = g.columns.kernel;
-  const bool is_far = c >= kWidth && g.n * g.rows.size * w * c >= kFarFloats;
-  for (int64_t row = range.begin; row < range.end; row++) {
-    const PoolWindow rows = window_at(g.rows, row % g.rows.out);
-    const float* image = x + row / g.rows.out * g.rows.size * w * c;
-    for (int64_t q = 0; q < g.columns.out; q++) {
-      const PoolWindow columns = window_at(g.columns, q);
-      const int64_t at = (row * g.columns.out + q) * c;
-      with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
-        if (r > 0 && is_far) fetch_next_rows(g, rows, q, image);
-        over_channels(c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
-          const Largest found = largest_of<r, s>(rows, columns, taps, [&](int64_t i, int64_t j) FJ_LAMBDA {
-            return lanes.get(image + (i * w + j) * c + channel);
-          });
-          lanes.put(y + at + channel, found.best);
-          if constexpr (!std::is_void_v<Tap>) lanes.put(index + at + channel, found.tap);
-        });
+struct Largests {
+  float* y;
+  Tap* index;
+  template <int R, int S>
+  FJ_INLINE_MEMBER void window(const Window& w, const Walk& walk) const {
+    over_channels(w.c, [&](int64_t channel, auto lanes) FJ_LAMBDA {
+      const Largest found = largest_of<R, S>(
+          w.rows, w.columns, w.taps, [&](int64_t i, int64_t j) FJ_LAMBDA { return w.get(lanes, i, j, channel); });
+      put(lanes, walk, y + w.at + channel, found.best);
+      if constexpr (!std::is_void_v<Tap>) lanes.put(index + w.at + channel, found.tap);
+    });
+  }
+};
+
+struct Means {
+  float* y;
+  bool count_padding;
+  template <int R, int S>
+  FJ_INLINE_MEMBER void window(const Window& w, const Walk& walk) const {
+    const Vec share = broadcast(1.0f / pixels_of(w.rows, w.columns, count_padding));
+    // Of large windows, whole cache lines in a row and sums that do not wait for each other; small ones run faster
+    // through all their rows at once.
+    constexpr int kBlock = 4;
+    int64_t done = 0;
+    for (; R == 0 && done + kBlock * kWidth <= w.c; done += kBlock * kWidth) {
+      Vec total[kBlock];
+      for (Vec& t : total) t = zero();
+      over_taps<R, S>(w.rows, w.columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
+        unroll<kBlock>([&](auto b) FJ_LAMBDA { total[b] = total[b] + w.get(Whole{}, i, j, done + b * kWidth); });
       });
+      unroll<kBlock>([&](auto b) FJ_LAMBDA { put(Whole{}, walk, y + w.at + done + b * kWidth, total[b] * share); });
     }
+    over_channels(
+        w.c,
+        [&](int64_t channel, auto lanes) FJ_LAMBDA {
+          Vec total = zero();
+          over_taps<R, S>(w.rows, w.columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
+            total = total + w.get(lanes, i, j, channel);
+          });
+          put(lanes, walk, y + w.at + channel, total * share);
+        },
+        done);
+  }
+};
+
+// `count` windows side by side, `step` floats of x apart; those of R x S pixels are whole.
+template <int R, int S, class Rule>
+void over_windows(Window w, int64_t count, int64_t step, const Walk& walk, const Rule& rule) {
+  if (R > 0) w.rows = {0, R, 0, R}, w.columns = {0, S, 0, S}, w.taps = S;
+  for (int64_t q = 0; q < count; q++, w.x += step, w.at += w.c) {
+    for (int64_t i = walk.first; R > 0 && walk.fetches && i < walk.first + walk.rows; i++) {
+      for (int64_t e = 0; e < walk.floats; e += kLineFloats) __builtin_prefetch(w.x + i * w.row + e, 0, 2);
+    }
+    rule.template window<R, S>(w, walk);
   }
 }
 
-void avg_forward(const PoolGeometry& g, Team& team, const float* x, float* y, bool count_padding) {
-  const int64_t w = g.columns.size, c = g.c;
-  const Range range = split(g.n * g.rows.out, team);
-  for (int64_t row = range.begin; row < range.end; row++) {
-    const PoolWindow rows = window_at(g.rows, row % g.rows.out);
-    const float* image = x + row / g.rows.out * g.rows.size * w * c;
-    for (int64_t q = 0; q < g.columns.out; q++) {
-      const PoolWindow columns = window_at(g.columns, q);
-      const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
-      const Vec share = broadcast(1.0f / (count_padding ? rows.padded * columns.padded : inside));
-      const int64_t at = (row * g.columns.out + q) * c;
-      with_window(g, rows, columns, [&](auto r, auto s) FJ_LAMBDA {
-        // Of large windows, whole cache lines in a row and sums that do not wait for each other; small ones run faster
-        // through all their rows at once.
-        constexpr int kBlock = 4;
-        int64_t done = 0;
-        for (; r == 0 && done + kBlock * kWidth <= c; done += kBlock * kWidth) {
-          Vec total[kBlock];
-          for (Vec& t : total) t = zero();
-          over_taps<r, s>(rows, columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
-            const float* pixel = image + (i * w + j) * c + done;
-            unroll<kBlock>([&](auto b) FJ_LAMBDA { total[b] = total[b] + load(pixel + b * kWidth); });
-          });
-          unroll<kBlock>([&](auto b) FJ_LAMBDA { store(y + at + done + b * kWidth, total[b] * share); });
-        }
-        over_channels(
-            c,
-            [&](int64_t channel, auto lanes) FJ_LAMBDA {
-              Vec total = zero();
-              over_taps<r, s>(rows, columns, 0, [&](int64_t i, int64_t j, int64_t) FJ_LAMBDA {
-                total = total + lanes.get(image + (i * w + j) * c + channel);
-              });
-              lanes.put(y + at + channel, total * share);
-            },
-            done);
-      });
-    }
-  }
+// The windows of an axis that lie inside of the image, and so are all alike.
+Range alike(const PoolAxis& a) {
+  if (a.adaptive) return {0, a.size == a.out * a.kernel ? a.out : 0};
+  const int64_t begin = smaller(a.out, ceil_div(a.before, a.stride)), room = a.size + a.before - a.kernel;
+  return {begin, larger(begin, room < 0 ? 0 : smaller(a.out, room / a.stride + 1))};
 }
+
+// Some of the rows of windows of all maps.
+template <class Rule>
+void forward(const PoolGeometry& g, Range range, const float* x, const Walk& walk, const Rule& rule) {
+  const PoolAxis &rows = g.rows, &columns = g.columns;
+  const Range whole = alike(columns);
+  const int64_t step = (columns.adaptive ? columns.kernel : columns.stride) * g.c;
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const PoolWindow seen = window_at(rows, row % rows.out);
+    const auto window = [&](int64_t q) {
+      const PoolWindow beside = window_at(columns, q);
+      const int64_t pixel = (row / rows.out * rows.size + seen.begin) * columns.size + beside.begin;
+      return Window{
+          seen, beside, x + pixel * g.c, columns.size * g.c, g.c, columns.kernel, (row * columns.out + q) * g.c};
+    };
+    const int64_t size = seen.end - seen.begin == rows.kernel && rows.kernel == columns.kernel ? rows.kernel : 0;
+    const Range done = size == 2 || size == 3 ? whole : Range{0, 0};
+    for (int64_t q = 0; q < columns.out; q++) {
+      if (q < done.begin || q >= done.end) over_windows<0, 0>(window(q), 1, step, walk, rule);
+    }
+    if (size == 2) over_windows<2, 2>(window(done.begin), done.end - done.begin, step, walk, rule);
+    if (size == 3) over_windows<3, 3>(window(done.begin), done.end - done.begin, step, walk, rule);
+  }
+  if (walk.streams) stream_fence();
+}
+
+// --- backward ----------------------------------------------------------------------------------------
 
 // What window (p, q) hands to the pixel at `tap`. Chosen: dy where index says so.
 template <class Tap>
@@ -124,8 +188,7 @@ struct Shared {
   }
   FJ_INLINE_MEMBER Vec hand(Vec from, int64_t) const { return from; }
   FJ_INLINE_MEMBER Vec share(const PoolWindow& rows, const PoolWindow& columns) const {
-    const int64_t inside = (rows.end - rows.begin) * (columns.end - columns.begin);
-    return broadcast(1.0f / (count_padding ? rows.padded * columns.padded : inside));
+    return broadcast(1.0f / pixels_of(rows, columns, count_padding));
   }
 };
 
@@ -224,11 +287,12 @@ void run_max(const Call& call, Team& team) {
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], call.attrs<fj_max_pool2d_attrs>());
   const float* x = call.in[0].as<const float>();
   float* y = call.out[0].as<float>();
+  const Walk walk = walk_of(g, call);
   const Range rows = split(g.n * g.rows.out, team);
   if (call.out[1].value->dtype == FJ_UINT8) {
-    max_forward(g, rows, x, y, call.out[1].as<uint8_t>());
+    forward(g, rows, x, walk, Largests<uint8_t>{y, call.out[1].as<uint8_t>()});
   } else {
-    max_forward(g, rows, x, y, call.out[1].as<int32_t>());
+    forward(g, rows, x, walk, Largests<int32_t>{y, call.out[1].as<int32_t>()});
   }
 }
 
@@ -257,7 +321,8 @@ void run_max_gather(const Call& call, Team& team) {
 void run_avg(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_avg_pool2d_attrs>();
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], attrs);
-  avg_forward(g, team, call.in[0].as<const float>(), call.out[0].as<float>(), attrs.count_padding != 0);
+  const Means means{call.out[0].as<float>(), attrs.count_padding != 0};
+  forward(g, split(g.n * g.rows.out, team), call.in[0].as<const float>(), walk_of(g, call), means);
 }
 
 void run_avg_grad(const Call& call, Team& team) {
@@ -269,8 +334,8 @@ void run_avg_grad(const Call& call, Team& team) {
 }  // namespace
 
 void max_pool_rows(const PoolGeometry& g, Range rows, const float* x, float* y, uint8_t* index) {
-  if (index != nullptr) return max_forward(g, rows, x, y, index);
-  max_forward(g, rows, x, y, static_cast<void*>(nullptr));
+  if (index != nullptr) return forward(g, rows, x, Walk{}, Largests<uint8_t>{y, index});
+  forward(g, rows, x, Walk{}, Largests<void>{y, nullptr});
 }
 
 void register_pool(KernelTable& table) {

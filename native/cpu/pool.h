@@ -1,5 +1,5 @@
-// What max pooling is made of, for the kernel that pools maps in memory (pool.cc) and for those that pool what they
-// have just computed (conv_max_pool.cc).
+// What pooling is made of: channels a vector at a time, the pixels of a window, the largest of them; for the kernels
+// that pool maps in memory (pool.cc) and for those that pool what they have just computed (conv_max_pool.cc).
 #pragma once
 
 #include "../core/geometry.h"
@@ -97,16 +97,17 @@ struct Largest {
 
 template <int R, int S, class Get>
 FJ_INLINE Largest largest_of(const PoolWindow& rows, const PoolWindow& columns, int64_t taps, const Get& get) {
-  const auto first = static_cast<int32_t>((rows.begin - rows.origin) * taps + columns.begin - columns.origin);
-  Largest found{get(rows.begin, columns.begin), broadcast_int(first)};
-  Vec poison = zero();  // NaN from the first NaN or infinity on
+  const int64_t first = R > 0 ? 0 : (rows.begin - rows.origin) * taps + columns.begin - columns.origin;
+  Largest found{in_register(get(rows.begin, columns.begin)), broadcast_int(static_cast<int32_t>(first))};
+  Vec sum = found.best;  // NaN where one of them is, and where infinities cancel
   over_taps<R, S>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
-    const Vec v = get(i, j);
+    if (tap == first) return;
+    const Vec v = in_register(get(i, j));
     found.tap = select(v > found.best, broadcast_int(static_cast<int32_t>(tap)), found.tap);
     found.best = max(v, found.best);
-    poison = fma(v, zero(), poison);
+    sum = sum + v;
   });
-  if (!any(poison != poison)) return found;
+  if (!any(sum != sum)) return found;
   over_taps<0, 0>(rows, columns, taps, [&](int64_t i, int64_t j, int64_t tap) FJ_LAMBDA {
     const Vec v = get(i, j);
     const Mask wins = v != v;

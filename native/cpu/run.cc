@@ -91,7 +91,7 @@ fj_status program_run(fj_program* program, const void* const* inputs, void* cons
     const fj_value& value = view.values[view.outputs[i]];
     const void* data = program->output_data[i];
     if (data == nullptr) data = static_cast<const uint8_t*>(inputs[value.index]) + value.offset;
-    if (value.bytes > 0) memcpy(outputs[i], data, value.bytes);
+    if (outputs[i] != nullptr && value.bytes > 0) memcpy(outputs[i], data, value.bytes);
   }
   return FJ_OK;
 }

@@ -107,7 +107,7 @@ fj_status copy_outputs(fj_program* program, fj_run& slot, fj_error* error) {
   for (uint32_t i = 0; i < view.header->output_count && code == cudaSuccess; i++) {
     const uint64_t bytes = view.values[view.outputs[i]].bytes;
     void* to = program->staged ? slot.staging.data() + program->output_offsets[i] : slot.outputs[i];
-    if (bytes > 0) {
+    if (slot.outputs[i] != nullptr && bytes > 0) {
       code = cudaMemcpyAsync(to, program->output_data[i], bytes, cudaMemcpyDeviceToHost, program->device->stream);
     }
   }
@@ -205,7 +205,8 @@ fj_status program_finish(fj_program* program, fj_error* error) {
   const fj_program_view& view = program->view;
   for (uint32_t i = 0; program->staged && i < view.header->output_count; i++) {
     const uint64_t bytes = view.values[view.outputs[i]].bytes;
-    if (bytes > 0) memcpy(slot.outputs[i], slot.staging.data() + program->output_offsets[i], bytes);
+    if (slot.outputs[i] != nullptr && bytes > 0)
+      memcpy(slot.outputs[i], slot.staging.data() + program->output_offsets[i], bytes);
   }
   if (program->profile) read_times(program);
   return FJ_OK;

@@ -106,14 +106,14 @@ class Program : public Napi::ObjectWrap<Program> {
   void adopt(Napi::Env env, std::shared_ptr<ProgramState> created);
 
  private:
-  // (typed arrays, token?) => ArrayBuffer[], or a promise of it where the run takes longer
+  // (typed arrays, token?, without outputs?) => ArrayBuffer[], or a promise of it where the run takes longer
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value describe(const Napi::CallbackInfo& info);  // () => string
   Napi::Value profile(const Napi::CallbackInfo& info);   // (enable) => Promise<Float64Array> of the last run, ns
   Napi::Value dispose(const Napi::CallbackInfo& info);
   void release(Napi::Env env);
   bool copy_inputs(Napi::Env env, const Napi::Array& from, const Arguments& to);
-  Napi::Value run_here(Napi::Env env, std::unique_ptr<Arguments> arguments);
+  Napi::Value run_here(Napi::Env env, std::unique_ptr<Arguments> arguments, uint32_t answers);
 };
 
 // new CancelToken(); token.cancel() asks the run that was given it to stop.

@@ -1,6 +1,7 @@
 // Program and CancelToken of device.h.
 #include "../core/program.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <string>
@@ -75,6 +76,7 @@ std::unique_ptr<Arguments> ProgramState::take_arguments() {
   if (!spare_.empty()) {
     std::unique_ptr<Arguments> arguments = std::move(spare_.back());
     spare_.pop_back();
+    std::fill(arguments->outputs.begin(), arguments->outputs.end(), nullptr);
     return arguments;
   }
   auto arguments = std::make_unique<Arguments>();
@@ -219,15 +221,16 @@ Napi::Value Program::run(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   if (!copy_inputs(env, info[0].As<Napi::Array>(), *arguments)) return env.Undefined();
+  const uint32_t answers = info[2].ToBoolean().Value() ? 0 : view.header->output_count;
   const AddonData& data = AddonData::of(env);
   // With nothing in flight the executor is idle, and no earlier answer is overtaken.
   const uint64_t duration = state->duration;
   const bool is_short = duration > 0 && duration < kShort;
   if (is_short && data.in_flight == 0 && data.here < kTurn && state->device->backend->host_memory) {
-    return run_here(env, std::move(arguments));
+    return run_here(env, std::move(arguments), answers);
   }
   auto task = std::make_shared<RunTask>(env, state, std::move(arguments));
-  for (uint32_t i = 0; i < view.header->output_count; i++) {
+  for (uint32_t i = 0; i < answers; i++) {
     task->add_output(Napi::ArrayBuffer::New(env, static_cast<size_t>(view.values[view.outputs[i]].bytes)));
   }
   if (info[1].IsObject() && info[1].As<Napi::Object>().InstanceOf(AddonData::of(env).token_class.Value())) {
@@ -236,10 +239,10 @@ Napi::Value Program::run(const Napi::CallbackInfo& info) {
   return submit(env, *state->device, task);
 }
 
-Napi::Value Program::run_here(Napi::Env env, std::unique_ptr<Arguments> arguments) {
+Napi::Value Program::run_here(Napi::Env env, std::unique_ptr<Arguments> arguments, uint32_t answers) {
   const fj_program_view& view = state->view;
-  Napi::Array list = Napi::Array::New(env, view.header->output_count);
-  for (uint32_t i = 0; i < view.header->output_count; i++) {
+  Napi::Array list = Napi::Array::New(env, answers);
+  for (uint32_t i = 0; i < answers; i++) {
     auto target = Napi::ArrayBuffer::New(env, static_cast<size_t>(view.values[view.outputs[i]].bytes));
     arguments->outputs[i] = target.Data();
     list.Set(i, target);

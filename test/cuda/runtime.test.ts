@@ -122,6 +122,7 @@ it('times every step', async () => {
   const rows = await f.profile(fj.zeros([100]))
   expect(rows.map((row) => row.operation)).toEqual(['fused'])
   expect(rows[0]!.milliseconds).toBeGreaterThan(0)
+  expect(await read(await f(fj.full([100], 2)))).toEqual(new Array(100).fill(3))
   expect(await read(await f(fj.full([2], -3)))).toEqual([0, 0])
 })
 

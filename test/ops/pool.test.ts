@@ -104,6 +104,28 @@ describe('maxima', () => {
   })
 })
 
+it('maps that no cache holds are pooled as their images are', async () => {
+  const shape = [2, 32, 400, 400]
+  for (const window of [{ kernelSize: 2 }, { kernelSize: 3, stride: 2, padding: 1 }]) {
+    for (const pool of [fj.maxPool2d, fj.avgPool2d]) {
+      const differences = fj.compile(
+        (x: fj.Tensor) => {
+          const [all, first, second] = [x, fj.slice(x, { ends: [1] }), fj.slice(x, { starts: [1] })].map((part) =>
+            pool(part!, window),
+          )
+          const parts = fj.concat([first!, second!])
+          return { most: fj.max(fj.abs(fj.sub(all!, parts))), largest: fj.max(all!) }
+        },
+        { device: 'cpu' },
+      )
+      const { most, largest } = await differences(fj.randn(shape))
+      expect(await most.item()).toBe(0)
+      expect(await largest.item()).toBeGreaterThan(1)
+      differences.dispose()
+    }
+  }
+})
+
 it('has gradients of first and second order', async () => {
   const x = randomTensor([2, 3, 5, 6], 5)
   const window = { kernelSize: 3, stride: 2, padding: 1 }

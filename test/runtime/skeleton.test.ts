@@ -60,6 +60,17 @@ describe.each(['cpu', 'reference'])('device %s', (device) => {
   })
 })
 
+it('times the steps of a run, whose outputs nobody gets, and has those of the next', async () => {
+  const double = fj.compile((x: fj.Tensor) => fj.mul(x, 2), { device: 'cpu' })
+  const x = (value: number) => fj.full([3], value)
+  expect(await (await double(x(1))).array()).toEqual([2, 2, 2])
+  const [row] = await double.profile(x(5))
+  expect(row).toMatchObject({ operation: 'fused', milliseconds: expect.any(Number) })
+  expect(await (await double(x(3))).array()).toEqual([6, 6, 6])
+  double.dispose()
+  await expect(double.profile(x(1))).rejects.toMatchObject({ code: 'ERR_DISPOSED' })
+})
+
 it('names the operands of a shape error', () => {
   expect(() => fj.matmul(fj.zeros([32, 128]), fj.zeros([64, 10]))).toThrow(
     /matmul: inner dimensions differ: 128 ≠ 64\n {2}a {2}\(32, 128\)/,

@@ -20,6 +20,7 @@
 //   permute(a, b, lanes): lane i is lane lanes[i] of a, or from kWidth on of b
 //   even_lanes(a, b) odd_lanes(a, b): every other lane of a, then of b, from lane 0 or 1 on
 //   transpose(Vec (&rows)[kWidth])
+//   Half  kHalfWidth floats: half a vector of 16, else a vector; load_half broadcast_half fma store
 #pragma once
 
 #include <cstddef>
@@ -63,6 +64,11 @@ FJ_INLINE void unroll(const F& f) {
 }
 
 #if !defined(FJ_ISA_avx512)
+using Half = Vec;
+constexpr int kHalfWidth = kWidth;
+FJ_INLINE Half load_half(const float* p) { return load(p); }
+FJ_INLINE Half broadcast_half(float x) { return broadcast(x); }
+
 template <int N>
 FJ_INLINE Vec reduce_add_each(const Vec (&rows)[N]) {
   Vec square[kWidth];
