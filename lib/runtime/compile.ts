@@ -41,7 +41,7 @@ export interface CompiledFunction<A extends readonly Tensor[], R> {
   (...args: [...A, options?: CallOptions]): Promise<R>
   /** The graph, what was fused, the memory plan and the kernel of each step, for every traced signature. */
   explain(): string
-  /** Runs once with these arguments and times every step of the program. */
+  /** Runs once with these arguments and times every step of the program; the outputs stay where they are. */
   profile(...args: A): Promise<ProfileRow[]>
   dispose(): void
 }
