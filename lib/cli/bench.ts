@@ -27,7 +27,7 @@ export function addBench(program: Command): void {
     .option('--case <text>', 'only cases whose name contains this')
     .option('--device <name>', 'cpu, cuda, cuda:<n> or reference; train, infer: also several, as cpu,cuda', 'cpu')
     .addOption(
-      new Option('--precision <name>', 'train, infer: what products on GPUs are computed in')
+      new Option('--precision <name>', 'all but ops: what products on GPUs are computed in')
         .choices(['float32', 'tf32', 'bfloat16'])
         .default('float32'),
     )
