@@ -183,6 +183,8 @@ describe('training until a network is good enough', () => {
     for (const row of rows) {
       expect(row).toMatchObject({ suite: 'train', case: 'mlp b128 to 98 % on MNIST', device: 'cpu', dtype: 'float32' })
       expect(row.accuracy).toBeGreaterThanOrEqual(0.98)
+      expect(row.epochMs).toBeGreaterThan(0)
+      expect(row.epochMs! * row.epochs!).toBeLessThanOrEqual(row.p50Ms * (1 + 1e-9))
       expect(row.throughput).toBeCloseTo((1000 * 1280 * row.epochs!) / row.p50Ms, 3)
     }
     const [first, second] = rows as [Row, Row]
