@@ -55,8 +55,7 @@ const gpu = {
     include: [...onAnyDevice, 'test/cuda/**/*.test.ts'],
     globalSetup: 'test/helpers/require_gpu.ts',
     setupFiles: 'test/helpers/device.ts',
-    // Own kernels are under test; those of libraries where a case names them.
-    env: { FORJA_TEST_DEVICE: 'cuda', FORJA_TUNE: '0' },
+    env: { FORJA_TEST_DEVICE: 'cuda' },
   },
 }
 
@@ -67,6 +66,7 @@ export default defineConfig({
     // A GPU keeps several busy, whose time goes into what its results are compared with.
     maxWorkers: process.env.FORJA_TEST_GPU === '1' ? Math.max(2, availableParallelism() >> 1) : 2,
     testTimeout: 60_000,
+    env: { FORJA_TUNE: '0' }, // the same kernels in every run; what times them has tests of its own
     // The emulation is Linux's: its fibers and the way it finds shared memory are.
     projects:
       process.env.FORJA_TEST_GPU === '1' ? [gpu] : process.platform === 'linux' ? [cpu, emulated, checked] : [cpu],

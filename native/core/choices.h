@@ -1,5 +1,5 @@
-// Kernels chosen by time (FORJA_TUNE), which is taken once a process: a choice holds for all environments, since
-// variants differ in rounding.
+// Kernels chosen by time (FORJA_TUNE), which is taken once: a choice holds for all environments and, where a file can
+// be kept (choice_file.h), for later processes, since variants differ in rounding.
 #pragma once
 
 #include <cstdlib>
@@ -7,7 +7,9 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
+#include "choice_file.h"
 #include "error.h"
 
 namespace forja {
@@ -38,13 +40,28 @@ class Choices {
     return found != kernels_.end() ? found->second : nullptr;
   }
 
+  // Which of these an earlier process chose; null: none.
+  const Kernel* recall(const std::string& key, const std::vector<const Kernel*>& kernels) {
+    const std::string name = recall_choice(key);
+    for (const Kernel* kernel : kernels) {
+      if (kernel->name == name) return hold(key, kernel);
+    }
+    return nullptr;
+  }
+
   // What is chosen from now on: another environment may have been as far in the meantime, and its choice stays.
   const Kernel* settle(const std::string& key, const Kernel* kernel) {
+    const Kernel* settled = hold(key, kernel);
+    remember_choice(key, settled->name);
+    return settled;
+  }
+
+ private:
+  const Kernel* hold(const std::string& key, const Kernel* kernel) {
     std::lock_guard<std::mutex> lock(mutex_);
     return kernels_.emplace(key, kernel).first->second;
   }
 
- private:
   std::mutex mutex_;
   std::map<std::string, const Kernel*> kernels_;
 };

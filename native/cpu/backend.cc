@@ -122,11 +122,12 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
               getenv("FORJA_NUM_THREADS"));
     return error->status;
   }
-  bool tune = false;
-  if (!read_tune(false, &tune, error)) return error->status;
+  bool tune = true;
+  if (!read_tune(true, &tune, error)) return error->status;
   *out = new fj_device();
   (*out)->threads = threads;
   (*out)->tune = tune;
+  (*out)->machine = std::string(info.name) + info.isa;
   return FJ_OK;
 }
 

@@ -2,6 +2,7 @@
 // programs) and run.cc (running them).
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "crew.h"
@@ -11,7 +12,8 @@
 
 struct fj_device {
   int threads = 1;
-  bool tune = false;  // FORJA_TUNE
+  bool tune = true;     // FORJA_TUNE
+  std::string machine;  // processor and instruction set
   forja::Crew crew;
 };
 

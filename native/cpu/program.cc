@@ -95,8 +95,8 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     }
     const int threads = program->alone ? 1 : device->threads;
     const Kernel* fastest = device->tune && instr.variant == 0
-                                ? fastest_kernel(kernel_table(), instr, call, device->crew, program->alone, threads,
-                                                 may_keep(call, written))
+                                ? fastest_kernel(kernel_table(), instr, call, kernel, device->crew, program->alone,
+                                                 threads, may_keep(call, written), device->machine)
                                 : nullptr;
     program->calls.push_back(call);
     program->kernels.push_back(fastest != nullptr ? fastest : kernel);

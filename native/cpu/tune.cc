@@ -1,7 +1,10 @@
-// fastest_kernel of tune.h: kernels run on zeros, in memory of their own, in turns; the shortest time counts.
+// fastest_kernel of tune.h: kernels run on numbers that are all the same, in memory of their own, in turns; the
+// shortest time counts.
 #include "tune.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,7 +15,12 @@
 namespace forja {
 namespace {
 
-constexpr int kRounds = 4;
+constexpr int kRounds = 3;
+constexpr double kHopeless = 1.5;  // times the shortest in the round before: out of the running
+// Of the time of the kernel that would run without measuring: what is to take its place must be that much shorter.
+// Less is noise, which would change bits from one machine to the next for nothing.
+constexpr double kWorthwhile = 0.95;
+constexpr int kNumbers = 0x3c;  // every byte of the operands: 0.0115. Zeros nobody wrote would all be one page.
 
 std::vector<const Kernel*> candidates(const KernelTable& table, uint16_t opcode, const Call& call) {
   std::vector<const Kernel*> found;
@@ -43,14 +51,20 @@ double seconds_of(Trial& trial, Crew& crew, bool alone) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-const Kernel* measure(const std::vector<const Kernel*>& kernels, const Call& like, Crew& crew, bool alone, int threads,
-                      bool keeps) {
+bool allocate_filled(Memory& memory, size_t bytes) {
+  if (!memory.allocate(bytes)) return false;
+  if (bytes > 0) memset(memory.data(), kNumbers, bytes);
+  return true;
+}
+
+const Kernel* measure(const std::vector<const Kernel*>& kernels, const Kernel* usual, const Call& like, Crew& crew,
+                      bool alone, int threads, bool keeps) {
   const size_t count = static_cast<size_t>(like.n_in) + like.n_out;
   const auto memory = std::make_unique<Memory[]>(count);
   std::vector<Operand> operands(count);
   for (size_t i = 0; i < count; i++) {
     const fj_value* value = like.in[i].value;  // outputs follow the inputs
-    if (!memory[i].allocate(value->bytes)) return nullptr;
+    if (!allocate_filled(memory[i], value->bytes)) return nullptr;
     operands[i] = {memory[i].data(), value};
   }
   size_t bytes = 0;
@@ -59,9 +73,11 @@ const Kernel* measure(const std::vector<const Kernel*>& kernels, const Call& lik
     if (wanted > bytes) bytes = wanted;
   }
   Memory scratch;
-  if (!scratch.allocate(bytes)) return nullptr;
+  if (!allocate_filled(scratch, bytes)) return nullptr;
   Fault fault;
   const auto trials = std::make_unique<Trial[]>(kernels.size());
+  std::vector<Trial*> running;
+  Trial* own = nullptr;
   for (size_t i = 0; i < kernels.size(); i++) {
     Trial& trial = trials[i];
     trial.kernel = kernels[i];
@@ -70,34 +86,38 @@ const Kernel* measure(const std::vector<const Kernel*>& kernels, const Call& lik
     trial.call.out = operands.data() + like.n_in;
     trial.call.scratch = scratch.data();
     trial.call.fault = &fault;
+    running.push_back(&trial);
+    if (trial.kernel == usual) own = &trial;
     if (!keeps || trial.kernel->kept == nullptr) continue;
     if (!trial.kept.allocate(trial.kernel->kept(like))) return nullptr;
     trial.call.kept = trial.kept.data();
   }
-  size_t winner = 0;
-  for (int round = 0; round < kRounds; round++) {
-    for (size_t i = 0; i < kernels.size(); i++) {
-      const double seconds = seconds_of(trials[i], crew, alone);
-      if (seconds < trials[i].best) trials[i].best = seconds;
+  const auto is_shorter = [](const Trial* a, const Trial* b) { return a->best < b->best; };
+  for (int round = 0; round <= kRounds && running.size() > 1; round++) {
+    for (Trial* trial : running) {
+      const double seconds = seconds_of(*trial, crew, alone);
+      if (seconds < trial->best) trial->best = seconds;
     }
+    const double least = (*std::min_element(running.begin(), running.end(), is_shorter))->best;
+    const auto is_hopeless = [&](const Trial* trial) { return trial->best > kHopeless * least; };
+    running.erase(std::remove_if(running.begin(), running.end(), is_hopeless), running.end());
   }
-  for (size_t i = 1; i < kernels.size(); i++) {
-    if (trials[i].best < trials[winner].best) winner = i;
-  }
-  return kernels[winner];
+  const Trial* winner = *std::min_element(running.begin(), running.end(), is_shorter);
+  return own != nullptr && winner->best > kWorthwhile * own->best ? usual : winner->kernel;
 }
 
 }  // namespace
 
-const Kernel* fastest_kernel(const KernelTable& table, const fj_instr& instr, const Call& call, Crew& crew, bool alone,
-                             int threads, bool keeps) {
+const Kernel* fastest_kernel(const KernelTable& table, const fj_instr& instr, const Call& call, const Kernel* usual,
+                             Crew& crew, bool alone, int threads, bool keeps, const std::string& machine) {
   const std::vector<const Kernel*> kernels = candidates(table, instr.opcode, call);
   if (kernels.size() < 2) return nullptr;
   const std::string key = call_key(instr.opcode, call.attr_data, call.attr_bytes, call.in, call.n_in + call.n_out) +
-                          std::to_string(threads) + (keeps ? "keeps" : "");
+                          std::to_string(threads) + (keeps ? "keeps" : "") + machine;
   auto& choices = Choices<Kernel>::of_process();
   if (const Kernel* known = choices.find(key)) return known;
-  const Kernel* kernel = measure(kernels, call, crew, alone, threads, keeps);
+  if (const Kernel* known = choices.recall(key, kernels)) return known;
+  const Kernel* kernel = measure(kernels, usual, call, crew, alone, threads, keeps);
   return kernel != nullptr ? choices.settle(key, kernel) : nullptr;
 }
 

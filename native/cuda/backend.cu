@@ -153,6 +153,7 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
   auto device = std::make_unique<fj_device>();
   device->index = index;
   device->multiprocessors = static_cast<int>(info.threads);
+  device->machine = std::string(info.name) + info.isa;
   const char* graphs = getenv("FORJA_CUDA_GRAPH");
   device->graphs = graphs == nullptr || strcmp(graphs, "0") != 0;
   if (!read_tune(kTune, &device->tune, error)) return error->status;

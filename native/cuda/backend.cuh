@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "../core/error.h"
@@ -25,7 +26,8 @@ struct fj_device {
   int multiprocessors = 1;
   size_t block_memory = forja::cuda::kPlainShared;  // shared memory that a block may ask for
   bool graphs = true;
-  bool tune = true;  // FORJA_TUNE
+  bool tune = true;     // FORJA_TUNE
+  std::string machine;  // the GPU's model
   forja::cuda::Handles handles;
   cudaStream_t stream = nullptr;
   cudaStream_t uploads = nullptr;  // brings large arguments while `stream` is at work

@@ -1,4 +1,6 @@
 // choose_kernel of choose.cuh. Candidates run in turns on memory of their own; the shortest time counts.
+#include <algorithm>
+
 #include "../core/choices.h"
 #include "backend.cuh"
 
@@ -100,25 +102,33 @@ class Trials {
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
+// The shortest of the candidates, or null.
+const Kernel* measure(fj_device& device, const Call& call, const std::vector<Choice>& candidates) {
+  const std::vector<float> times = Trials(device, call).run(candidates);
+  device.trash.empty();  // the stream is idle; what was tried on is free before the next
+  cudaGetLastError();    // what kept a trial from running is no error of later calls
+  if (times.empty()) return nullptr;
+  return candidates[std::min_element(times.begin(), times.end()) - times.begin()].kernel;
+}
+
 // Replaces forja's own kernel in `choice` by a library's where that is faster.
 void weigh(fj_device& device, const fj_instr& instr, const Call& call, Choice* choice) {
   const std::string key = call_key(instr.opcode, call.attr_data, call.attr_bytes, call.in, call.n_in + call.n_out) +
-                          std::to_string(device.index) + (call.tf32 ? "tf32" : "");
+                          (call.tf32 ? "tf32" : "") + device.machine;
   auto& choices = Choices<Kernel>::of_process();
   const Kernel* fastest = choices.find(key);
   if (fastest == nullptr) {
     std::vector<Choice> candidates = library_kernels(device, instr.opcode, call);
     if (candidates.empty()) return;
     candidates.push_back({choice->kernel, nullptr, false});
-    const std::vector<float> times = Trials(device, call).run(candidates);
-    device.trash.empty();  // the stream is idle; what was tried on is free before the next
-    cudaGetLastError();    // what kept a trial from running is no error of later calls
-    if (times.empty()) return;
-    size_t winner = 0;
-    for (size_t i = 1; i < times.size(); i++) {
-      if (times[i] < times[winner]) winner = i;
+    std::vector<const Kernel*> kernels;
+    for (const Choice& candidate : candidates) kernels.push_back(candidate.kernel);
+    fastest = choices.recall(key, kernels);
+    if (fastest == nullptr) {
+      fastest = measure(device, call, candidates);
+      if (fastest == nullptr) return;
+      fastest = choices.settle(key, fastest);
     }
-    fastest = choices.settle(key, candidates[winner].kernel);
   }
   if (fastest->plan != nullptr) {
     std::string missing;

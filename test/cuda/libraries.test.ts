@@ -19,7 +19,13 @@ let logs = 0
 
 function run<T>(what: string, env: Record<string, string> = {}): Promise<T> {
   const log = join(folder, `log${logs++}`)
-  const all = { FORJA_FAKE_LOG: log, FORJA_CUDA_LIB_DIR: fakes, FORJA_TUNE: '', ...env }
+  const all = {
+    FORJA_FAKE_LOG: log,
+    FORJA_CUDA_LIB_DIR: fakes,
+    FORJA_TUNE: '',
+    FORJA_CACHE_DIR: `${log}.cache`,
+    ...env,
+  }
   return runChildJson<T>('cuda_libraries', { args: [TEST_DEVICE, what], env: all })
 }
 
@@ -199,6 +205,15 @@ describe.runIf(emulated)('FORJA_TUNE', () => {
     expect(count(second, 'cublasLtMatmul')).toBe(2)
     expect(count(second, 'cudnnConvolutionForward')).toBe(first.kernels[0]!.includes('cudnn') ? 2 : 0)
     expect(readFileSync(sites, 'utf8')).toContain('gemm.cuh') // own kernels had their turn
+  })
+
+  it("'1' takes what an earlier process chose", async () => {
+    const env = { FORJA_TUNE: '1', FORJA_CACHE_DIR: join(folder, 'cache') }
+    const [earlier] = await run<[Round, Round]>('tuned', { ...env, FORJA_FAKE_SLOW_MS: '50' })
+    expect(earlier.kernels.sort()).toEqual(['conv2d implicit, measured', 'matmul tiled, measured'])
+    const [later] = await run<[Round, Round]>('tuned', env)
+    expect(later.kernels.sort()).toEqual(earlier.kernels)
+    expect(later.told.filter((call) => /^(cublasLtMatmul|cudnnConvolutionForward)/.test(call))).toEqual([])
   })
 
   it("'1' keeps own kernels that are faster", async () => {

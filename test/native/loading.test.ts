@@ -1,6 +1,6 @@
 /** Binaries that are missing, broken or of another version, and the environment variables that the addon reads. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -93,19 +93,49 @@ describe('FORJA_NUM_THREADS', () => {
 
 describe('FORJA_TUNE', () => {
   type Tuned = Record<'first' | 'second' | 'named', string[]> & { distances: number[] }
-  const tuned = (value: string) => runChildJson<Tuned>('tune', { env: { FORJA_TUNE: value } })
+  const tuned = (env: Record<string, string>) => runChildJson<Tuned>('tune', { env })
+  const file = (cache: string) => join(folder, cache, 'kernels.txt')
+  const inCache = (cache: string, tune = '1') => ({ FORJA_TUNE: tune, FORJA_CACHE_DIR: join(folder, cache) })
 
-  it("'1' measures the kernels of variants left open, once, and explain() says so", async () => {
-    const { first, second, named, distances } = await tuned('1')
+  it.each(['1', ''])("'%s' measures the kernels of variants left open, once, and explain() says so", async (value) => {
+    const { first, second, named, distances } = await tuned(inCache(`measured${value}`, value))
     expect(first).toHaveLength(3)
     for (const kernel of first) expect(kernel).toMatch(/measured$/)
     expect(second).toEqual(first)
     for (const kernel of named) expect(kernel).toMatch(/naive$/)
     for (const distance of distances) expect(distance).toBeLessThan(1e-5)
+    const kernels = readFileSync(file(`measured${value}`), 'utf8').matchAll(/^[0-9a-f]{16} (.*)$/gm)
+    expect([...kernels].map(([, kernel]) => `${kernel}, measured`)).toEqual(first)
   })
 
-  it.each(['0', ''])("'%s' measures nothing", async (value) => {
-    for (const kernel of (await tuned(value)).first) expect(kernel).not.toContain('measured')
+  it("'0' measures nothing", async () => {
+    for (const kernel of (await tuned(inCache('none', '0'))).first) expect(kernel).not.toContain('measured')
+    expect(existsSync(file('none'))).toBe(false)
+  })
+
+  it('takes what an earlier process chose, where it is a kernel of that operation', async () => {
+    await tuned(inCache('earlier'))
+    const chosen = readFileSync(file('earlier'), 'utf8')
+    writeFileSync(file('earlier'), chosen.replace(/ (conv2d\w*) .*/g, ' $1 implicit'))
+    const later = await tuned(inCache('earlier'))
+    expect(later.first).toHaveLength(3)
+    for (const kernel of later.first) expect(kernel).toMatch(/^conv2d\w* implicit, measured$/)
+    writeFileSync(file('earlier'), `no space\n\n${chosen.replace(/ .*/g, ' matmul naive')}`)
+    for (const kernel of (await tuned(inCache('earlier'))).first) expect(kernel).toMatch(/^conv2d.*, measured$/)
+  })
+
+  it('does without a folder that cannot be made', async () => {
+    writeFileSync(join(folder, 'file'), '')
+    const { first, second } = await tuned(inCache('file/cache'))
+    expect(first).toHaveLength(3)
+    expect(second).toEqual(first)
+  })
+
+  it('begins a file anew that has grown large', async () => {
+    mkdirSync(join(folder, 'large'))
+    writeFileSync(file('large'), `${'0'.repeat(16)} conv2d naive\n`.repeat(40_000))
+    await tuned(inCache('large'))
+    expect(statSync(file('large')).size).toBeLessThan(1000)
   })
 
   it("'fast' is refused", async () => {
