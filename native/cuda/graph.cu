@@ -70,6 +70,10 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   params.conditional.size = 1;
   cudaGraphNode_t node = nullptr;
   if (code == cudaSuccess) code = cudaGraphAddNode(&node, made.graph, last, nullptr, last_count, &params);
+  // The stream goes on from the node, which a recording must know of that ends there.
+  if (code == cudaSuccess) {
+    code = cudaStreamUpdateCaptureDependencies(stream, &node, nullptr, 1, cudaStreamSetCaptureDependencies);
+  }
   cudaGraph_t same = nullptr;
   code = first_of(first_of(launcher.error, code), cudaStreamEndCapture(stream, &same));
   if (code != cudaSuccess) return code;
