@@ -8,7 +8,6 @@ const name = `${size}x${size}x${size}`
 
 it.each([
   ['float32', ['naive', 'coalesced', 'shared', 'tiled', 'tensorcore']],
-  ['tf32', ['naive', 'coalesced', 'shared', 'tiled', 'tensorcore']],
   ['bfloat16', ['tensorcore']],
 ] as const)('products in %s by %j', async (precision, variants) => {
   const options = { case: name, device: TEST_DEVICE, precision, ladder: true, peers: false, seconds: 0.01, threads: 1 }
