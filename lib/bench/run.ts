@@ -93,7 +93,7 @@ export interface BenchResult {
 }
 
 /**
- * Runs a suite; cases that fail are in `errors`, never in `rows`.
+ * Runs a suite; what fails, a case, one of its variants or a peer, is in `errors`, never in `rows`.
  *
  * @throws ERR_DEVICE for a device that is not here; ERR_ARGUMENT where no case has the name that was asked for, the suite
  *   has no ladder, does not compare devices or has no precision to choose.

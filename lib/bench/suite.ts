@@ -21,7 +21,7 @@ export interface SuiteContext {
   readonly ladder: boolean
   wants(name: string): boolean
   report(row: Row): void
-  /** A case that gave a wrong result or failed: no row. */
+  /** A case that gave a wrong result or failed, or one contender of it: no row. */
   fail(name: string, error: unknown): void
   say(text: string): void
 }
