@@ -1,7 +1,8 @@
 /**
  * `npm run bench:cuda`: everything that is measured on a GPU, as result files bench/results/<date>-<gpu>-<what>.json that
- * `npm run bench:report` draws. PyTorch takes part where Python has it: eager, as a captured graph, compiled. What a run
- * cannot do is said and left out; the others go on.
+ * `npm run bench:report` draws. PyTorch takes part where Python has it: eager, as a captured graph, and in a run of its own
+ * compiled, which takes minutes a network. What a run cannot do is said and left out; the others go on. Files are written
+ * row by row: where a GPU is borrowed for less time than all of it takes, what was measured is kept.
  */
 import { join } from 'node:path'
 import { Command } from 'commander'
@@ -14,16 +15,29 @@ interface Run extends BenchOptions {
   readonly suite: BenchSuite
 }
 
+const AS_THEY_ARE = ['pytorch', 'pytorch-graph']
+
 /** What is asked for first is measured first, should time run out. */
 const RUNS: readonly Run[] = [
-  { what: 'train', suite: 'train', device: 'cuda' },
-  { what: 'train-bfloat16', suite: 'train', device: 'cuda', precision: 'bfloat16' },
+  { what: 'train', suite: 'train', device: 'cuda', peers: AS_THEY_ARE },
+  { what: 'train-bfloat16', suite: 'train', device: 'cuda', precision: 'bfloat16', case: 'resnet', peers: AS_THEY_ARE },
+  { what: 'matmul-ladder', suite: 'matmul', device: 'cuda', ladder: true },
+  { what: 'matmul-ladder-bfloat16', suite: 'matmul', device: 'cuda', ladder: true, precision: 'bfloat16' },
+  { what: 'conv-ladder', suite: 'conv', device: 'cuda', ladder: true },
+  { what: 'conv-ladder-bfloat16', suite: 'conv', device: 'cuda', ladder: true, precision: 'bfloat16' },
+  { what: 'ops', suite: 'ops', device: 'cuda' },
   { what: 'devices', suite: 'train', device: 'cpu,cuda' },
+  {
+    what: 'train-compiled',
+    suite: 'train',
+    device: 'cuda',
+    precision: 'bfloat16',
+    case: 'resnet18',
+    peers: ['pytorch-compile'],
+  },
+  { what: 'infer', suite: 'infer', device: 'cuda', peers: AS_THEY_ARE },
   { what: 'matmul', suite: 'matmul', device: 'cuda' },
   { what: 'conv', suite: 'conv', device: 'cuda' },
-  { what: 'ops', suite: 'ops', device: 'cuda' },
-  { what: 'infer', suite: 'infer', device: 'cuda' },
-  { what: 'matmul-ladder', suite: 'matmul', device: 'cuda', ladder: true },
 ]
 
 /** "NVIDIA H200" → "nvidia-h200" */
@@ -37,25 +51,38 @@ if (process.argv[1] === import.meta.filename) {
     .description('all benches of a GPU, as files in bench/results')
     .argument('[what...]', `default: all of ${RUNS.map(({ what }) => what).join(', ')}`)
     .option('--seconds <s>', 'for each case, all contenders together', positive, 3)
-    .option('--no-peers', 'do not look for PyTorch, whose compiler takes minutes a network')
+    .option('--case <text>', 'only cases whose name contains this')
+    .option('--minutes <m>', 'begin nothing later than this', positive)
+    .option('--no-peers', 'do not look for PyTorch')
     .option('--out <dir>', 'folder of the files', join(import.meta.dirname, 'results'))
     .parse()
-  const { seconds, peers, out } = command.opts<{ seconds: number; peers: boolean; out: string }>()
+  const given = command.opts<{ seconds: number; case?: string; minutes?: number; peers: boolean; out: string }>()
   const unknown = command.args.filter((name) => !RUNS.some(({ what }) => what === name))
   if (unknown.length > 0) command.error(`error: there is no ${unknown.join(', ')}`, { exitCode: 2 })
   const { available, reason, devices } = await cudaStatus()
   if (!available) command.error(`error: these benches need a GPU: ${reason}`, { exitCode: 3 })
   const wanted = RUNS.filter(({ what }) => command.args.length === 0 || command.args.includes(what))
-  for (const { what, suite, ...options } of wanted) {
-    const file = join(out, fileName(new Date(), devices[0]!.name, what))
+  for (const { what, suite, ...run } of wanted) {
+    if (performance.now() > (given.minutes ?? Number.POSITIVE_INFINITY) * 60_000) {
+      console.log(`\n=== ${what}: not begun, ${given.minutes} minutes are over`)
+      continue
+    }
+    const file = join(given.out, fileName(new Date(), devices[0]!.name, what))
     const listener = {
       row: () => {},
       error: ({ message }: { message: string }) => console.log(`error: ${message}`),
       say: (text: string) => console.log(text),
     }
     console.log(`\n=== ${what}`)
+    const options = {
+      ...run,
+      seconds: given.seconds,
+      case: given.case ?? run.case,
+      peers: given.peers && (run.peers ?? true),
+      out: file,
+    }
     try {
-      const { errors } = await runBench(suite, { seconds, peers, ...options, out: file }, listener)
+      const { errors } = await runBench(suite, options, listener)
       if (errors.length > 0) process.exitCode = 1
     } catch (error) {
       console.log(`error: ${what}: ${error instanceof Error ? error.message : String(error)}`)

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import traceback
 
 
 class Unsupported(Exception):
@@ -46,6 +47,10 @@ def serve(hello, prepare, timed=timed):
                     file.write(result)
             except Unsupported as reason:
                 answer = {"unsupported": str(reason)}
+            except Exception as error:  # of this case only: memory, a compiler; the next may do
+                traceback.print_exc()
+                lines = str(error).strip().split("\n")
+                answer = {"failed": f"{type(error).__name__}: {lines[0]}"}
         elif command["do"] == "time":
             samples, end = [], time.perf_counter() + command["seconds"]
             while not samples or time.perf_counter() < end:

@@ -58,11 +58,16 @@ def fastest(calls):
     return calls[medians.index(min(medians))]
 
 
+def operand(case, spec):
+    """A tensor in the precision of the case; TF32 is a way to compute, not to store."""
+    return tensor(spec).to(torch.bfloat16 if case.get("precision") == "bfloat16" else torch.float32)
+
+
 def matmul(case, files):
-    a, b = tensor(files["a"]), tensor(files["b"])
+    a, b = operand(case, files["a"]), operand(case, files["b"])
     a = a.t() if case["transposeA"] else a
     b = b.t() if case["transposeB"] else b
-    out = torch.empty(a.shape[0], b.shape[1], device=device)
+    out = torch.empty(a.shape[0], b.shape[1], dtype=a.dtype, device=device)
     return [lambda: torch.mm(a, b, out=out)]
 
 
@@ -79,19 +84,36 @@ def conv(case, files):
     stride, padding = [case["stride"]] * 2, [case["padding"]] * 2
     if case["direction"] == "forward":
         return in_formats(
-            lambda x, w: lambda: F.conv2d(x, w, None, stride, padding), tensor(files["x"]), tensor(files["weight"])
+            lambda x, w: lambda: F.conv2d(x, w, None, stride, padding),
+            operand(case, files["x"]),
+            operand(case, files["weight"]),
         )
     mask = [case["direction"] == "gradInput", case["direction"] == "gradWeight", False]
     # The operand that the gradient does not need is given for its shape.
-    x = tensor(files["x"]) if "x" in files else torch.empty(case["x"], device=device)
-    w = tensor(files["weight"]) if "weight" in files else torch.empty(case["weight"], device=device)
+    dy = operand(case, files["dy"])
+    x = operand(case, files["x"]) if "x" in files else dy.new_empty(case["x"])
+    w = operand(case, files["weight"]) if "weight" in files else dy.new_empty(case["weight"])
     backward = torch.ops.aten.convolution_backward
 
     def make(dy, x, w):
         arguments = (dy, x, w, None, stride, padding, [1, 1], False, [0, 0], 1, mask)
         return lambda: backward(*arguments)[mask.index(True)]
 
-    return in_formats(make, tensor(files["dy"]), x, w)
+    return in_formats(make, dy, x, w)
+
+
+def lstm(given, scale):
+    """One layer over all steps as in training, or all of its gradients."""
+    x, dy = given["x"], given.get("dy")
+    layer = nn.LSTM(x.shape[2], given["weight_hh_l0"].shape[1], batch_first=True).to(device)
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            parameter.copy_(given[name] * scale)
+    if dy is None:
+        return lambda: layer(x)[0]
+    wanted = [x.requires_grad_(), *layer.parameters()]
+    y = layer(x)[0]
+    return lambda: torch.autograd.grad(y, wanted, dy, retain_graph=True)[0]
 
 
 def adam(x, gradient):
@@ -111,6 +133,8 @@ def op(case, files):
     name = case["op"]
     if name == "adam":
         return [adam(x, given["gradient"])]
+    if name == "lstm":
+        return [lstm(given, case["scale"])]
     if name == "transpose":
         return [lambda: x.permute(case["axes"]).contiguous()]
     if name == "crossEntropy":
@@ -315,6 +339,8 @@ def network(case, files):
     run = compiled(loss_of)
 
     def step():
+        if MODE == "compile":
+            torch.compiler.cudagraph_mark_step_begin()  # what the last step gave may be overwritten
         optimizer.zero_grad()
         loss = run()
         loss.backward()
@@ -329,11 +355,14 @@ KINDS = {"matmul": matmul, "conv": conv, "op": op, "network": network}
 
 
 def prepare(case, files):
+    if device != "cpu":
+        torch.cuda.empty_cache()  # other processes use this GPU
+    set_precision(case.get("precision", "float32"))
     calls = KINDS[case["kind"]](case, files)
     if isinstance(calls, protocol.Prepared):
         return calls.call, calls.result.numpy().tobytes()
     # The first call's result: those of an optimizer change with every call.
-    result = calls[0]().detach().contiguous().cpu().numpy().tobytes()
+    result = calls[0]().detach().float().contiguous().cpu().numpy().tobytes()
     return fastest(calls), result
 
 

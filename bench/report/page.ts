@@ -53,7 +53,7 @@ ${sections.map(renderSection).join('\n')}
 }
 
 function renderSection({ name, result, figures }: Section, index: number): string {
-  const { machine, command, peers, errors, rows } = result
+  const { machine, command, peers, errors, rows, unfinished } = result
   const ceilings =
     machine.fmaGflops === undefined
       ? ''
@@ -67,6 +67,7 @@ function renderSection({ name, result, figures }: Section, index: number): strin
 <p class="machine">${html(`${machine.cpu} · ${machine.isa} · ${machine.threads} thread${machine.threads > 1 ? 's' : ''}${ceilings}`)}<br>
 ${html(`${machine.date.slice(0, 10)} · ${machine.revision} · Node ${machine.node}`)} · <code>${html(command)}</code><br>
 ${[...gpus, versions.join(' · ')].map(html).join('<br>\n')}</p>
+${unfinished ? '<p class="error">The run was cut short: rows are missing.</p>' : ''}
 ${errors.map((error) => `<p class="error">no row: ${html(error.message)}</p>`).join('\n')}
 ${figures.map(({ caption, svg }, i) => `<figure>${withIds(svg, `s${index}f${i}`)}<figcaption>${html(caption)}</figcaption></figure>`).join('\n')}
 ${renderTable(rows)}

@@ -85,6 +85,7 @@ async function learn(
       throughput: (epochs.length * train.length) / seconds,
       epochs: epochs.length,
       accuracy,
+      epochMs: 1000 * Math.min(...epochs.map((epoch) => epoch.seconds)),
       threads: context.threads,
     }
   } finally {

@@ -2,7 +2,7 @@
 import * as fj from '../index.js'
 import { outputSize } from '../ops/conv.js'
 import { FILTER, IMAGE, type KernelCase, measureKernel } from './kernels.js'
-import { attempt, type SuiteContext } from './suite.js'
+import { attempt, isGpu, type SuiteContext } from './suite.js'
 
 interface Convolution {
   network: string
@@ -97,12 +97,26 @@ const LADDER: readonly Convolution[] = [
   ...network('ladder', 1, [224, 7, 3, 64, 2]),
 ]
 
+/** The same for a GPU, of which batches this large keep all multiprocessors busy. */
+const LADDER_CUDA: readonly Convolution[] = network(
+  'ladder',
+  64,
+  [56, 3, 64, 64],
+  [28, 3, 128, 128],
+  [14, 3, 256, 256],
+  [56, 3, 128, 128, 2],
+  [56, 1, 64, 256],
+  [14, 1, 1024, 256],
+  [224, 7, 3, 64, 2],
+)
+
 const DIRECTIONS = ['forward', 'gradInput', 'gradWeight'] as const
 
 const OPERATIONS = { forward: 'conv2d', gradInput: 'conv2dGradInput', gradWeight: 'conv2dGradWeight' } as const
 
 export async function convSuite(context: SuiteContext): Promise<void> {
-  for (const convolution of context.ladder ? LADDER : CASES) {
+  const ladder = isGpu(context) ? LADDER_CUDA : LADDER
+  for (const convolution of context.ladder ? ladder : CASES) {
     for (const direction of DIRECTIONS) {
       // Nobody asks for the gradient with respect to the data.
       if (direction === 'gradInput' && convolution.c <= 3) continue

@@ -8,7 +8,7 @@ import { allOps } from '../ops/registry.js'
 import { inversePermutation } from '../shape.js'
 import { checkParity, median } from './harness.js'
 import type { PeerArray, Task } from './peers.js'
-import { type Case, type Check, type Entrant, measure, type SuiteContext } from './suite.js'
+import { type Case, type Check, dtypeOn, type Entrant, measure, type SuiteContext } from './suite.js'
 
 export type Inputs = Readonly<Record<string, fj.Tensor>>
 
@@ -58,7 +58,16 @@ const MOST_COPIES = 16
 /** What copies may read and write beside each other: half of an L2 cache, since a peer's only operands stay in theirs. */
 const COPY_BYTES = 512 * 1024
 
-export async function measureKernel(context: SuiteContext, kase: KernelCase): Promise<void> {
+/** Of results whose operands, and with bfloat16 the results too, were rounded. */
+const ROUNDED = { tf32: 2e-3, bfloat16: 1e-2 }
+
+export async function measureKernel(context: SuiteContext, given: KernelCase): Promise<void> {
+  const precision = dtypeOn(context, context.device)
+  const kase: KernelCase = {
+    ...given,
+    tolerance: precision === 'float32' ? given.tolerance : ROUNDED[precision],
+    bytes: precision === 'bfloat16' ? given.bytes / 2 : given.bytes,
+  }
   const arrays: Record<string, PeerArray> = {}
   for (const [name, { shape, below }] of Object.entries(kase.inputs)) {
     const values = below === undefined ? fj.randn(shape) : fj.randint(0, below, shape)
@@ -74,9 +83,9 @@ export async function measureKernel(context: SuiteContext, kase: KernelCase): Pr
       suite: kase.suite,
       name: kase.name,
       entrants: programs,
-      task: { case: kase.task, arrays },
+      task: { case: { ...kase.task, precision }, arrays },
       tolerance: kase.tolerance,
-      check: (result, what) => checkCorner(kase, arrays, result, what),
+      check: (result, what, tolerance) => checkCorner({ ...kase, tolerance }, arrays, result, what),
       flops: kase.flops,
       bytes: kase.bytes,
       turns: context.ladder ? 3 : undefined,
@@ -91,20 +100,27 @@ function variantsOf(operation: string | undefined): readonly (string | undefined
 }
 
 class KernelProgram implements Entrant {
+  /** Tensor cores round float32 whatever the precision, where they are asked for. */
+  readonly tolerance: number | undefined
+
   private constructor(
     readonly variant: string,
     readonly result: ArrayLike<number>,
     readonly call: () => Promise<number | undefined>,
     readonly dispose: () => void,
-  ) {}
+    { precision }: SuiteContext,
+  ) {
+    this.tolerance = variant === 'tensorcore' && precision === 'float32' ? ROUNDED.tf32 : undefined
+  }
 
   /** Nothing where this machine does not have the variant, which is said. */
   static async create(
-    { device, say }: SuiteContext,
+    context: SuiteContext,
     kase: KernelCase,
     arrays: Readonly<Record<string, PeerArray>>,
     variant: string | undefined,
   ): Promise<KernelProgram | undefined> {
+    const { device, precision, say } = context
     const { operation } = kase
     const sizes = Object.entries(arrays).map(([name, { data }]) => ({ name, bytes: 4 * data.length }))
     const smallest = sizes.reduce((least, size) => (size.bytes < least.bytes ? size : least))
@@ -121,6 +137,7 @@ class KernelProgram implements Entrant {
     const shown = (y: fj.Tensor) => (kase.resultAxes ? fj.transpose(y, inversePermutation(kase.resultAxes)) : y)
     const program = fj.compile(() => own.map((copy) => stored(kase.build({ ...operands, ...copy }))), {
       device,
+      precision,
       ...(variant === undefined ? {} : { algorithms: { [operation!]: variant } }),
     })
     const dispose = () => {
@@ -131,7 +148,7 @@ class KernelProgram implements Entrant {
       const result = await shown((await program())[0]!).data()
       if (device === 'reference') {
         const call = async () => void (await program())
-        return new KernelProgram('reference', result, call as Entrant['call'], dispose)
+        return new KernelProgram('reference', result, call as Entrant['call'], dispose, context)
       }
       const steps = await program.profile()
       const kernel = variantIn(steps.find((step) => step.operation === operation)?.kernel, operation)
@@ -141,13 +158,15 @@ class KernelProgram implements Entrant {
         return undefined
       }
       const call = async () => {
-        const timed = (await program.profile()).filter((step) => step.operation !== kase.untimed)
+        // What rounds float32 operands for it is no part of the operation.
+        const isTimed = (name: string) => (precision === 'float32' ? name !== kase.untimed : name === operation)
+        const timed = (await program.profile()).filter((step) => isTimed(step.operation))
         return secondsOf(
           timed.map((step) => step.milliseconds / 1000),
           copies,
         )
       }
-      return new KernelProgram(variant ?? kernel ?? 'forja', result, call, dispose)
+      return new KernelProgram(variant ?? kernel ?? 'forja', result, call, dispose, context)
     } catch (error) {
       dispose()
       if (variant === undefined || !isAbsence(error)) throw error

@@ -1,7 +1,7 @@
 /** Matrix products: square, and the small shapes of real layers. */
 import * as fj from '../index.js'
 import { type KernelCase, measureKernel } from './kernels.js'
-import { attempt, type SuiteContext } from './suite.js'
+import { attempt, isGpu, type SuiteContext } from './suite.js'
 
 interface Product {
   m: number
@@ -32,9 +32,12 @@ const CASES: readonly Product[] = [
 
 /** Sizes that end with the naive variant too. */
 const LADDER: readonly Product[] = [square(128), square(512), square(1024)]
+/** A GPU is busy from here on. */
+const LADDER_CUDA: readonly Product[] = [square(1024), square(4096)]
 
 export async function matmulSuite(context: SuiteContext): Promise<void> {
-  for (const product of context.ladder ? LADDER : CASES) {
+  const ladder = isGpu(context) ? LADDER_CUDA : LADDER
+  for (const product of context.ladder ? ladder : CASES) {
     const kase = kernelCase(product)
     await attempt(context, kase.name, () => measureKernel(context, kase))
   }

@@ -4,7 +4,7 @@ import type { Precision } from '../passes/lower.js'
 import { accuracySuite } from './accuracy.js'
 import { checkParity } from './harness.js'
 import type { PeerArray } from './peers.js'
-import { attempt, type Case, dtypeOn, type Entrant, measure, type SuiteContext } from './suite.js'
+import { attempt, type Case, dtypeOn, type Entrant, isGpu, measure, type SuiteContext } from './suite.js'
 
 interface NetworkCase {
   readonly model: string
@@ -52,7 +52,7 @@ const BURST = 8
 const BURST_SECONDS = 0.1
 
 export async function trainSuite(context: SuiteContext): Promise<void> {
-  await networkSuite(context, 'train', context.device.startsWith('cuda:') ? TRAIN_CUDA : TRAIN)
+  await networkSuite(context, 'train', isGpu(context) ? TRAIN_CUDA : TRAIN)
   if (context.devices.length > 1) await accuracySuite(context)
 }
 
@@ -108,7 +108,7 @@ async function measureNetwork(
         arrays: { ...parameters, x: await arrayOf(x), labels: await arrayOf(labels) },
       },
       tolerance,
-      checkWithoutPeer: async (result, what) => {
+      checkWithoutPeer: async (result, what, tolerance) => {
         plain ??= plainResult(context, kind, architecture, x, labels)
         return { against: 'plain variants', error: checkParity(what, result, await plain, tolerance) }
       },

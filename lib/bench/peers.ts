@@ -4,7 +4,8 @@
  *
  *     {"do": "hello", "threads", "device"}  → {"version"}, or {"absent": why}
  *     {"do": "prepare", "case", "files",
- *      "result"}                            → {} and the case's result in the file `result`, or {"unsupported": why}
+ *      "result"}                            → {} and the case's result in the file `result`, or {"unsupported": why},
+ *                                             or {"failed": why} of what should have worked; the peer goes on
  *     {"do": "time", "seconds"}             → {"samples": seconds of each call} of the case prepared last
  *
  * Files are raw little-endian float32 or int32; `files` has {path, shape, dtype} by name.
@@ -151,7 +152,11 @@ export class Peer {
     return JSON.parse(line.value) as Record<string, unknown>
   }
 
-  /** Hands over a case; its whole result, or why the peer cannot do it. */
+  /**
+   * Hands over a case; its whole result, or why the peer cannot do it.
+   *
+   * @throws ERR_INTERNAL where the peer failed, with its words.
+   */
   async prepare(task: Task): Promise<Float32Array | string> {
     const path = (name: string) => join(this.#folder, `${name}.bin`)
     const files = Object.fromEntries(
@@ -162,8 +167,9 @@ export class Peer {
     )
     const result = path('.result')
     try {
-      const { unsupported } = await this.#ask({ do: 'prepare', case: task.case, files, result })
+      const { unsupported, failed } = await this.#ask({ do: 'prepare', case: task.case, files, result })
       if (unsupported !== undefined) return String(unsupported)
+      if (failed !== undefined) throw new ForjaError('ERR_INTERNAL', `the peer ${this.name} failed: ${failed}`)
       const bytes = readFileSync(result)
       return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
     } finally {

@@ -35,6 +35,8 @@ export interface Row {
   /** Of networks that were trained: how long, and the part of the test samples that they know then. */
   readonly epochs?: number
   readonly accuracy?: number
+  /** Milliseconds of the fastest epoch: the first one also creates the program. */
+  readonly epochMs?: number
   readonly peer?: true
   readonly threads: number
   /** Measured in this run, on this many threads. */

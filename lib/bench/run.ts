@@ -29,21 +29,22 @@ export type BenchSuite = keyof typeof SUITES
 
 const LADDERS = ['matmul', 'conv']
 const NETWORKS = ['train', 'infer']
+const PRECISE = ['matmul', 'conv', ...NETWORKS]
 
 export interface BenchOptions {
   /** Only cases whose name contains this. */
   case?: string
   /** Default 'cpu'. Of train and infer several, separated by commas, which are compared with the first. */
   device?: string
-  /** What networks' products are computed in, on GPUs. Default 'float32'. */
+  /** What products are computed in, on GPUs. Default 'float32'. */
   precision?: Precision
   threads?: number
   /** For each case, all contenders together. Default 6. */
   seconds?: number
   ladder?: boolean
-  /** Default true. */
-  peers?: boolean
-  /** Rows go to this file as well. */
+  /** All that are here (default), none, or those of these names. */
+  peers?: boolean | readonly string[]
+  /** Rows go to this file as well, each when it is there: what a run that is cut short has measured is not lost. */
   out?: string
 }
 
@@ -87,10 +88,12 @@ export interface BenchResult {
   readonly peers: readonly ({ readonly name: string; readonly version: string } | AbsentPeer)[]
   readonly rows: readonly Row[]
   readonly errors: readonly Failure[]
+  /** Of a run that was cut short: rows are missing. */
+  readonly unfinished?: true
 }
 
 /**
- * Runs a suite; cases that fail are in `errors`, never in `rows`.
+ * Runs a suite; what fails, a case, one of its variants or a peer, is in `errors`, never in `rows`.
  *
  * @throws ERR_DEVICE for a device that is not here; ERR_ARGUMENT where no case has the name that was asked for, the suite
  *   has no ladder, does not compare devices or has no precision to choose.
@@ -129,6 +132,21 @@ export async function runBench(
 
   const rows: Row[] = []
   const errors: Failure[] = []
+  const result = (): BenchResult => ({
+    command: commandOf(suite, options),
+    machine,
+    peers: peers.map((peer) => (peer instanceof Peer ? { name: peer.name, version: peer.version } : peer)),
+    rows,
+    errors,
+  })
+  const { out } = options
+  let written = Promise.resolve()
+  const write = (what: BenchResult) => {
+    if (out === undefined) return
+    const bytes = Buffer.from(`${JSON.stringify(what, null, 2)}\n`)
+    written = written.then(() => writeFileAtomic(out, bytes))
+    written.catch(() => {}) // thrown where it is waited for
+  }
   let cases = 0
   try {
     await SUITES[suite]({
@@ -147,12 +165,14 @@ export async function runBench(
       },
       report: (row) => {
         rows.push(row)
+        write({ ...result(), unfinished: true })
         listener.row(row)
         listener.say(tableRow(row))
       },
       fail: (name, error) => {
         const failure = { suite, case: name, message: error instanceof Error ? error.message : String(error) }
         errors.push(failure)
+        write({ ...result(), unfinished: true })
         listener.error(failure)
       },
       say: listener.say,
@@ -163,18 +183,10 @@ export async function runBench(
   if (cases === 0) throw new ForjaError('ERR_ARGUMENT', `no case of ${suite} has '${options.case}' in its name`)
   const others = devices.slice(1).map((other) => winsOf(device, other, rows))
   for (const text of others) listener.say(`\n${text}`)
-  const result: BenchResult = {
-    command: commandOf(suite, options),
-    machine,
-    peers: peers.map((peer) => (peer instanceof Peer ? { name: peer.name, version: peer.version } : peer)),
-    rows,
-    errors,
-  }
-  if (options.out !== undefined) {
-    await writeFileAtomic(options.out, Buffer.from(`${JSON.stringify(result, null, 2)}\n`))
-    listener.say(`\nwrote ${options.out}`)
-  }
-  return result
+  write(result())
+  await written
+  if (out !== undefined) listener.say(`\nwrote ${out}`)
+  return result()
 }
 
 /** @param threads default: one a processor that this process may use */
@@ -201,13 +213,13 @@ function commandOf(suite: string, { device = 'cpu', precision = 'float32', ladde
 /** The devices' ids; those that are not here are an error. */
 function devicesOf(suite: string, list: string, precision: Precision): string[] {
   const ids = list.split(',').map((name) => resolveDevice(name.trim()).id)
-  const others = `those of ${NETWORKS.join(' and ')} do`
+  const those = (suites: readonly string[]) => `those of ${suites.join(', ').replace(/, (?=\w+$)/, ' and ')} do`
   if (ids.length > 1 && !NETWORKS.includes(suite))
-    throw new ForjaError('ERR_ARGUMENT', `cases of ${suite} do not compare devices ('${list}'); ${others}`)
+    throw new ForjaError('ERR_ARGUMENT', `cases of ${suite} do not compare devices ('${list}'); ${those(NETWORKS)}`)
   if (new Set(ids).size < ids.length) throw new ForjaError('ERR_ARGUMENT', `a device is named twice: '${list}'`)
   if (precision === 'float32') return ids
-  if (!NETWORKS.includes(suite))
-    throw new ForjaError('ERR_ARGUMENT', `cases of ${suite} have no precision '${precision}'; ${others}`)
+  if (!PRECISE.includes(suite))
+    throw new ForjaError('ERR_ARGUMENT', `cases of ${suite} have no precision '${precision}'; ${those(PRECISE)}`)
   if (!ids.some((id) => id.startsWith('cuda')))
     throw new ForjaError('ERR_ARGUMENT', `precision '${precision}' needs a GPU; the device is '${list}'`)
   return ids
@@ -233,7 +245,7 @@ function winsOf(first: string, other: string, rows: readonly Row[]): string {
 
 async function startPeers(
   suite: string,
-  wanted: boolean,
+  wanted: boolean | readonly string[],
   threads: number,
   devices: readonly string[],
 ): Promise<(Peer | AbsentPeer)[]> {
@@ -241,7 +253,10 @@ async function startPeers(
   if (devices.length > 1) return specs.map(({ name }) => ({ name, absent: 'it takes part where one device is timed' }))
   if (!wanted) return specs.map(({ name }) => ({ name, absent: 'switched off by --no-peers' }))
   const started: (Peer | AbsentPeer)[] = []
-  for (const spec of specs) started.push(await Peer.start(spec, threads, devices[0]))
+  for (const spec of specs) {
+    const asked = wanted === true || wanted.includes(spec.name)
+    started.push(asked ? await Peer.start(spec, threads, devices[0]) : { name: spec.name, absent: 'not asked for' })
+  }
   return started
 }
 

@@ -21,7 +21,7 @@ export interface SuiteContext {
   readonly ladder: boolean
   wants(name: string): boolean
   report(row: Row): void
-  /** A case that gave a wrong result or failed: no row. */
+  /** A case that gave a wrong result or failed, or one contender of it: no row. */
   fail(name: string, error: unknown): void
   say(text: string): void
 }
@@ -32,6 +32,8 @@ export interface Entrant {
   /** Default: that of the context. */
   readonly device?: string
   readonly result: ArrayLike<number>
+  /** Default: that of the case. */
+  readonly tolerance?: number
   /** One call; the seconds it took where they are measured inside. */
   readonly call: () => Promise<number | undefined>
 }
@@ -45,7 +47,7 @@ export interface Case {
   /** Largest difference of results relative to the largest number. */
   readonly tolerance: number
   /** Compares a result where that does not need a peer. */
-  readonly check?: (result: ArrayLike<number>, name: string) => Promise<Check>
+  readonly check?: (result: ArrayLike<number>, name: string, tolerance: number) => Promise<Check>
   /** As `check`, too slow to do it where a peer has the whole result. */
   readonly checkWithoutPeer?: Case['check']
   readonly flops?: number
@@ -57,6 +59,11 @@ export interface Case {
 export interface Check {
   readonly against: string
   readonly error: number
+}
+
+/** Whether the cases are those that keep a GPU busy. */
+export function isGpu({ device }: SuiteContext): boolean {
+  return device.startsWith('cuda:')
 }
 
 /** The CPU computes in float32, whatever GPUs do. */
@@ -74,37 +81,59 @@ export async function attempt(context: SuiteContext, name: string, body: () => P
   }
 }
 
+/** Of several ways those with a wrong result are left out, which is reported; where there is one, it throws. */
 export async function measure(context: SuiteContext, kase: Case): Promise<void> {
-  const { name, entrants } = kase
-  const contenders: Contender[] = entrants.map(({ variant, call }) => asyncContender(variant, call))
-  const checks = entrants.map((): Check[] => [])
+  const { name } = kase
+  let entrants = kase.entrants
+  const checks = new Map(entrants.map((entrant) => [entrant, [] as Check[]]))
   const compare = async (check: NonNullable<Case['check']>) => {
-    for (const [i, { variant, result }] of entrants.entries())
-      checks[i]!.push(await check(result, `${name}, ${variant}`))
+    const right: Entrant[] = []
+    for (const entrant of entrants) {
+      const { variant, result, tolerance = kase.tolerance } = entrant
+      try {
+        checks.get(entrant)!.push(await check(result, `${name}, ${variant}`, tolerance))
+        right.push(entrant)
+      } catch (error) {
+        if (kase.entrants.length === 1) throw error
+        context.fail(name, error)
+      }
+    }
+    entrants = right
   }
   if (kase.check) await compare(kase.check)
+  const peers: Peer[] = []
   for (const peer of context.peers) {
-    const theirs = await peer.prepare(kase.task)
+    const theirs = await peer.prepare(kase.task).catch((error: unknown) => {
+      context.fail(name, error) // one contender less; the others are timed
+      return undefined
+    })
+    if (theirs === undefined) continue
     if (typeof theirs === 'string') {
       context.say(`${name}: ${peer.name} is not measured (${theirs})`)
       continue
     }
-    await compare(async (result, what) => ({
+    await compare(async (result, what, tolerance) => ({
       against: peer.name,
-      error: checkParity(`${what} against ${peer.name}`, result, theirs, kase.tolerance),
+      error: checkParity(`${what} against ${peer.name}`, result, theirs, tolerance),
     }))
-    contenders.push(peer)
+    peers.push(peer)
   }
-  if (kase.checkWithoutPeer && contenders.length === entrants.length) await compare(kase.checkWithoutPeer)
-  if (checks.some((list) => list.length === 0)) throw new ForjaError('ERR_INTERNAL', `${name}: nothing to compare with`)
+  if (kase.checkWithoutPeer && peers.length === 0) await compare(kase.checkWithoutPeer)
+  if (entrants.length === 0) return
+  if (entrants.some((entrant) => checks.get(entrant)!.length === 0))
+    throw new ForjaError('ERR_INTERNAL', `${name}: nothing to compare with`)
 
+  const contenders: Contender[] = [...entrants.map(({ variant, call }) => asyncContender(variant, call)), ...peers]
   const timings = await race(contenders, context.seconds, kase.turns)
-  const peers = timings.slice(entrants.length)
+  const theirTimings = timings.slice(entrants.length)
+  const base = entrants[0]!.device ?? context.device
   const rows = timings.map((timing, i) => {
-    const { device = context.device } = entrants[i] ?? {}
-    const isElsewhere = entrants[i] !== undefined && device !== (entrants[0]!.device ?? context.device)
-    const against = isElsewhere ? [...peers, { ...timings[0]!, name: context.device }] : peers
-    return completeRow(context, kase, timing, device, entrants[i] === undefined, against, checks[i])
+    const entrant = entrants[i]
+    const { device = context.device } = entrant ?? {}
+    const isElsewhere = entrant !== undefined && device !== base
+    const against = isElsewhere ? [...theirTimings, { ...timings[0]!, name: base }] : theirTimings
+    const checked = entrant && checks.get(entrant)
+    return completeRow(context, kase, timing, device, entrant === undefined, against, checked)
   })
   // The ladder is read upwards: the slowest first.
   if (context.ladder) rows.sort((a, b) => b.p50Ms - a.p50Ms)

@@ -17,11 +17,30 @@ fj_status lost_error(const fj_device* device, fj_error* error) {
   return error->status;
 }
 
-// Whether later calls can succeed after this error.
+// Whether later calls can succeed after this error: what was asked for was refused, nothing went wrong on the device.
 bool is_harmless(cudaError_t code) {
-  return code == cudaErrorMemoryAllocation || code == cudaErrorInvalidValue || code == cudaErrorInvalidConfiguration ||
-         code == cudaErrorNotSupported || code == cudaErrorStreamCaptureUnsupported ||
-         code == cudaErrorStreamCaptureInvalidated;
+  switch (code) {
+    case cudaErrorMemoryAllocation:
+    case cudaErrorInvalidValue:
+    case cudaErrorInvalidConfiguration:
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorLaunchOutOfResources:
+    case cudaErrorNotSupported:
+    case cudaErrorStreamCaptureUnsupported:
+    case cudaErrorStreamCaptureInvalidated:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The least compute capability that this build has code for, as 80 for 8.0.
+constexpr int oldest_compute() {
+  constexpr int kBuiltFor[] = {__CUDA_ARCH_LIST__};  // as 800
+  int oldest = kBuiltFor[0];
+  for (const int built : kBuiltFor) oldest = built < oldest ? built : oldest;
+  return oldest / 10;
 }
 
 }  // namespace
@@ -115,6 +134,12 @@ fj_status device_describe(uint32_t index, fj_device_info* out, fj_error* error) 
               cudaGetErrorString(code));
     return error->status;
   }
+  if (properties.major * 10 + properties.minor < oldest_compute()) {
+    set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION,
+              "CUDA device %u (%s) has compute capability %d.%d, this build needs %d.%d", index, properties.name,
+              properties.major, properties.minor, oldest_compute() / 10, oldest_compute() % 10);
+    return error->status;
+  }
   snprintf(out->name, sizeof(out->name), "%.127s", properties.name);
   snprintf(out->isa, sizeof(out->isa), "compute %d.%d", properties.major, properties.minor);
   out->threads = static_cast<uint32_t>(properties.multiProcessorCount);
@@ -206,25 +231,13 @@ fj_status measure_copy(fj_device* device, double* gbytes, fj_error* error) {
   cudaError_t code = from.allocate(bytes);
   if (code == cudaSuccess) code = to.allocate(bytes);
   if (code != cudaSuccess) return no_memory(device, code, "the copy that is timed", bytes, error);
-  cudaEvent_t begin = nullptr, end = nullptr;
-  code = cudaEventCreate(&begin);
-  if (code == cudaSuccess) code = cudaEventCreate(&end);
-  if (code == cudaSuccess) code = cudaMemsetAsync(from.data(), 1, bytes, device->stream);
-  float best = 1e30f;
-  for (int round = 0; round < 8 && code == cudaSuccess; round++) {
-    float milliseconds = 0;
-    code = cudaEventRecord(begin, device->stream);
-    if (code == cudaSuccess) {
-      code = cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, device->stream);
-    }
-    if (code == cudaSuccess) code = cudaEventRecord(end, device->stream);
-    if (code == cudaSuccess) code = cudaEventSynchronize(end);
-    if (code == cudaSuccess) code = cudaEventElapsedTime(&milliseconds, begin, end);
-    if (milliseconds < best) best = milliseconds;
-  }
-  device->trash.add_event(begin);
-  device->trash.add_event(end);
-  if (code != cudaSuccess) return report(device, code, "timing a copy", error);
+  Launcher launcher = device->launcher();
+  launcher.error = cudaMemsetAsync(from.data(), 1, bytes, device->stream);
+  const float best = fastest_milliseconds(launcher, [&] {
+    if (launcher.error != cudaSuccess) return;
+    launcher.error = cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, device->stream);
+  });
+  if (launcher.error != cudaSuccess) return report(device, launcher.error, "timing a copy", error);
   *gbytes = 2.0 * static_cast<double>(bytes) / best * 1e-6;
   return FJ_OK;
 }

@@ -23,31 +23,44 @@ __global__ void fma_probe_kernel(float* sink, float factor, int iterations) {
 
 }  // namespace
 
-double measure_fma(Launcher& to) {
+float fastest_milliseconds(Launcher& to, const std::function<void()>& work) {
 #ifdef SIMT_EMULATION
-  constexpr int kIterations = 16, kBlocks = 1;
+  constexpr float kSettle = 0;
 #else
-  constexpr int kIterations = 4096, kBlocks = 8;
+  constexpr float kSettle = 100;  // milliseconds of work, in which an idle device raises its clocks
 #endif
+  constexpr int kLeastCalls = 4;
   cudaEvent_t begin = nullptr, end = nullptr;
   const auto keep = [&](cudaError_t code) {
     if (to.error == cudaSuccess) to.error = code;
   };
   keep(cudaEventCreate(&begin));
   keep(cudaEventCreate(&end));
-  const int64_t blocks = static_cast<int64_t>(to.multiprocessors) * kBlocks;
-  float best = 1e30f;
-  for (int round = 0; round < 4 && to.error == cudaSuccess; round++) {
+  float best = 1e30f, total = 0;
+  for (int call = 0; (call < kLeastCalls || total < kSettle) && to.error == cudaSuccess; call++) {
     float milliseconds = 0;
     keep(cudaEventRecord(begin, to.stream));
-    launch(to, fma_probe_kernel, blocks, kThreads, static_cast<float*>(nullptr), 0.999f, kIterations);
+    work();
     keep(cudaEventRecord(end, to.stream));
     keep(cudaEventSynchronize(end));
     keep(cudaEventElapsedTime(&milliseconds, begin, end));
+    total += milliseconds;
     if (milliseconds < best) best = milliseconds;
   }
   if (begin != nullptr) cudaEventDestroy(begin);
   if (end != nullptr) cudaEventDestroy(end);
+  return best;
+}
+
+double measure_fma(Launcher& to) {
+#ifdef SIMT_EMULATION
+  constexpr int kIterations = 16, kBlocks = 1;
+#else
+  constexpr int kIterations = 4096, kBlocks = 8;
+#endif
+  const int64_t blocks = static_cast<int64_t>(to.multiprocessors) * kBlocks;
+  const float best = fastest_milliseconds(
+      to, [&] { launch(to, fma_probe_kernel, blocks, kThreads, static_cast<float*>(nullptr), 0.999f, kIterations); });
   return 2.0 * kChains * kIterations * static_cast<double>(blocks) * kThreads / best * 1e-6;
 }
 

@@ -47,8 +47,11 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   const cudaStream_t stream = program->device->stream;
   const fj_program_header& header = *program->view.header;
   Launcher launcher = program->device->launcher();
+  // The one kernel that no run has launched yet: code is loaded at first use, which may be refused while recording.
+  cudaFuncAttributes loaded;
+  cudaError_t code = cudaFuncGetAttributes(&loaded, open_commit_kernel);
   cudaGraphConditionalHandle commit{};
-  cudaError_t code = cudaGraphCreate(&made.graph, 0);
+  if (code == cudaSuccess) code = cudaGraphCreate(&made.graph, 0);
   if (code == cudaSuccess) {
     code = cudaGraphConditionalHandleCreate(&commit, made.graph, 0, cudaGraphCondAssignDefault);
   }
@@ -67,6 +70,10 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   params.conditional.size = 1;
   cudaGraphNode_t node = nullptr;
   if (code == cudaSuccess) code = cudaGraphAddNode(&node, made.graph, last, nullptr, last_count, &params);
+  // The stream goes on from the node, which a recording must know of that ends there.
+  if (code == cudaSuccess) {
+    code = cudaStreamUpdateCaptureDependencies(stream, &node, nullptr, 1, cudaStreamSetCaptureDependencies);
+  }
   cudaGraph_t same = nullptr;
   code = first_of(first_of(launcher.error, code), cudaStreamEndCapture(stream, &same));
   if (code != cudaSuccess) return code;

@@ -5,6 +5,7 @@
 // Kernel files are the twins of native/cpu's: native/cuda/<family>.cu registers in `register_<family>`.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -104,6 +105,9 @@ struct KernelTable {
 // The kernels of all families.
 const KernelTable& kernel_table();
 
+// Milliseconds of the fastest of many calls of `work`, which puts something on the launcher's stream; errors are kept
+// in the launcher.
+float fastest_milliseconds(Launcher& to, const std::function<void()>& work);
 // Multiply-adds in registers: GFLOP/s reached on the launcher's stream, or an error kept in it.
 double measure_fma(Launcher& to);
 

@@ -55,6 +55,18 @@ describe('a peer', () => {
     peer.stop()
   })
 
+  it('that fails in a case is an error with its words, and goes on', async () => {
+    const answers = { hello: { version: '1' }, prepare: { failed: 'MemoryError: too large' }, time: { samples: [1] } }
+    const peer = await started(fake('greedy', answers))
+    for (let i = 0; i < 2; i++)
+      await expect(peer.prepare(TASK)).rejects.toMatchObject({
+        code: 'ERR_INTERNAL',
+        message: 'the peer greedy failed: MemoryError: too large',
+      })
+    expect(await peer.turn(1)).toEqual([1])
+    peer.stop()
+  })
+
   it('that dies in a case is an error that names it and its last words', async () => {
     const spec = fake('mortal', { hello: { version: '1' } }, "throw new TypeError('out of iron')")
     const peer = await started(spec)

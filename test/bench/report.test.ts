@@ -48,7 +48,9 @@ describe('the page', () => {
   it('holds pictures, figures and what was absent, and needs nothing else', async () => {
     const rows = [...conv('vgg16 3x3 64-64 @224 b4 forward'), ...conv('vgg16 3x3 64-64 @224 b4 gradInput')]
     const errors = [{ suite: 'conv', case: 'x', message: 'x: results differ' }]
-    const { names, page } = await report('conv', resultOf(rows, { errors }))
+    const { names, page } = await report('conv', resultOf(rows, { errors, unfinished: true }))
+    expect(page).toContain('The run was cut short')
+    expect((await report('whole', resultOf(rows))).page).not.toContain('cut short')
     expect(names).toEqual(['conv-roofline.svg', 'conv-vgg16-forward.svg', 'conv-vgg16-gradInput.svg', 'index.html'])
     expect(page.match(/<svg /g)).toHaveLength(3)
     expect(page).not.toMatch(/<(script|link|img)|@import|url\((?!#)/)

@@ -1,4 +1,7 @@
 /** The suites without peers, for as short as they run: what a row holds, and that a wrong result is none. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { fileName } from '../../bench/cuda.js'
 import { accuracySuite } from '../../lib/bench/accuracy.js'
@@ -66,6 +69,28 @@ describe('matmul', () => {
     expect(rows).toMatchObject([{ variant: 'reference', device: 'reference' }])
     expect(rows[0]!.percentOfPeak).toBeUndefined()
   })
+})
+
+it('writes each row when it is there, and says of the file what it is', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'forja-bench-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const out = join(folder, 'result.json')
+  const written: BenchResult[] = []
+  const listener = {
+    row: () => void (existsSync(out) && written.push(JSON.parse(readFileSync(out, 'utf8')))),
+    error: () => {},
+    say: () => {},
+  }
+  const options = { case: '128x', seconds: 0.01, threads: 1, peers: ['nobody'], out }
+  const result = await runBench('matmul', options, listener)
+  expect(written.map(({ rows, unfinished }) => [rows.length, unfinished])).toEqual([
+    [1, true],
+    [2, true],
+  ])
+  expect(JSON.parse(readFileSync(out, 'utf8'))).toEqual(JSON.parse(JSON.stringify(result)))
+  expect(result.rows).toHaveLength(3)
+  expect(result).not.toHaveProperty('unfinished')
+  expect(result.peers).toContainEqual({ name: 'pytorch', absent: 'not asked for' })
 })
 
 it('conv times each direction, but no gradient of the data', async () => {
@@ -158,6 +183,8 @@ describe('training until a network is good enough', () => {
     for (const row of rows) {
       expect(row).toMatchObject({ suite: 'train', case: 'mlp b128 to 98 % on MNIST', device: 'cpu', dtype: 'float32' })
       expect(row.accuracy).toBeGreaterThanOrEqual(0.98)
+      expect(row.epochMs).toBeGreaterThan(0)
+      expect(row.epochMs! * row.epochs!).toBeLessThanOrEqual(row.p50Ms * (1 + 1e-9))
       expect(row.throughput).toBeCloseTo((1000 * 1280 * row.epochs!) / row.p50Ms, 3)
     }
     const [first, second] = rows as [Row, Row]
@@ -186,7 +213,12 @@ it.each<[Parameters<typeof runBench>[0], BenchOptions, string, RegExp]>([
     /cases of matmul do not compare devices \('cpu,reference'\); those of/,
   ],
   ['train', { device: 'cpu, cpu' }, 'ERR_ARGUMENT', /a device is named twice: 'cpu, cpu'/],
-  ['ops', { precision: 'tf32' }, 'ERR_ARGUMENT', /cases of ops have no precision 'tf32'; those of train and infer do/],
+  [
+    'ops',
+    { precision: 'tf32' },
+    'ERR_ARGUMENT',
+    /cases of ops have no precision 'tf32'; those of matmul, conv, train and infer do/,
+  ],
   ['infer', { precision: 'bfloat16' }, 'ERR_ARGUMENT', /precision 'bfloat16' needs a GPU; the device is 'cpu'/],
   ['matmul', { case: 'nothing' }, 'ERR_ARGUMENT', /no case of matmul has 'nothing' in its name/],
   ['train', { ladder: true }, 'ERR_ARGUMENT', /train has no ladder; those of matmul and conv do/],
@@ -224,12 +256,41 @@ describe('measure', () => {
     expect(rows).toEqual([])
   })
 
+  const wrong = async () => {
+    throw new Error('wrong')
+  }
+
+  it('leaves out, of several ways, those with a wrong result', async () => {
+    const rows: Row[] = []
+    const failures: unknown[] = []
+    const [right] = kase.entrants as [(typeof kase.entrants)[0]]
+    const entrants = [right, { ...right, variant: 'rough' }, { ...right, variant: 'rougher', tolerance: 1 }]
+    const check = async (_: ArrayLike<number>, name: string, tolerance: number) =>
+      name.endsWith('rough') ? wrong() : { against: 'truth', error: tolerance }
+    const listening = { ...context(rows), fail: (name: string, error: unknown) => failures.push([name, `${error}`]) }
+    await measure(listening, { ...kase, entrants, check })
+    expect(failures).toEqual([['case', 'Error: wrong']])
+    expect(rows.map(({ variant, checked }) => [variant, checked![0]!.error])).toEqual([
+      ['v', 1e-3],
+      ['rougher', 1],
+    ])
+  })
+
+  it('times the others where a peer fails', async () => {
+    const rows: Row[] = []
+    const failures: unknown[] = []
+    const peer = (name: string, prepare: () => Promise<Float32Array>) =>
+      ({ name, prepare, turn: async () => [2] }) as unknown as SuiteContext['peers'][number]
+    const peers = [peer('ill', wrong), peer('well', async () => Float32Array.of(1))]
+    await measure({ ...context(rows), peers, fail: (_, error) => failures.push(`${error}`) }, kase)
+    expect(failures).toEqual(['Error: wrong'])
+    expect(rows.map((row) => row.variant)).toEqual(['v', 'well'])
+    expect(Object.keys(rows[0]!.ratios!)).toEqual(['well'])
+  })
+
   it('gives no row for a wrong result', async () => {
     const rows: Row[] = []
-    const check = async () => {
-      throw new Error('wrong')
-    }
-    await expect(measure(context(rows), { ...kase, check })).rejects.toThrow('wrong')
+    await expect(measure(context(rows), { ...kase, check: wrong })).rejects.toThrow('wrong')
     expect(rows).toEqual([])
   })
 })

@@ -53,6 +53,18 @@ it.runIf(emulated)('a graph that cannot be recorded leaves programs eager, which
   ])
 })
 
+it.runIf(emulated)('a launch that is refused fails its run, not the device', async () => {
+  const { answer } = await run<(number | Failed)[]>('refused', { SIMT_REFUSE_LAUNCH: '2', FORJA_CUDA_GRAPH: '0' })
+  const words = 'fused failed on the CUDA device: cudaErrorLaunchOutOfResources (cudaErrorLaunchOutOfResources)'
+  expect(answer).toEqual([2, { code: 'ERR_DEVICE', message: expect.stringContaining(words) }, 6])
+})
+
+it.runIf(emulated)('a device that this build has no code for is named, with what it needs', async () => {
+  const { answer } = await run<Failed>('unknown', { SIMT_COMPUTE: '75' })
+  const message = 'CUDA device 0 (emulated on the CPU) has compute capability 7.5, this build needs 9.0'
+  expect(answer).toEqual({ code: 'ERR_DEVICE', message })
+})
+
 it.runIf(emulated)('no memory for a program: asked, free and the largest values are named, others go on', async () => {
   const { answer } = await run<{ results: number[]; refused: Failed }>('memory', { SIMT_ARENA_MB: '64' })
   expect(answer.refused).toEqual({

@@ -1,10 +1,12 @@
 /**
  * Accuracy of native/cpu/simd/math.h: each function swept over all float32 exponents, both signs, subnormal numbers
- * included, and densely where it bends; errors in units in the last place (ulp) of float32 against float64.
+ * included, and densely where it bends; errors in units in the last place (ulp) of float32 against float64. GPUs compute
+ * by CUDA's functions, which are held to what its programming guide says of them.
  */
 import { expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { erfOf } from '../../lib/ops/math.js'
+import { TEST_DEVICE } from '../helpers/device.js'
 
 const sigmoid = (x: number) => (x < 0 ? Math.exp(x) / (1 + Math.exp(x)) : 1 / (1 + Math.exp(-x)))
 
@@ -22,6 +24,18 @@ const FUNCTIONS: [string, (x: fj.Tensor) => fj.Tensor, (x: number) => number, nu
   ['sqrt', fj.sqrt, Math.sqrt, 0.51, [0, 10]],
   ['rsqrt', fj.rsqrt, (x) => 1 / Math.sqrt(x), 1.6, [0, 10]],
 ]
+
+/** The guide's bound of those that err more, and half an ulp, since it counts from the rounded truth; sigmoid is made of exp. */
+const OF_CUDA: Readonly<Record<string, number>> = {
+  exp: 2.5,
+  log: 1.5,
+  sigmoid: 3.6,
+  erf: 2.5,
+  sin: 2.5,
+  cos: 2.5,
+  rsqrt: 2.5,
+}
+const onGpu = /^cuda(:|$)/.test(TEST_DEVICE)
 
 function ulp(x: number): number {
   const exponent = Math.max(-126, Math.floor(Math.log2(Math.abs(x)) || -126))
@@ -42,7 +56,8 @@ function inputs([low, high]: [number, number]): Float32Array {
   return x
 }
 
-it.each(FUNCTIONS)('%s', async (name, fn, truth, allowed, range) => {
+it.each(FUNCTIONS)('%s', async (name, fn, truth, ours, range) => {
+  const allowed = (onGpu ? OF_CUDA[name] : undefined) ?? ours
   const x = inputs(range)
   const y = await fn(fj.tensor(x)).data()
   let worst = 0

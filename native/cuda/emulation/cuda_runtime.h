@@ -12,6 +12,7 @@
 #include <type_traits>
 
 #define SIMT_EMULATION 1
+#define __CUDA_ARCH_LIST__ 900  // what nvcc tells of the architectures that it compiles for
 
 // ---- qualifiers --------------------------------------------------------------------------------
 #define __host__
@@ -308,6 +309,7 @@ enum cudaError {
   cudaErrorInvalidDeviceFunction = 98,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorNoKernelImageForDevice = 209,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
@@ -369,7 +371,7 @@ struct cudaGraphNodeParams {
   cudaGraphNodeType type;
   cudaConditionalNodeParams conditional;
 };
-inline constexpr unsigned cudaGraphCondAssignDefault = 1;
+inline constexpr unsigned cudaGraphCondAssignDefault = 1, cudaStreamSetCaptureDependencies = 1;
 struct cudaDeviceProp {
   char name[256];
   size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerMultiprocessor, sharedMemPerBlockOptin;
@@ -448,6 +450,8 @@ cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t, cudaGraph_t, const cudaG
                                           size_t, cudaStreamCaptureMode);
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t, cudaStreamCaptureStatus*, unsigned long long* id, cudaGraph_t*,
                                      const cudaGraphNode_t** dependencies, const cudaGraphEdgeData**, size_t* count);
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t, cudaGraphNode_t*, const cudaGraphEdgeData*, size_t,
+                                                unsigned flags);
 cudaError_t cudaGraphCreate(cudaGraph_t*, unsigned flags);
 cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle*, cudaGraph_t, unsigned value, unsigned flags);
 cudaError_t cudaGraphAddNode(cudaGraphNode_t*, cudaGraph_t, const cudaGraphNode_t*, const cudaGraphEdgeData*, size_t,
@@ -469,11 +473,16 @@ struct LaunchInfo {
 };
 cudaError_t launch(const LaunchInfo&, std::function<void()> body, cudaStream_t);
 cudaError_t set_func_attribute(const void* kernel, cudaFuncAttribute, int);
+cudaError_t get_func_attributes(cudaFuncAttributes*, const void* kernel);
 int occupancy(const void* kernel, int block, size_t shared);
 }  // namespace forja::simt
 template <class... P>
 cudaError_t cudaFuncSetAttribute(void (*k)(P...), cudaFuncAttribute a, int v) {
   return forja::simt::set_func_attribute(reinterpret_cast<const void*>(k), a, v);
+}
+template <class... P>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, void (*k)(P...)) {
+  return forja::simt::get_func_attributes(a, reinterpret_cast<const void*>(k));
 }
 template <class... P>
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* n, void (*k)(P...), int block, size_t shared) {

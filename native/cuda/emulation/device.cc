@@ -36,6 +36,8 @@ const char* cudaGetErrorName(cudaError_t e) {
       return "cudaErrorMemoryAllocation";
     case cudaErrorInvalidConfiguration:
       return "cudaErrorInvalidConfiguration";
+    case cudaErrorLaunchOutOfResources:
+      return "cudaErrorLaunchOutOfResources";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
     case cudaErrorNotReady:
@@ -88,7 +90,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int d) {
   p->sharedMemPerBlock = 48 * 1024;
   p->sharedMemPerMultiprocessor = 228 * 1024;
   p->sharedMemPerBlockOptin = 227 * 1024;
-  p->major = 9;
+  const long compute = planted("SIMT_COMPUTE");
+  p->major = compute ? int(compute / 10) : 9;
+  p->minor = int(compute % 10);
   p->multiProcessorCount = 4;
   p->warpSize = 32;
   p->maxThreadsPerBlock = 1024;

@@ -58,6 +58,11 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, cudaStreamCaptureStatus* st
   *count = 0;
   return cudaStreamIsCapturing(s, status);
 }
+// Nodes run in their order anyway.
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t*, const cudaGraphEdgeData*, size_t,
+                                                unsigned) {
+  return s && s->capture ? cudaSuccess : fail(cudaErrorIllegalState);
+}
 cudaError_t cudaGraphCreate(cudaGraph_t* g, unsigned) {
   *g = new CUgraph_st;
   return cudaSuccess;

@@ -81,6 +81,15 @@ cudaError_t set_func_attribute(const void* kernel, cudaFuncAttribute a, int v) {
   }
   return cudaSuccess;
 }
+cudaError_t get_func_attributes(cudaFuncAttributes* a, const void* kernel) {
+  SIMT_LOCK;
+  if (any_capture() && !api().loaded.count(kernel)) return unsupported_in_capture();
+  api().loaded.insert(kernel);
+  *a = {};
+  a->maxThreadsPerBlock = 1024;
+  a->maxDynamicSharedSizeBytes = 48 * 1024;
+  return cudaSuccess;
+}
 cudaError_t launch(const LaunchInfo& info, std::function<void()> body, cudaStream_t stream) {
   SIMT_LOCK;
   const auto& g = info.grid;
@@ -91,6 +100,11 @@ cudaError_t launch(const LaunchInfo& info, std::function<void()> body, cudaStrea
   const auto it = api().max_shared.find(info.kernel);
   const size_t limit = it == api().max_shared.end() ? 48 * 1024 : size_t(std::max(it->second, 48 * 1024));
   if (info.shared > limit) return fail(cudaErrorInvalidValue);
+  static const long refused = planted("SIMT_REFUSE_LAUNCH");
+  static long asked = 0;
+  if (++asked == refused) return fail(cudaErrorLaunchOutOfResources);
+  if (of(stream)->capture && !api().loaded.count(info.kernel)) return unsupported_in_capture();
+  api().loaded.insert(info.kernel);
   return submit(stream, [info, body = std::move(body)] { run_launch(info, body); });
 }
 }  // namespace forja::simt

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "internal.h"
 
@@ -54,7 +55,8 @@ struct Api {
   std::vector<cudaStream_t> streams;
   CUstream_st null_stream;
   std::unordered_map<const void*, int> max_shared;
-  std::deque<unsigned> conditions;  // the value of each conditional handle
+  std::unordered_set<const void*> loaded;  // kernels: at first use, but not while a stream records
+  std::deque<unsigned> conditions;         // the value of each conditional handle
   int queued_graphs = 0;
 };
 Api& api();

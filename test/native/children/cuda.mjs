@@ -1,7 +1,8 @@
-// Trains LeNet-5 on one batch on the device named by the first argument; prints the losses and the kernels' list.
+// Trains LeNet-5 on one batch on the device named by the first argument, in the precision of the second; prints the
+// losses and the kernels' list.
 import { fj } from './work.mjs'
 
-const device = process.argv[2]
+const [device, precision = 'float32'] = process.argv.slice(2)
 fj.setDefaultDevice(device)
 fj.setSeed(3)
 const model = fj.models.create('lenet5')
@@ -15,7 +16,7 @@ const step = fj.compile(
     optimizer.minimize(loss)
     return loss
   },
-  { device },
+  { device, precision },
 )
 const losses = []
 for (let i = 0; i < 8; i++) losses.push(await (await step(x, labels)).item())

@@ -7,7 +7,7 @@ const outcome = (call) =>
     async (tensor) => await tensor.item(),
     ({ code, message }) => ({ code, message }),
   )
-const answer = { lost, graphs, memory, queue }[what]
+const answer = { lost, graphs, memory, queue, refused, unknown }[what]
 console.log(JSON.stringify(await answer()))
 
 /** Six calls at once, one more, and then the CPU. */
@@ -18,6 +18,19 @@ async function lost() {
   const later = await outcome(double(fj.tensor(7)))
   const cpu = await outcome(fj.compile((x) => fj.mul(x, 2), { device: 'cpu' })(fj.tensor(8)))
   return { together, later, cpu }
+}
+
+/** Three calls, one after the other. */
+async function refused() {
+  const double = fj.compile((x) => fj.mul(x, 2), { device })
+  const results = []
+  for (const x of [1, 2, 3]) results.push(await outcome(double(fj.tensor(x))))
+  return results
+}
+
+/** A program for the device, which does not open. */
+async function unknown() {
+  return await outcome((async () => await fj.compile((x) => fj.mul(x, 2), { device })(fj.tensor(1)))())
 }
 
 /** Two programs, three runs each. */
