@@ -55,7 +55,7 @@ Plan make_plan(const Call& call, int threads, ScratchCursor& scratch, uint8_t* k
   if (plan.by_columns) {
     plan.own_floats = columns_pool_floats(plan.conv.direct, rows, columns);
   } else {
-    const int64_t row = g.ow * g.k, at_once = larger(1, kBandFloats / (row * rows.stride));
+    const int64_t row = g.ow * g.k, at_once = larger(1, kBandFloats / row / rows.stride);
     const int64_t shares = threads == 1 ? 1 : ceil_div(kShares * threads, g.n);
     plan.bands = smaller(rows.out, larger(shares, ceil_div(rows.out, at_once)));
     const int64_t most = (ceil_div(rows.out, plan.bands) - 1) * rows.stride + rows.kernel;

@@ -158,4 +158,17 @@ describe('refuses', () => {
   ])('%s', (_, attrs, message) => {
     expect(() => applyAll(conv2dMaxPoolOp, [x, w], { ...good, ...attrs })).toThrow(message)
   })
+
+  // Rows of 2^44 numbers, 2^30 columns apart: the product is a multiple of 2^64.
+  it.runIf(TEST_DEVICE === 'cpu')('maps that no memory holds', async () => {
+    const layer: Layer = {
+      x: [1, 1, 1, 1],
+      filter: [1, 1, 2 ** 14],
+      padding: [0, 2 ** 29, 0, 2 ** 29 - 1],
+      window: [1, 1],
+      windowStride: [2 ** 30, 2 ** 30],
+    }
+    const inputs = [fj.zeros(layer.x), fj.zeros(filterOf(layer))]
+    await expect(results('cpu', inputs, attrsOf(layer, 0, 0))).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' })
+  })
 })
