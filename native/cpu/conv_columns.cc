@@ -130,9 +130,7 @@ double columns_cost(const DirectConv& d) {
 
 int64_t columns_filter_floats(const DirectConv& d) { return d.depth() * d.k; }
 
-int64_t columns_thread_floats(const DirectConv& d) {
-  return strip_floats(d) + d.k * sums_width(d);
-}
+int64_t columns_thread_floats(const DirectConv& d) { return strip_floats(d) + d.k * sums_width(d); }
 
 void columns_pack(const Team& team, const DirectConv& d, float* packed) {
   const int64_t at_once = channels_at_once(d);
