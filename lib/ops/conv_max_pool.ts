@@ -7,24 +7,12 @@
  */
 import { Node, type TensorType, type Value } from '../graph/graph.js'
 import { conv2dOp } from './conv.js'
+import { WINDOWS } from './conv_pooled.js'
 import { maxPool2dOp } from './pool.js'
 import { type AttrRecord, type Attrs, defineOp, type Op, type Site } from './registry.js'
 
-/**
- * Of the convolution (one group, no dilation), its maps' size [OH, OW], of the windows over them and their number
- * [PH, PW]; index: 1 if the chosen taps are wanted, too.
- */
-const ATTRS = {
-  stride: 'i32x2',
-  padding: 'i32x4',
-  size: 'i32x2',
-  window: 'i32x2',
-  windowStride: 'i32x2',
-  windowPadding: 'i32x4',
-  output: 'i32x2',
-  activation: 'i32',
-  index: 'i32',
-} as const
+/** The windows' number [PH, PW]; index: 1 if the chosen taps are wanted, too. */
+const ATTRS = { ...WINDOWS, output: 'i32x2', activation: 'i32', index: 'i32' } as const
 
 export type ConvMaxPoolAttrs = Attrs<typeof ATTRS>
 

@@ -9,7 +9,7 @@ import { outputSizes } from './conv.js'
 import { type Attrs, defineOp, type Op, type Site } from './registry.js'
 
 /** Of the convolution (one group, no dilation), its maps' size [OH, OW], and of the windows over them. */
-const WINDOWS = {
+export const WINDOWS = {
   stride: 'i32x2',
   padding: 'i32x4',
   size: 'i32x2',
@@ -42,7 +42,7 @@ function requireImages(images: readonly Value[], site: Site): void {
   if (images.some(({ shape }) => shape.length !== 4)) site.fail('ERR_SHAPE', 'images have 4 dimensions')
 }
 
-/** Offsets in image (N,H,W,C), filter (R,S,C,K) and dp of all products. */
+/** Offsets in image (N,H,W,C), filter (R,S,C,K) and dp of all products; a tap that is none of the maps has no product. */
 function walkChosen(
   image: readonly number[],
   filter: readonly number[],
@@ -58,6 +58,8 @@ function walkChosen(
     const tap = index.data[at]!
     const row = p * attrs.windowStride[0]! - attrs.windowPadding[0]! + Math.floor(tap / attrs.window[1]!)
     const column = q * attrs.windowStride[1]! - attrs.windowPadding[1]! + (tap % attrs.window[1]!)
+    if (tap >= attrs.window[0]! * attrs.window[1]!) continue
+    if (row < 0 || row >= attrs.size[0]! || column < 0 || column >= attrs.size[1]!) continue
     for (let part = 0; part < r * s * c; part++) {
       const i = row * attrs.stride[0]! - attrs.padding[0]! + Math.floor(part / (s * c))
       const j = column * attrs.stride[1]! - attrs.padding[1]! + (Math.floor(part / c) % s)

@@ -95,8 +95,11 @@ FJ_INLINE WeaveRow weave_for(int64_t channels, std::integer_sequence<int, K...>)
   return kernels[channels - 1];
 }
 
-}  // namespace
-
+struct MapSize {
+  int64_t h, w, c, pixel;  // pixel: floats from one pixel to the next
+};
+// Rows of an image as (rows, c, width), columns from -pad_left on, zeros outside; the last may be written a vector
+// further.
 void copy_planes(const float* image, const MapSize& size, Range rows, int64_t pad_left, int64_t width, float* out) {
   const int64_t first = larger(0, -pad_left), left = smaller(width, larger(0, pad_left));
   const int64_t count = larger(0, smaller(width - left, size.w - first));
@@ -117,6 +120,8 @@ void copy_planes(const float* image, const MapSize& size, Range rows, int64_t pa
     }
   }
 }
+
+}  // namespace
 
 bool columns_apply(const DirectConv& d) {
   return d.groups == 1 && d.c <= kMostInputs && d.k < kWidth && d.stride_w == 1 && d.y_pixel == d.k &&

@@ -117,13 +117,6 @@ int64_t columns_pool_floats(const DirectConv& d, const PoolAxis& rows, const Poo
 void columns_pool_run(const Team& team, const DirectConv& d, const PoolAxis& rows, const PoolAxis& columns,
                       const float* packed, float* mine, float* own, float* y, uint8_t* index);
 
-struct MapSize {
-  int64_t h, w, c, pixel;  // pixel: floats from one pixel to the next
-};
-// Rows of an image as (rows, c, width), columns from -pad_left on, zeros outside; the last may be written a vector
-// further.
-void copy_planes(const float* image, const MapSize& size, Range rows, int64_t pad_left, int64_t width, float* out);
-
 bool scatter_applies(const DirectConv& d);
 double scatter_cost(const DirectConv& d);
 int64_t scatter_filter_floats(const DirectConv& d);
