@@ -6,7 +6,7 @@
 import type { Value } from '../graph/graph.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { outputSizes } from './conv.js'
-import { type Attrs, defineOp, type Op, type Site } from './registry.js'
+import { type AttrRecord, type Attrs, defineOp, type Op, type Site } from './registry.js'
 
 /** Of the convolution (one group, no dilation), its maps' size [OH, OW], and of the windows over them. */
 export const WINDOWS = {
@@ -23,6 +23,23 @@ const GRAD_WEIGHT_ATTRS = { ...WINDOWS, kernel: 'i32x2' } as const
 const GRAD_INPUT_ATTRS = { ...WINDOWS, image: 'i32x2' } as const
 
 type Windows = Attrs<typeof WINDOWS>
+
+/** Whether these attributes are those of a convolution of one group without dilation, and of windows of one size. */
+export function isPlain(conv: AttrRecord, windows: AttrRecord): boolean {
+  return conv.groups === 1 && (conv.dilation as readonly number[]).every((d) => d === 1) && windows.adaptive === 0
+}
+
+/** Of a convolution, of windows over its maps, and the maps' size. */
+export function windowsOver(conv: AttrRecord, windows: AttrRecord, size: readonly number[]) {
+  return {
+    stride: conv.stride!,
+    padding: conv.padding!,
+    size,
+    window: windows.kernel!,
+    windowStride: windows.stride!,
+    windowPadding: windows.padding!,
+  }
+}
 
 function checkWindows(
   { image, filter, dp, index }: Record<'image' | 'filter', readonly number[]> & Record<'dp' | 'index', Value>,

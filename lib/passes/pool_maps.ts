@@ -12,6 +12,7 @@
 import { countUses, type Graph, type Node, rewrite } from '../graph/graph.js'
 import { conv2dOp } from '../ops/conv.js'
 import { conv2dMaxPoolOp } from '../ops/conv_max_pool.js'
+import { isPlain, windowsOver } from '../ops/conv_pooled.js'
 import { maxPool2dOp } from '../ops/pool.js'
 import type { AnyOp } from '../ops/registry.js'
 import { build } from './build.js'
@@ -22,15 +23,9 @@ export function poolMaps(graph: Graph): Graph {
     const [maps] = node.inputs
     if (node.op !== (maxPool2dOp as AnyOp) || uses.get(maps!) !== 1 || !pools(node, maps!.node)) return undefined
     const conv = inputs[0]!.node
-    const { kernel: window, stride: windowStride, padding: windowPadding, output } = node.attrs
     const attrs = {
-      stride: conv.attrs.stride!,
-      padding: conv.attrs.padding!,
-      size: maps!.shape.slice(1, 3),
-      window: window!,
-      windowStride: windowStride!,
-      windowPadding: windowPadding!,
-      output: output!,
+      ...windowsOver(conv.attrs, node.attrs, maps!.shape.slice(1, 3)),
+      output: node.attrs.output!,
       activation: conv.attrs.activation!,
       index: uses.has(node.outputs[1]!) ? 1 : 0,
     }
@@ -46,10 +41,8 @@ const LEAST_PRODUCTS = 1 << 16
 
 function pools(pool: Node, { op, attrs, inputs, outputs }: Node): boolean {
   if (op !== (conv2dOp as AnyOp) || outputs[0]!.dtype !== 'float32') return false
-  const { dilation, groups } = attrs as Record<string, number[]> & { groups: number }
-  const isPlain = groups === 1 && dilation!.every((d) => d === 1) && pool.attrs.adaptive === 0
   const [r, s, c, k] = inputs[1]!.shape as [number, number, number, number]
   const [, oh, ow] = outputs[0]!.shape as [number, number, number, number]
   const pays = c <= MOST_CHANNELS && oh * ow >= LEAST_PIXELS && oh * ow * k * r * s * c >= LEAST_PRODUCTS
-  return isPlain && pays && pool.outputs[1]!.dtype === 'uint8'
+  return isPlain(attrs, pool.attrs) && pays && pool.outputs[1]!.dtype === 'uint8'
 }

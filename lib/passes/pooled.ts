@@ -15,7 +15,7 @@
 import { countUses, type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { reluGradOp } from '../ops/activation.js'
 import { conv2dGradInputOp, conv2dGradWeightOp } from '../ops/conv.js'
-import { conv2dPooledGradInputOp, conv2dPooledGradWeightOp } from '../ops/conv_pooled.js'
+import { conv2dPooledGradInputOp, conv2dPooledGradWeightOp, isPlain, windowsOver } from '../ops/conv_pooled.js'
 import { maxPool2dGradOp, maxPool2dOp } from '../ops/pool.js'
 import { sumOp } from '../ops/reduce.js'
 import type { AnyOp } from '../ops/registry.js'
@@ -93,21 +93,13 @@ const MOST_TAPS = 256
 
 /** Whether dy is what windows hand to the maps of a convolution of one group without dilation. */
 function isPooled({ node: { op, attrs: windows } }: Value, { attrs, outputs }: Node): boolean {
-  if (op !== (maxPool2dGradOp as AnyOp) || outputs[0]!.dtype !== 'float32' || windows.adaptive !== 0) return false
+  if (op !== (maxPool2dGradOp as AnyOp) || outputs[0]!.dtype !== 'float32' || !isPlain(attrs, windows)) return false
   const [rows, columns] = windows.kernel as [number, number]
-  const isPlain = attrs.groups === 1 && (attrs.dilation as number[]).every((d) => d === 1)
-  return isPlain && rows * columns >= LEAST_TAPS && rows * columns <= MOST_TAPS
+  return rows * columns >= LEAST_TAPS && rows * columns <= MOST_TAPS
 }
 
 function windowsOf({ node: { attrs: windows } }: Value, { attrs }: Node) {
-  return {
-    stride: attrs.stride!,
-    padding: attrs.padding!,
-    size: windows.size!,
-    window: windows.kernel!,
-    windowStride: windows.stride!,
-    windowPadding: windows.padding!,
-  }
+  return windowsOver(attrs, windows, windows.size as readonly number[])
 }
 
 /** reluGrad(maxPool2dGrad(dp, index), y), where y is what was pooled. */

@@ -38,7 +38,7 @@ void sum_chunks(Team& team, const ChunkedSum& sum, float* out) {
     for (int id = 0; id < team.count; id++) {
       if (!owns(sum, group, id, team.count)) continue;
       rest[i].end = group.begin + 1;
-      if (id != team.id || group.end - group.begin == 1) continue;
+      if (id != team.id || group.end - group.begin == 1) break;
       for (int64_t at = 0; at < sum.floats; at += kWidth) {
         const Mask lanes = tail_mask(sum.floats - at);
         store_masked(sum.partial + group.begin * sum.floats + at, lanes, add_up(sum, group, at, lanes));

@@ -73,12 +73,6 @@ Plan make_plan(const Call& call, const Team& team, uint8_t* scratch) {
   return plan;
 }
 
-// Pixel (row, column) of a window, and where the patch begins that it saw, from that of the window's first pixel on.
-// Negative: there is no such tap.
-struct Target {
-  int64_t row, column, patch;
-};
-
 // One image, some channels of dp, some rows of the filter and parts of a run.
 struct Task {
   const Plan& plan;
@@ -92,9 +86,8 @@ struct Task {
 template <class P, int K, int R, int V>
 void add_windows(const Task& task) {
   const Plan& plan = task.plan;
-  const ConvGeometry& g = plan.runs.g.conv;
-  const PoolAxis &rows = plan.runs.g.rows, &columns = plan.runs.g.columns;
-  const int64_t row = plan.row, column = plan.column;
+  const Runs& runs = plan.runs;
+  const int64_t row = plan.row, down = runs.g.conv.stride_h * row, column = plan.column;
   typename P::Part acc[K][R][V];
   const auto over_sums = [&](auto body) FJ_LAMBDA {
     unroll<K>([&](auto k) FJ_LAMBDA {
@@ -105,36 +98,30 @@ void add_windows(const Task& task) {
     });
   };
   over_sums([](auto& sum, float* at) FJ_LAMBDA { sum = P::get(at); });
-  const float* dp = task.dp;
-  const uint8_t* index = task.index;
-  for (int64_t p = 0; p < rows.out; p++) {
-    const int64_t top = p * rows.stride - rows.before;
-    const bool rows_inside = top >= 0 && top + rows.kernel <= rows.size;
-    int64_t left = -columns.before;
-    for (int64_t q = 0; q < columns.out; q++, left += columns.stride, dp += g.k, index += g.k) {
-      const int64_t origin = top * g.stride_h * row + left * column;
-      const auto add = [&](bool inside) FJ_LAMBDA {
-        unroll<K>([&](auto k) FJ_LAMBDA {
-          const Target& target = task.targets[index[k]];
-          const int64_t i = top + target.row, j = left + target.column;
-          if (target.patch >= 0 && (inside || (i >= 0 && i < rows.size && j >= 0 && j < columns.size))) {
-            const float* patch = task.x + (origin + target.patch);
-            const auto value = P::all(dp[k]);
-            unroll<R>([&](auto r) FJ_LAMBDA {
-              unroll<V>([&](auto v) FJ_LAMBDA {
-                acc[k][r][v] = fma(value, P::get(patch + r * row + v * P::kFloats), acc[k][r][v]);
-              });
+  runs.over_windows([&](int64_t window, int64_t top, int64_t left, bool all_inside) FJ_LAMBDA {
+    const float* origin = task.x + (top * down + left * column);
+    const float* dp = task.dp + window * runs.g.conv.k;
+    const uint8_t* index = task.index + window * runs.g.conv.k;
+    const auto add = [&](bool inside) FJ_LAMBDA {
+      unroll<K>([&](auto k) FJ_LAMBDA {
+        const Target& target = task.targets[index[k]];
+        if (target.exists && (inside || runs.is_pixel(top + target.row, left + target.column))) {
+          const float* patch = origin + target.patch;
+          const auto value = P::all(dp[k]);
+          unroll<R>([&](auto r) FJ_LAMBDA {
+            unroll<V>([&](auto v) FJ_LAMBDA {
+              acc[k][r][v] = fma(value, P::get(patch + r * row + v * P::kFloats), acc[k][r][v]);
             });
-          }
-        });
-      };
-      if (rows_inside && left >= 0 && left + columns.kernel <= columns.size) {
-        add(true);
-      } else {
-        add(false);
-      }
+          });
+        }
+      });
+    };
+    if (all_inside) {
+      add(true);
+    } else {
+      add(false);
     }
-  }
+  });
   over_sums([](auto& sum, float* at) FJ_LAMBDA { store(at, sum); });
 }
 
@@ -220,10 +207,7 @@ void run(const Call& call, Team& team) {
   const float* dp = call.in[1].as<const float>();
   const uint8_t* index = call.in[2].as<const uint8_t>();
   Target targets[kTaps];
-  for (int64_t tap = 0; tap < kTaps; tap++) {
-    const int64_t i = tap / runs.g.columns.kernel, j = tap % runs.g.columns.kernel;
-    targets[tap] = {i, j, tap < runs.taps ? i * g.stride_h * plan.row + j * plan.column : -1};
-  }
+  runs.find_targets(plan.row, plan.column, targets);
   const auto add = plan.by_runs ? add_image<Wholes> : add_image<Halves>;
   const Range chunks = split(plan.sum.chunks, team);
   if (chunks.begin < chunks.end) {

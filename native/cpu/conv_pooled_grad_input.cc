@@ -23,20 +23,17 @@ struct Plan {
   float* filters;       // (k, patch)
   float *image, *rows;  // runs of an image; its rows (padded_h, width), with slack for whole vectors
   int64_t rows_floats;
-  Place* places;
   size_t bytes;
 };
 
 Plan make_plan(const Call& call, const Team& team, uint8_t* scratch) {
   const auto& attrs = call.attrs<fj_conv2d_pooled_grad_input_attrs>();
-  Plan plan{
-      Runs(pooled_conv_geometry(call.out[0], call.in[1], call.in[0], attrs)), nullptr, nullptr, nullptr, 0, nullptr, 0};
+  Plan plan{Runs(pooled_conv_geometry(call.out[0], call.in[1], call.in[0], attrs)), nullptr, nullptr, nullptr, 0, 0};
   plan.rows_floats = (plan.runs.padded_h - 1) * plan.runs.width + plan.runs.row_floats;
   ScratchCursor cursor(scratch);
   plan.filters = cursor.take(plan.runs.patch * plan.runs.g.conv.k);
   plan.image = cursor.take_own(plan.runs.floats, team);
   plan.rows = cursor.take_own(plan.rows_floats, team);
-  plan.places = reinterpret_cast<Place*>(cursor.take_own(plan.runs.places_floats(), team));
   plan.bytes = cursor.used();
   return plan;
 }
@@ -96,27 +93,27 @@ uint64_t choosers(const uint8_t* index, int64_t channels, int64_t tap) {
   return channels < kBlock ? set & ((uint64_t{1} << channels) - 1) : set;
 }
 
-void add_windows(const Plan& plan, const int64_t* offsets, const Places& places, const float* dp,
-                 const uint8_t* index) {
+void add_windows(const Plan& plan, const Target* targets, const float* dp, const uint8_t* index) {
   const Runs& runs = plan.runs;
   const int64_t vectors = runs.patch / kWidth, most = even_part(vectors, kMostVectors), filters = runs.g.conv.k;
   const std::make_integer_sequence<int, kMostVectors> counts;
   const AddFilters add = add_filters_for(most, counts), add_last = add_filters_for((vectors - 1) % most + 1, counts);
-  for (int64_t i = 0; i < places.all; i++) {
-    const Place& place = places.list[i];
+  runs.over_windows([&](int64_t window, int64_t top, int64_t left, bool inside) FJ_LAMBDA {
+    float* const origin = plan.image + (top * runs.g.conv.stride_h * runs.run + left * runs.column);
     for (int64_t k = 0; k < filters; k += kBlock) {
       const int64_t channels = smaller(kBlock, filters - k);
-      const float *value = dp + place.first + k, *filter = plan.filters + k * runs.patch;
+      const float *value = dp + window * filters + k, *filter = plan.filters + k * runs.patch;
       for (int64_t tap = 0; tap < runs.taps; tap++) {
-        const uint64_t set = choosers(index + place.first + k, channels, tap);
-        if (set == 0 || (i >= places.inside && !runs.is_inside(place, tap))) continue;
-        float* to = plan.image + place.at + offsets[tap];
+        const uint64_t set = choosers(index + window * filters + k, channels, tap);
+        const Target& target = targets[tap];
+        if (set == 0 || !(inside || runs.is_pixel(top + target.row, left + target.column))) continue;
+        float* to = origin + target.patch;
         int64_t v = 0;
         for (; v + most < vectors; v += most) add(set, value, filter + v * kWidth, runs.patch, to + v * kWidth);
         add_last(set, value, filter + v * kWidth, runs.patch, to + v * kWidth);
       }
     }
-  }
+  });
 }
 
 // Column by column, so that the numbers that neighbours share are written long before they are read again.
@@ -150,16 +147,15 @@ void run(const Call& call, Team& team) {
   const ConvGeometry& g = runs.g.conv;
   pack(team, plan, call.in[1].as<const float>());
   team.barrier();
-  int64_t offsets[kTaps];
-  runs.find_offsets(offsets);
-  const Places places = runs.find_places(plan.places);
+  Target targets[kTaps];
+  runs.find_targets(runs.run, runs.column, targets);
   const float* dp = call.in[0].as<const float>();
   const uint8_t* index = call.in[2].as<const uint8_t>();
   float* dx = call.out[0].as<float>();
   const Range images = split(g.n, team);
   for (int64_t n = images.begin; n < images.end; n++) {
     memset(plan.image, 0, runs.floats * sizeof(float));
-    add_windows(plan, offsets, places, dp + n * runs.windows * g.k, index + n * runs.windows * g.k);
+    add_windows(plan, targets, dp + n * runs.windows * g.k, index + n * runs.windows * g.k);
     add_runs(plan, dx + n * g.h * g.w * g.c);
   }
 }

@@ -13,16 +13,10 @@ namespace forja::FJ_ISA {
 constexpr int kTaps = 256;               // that a uint8 can name
 constexpr int64_t kMostRuns = 6 * 1024;  // floats of an image: 24 KB of the L1 cache
 
-// A window over the maps: the patch that its first pixel sees, which of dp's numbers is its first, and its origin.
-struct Place {
-  int64_t at, first;
-  int64_t row, column;
-};
-
-// All windows, those that lie wholly inside the maps first.
-struct Places {
-  const Place* list;
-  int64_t inside, all;
+// Pixel (row, column) of a window, and floats from the patch that the window's first pixel saw to its own.
+struct Target {
+  int64_t row, column, patch;
+  bool exists;
 };
 
 struct Runs {
@@ -48,36 +42,31 @@ struct Runs {
   // Few lanes are wasted, and an image stays in the L1 cache.
   FJ_INLINE_MEMBER bool pay() const { return 4 * g.conv.s * g.conv.c >= 3 * run && floats <= kMostRuns; }
 
-  FJ_INLINE_MEMBER int64_t places_floats() const {
-    return windows * static_cast<int64_t>(sizeof(Place) / sizeof(float));
+  // Of all numbers that a tap may be, where patches lie `row` and `column` floats from one row of x, one column of the
+  // maps to the next.
+  FJ_INLINE_MEMBER void find_targets(int64_t row, int64_t column, Target (&targets)[kTaps]) const {
+    for (int64_t tap = 0; tap < kTaps; tap++) {
+      const int64_t i = tap / g.columns.kernel, j = tap % g.columns.kernel;
+      targets[tap] = {i, j, i * g.conv.stride_h * row + j * column, tap < taps};
+    }
   }
 
-  FJ_INLINE_MEMBER Places find_places(Place* list) const {
-    Places places{list, 0, 0};
-    for (const bool inside : {true, false}) {
-      for (int64_t i = 0; i < windows; i++) {
-        const int64_t p = i / g.columns.out, q = i % g.columns.out;
-        const int64_t row = p * g.rows.stride - g.rows.before, column_ = q * g.columns.stride - g.columns.before;
-        const bool is_inside = row >= 0 && row + g.rows.kernel <= g.rows.size && column_ >= 0 &&
-                               column_ + g.columns.kernel <= g.columns.size;
-        if (is_inside != inside) continue;
-        list[places.all++] = {row * g.conv.stride_h * run + column_ * column, i * g.conv.k, row, column_};
+  // body(window, top, left, inside) for all windows in order: their first pixels, and whether all others are pixels of
+  // the maps too.
+  template <class Body>
+  FJ_INLINE_MEMBER void over_windows(const Body& body) const {
+    int64_t window = 0, top = -g.rows.before;
+    for (int64_t p = 0; p < g.rows.out; p++, top += g.rows.stride) {
+      const bool rows_inside = top >= 0 && top + g.rows.kernel <= g.rows.size;
+      int64_t left = -g.columns.before;
+      for (int64_t q = 0; q < g.columns.out; q++, left += g.columns.stride) {
+        const bool inside = rows_inside && left >= 0 && left + g.columns.kernel <= g.columns.size;
+        body(window++, top, left, inside);
       }
-      if (inside) places.inside = places.all;
-    }
-    return places;
-  }
-
-  // Floats from a window's first patch to the one of each tap.
-  FJ_INLINE_MEMBER void find_offsets(int64_t* offsets) const {
-    for (int64_t tap = 0; tap < taps; tap++) {
-      offsets[tap] = tap / g.columns.kernel * g.conv.stride_h * run + tap % g.columns.kernel * column;
     }
   }
 
-  // Whether a tap of a window lies inside the maps.
-  FJ_INLINE_MEMBER bool is_inside(const Place& place, int64_t tap) const {
-    const int64_t i = place.row + tap / g.columns.kernel, j = place.column + tap % g.columns.kernel;
+  FJ_INLINE_MEMBER bool is_pixel(int64_t i, int64_t j) const {
     return i >= 0 && i < g.rows.size && j >= 0 && j < g.columns.size;
   }
 };
