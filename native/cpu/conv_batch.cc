@@ -187,7 +187,7 @@ void run_images(const DirectConv& d, const float* packed, Range panels, const Po
     t.b_image = one_run ? 0 : skipped;
     t.tail = static_cast<int>(columns - (nv - 1) * kWidth);
     t.c = d.y + y_offset + channel;
-    t.epilogue = d.epilogue.at(y_offset + channel, channel);
+    t.epilogue = d.epilogue.at(channel);
     tile_kernel(ASource::kColumns, BSource::kPacked, static_cast<int>(at.images), nv)(t);
   }
 }

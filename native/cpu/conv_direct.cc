@@ -81,7 +81,7 @@ void run_panels(const DirectConv& d, const float* packed, Range panels, const Ta
     t.tail = static_cast<int>(columns - (nv - 1) * kWidth);
     const int64_t channel = group * d.k + column;
     t.c = d.y + y_offset + channel;
-    t.epilogue = d.epilogue.at(y_offset + channel, channel);
+    t.epilogue = d.epilogue.at(channel);
     tile_kernel(ASource::kRows, BSource::kPacked, rows, nv)(t);
     t.soon += d.depth() * t.soon_step;
   }

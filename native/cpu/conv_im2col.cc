@@ -88,8 +88,7 @@ GemmArgs product(Direction direction, const ConvGeometry& g, int64_t group, int6
   const float* a_block = a ? a + n * g.oh * g.ow * g.k + group * kg : nullptr;  // dy
   const float* filter = w ? w + group * kg : nullptr;
   switch (direction) {
-    case Direction::kForward: {
-      const int64_t offset = n * g.oh * g.ow * g.k + group * kg;
+    case Direction::kForward:
       return {pixels,
               kg,
               width,
@@ -99,11 +98,10 @@ GemmArgs product(Direction direction, const ConvGeometry& g, int64_t group, int6
               filter,
               g.k,
               false,
-              out ? out + offset : nullptr,
+              out ? out + n * g.oh * g.ow * g.k + group * kg : nullptr,
               g.k,
               false,
-              epilogue.at(offset, group * kg)};
-    }
+              epilogue.at(group * kg)};
     case Direction::kGradInput:
       return {pixels, width, kg, a_block, g.k, false, filter, g.k, true, columns, width, false, {}};
     default:

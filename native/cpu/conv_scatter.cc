@@ -69,17 +69,14 @@ void add_rows(const DirectConv& d, const float* packed, int64_t n, int64_t p, in
 }
 
 // A row of y; `bias` (ow, k), or null. Pixel 0 of the sums is pixel pad_left - s + 1 of y.
-void finish_row(const DirectConv& d, const float* sums, const float* bias, int64_t y_offset) {
+void finish_row(const DirectConv& d, const float* sums, const float* bias, float* y) {
   const int64_t first = (d.pad_left - d.s + 1) * d.k, count = d.ow * d.k, end = first + row_floats(d);
-  const float* residual = d.epilogue.residual ? d.epilogue.residual + y_offset : nullptr;
   const Vec least = d.epilogue.activation == kActivationRelu ? zero() : broadcast(-__builtin_inff());
-  float* y = d.y + y_offset;
   const auto put = [&](Range range, const float* from) FJ_LAMBDA {
     for (int64_t at = range.begin; at < range.end; at += kWidth) {
       const Mask inside = tail_mask(range.end - at);
       Vec v = from ? load_masked(inside, from + at) : zero();
       if (bias) v = v + load_masked(inside, bias + at);
-      if (residual) v = v + load_masked(inside, residual + at);
       store_masked(y + at, inside, max(least, v));
     }
   };
@@ -169,7 +166,7 @@ void scatter_run(const Team& team, const DirectConv& d, const float* packed, flo
     for (int64_t n = n0; n < n1; n++) {
       const Range rows = rows_of(n);
       for (int64_t p = rows.begin; p < rows.end; p++) {
-        finish_row(d, mine + ((n - n0) * d.oh + p) * row, bias, n * d.y_image + p * d.y_row);
+        finish_row(d, mine + ((n - n0) * d.oh + p) * row, bias, d.y + n * d.y_image + p * d.y_row);
       }
     }
   }

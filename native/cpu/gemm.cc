@@ -170,15 +170,14 @@ void multiply(const GemmArgs& g, const Plan& plan, float* scratch) {
         for (int64_t j = 0; j < columns; j += kTileCols) {
           const int nr = static_cast<int>(smaller(kTileCols, columns - j));
           const int nv = (nr + kWidth - 1) / kWidth;
-          const int64_t offset = i * g.ldc + j0 + j;
           t.tail = nr - (nv - 1) * kWidth;
           const BSource b_source = !plan.pack_b ? (t.tail == kWidth ? BSource::kInPlaceWhole : BSource::kInPlace)
                                    : plan.pack_b_first || i > 0 ? BSource::kPacked
                                                                 : BSource::kInPlacePacking;
           t.b_packed = b_packed + panel_at(j, t.kc);
           t.b = b_source == BSource::kPacked ? t.b_packed : g.b + k0 * g.ldb + j0 + j;
-          t.c = g.c + offset;
-          t.epilogue = last_block ? g.epilogue.at(offset, j0 + j) : Epilogue{};
+          t.c = g.c + i * g.ldc + j0 + j;
+          t.epilogue = last_block ? g.epilogue.at(j0 + j) : Epilogue{};
           tile_kernel(a_source, b_source, static_cast<int>(mr), nv)(t);
         }
       }
@@ -193,9 +192,8 @@ FJ_INLINE GemmArgs rectangle(const GemmArgs& g, Range rows, Range columns) {
   part.n = columns.end - columns.begin;
   part.a += rows.begin * (g.trans_a ? 1 : g.lda);
   part.b += columns.begin * (g.trans_b ? g.ldb : 1);
-  const int64_t offset = rows.begin * g.ldc + columns.begin;
-  part.c += offset;
-  part.epilogue = g.epilogue.at(offset, columns.begin);
+  part.c += rows.begin * g.ldc + columns.begin;
+  part.epilogue = g.epilogue.at(columns.begin);
   return part;
 }
 
@@ -226,7 +224,7 @@ void multiply_halves(Team& team, const GemmArgs& g, const Plan& plan, float* scr
       const int64_t offset = i * g.ldc + j;
       const Mask rest = tail_mask(columns.end - j);
       const Vec c = load_masked(rest, second + i * g.n + j) + load_masked(rest, g.c + offset);
-      store_masked(g.c + offset, rest, finished(c, g.epilogue.at(offset, j), rest));
+      store_masked(g.c + offset, rest, finished(c, g.epilogue.at(j), rest));
     }
   }
   team.barrier();  // the next product may have the same scratch

@@ -30,7 +30,6 @@ struct GemmArgs {
 // Sums of a row on their way to C, `lanes` of them in use; e: at the first.
 FJ_INLINE Vec finished(Vec c, const Epilogue& e, Mask lanes) {
   if (e.bias) c = c + load_masked(lanes, e.bias);
-  if (e.residual) c = c + load_masked(lanes, e.residual);
   return e.activation == kActivationRelu ? max(zero(), c) : c;
 }
 

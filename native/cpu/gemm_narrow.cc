@@ -71,7 +71,7 @@ FJ_INLINE void some_rows(const GemmArgs& g, const float* bt, int64_t i) {
     const int64_t offset = (i + r) * g.ldc;
     Vec c = reduce_add_each(sums[r]);
     if (g.accumulate) c = c + load_masked(columns, g.c + offset);
-    store_masked(g.c + offset, columns, finished(c, g.epilogue.at(offset, 0), columns));
+    store_masked(g.c + offset, columns, finished(c, g.epilogue, columns));
   });
 }
 
@@ -122,8 +122,7 @@ FJ_INLINE AllRows kernel_for(int64_t n, std::integer_sequence<int, I...>) {
 bool is_few(int64_t count) { return count >= 2 && count <= kMostColumns; }
 
 bool rows_are_few(const GemmArgs& g) {
-  return is_few(g.m) && !g.trans_a && g.trans_b && g.n >= kLeastRows && g.k >= kLeastTurnedDepth && !g.accumulate &&
-         g.epilogue.residual == nullptr;
+  return is_few(g.m) && !g.trans_a && g.trans_b && g.n >= kLeastRows && g.k >= kLeastTurnedDepth && !g.accumulate;
 }
 
 bool columns_are_few(const GemmArgs& g) { return is_few(g.n) && !g.trans_a && g.m >= kLeastRows && g.k >= kLeastDepth; }

@@ -12,9 +12,8 @@ namespace {
 // Floats: a block of B (128 x 256, 128 KB) stays in the L2 cache, a strip of C's row (256, 1 KB) in L1.
 constexpr int64_t kBlockDepth = 128, kBlockColumns = 256;
 
-FJ_INLINE float finished(float sum, const Epilogue& e, int64_t offset, int64_t column) {
+FJ_INLINE float finished(float sum, const Epilogue& e, int64_t column) {
   if (e.bias) sum += e.bias[column];
-  if (e.residual) sum += e.residual[offset];
   return e.activation == kActivationRelu && sum < 0 ? 0 : sum;
 }
 
@@ -28,7 +27,7 @@ void gemm_naive(const Team& team, const GemmArgs& g) {
     for (int64_t j = 0; j < g.n; j++) {
       float sum = g.accumulate ? g.c[i * g.ldc + j] : 0;
       for (int64_t k = 0; k < g.k; k++) sum += g.a[i * a_row + k * a_step] * g.b[j * b_column + k * b_step];
-      g.c[i * g.ldc + j] = finished(sum, g.epilogue, i * g.ldc + j, j);
+      g.c[i * g.ldc + j] = finished(sum, g.epilogue, j);
     }
   }
 }
@@ -75,7 +74,7 @@ void apply_epilogue(const GemmArgs& g, Range rows, Range columns) {
   for (int64_t i = rows.begin; i < rows.end; i++) {
     for (int64_t j = columns.begin; j < columns.end; j++) {
       float& c = g.c[i * g.ldc + j];
-      c = finished(c, g.epilogue, i * g.ldc + j, j);
+      c = finished(c, g.epilogue, j);
     }
   }
 }

@@ -112,7 +112,6 @@ void gemv(const Team& team, const GemmArgs& g) {
       float sum = sums[j];
       if (g.accumulate) sum += g.c[offset];
       if (e.bias) sum += e.bias[row ? j0 + j : 0];
-      if (e.residual) sum += e.residual[offset];
       if (e.activation == kActivationRelu && sum < 0) sum = 0;
       g.c[offset] = sum;
     }

@@ -56,17 +56,14 @@ enum class BSource {
 
 enum Activation : int32_t { kActivationNone = 0, kActivationRelu = 1 };
 
-// What happens to a finished sum on its way to memory: c = activation(sum + bias[j] + residual[i][j]).
+// What happens to a finished sum on its way to memory: c = activation(sum + bias[j]).
 struct Epilogue {
-  const float* bias = nullptr;      // (columns) or null
-  const float* residual = nullptr;  // laid out like C, with its ldc, or null
+  const float* bias = nullptr;  // (columns) or null
   int32_t activation = kActivationNone;
 
-  FJ_INLINE_MEMBER bool empty() const { return !bias && !residual && activation == kActivationNone; }
-  // For the tile that starts `offset` floats after C's first element, in column `column`.
-  FJ_INLINE_MEMBER Epilogue at(int64_t offset, int64_t column) const {
-    return {bias ? bias + column : nullptr, residual ? residual + offset : nullptr, activation};
-  }
+  FJ_INLINE_MEMBER bool empty() const { return !bias && activation == kActivationNone; }
+  // For the tile that starts in column `column`.
+  FJ_INLINE_MEMBER Epilogue at(int64_t column) const { return {bias ? bias + column : nullptr, activation}; }
 };
 
 struct TileArgs {
@@ -211,7 +208,6 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
     };
     if (g.accumulate) add(c + i * ldc);
     if (g.epilogue.bias) add(g.epilogue.bias);
-    if (g.epilogue.residual) add(g.epilogue.residual + i * ldc);
     if (g.epilogue.activation == kActivationRelu) {
       unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = max(zero(), acc[i][j]); });
     }
