@@ -33,9 +33,10 @@ DirectForm best_form(const DirectConv& d) {
 }  // namespace
 
 double share_inside(int64_t count, int64_t taps, int64_t stride, int64_t pad, int64_t dilation, int64_t extent) {
+  // Tap by tap, the outputs that see it inside: a filter is in memory, while outputs that are pooled need not be.
   int64_t inside = 0;
-  for (int64_t p = 0; p < count; p++) {
-    const Range range = valid_taps(taps, p * stride - pad, dilation, extent);
+  for (int64_t t = 0; t < taps; t++) {
+    const Range range = valid_taps(count, t * dilation - pad, stride, extent);
     inside += range.end - range.begin;
   }
   return count * taps > 0 ? static_cast<double>(inside) / (count * taps) : 1.0;

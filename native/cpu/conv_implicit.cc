@@ -1,7 +1,7 @@
 // The implicit variant of convolution: forward and input gradient as direct convolutions (conv_direct.h).
 //
 // Input gradient with stride (st): an input row i is reached by the filter rows r with
-// (i + pad - r*dilation) divisible by st, so rows of one phase i mod st share their taps. Each of the
+// (i + pad - r*dilation) divisible by st, so rows of one phase i mod st share their taps. Each of the up to
 // stride_h * stride_w phases is a convolution of dy with stride 1, taps in rising order of output row, that
 // writes every st-th pixel of dx. With step = st / gcd(st, dilation), its taps are r0, r0 + step, ...
 #include <cstring>
@@ -58,7 +58,7 @@ struct PhaseAxis {
 
 PhaseAxis phase_axis(int64_t phase, int64_t taps, int64_t stride, int64_t pad, int64_t dilation, int64_t extent) {
   const int64_t divisor = greatest_divisor(stride, dilation);
-  PhaseAxis a{0, stride / divisor, 0, dilation / divisor, 0, extent > phase ? ceil_div(extent - phase, stride) : 0};
+  PhaseAxis a{0, stride / divisor, 0, dilation / divisor, 0, ceil_div(extent - phase, stride)};
   while (a.first < taps && (phase + pad - a.first * dilation) % stride != 0) {
     if (++a.first == a.step) return a;  // no filter row meets this phase
   }
@@ -68,8 +68,12 @@ PhaseAxis phase_axis(int64_t phase, int64_t taps, int64_t stride, int64_t pad, i
   return a;
 }
 
+// Those that have pixels, row by row.
+int64_t phase_columns(const ConvGeometry& g) { return smaller(g.stride_w, g.w); }
+int64_t phase_count(const ConvGeometry& g) { return smaller(g.stride_h, g.h) * phase_columns(g); }
+
 DirectConv phase_direct(const ConvGeometry& g, int64_t phase, const float* dy, const float* w, float* dx) {
-  const int64_t phase_h = phase / g.stride_w, phase_w = phase % g.stride_w;
+  const int64_t phase_h = phase / phase_columns(g), phase_w = phase % phase_columns(g);
   const PhaseAxis v = phase_axis(phase_h, g.r, g.stride_h, g.pad_top, g.dilation_h, g.h);
   const PhaseAxis u = phase_axis(phase_w, g.s, g.stride_w, g.pad_left, g.dilation_w, g.w);
   DirectConv d{};
@@ -99,7 +103,7 @@ constexpr int64_t kStreamFloats = 2 * 1024 * 1024;
 
 // Pixels of a phase that no filter tap reaches. Where none reaches their rows, the first of a row's phases clears it.
 void clear_phase(const Team& team, const ConvGeometry& g, int64_t phase, const DirectConv& d, int64_t map_floats) {
-  if (d.r == 0 && phase % g.stride_w != 0) return;
+  if (d.r == 0 && phase % phase_columns(g) != 0) return;
   const bool whole_lines = g.c % kLineFloats == 0 && reinterpret_cast<uintptr_t>(d.y) % (4 * kLineFloats) == 0;
   const bool streams = map_floats >= kStreamFloats && whole_lines;
   const auto clear = [&](float* y, int64_t floats) {
@@ -143,12 +147,12 @@ DirectConv grad_phase(const ConvGeometry& g, int64_t phase, const float* dy, con
 
 GradPlan plan_grad(const ConvGeometry& g, int threads, uint8_t* scratch) {
   GradPlan plan{};
-  const int64_t phases = g.stride_h * g.stride_w;
+  const int64_t phases = phase_count(g);
   int64_t filter_floats = 0;
   bool in_turns = phases > 1;
   for (int64_t phase = 0; phase < phases; phase++) {
     const DirectConv d = grad_phase(g, phase, nullptr, nullptr, nullptr);
-    if (d.depth() == 0 || d.oh == 0 || d.ow == 0) continue;
+    if (d.depth() == 0) continue;
     filter_floats += direct_filter_floats(d);
     in_turns &= d.form == DirectForm::kRows;  // the others take many images at a time
     plan.row_floats = larger(plan.row_floats, ceil_div(direct_thread_floats(d), 16) * 16);
@@ -228,11 +232,11 @@ void conv_grad_input_implicit(Team& team, const ConvGeometry& geometry, const fl
                               uint8_t* scratch) {
   const ConvGeometry g = flattened(geometry);
   const GradPlan plan = plan_grad(g, team.count, scratch);
-  const int64_t phases = g.stride_h * g.stride_w;
+  const int64_t phases = phase_count(g);
   float* packed = plan.filters;
   for (int64_t phase = 0; phase < phases; phase++) {
     const DirectConv d = grad_phase(g, phase, dy, w, dx);
-    if (d.depth() == 0 || d.oh == 0 || d.ow == 0) continue;
+    if (d.depth() == 0) continue;
     direct_pack(team, d, packed);
     packed += direct_filter_floats(d);
   }
@@ -241,7 +245,6 @@ void conv_grad_input_implicit(Team& team, const ConvGeometry& geometry, const fl
     packed = plan.filters;
     for (int64_t phase = 0; phase < phases; phase++) {
       DirectConv d = grad_phase(g, phase, dy, w, dx);
-      if (d.oh == 0 || d.ow == 0) continue;
       d.n = smaller(plan.images, g.n - n);
       d.x += n * d.h * d.w * d.x_pixel;
       d.y += n * d.y_image;

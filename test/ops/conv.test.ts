@@ -63,6 +63,9 @@ const GEOMETRIES: [number[], number[], fj.Conv2dOptions][] = [
   [[1, 4, 1, 31], [127, 4, 1, 4], { dilation: [1, 3] }],
   [[3, 3, 9, 17], [70, 3, 3, 4], { padding: [1, 2] }],
   [[1, 6, 9, 14], [5, 6, 3, 5], { padding: [1, 4] }],
+  // Steps past all pixels of an axis.
+  [[2, 3, 4, 5], [4, 3, 2, 3], { stride: 2 ** 31 - 1 }],
+  [[1, 2, 5, 7], [3, 2, 3, 2], { stride: [1, 9], padding: 1 }],
   // Eight images, half of the lanes.
   [[8, 6, 14, 14], [16, 6, 5, 5], {}],
   [[8, 1, 12, 13], [6, 1, 5, 5], { padding: 2 }],
