@@ -258,16 +258,9 @@ void run_fused(const Call& call, Team& team) {
   }
 }
 
-// Every instruction has an implementation for its lane.
 bool supports_fused(const Call& call) {
-  const int32_t* code = call.tail(sizeof(fj_fused_attrs));
-  const size_t instructions = (call.attr_bytes - sizeof(fj_fused_attrs)) / (4 * FJ_FUSED_WORDS);
-  if (instructions > kMaxSteps) return false;
-  for (size_t i = 0; i < instructions; i++) {
-    const uint32_t head = static_cast<uint32_t>(code[i * FJ_FUSED_WORDS]);
-    if (find_micro_op(head & 0xffff, head >> 16) == nullptr) return false;
-  }
-  return true;
+  return all_steps(call, kMaxSteps,
+                   [](uint32_t opcode, uint32_t lane) { return find_micro_op(opcode, lane) != nullptr; });
 }
 
 void run_copy(const Call& call, Team& team) {

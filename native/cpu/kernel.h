@@ -8,7 +8,7 @@
 
 #include "../abi/backend.h"
 #include "../abi/ops.gen.h"
-#include "../core/geometry.h"
+#include "../core/call.h"
 #include "team.h"
 
 namespace forja {
@@ -22,27 +22,13 @@ struct Fault {
   void raise(fj_status status, const char* format, ...) __attribute__((format(printf, 3, 4)));
 };
 
-struct Call {
-  const Operand* in;
-  const Operand* out;
-  int n_in, n_out;
-  const void* attr_data;  // the fj_*_attrs struct of the opcode, then its tail
-  uint32_t attr_bytes;
+struct Call : Instruction {
   uint8_t* scratch;  // shared by the team, 64-byte aligned, as large as the kernel's `scratch` asked
   Fault* fault;
   // What the kernel makes of its weights alone, in memory of its own (Kernel::kept); null: in the scratch, at every
   // run.
   uint8_t* kept = nullptr;
   bool is_kept = false;  // made by an earlier run
-
-  template <class T>
-  FJ_INLINE_MEMBER const T& attrs() const {
-    return *static_cast<const T*>(attr_data);
-  }
-  // The int32 tail behind an attribute struct of `struct_bytes`.
-  FJ_INLINE_MEMBER const int32_t* tail(size_t struct_bytes) const {
-    return reinterpret_cast<const int32_t*>(static_cast<const uint8_t*>(attr_data) + struct_bytes);
-  }
 };
 
 // Of what a kernel reads and writes. With more, the last-level cache keeps too little of a result for who reads it

@@ -77,8 +77,7 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   for (uint32_t i = 0; i < header.instr_count; i++) {
     const fj_instr& instr = view->instrs[i];
     const Operand* in = program->operands.data() + instr.operands;
-    Call call{in,      in + instr.n_in, instr.n_in, instr.n_out, view->attrs + instr.attrs, instr.attr_bytes,
-              nullptr, &program->fault};
+    Call call{instruction_of(instr, in, view->attrs), nullptr, &program->fault};
     const Kernel* kernel = is_narrow(instr, call) ? nullptr : kernel_table().find(instr.opcode, instr.variant, call);
     if (kernel == nullptr) {
       return fail(no_kernel(error, i, "the CPU", instr, in, supports));

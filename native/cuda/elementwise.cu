@@ -162,17 +162,7 @@ void run_fused(const Call& call, Launcher& to) {
   }
 }
 
-// Every instruction has an implementation for its lane.
-bool supports_fused(const Call& call) {
-  const int32_t* code = call.tail(sizeof(fj_fused_attrs));
-  const size_t instructions = (call.attr_bytes - sizeof(fj_fused_attrs)) / (4 * FJ_FUSED_WORDS);
-  if (instructions > kMaxSteps) return false;
-  for (size_t i = 0; i < instructions; i++) {
-    const uint32_t head = static_cast<uint32_t>(code[i * FJ_FUSED_WORDS]);
-    if (!has_micro_op(head & 0xffff, head >> 16)) return false;
-  }
-  return true;
-}
+bool supports_fused(const Call& call) { return all_steps(call, kMaxSteps, has_micro_op); }
 
 void run_copy(const Call& call, Launcher& to) {
   const uint64_t bytes = call.out[0].value->bytes;

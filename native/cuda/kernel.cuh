@@ -11,7 +11,7 @@
 
 #include "../abi/backend.h"
 #include "../abi/ops.gen.h"
-#include "../core/geometry.h"
+#include "../core/call.h"
 #include "launch.cuh"
 
 struct fj_device;
@@ -50,25 +50,11 @@ struct Plan {
   size_t scratch = 0;  // bytes
 };
 
-struct Call {
-  const Operand* in;
-  const Operand* out;
-  int n_in, n_out;
-  const void* attr_data;  // the fj_*_attrs struct of the opcode, then its tail
-  uint32_t attr_bytes;
+struct Call : Instruction {
   uint8_t* scratch;  // device memory, 256-byte aligned, as large as the kernel's `scratch` asked
   FaultSink sink;
   bool tf32;         // float32 operands of products may be rounded for tensor cores
   const Plan* plan;  // of kernels that make one
-
-  template <class T>
-  const T& attrs() const {
-    return *static_cast<const T*>(attr_data);
-  }
-  // The int32 tail behind an attribute struct of `struct_bytes`.
-  const int32_t* tail(size_t struct_bytes) const {
-    return reinterpret_cast<const int32_t*>(static_cast<const uint8_t*>(attr_data) + struct_bytes);
-  }
 };
 
 struct Kernel {

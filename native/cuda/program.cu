@@ -62,13 +62,7 @@ fj_status choose_kernels(fj_program* program, uint64_t* scratch_bytes, fj_error*
   const fj_program_view& view = program->view;
   for (uint32_t i = 0; i < view.header->instr_count; i++) {
     const fj_instr& instr = view.instrs[i];
-    const Operand* in = program->operands.data() + instr.operands;
-    Call call{in,
-              in + instr.n_in,
-              instr.n_in,
-              instr.n_out,
-              view.attrs + instr.attrs,
-              instr.attr_bytes,
+    Call call{instruction_of(instr, program->operands.data() + instr.operands, view.attrs),
               nullptr,
               {reinterpret_cast<Fault*>(program->fault.data()), i},
               (instr.flags & FJ_INSTR_TF32) != 0,
