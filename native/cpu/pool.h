@@ -13,25 +13,8 @@ struct Whole {
   FJ_INLINE_MEMBER void put(float* p, Vec v) const { store(p, v); }
   FJ_INLINE_MEMBER VecI get(const int32_t* p) const { return load_int(p); }
   FJ_INLINE_MEMBER void put(int32_t* p, VecI v) const { store_int(p, v); }
-#if defined(FJ_ISA_avx512)
-  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const {
-    return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
-  }
-  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v.v));
-  }
-#else
-  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const {
-    int32_t wide[kWidth];
-    for (int i = 0; i < kWidth; i++) wide[i] = p[i];
-    return load_int(wide);
-  }
-  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const {
-    int32_t wide[kWidth];
-    store_int(wide, v);
-    for (int i = 0; i < kWidth; i++) p[i] = static_cast<uint8_t>(wide[i]);
-  }
-#endif
+  FJ_INLINE_MEMBER VecI get(const uint8_t* p) const { return load_bytes(p); }
+  FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const { store_bytes(p, v); }
 };
 
 struct First {
@@ -46,14 +29,14 @@ struct First {
   FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const { _mm_mask_storeu_epi8(p, mask.m, _mm512_cvtepi32_epi8(v.v)); }
 #else
   FJ_INLINE_MEMBER VecI get(const uint8_t* p) const {
-    int32_t wide[kWidth] = {};
-    for (int64_t i = 0; i < n; i++) wide[i] = p[i];
-    return load_int(wide);
+    uint8_t bytes[kWidth] = {};
+    for (int64_t i = 0; i < n; i++) bytes[i] = p[i];
+    return load_bytes(bytes);
   }
   FJ_INLINE_MEMBER void put(uint8_t* p, VecI v) const {
-    int32_t wide[kWidth];
-    store_int(wide, v);
-    for (int64_t i = 0; i < n; i++) p[i] = static_cast<uint8_t>(wide[i]);
+    uint8_t bytes[kWidth];
+    store_bytes(bytes, v);
+    for (int64_t i = 0; i < n; i++) p[i] = bytes[i];
   }
 #endif
 };

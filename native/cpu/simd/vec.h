@@ -15,6 +15,7 @@
 //   select(m, a, b): a where m, else b           reduce_add reduce_max reduce_min: over the lanes
 //   reduce_add_each(Vec (&rows)[n]), n <= kWidth: lane i is reduce_add(rows[i]), lanes from n on are 0
 //   VecI: broadcast_int lane_index load_int store_int load_int_masked store_int_masked  + - * & | ^
+//         load_bytes store_bytes: one unsigned byte a lane, of which a store keeps the low 8 bits
 //         shift_left<n> shift_right<n> (zeros enter) shift_right_signed<n>  == >  select
 //   round_to_int truncate_to_int to_float        as_int as_float: the same bits
 //   permute(a, b, lanes): lane i is lane lanes[i] of a, or from kWidth on of b

@@ -79,6 +79,14 @@ FJ_INLINE VecI broadcast_int(int32_t x) { return {_mm256_set1_epi32(x)}; }
 FJ_INLINE VecI lane_index() { return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)}; }
 FJ_INLINE VecI load_int(const int32_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
 FJ_INLINE void store_int(int32_t* p, VecI a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
+FJ_INLINE VecI load_bytes(const uint8_t* p) {
+  return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
+}
+FJ_INLINE void store_bytes(uint8_t* p, VecI a) {
+  const __m256i low = _mm256_shuffle_epi8(a.v, _mm256_set1_epi32(0x0c080400));  // of each half, four times
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p),
+                   _mm_unpacklo_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+}
 FJ_INLINE VecI load_int_masked(Mask m, const int32_t* p) { return {_mm256_maskload_epi32(p, m.m)}; }
 FJ_INLINE void store_int_masked(int32_t* p, Mask m, VecI a) { _mm256_maskstore_epi32(p, m.m, a.v); }
 FJ_INLINE VecI operator+(VecI a, VecI b) { return {_mm256_add_epi32(a.v, b.v)}; }

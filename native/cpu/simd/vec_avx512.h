@@ -75,6 +75,12 @@ FJ_INLINE VecI broadcast_int(int32_t x) { return {_mm512_set1_epi32(x)}; }
 FJ_INLINE VecI lane_index() { return {_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)}; }
 FJ_INLINE VecI load_int(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
 FJ_INLINE void store_int(int32_t* p, VecI a) { _mm512_storeu_si512(p, a.v); }
+FJ_INLINE VecI load_bytes(const uint8_t* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+FJ_INLINE void store_bytes(uint8_t* p, VecI a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
 FJ_INLINE VecI load_int_masked(Mask m, const int32_t* p) { return {_mm512_maskz_loadu_epi32(m.m, p)}; }
 FJ_INLINE void store_int_masked(int32_t* p, Mask m, VecI a) { _mm512_mask_storeu_epi32(p, m.m, a.v); }
 FJ_INLINE VecI operator+(VecI a, VecI b) { return {_mm512_add_epi32(a.v, b.v)}; }

@@ -149,6 +149,10 @@ FJ_INLINE VecI broadcast_int(int32_t x) { return {Int4{x, x, x, x}}; }
 FJ_INLINE VecI lane_index() { return {Int4{0, 1, 2, 3}}; }
 FJ_INLINE VecI load_int(const int32_t* p) { return {*reinterpret_cast<const Int4Unaligned*>(p)}; }
 FJ_INLINE void store_int(int32_t* p, VecI a) { *reinterpret_cast<Int4Unaligned*>(p) = a.v; }
+FJ_INLINE VecI load_bytes(const uint8_t* p) { return {Int4{p[0], p[1], p[2], p[3]}}; }
+FJ_INLINE void store_bytes(uint8_t* p, VecI a) {
+  for (int i = 0; i < 4; i++) p[i] = static_cast<uint8_t>(a.v[i]);
+}
 FJ_INLINE VecI load_int_masked(Mask m, const int32_t* p) {
   Int4 r = {0, 0, 0, 0};
   for (int i = 0; i < 4; i++) {
