@@ -17,8 +17,11 @@ export const WINDOWS = {
   windowStride: 'i32x2',
   windowPadding: 'i32x4',
 } as const
-/** The filter's size. */
-const GRAD_WEIGHT_ATTRS = { ...WINDOWS, kernel: 'i32x2' } as const
+/**
+ * The filter's size; and 1 where a core's cache holds all patches of an image side by side, 0 where a kernel should
+ * leave them where they lie. That changes no bit of the result.
+ */
+const GRAD_WEIGHT_ATTRS = { ...WINDOWS, kernel: 'i32x2', fitsCore: 'i32' } as const
 /** The image's size. */
 const GRAD_INPUT_ATTRS = { ...WINDOWS, image: 'i32x2' } as const
 

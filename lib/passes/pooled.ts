@@ -28,10 +28,11 @@ export function pooled(graph: Graph, { smallMaps = false }: { smallMaps?: boolea
     if (node.op === (conv2dGradWeightOp as AnyOp)) {
       const [x, dy] = inputs
       const shapes = { image: x!.shape, filter: node.outputs[0]!.shape }
-      const pays = (smallMaps && fitsCore(shapes, dy!)) || (!needed.has(node.inputs[1]!) && hasSmallPatch(shapes))
+      const fits = fitsCore(shapes, dy!)
+      const pays = (smallMaps && fits) || (!needed.has(node.inputs[1]!) && hasSmallPatch(shapes))
       if (!pays || !isPooled(dy!, node)) return undefined
       const [dp, index] = dy!.node.inputs
-      const attrs = { ...windowsOf(dy!, node), kernel: node.attrs.kernel! }
+      const attrs = { ...windowsOf(dy!, node), kernel: node.attrs.kernel!, fitsCore: fits ? 1 : 0 }
       return build(conv2dPooledGradWeightOp, [x!, dp!, index!], attrs, node.name).outputs
     }
     if (node.op === (conv2dGradInputOp as AnyOp)) {
@@ -80,7 +81,7 @@ const MOST_RUNS = 6 * 1024
 /** Of whole vectors, the part that is no filler. */
 const LEAST_FILLED = 0.75
 
-/** Whether native/cpu/conv_pooled_runs.h has the quicker way. */
+/** Whether the runs of native/cpu/conv_pooled_runs.h waste few lanes, and those of an image lie in 24 KB of an L1 cache. */
 function fitsCore({ image: [, h], filter: [r, s, c, k] }: Shapes, maps: Value): boolean {
   const run = Math.ceil((s! * c!) / 16) * 16
   const rows = Math.max(h!, maps.shape[1]! + r! - 1)

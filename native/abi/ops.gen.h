@@ -616,8 +616,9 @@ struct fj_conv2d_pooled_grad_weight_attrs {
   int32_t window_stride[2];
   int32_t window_padding[4];
   int32_t kernel[2];
+  int32_t fits_core;
 };
-FJ_ATTRS_SIZE(fj_conv2d_pooled_grad_weight_attrs, 72);
+FJ_ATTRS_SIZE(fj_conv2d_pooled_grad_weight_attrs, 76);
 
 struct fj_conv2d_max_pool_attrs {
   int32_t stride[2];

@@ -132,7 +132,8 @@ bool check_conv2d_pooled_grad_weight(Check& c) {
   if (!c.arity(3, 3, 1) || !c.attr_size(sizeof(fj_conv2d_pooled_grad_weight_attrs))) return false;
   const auto& attrs = c.attrs<fj_conv2d_pooled_grad_weight_attrs>();
   const fj_value& dw = c.out(0);
-  return check_pooled_gradient(c, c.in(0), dw, c.in(1), c.in(2), attrs) &&
+  return c.expect(attrs.fits_core == 0 || attrs.fits_core == 1, "fitsCore is neither 0 nor 1") &&
+         check_pooled_gradient(c, c.in(0), dw, c.in(1), c.in(2), attrs) &&
          c.expect(attrs.kernel[0] == int64_t{dw.dims[0]} && attrs.kernel[1] == int64_t{dw.dims[1]},
                   "filter has the wrong size");
 }

@@ -56,7 +56,7 @@ Plan make_plan(const Call& call, const Team& team, uint8_t* scratch) {
   Plan plan{Runs(pooled_conv_geometry(call.in[0], call.out[0], call.in[1], attrs))};
   const Runs& runs = plan.runs;
   const ConvGeometry& g = runs.g.conv;
-  plan.by_runs = runs.pay();
+  plan.by_runs = attrs.fits_core != 0;
   plan.row = plan.by_runs ? runs.run : runs.width;
   plan.column = plan.by_runs ? runs.column : g.stride_w * g.c;
   plan.run = plan.by_runs ? runs.run : ceil_div(g.s * g.c, kHalfWidth) * kHalfWidth;

@@ -10,8 +10,7 @@
 
 namespace forja::FJ_ISA {
 
-constexpr int kTaps = 256;               // that a uint8 can name
-constexpr int64_t kMostRuns = 6 * 1024;  // floats of an image: 24 KB of the L1 cache
+constexpr int kTaps = 256;  // that a uint8 can name
 
 // Pixel (row, column) of a window, and floats from the patch that the window's first pixel saw to its own.
 struct Target {
@@ -38,9 +37,6 @@ struct Runs {
     windows = g.rows.out * g.columns.out;
     taps = g.rows.kernel * g.columns.kernel;
   }
-
-  // Few lanes are wasted, and an image stays in the L1 cache.
-  FJ_INLINE_MEMBER bool pay() const { return 4 * g.conv.s * g.conv.c >= 3 * run && floats <= kMostRuns; }
 
   // Of all numbers that a tap may be, where patches lie `row` and `column` floats from one row of x, one column of the
   // maps to the next.

@@ -64,16 +64,20 @@ type Operands = Awaited<ReturnType<typeof operands>>
 
 async function gradients(layer: Layer, { x, w, dp, index }: Omit<Operands, 'chosen'>, device = TEST_DEVICE) {
   const { attrs } = windowsOf(layer)
+  const kernel = layer.filter.slice(0, 2)
   const compiled = fj.compile(
     (x, w, dp, index) => [
       apply(conv2dPooledGradInputOp, [dp, w, index], { ...attrs, image: layer.x.slice(1, 3) }),
-      apply(conv2dPooledGradWeightOp, [x, dp, index], { ...attrs, kernel: layer.filter.slice(0, 2) }),
+      apply(conv2dPooledGradWeightOp, [x, dp, index], { ...attrs, kernel, fitsCore: 0 }),
+      apply(conv2dPooledGradWeightOp, [x, dp, index], { ...attrs, kernel, fitsCore: 1 }),
     ],
     { device },
   )
   const results = await Promise.all((await compiled(x, w, dp, index)).map((result) => result.data()))
   compiled.dispose()
-  return results
+  const [dx, dw, copied] = results
+  expect(copied).toEqual(dw)
+  return [dx!, dw!]
 }
 
 // Filter rows that fill vectors, or a part of one; patches of more vectors than are added at a time, more filters and more
