@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { checkGolden, compareWithReference, goldenCases, randomTensor } from '../helpers/compare.js'
-import { DEVICES } from '../helpers/device.js'
+import { DEVICES, TEST_DEVICE } from '../helpers/device.js'
 
 describe.each(DEVICES)('golden on %s', (device) => {
   it.each(goldenCases('transpose'))('$name', (test) =>
@@ -101,6 +101,43 @@ describe('transpose', () => {
       await compareWithReference((t) => fj.transpose(t!, axes), [x], { rtol: 0, atol: 0 })
     }
   })
+})
+
+/** Numbers of their own for all elements of a kind, or as good as. */
+const numbered = (count: number, dtype: 'float32' | 'uint8') =>
+  dtype === 'uint8'
+    ? Uint8Array.from({ length: count }, (_, i) => Math.imul(i, 0x9e3779b1) >>> 24)
+    : Float32Array.from({ length: count }, (_, i) => i % 16777213)
+
+// Past 48 MB read and written: rows that begin where lines do or anywhere, tiles cut off, rows of y that are one run.
+it.runIf(TEST_DEVICE === 'cpu').each<[number[], number[], 'float32' | 'uint8']>([
+  [[2560, 2512], [1, 0], 'float32'],
+  [[2503, 2617], [1, 0], 'float32'],
+  [[31, 150, 1399], [0, 2, 1], 'float32'],
+  [[63, 49, 65, 33], [0, 3, 1, 2], 'float32'],
+  [[89, 241, 301], [2, 1, 0], 'float32'],
+  [[65, 100, 1001], [1, 2, 0], 'float32'],
+  [[5003, 5101], [1, 0], 'uint8'],
+  [[97, 257, 1024], [0, 2, 1], 'uint8'],
+])('transpose larger than caches: %j by %j, %s', async (shape, axes, dtype) => {
+  const from = numbered(
+    shape.reduce((a, b) => a * b),
+    dtype,
+  )
+  const steps = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1))
+  const [sizes, strides] = [axes.map((axis) => shape[axis]!), axes.map((axis) => steps[axis]!)]
+  const to = await fj.transpose(fj.tensor(from, { shape, dtype }), axes).data()
+  const [columns, stride] = [sizes.at(-1)!, strides.at(-1)!]
+  let wrong = 0
+  for (let row = 0; row < to.length / columns; row++) {
+    let [rest, at] = [row, 0]
+    for (let axis = axes.length - 2; axis >= 0; axis--) {
+      at += (rest % sizes[axis]!) * strides[axis]!
+      rest = Math.floor(rest / sizes[axis]!)
+    }
+    for (let j = 0; j < columns; j++) if (to[row * columns + j] !== from[at + j * stride]) wrong++
+  }
+  expect(wrong).toBe(0)
 })
 
 it('has correct gradients', async () => {
