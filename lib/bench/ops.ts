@@ -1,7 +1,7 @@
 /**
  * Operations that memory limits, on maps larger than the caches, in GB/s and percent of the measured copy: what counts is
  * the bytes that any kernel must move. Batch norm reads a batch twice, since statistics come before their use; cross entropy
- * reads logits twice, since the loss comes before its gradient.
+ * reads logits twice, since the loss comes before its gradient; of layer norm's rows a cache keeps what statistics have read.
  */
 import * as fj from '../index.js'
 import { checkParity } from './harness.js'
@@ -13,6 +13,8 @@ const BATCH = 64
 const BATCH_CUDA = 256
 const [C, H, W] = [64, 56, 56]
 const PARAMETERS = 16e6
+/** Numbers of a row that layer norm takes. */
+const WIDTH = 512
 
 /** Of one image, all channels. */
 const ONE_IMAGE = [1, C, H, W]
@@ -135,7 +137,33 @@ function otherCases(N: number): KernelCase[] {
   const ROWS = 128 * N
   const CLASSES = 1000
   const SIDE = 512 * Math.sqrt(N)
+  // As many numbers as maps have.
+  const TOKENS = [(N * C * H * W) / WIDTH, WIDTH]
+  const ONE_TOKEN = [1, WIDTH]
+  const vector = { shape: [WIDTH] }
+  const standardized = ({ x, gamma, beta }: Inputs) => fj.layerNorm(x!, { gamma, beta })
   return [
+    {
+      suite: 'ops',
+      name: 'layer norm',
+      inputs: { x: { shape: TOKENS }, gamma: vector, beta: vector },
+      build: standardized,
+      corner: { x: ONE_TOKEN, gamma: [WIDTH], beta: [WIDTH], result: ONE_TOKEN },
+      task: { kind: 'op', op: 'layerNorm' },
+      tolerance: 1e-4,
+      bytes: 2 * MAP_BYTES,
+    },
+    {
+      suite: 'ops',
+      // With the statistics, which no operation of its own computes.
+      name: 'layer norm + gradient',
+      inputs: { x: { shape: TOKENS }, gamma: vector, beta: vector, dy: { shape: TOKENS } },
+      build: (given) => fj.grad([standardized(given)], [given.x!], { gradOutputs: [given.dy!] })[0]!,
+      corner: { x: ONE_TOKEN, gamma: [WIDTH], beta: [WIDTH], dy: ONE_TOKEN, result: ONE_TOKEN },
+      task: { kind: 'op', op: 'layerNormGradient' },
+      tolerance: 1e-4,
+      bytes: 3 * MAP_BYTES,
+    },
     {
       suite: 'ops',
       name: 'softmax + cross entropy + gradient',
