@@ -4,79 +4,69 @@
 namespace forja::FJ_ISA {
 namespace {
 
-struct Rows {
-  int64_t count = 1, columns;
-
-  explicit Rows(const fj_value& x) : columns(x.dims[x.rank - 1]) {
-    for (int axis = 0; axis + 1 < x.rank; axis++) count *= x.dims[axis];
-  }
-};
+// body(first element of the row, columns, row) for this thread's share of the rows of the first input.
+template <class Body>
+FJ_INLINE void over_rows(const Call& call, const Team& team, int64_t grain, const Body& body) {
+  if (call.out[0].value->bytes == 0) return;
+  const fj_value& x = *call.in[0].value;
+  const int64_t columns = x.dims[x.rank - 1];
+  const Range rows = split(element_count(x, 0, x.rank - 1), team, grain);
+  for (int64_t row = rows.begin; row < rows.end; row++) body(row * columns, columns, row);
+}
 
 void run_softmax(const Call& call, Team& team) {
-  if (call.out[0].value->bytes == 0) return;
-  const Rows rows(*call.in[0].value);
-  const Range range = split(rows.count, team);
-  for (int64_t row = range.begin; row < range.end; row++) {
-    const float* x = call.in[0].as<const float>() + row * rows.columns;
-    float* y = call.out[0].as<float>() + row * rows.columns;
-    const Vec shift = broadcast(row_max(x, rows.columns));
-    const double sum = row_sum(x, rows.columns, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA {
+  over_rows(call, team, 1, [&](int64_t first, int64_t columns, int64_t) FJ_LAMBDA {
+    const float* x = call.in[0].as<const float>() + first;
+    float* y = call.out[0].as<float>() + first;
+    const Vec shift = broadcast(row_max(x, columns));
+    const double sum = row_sum(x, columns, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA {
       const Vec e = vexp(v - shift);
       store_part(y + i, n, e);
       return e;
     });
     const Vec scale = broadcast(static_cast<float>(1.0 / sum));
-    for (int64_t i = 0; i < rows.columns; i += kWidth) {
-      store_part(y + i, rows.columns - i, load_part(y + i, rows.columns - i) * scale);
+    for (int64_t i = 0; i < columns; i += kWidth) {
+      store_part(y + i, columns - i, load_part(y + i, columns - i) * scale);
     }
-  }
+  });
 }
 
 // dx = y (dy - Σ dy y).
 void run_softmax_grad(const Call& call, Team& team) {
-  if (call.out[0].value->bytes == 0) return;
-  const Rows rows(*call.in[0].value);
-  const Range range = split(rows.count, team);
-  for (int64_t row = range.begin; row < range.end; row++) {
-    const float* y = call.in[0].as<const float>() + row * rows.columns;
-    const float* dy = call.in[1].as<const float>() + row * rows.columns;
-    float* dx = call.out[0].as<float>() + row * rows.columns;
+  over_rows(call, team, 1, [&](int64_t first, int64_t columns, int64_t) FJ_LAMBDA {
+    const float* y = call.in[0].as<const float>() + first;
+    const float* dy = call.in[1].as<const float>() + first;
+    float* dx = call.out[0].as<float>() + first;
     const double sum =
-        row_sum(y, rows.columns, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA { return v * load_part(dy + i, n); });
+        row_sum(y, columns, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA { return v * load_part(dy + i, n); });
     const Vec mixed = broadcast(static_cast<float>(sum));
-    for (int64_t i = 0; i < rows.columns; i += kWidth) {
-      const int64_t n = rows.columns - i;
+    for (int64_t i = 0; i < columns; i += kWidth) {
+      const int64_t n = columns - i;
       store_part(dx + i, n, load_part(y + i, n) * (load_part(dy + i, n) - mixed));
     }
-  }
+  });
 }
 
 void run_log_softmax(const Call& call, Team& team) {
-  if (call.out[0].value->bytes == 0) return;
-  const Rows rows(*call.in[0].value);
-  const Range range = split(rows.count, team);
-  for (int64_t row = range.begin; row < range.end; row++) {
-    const float* x = call.in[0].as<const float>() + row * rows.columns;
-    float* y = call.out[0].as<float>() + row * rows.columns;
+  over_rows(call, team, 1, [&](int64_t first, int64_t columns, int64_t) FJ_LAMBDA {
+    const float* x = call.in[0].as<const float>() + first;
+    float* y = call.out[0].as<float>() + first;
     // x - max first, then the logarithm: of large logits only the difference counts.
-    const Vec shift = broadcast(row_max(x, rows.columns));
-    const double sum = row_sum(x, rows.columns, [&](Vec v, int64_t, int64_t) FJ_LAMBDA { return vexp(v - shift); });
+    const Vec shift = broadcast(row_max(x, columns));
+    const double sum = row_sum(x, columns, [&](Vec v, int64_t, int64_t) FJ_LAMBDA { return vexp(v - shift); });
     const Vec log_sum = vlog(broadcast(static_cast<float>(sum)));
-    for (int64_t i = 0; i < rows.columns; i += kWidth) {
-      const int64_t n = rows.columns - i;
+    for (int64_t i = 0; i < columns; i += kWidth) {
+      const int64_t n = columns - i;
       store_part(y + i, n, (load_part(x + i, n) - shift) - log_sum);
     }
-  }
+  });
 }
 
 void run_log_sum_exp(const Call& call, Team& team) {
-  if (call.out[0].value->bytes == 0) return;
-  const Rows rows(*call.in[0].value);
-  const Range range = split(rows.count, team, 16);
-  for (int64_t row = range.begin; row < range.end; row++) {
-    const LogSumExp y = row_log_sum_exp(call.in[0].as<const float>() + row * rows.columns, rows.columns);
+  over_rows(call, team, kLineFloats, [&](int64_t first, int64_t columns, int64_t row) FJ_LAMBDA {
+    const LogSumExp y = row_log_sum_exp(call.in[0].as<const float>() + first, columns);
     call.out[0].as<float>()[row] = y.shift + y.log_sum;
-  }
+  });
 }
 
 }  // namespace
