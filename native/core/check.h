@@ -14,9 +14,6 @@ namespace forja {
 
 // dims[axis], or 1 beyond the rank.
 inline int64_t dim(const fj_value& value, int axis) { return axis < value.rank ? value.dims[axis] : 1; }
-inline bool is_float(uint8_t dtype) {
-  return dtype == FJ_FLOAT32 || dtype == FJ_FLOAT16 || dtype == FJ_BFLOAT16 || dtype == FJ_FLOAT64;
-}
 
 class Check {
  public:
