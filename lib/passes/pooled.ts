@@ -18,7 +18,7 @@ import { conv2dGradInputOp, conv2dGradWeightOp } from '../ops/conv.js'
 import { conv2dPooledGradInputOp, conv2dPooledGradWeightOp, isPlain, windowsOver } from '../ops/conv_pooled.js'
 import { maxPool2dGradOp, maxPool2dOp } from '../ops/pool.js'
 import { sumOp } from '../ops/reduce.js'
-import type { AnyOp } from '../ops/registry.js'
+import type { AnyOp, AttrRecord } from '../ops/registry.js'
 import { build } from './build.js'
 
 export function pooled(graph: Graph, { smallMaps = false }: { smallMaps?: boolean } = {}): Graph {
@@ -27,9 +27,9 @@ export function pooled(graph: Graph, { smallMaps = false }: { smallMaps?: boolea
   return rewrite(graph, (node, inputs) => {
     if (node.op === (conv2dGradWeightOp as AnyOp)) {
       const [x, dy] = inputs
-      const shapes = { image: x!.shape, filter: node.outputs[0]!.shape }
-      const fits = fitsCore(shapes, dy!)
-      const pays = (smallMaps && fits) || (!needed.has(node.inputs[1]!) && hasSmallPatch(shapes))
+      const filter = node.outputs[0]!.shape
+      const fits = fitsCore(filter, dy!, node.attrs)
+      const pays = (smallMaps && fits) || (!needed.has(node.inputs[1]!) && hasSmallPatch(filter))
       if (!pays || !isPooled(dy!, node)) return undefined
       const [dp, index] = dy!.node.inputs
       const attrs = { ...windowsOf(dy!, node), kernel: node.attrs.kernel!, fitsCore: fits ? 1 : 0 }
@@ -37,8 +37,7 @@ export function pooled(graph: Graph, { smallMaps = false }: { smallMaps?: boolea
     }
     if (node.op === (conv2dGradInputOp as AnyOp)) {
       const [dy, weight] = inputs
-      const shapes = { image: node.outputs[0]!.shape, filter: weight!.shape }
-      if (!smallMaps || !fitsCore(shapes, dy!) || !isPooled(dy!, node)) return undefined
+      if (!smallMaps || !fitsCore(weight!.shape, dy!, node.attrs) || !isPooled(dy!, node)) return undefined
       const [dp, index] = dy!.node.inputs
       const attrs = { ...windowsOf(dy!, node), image: node.attrs.size! }
       return build(conv2dPooledGradInputOp, [dp!, weight!, index!], attrs, node.name).outputs
@@ -65,14 +64,12 @@ function mapsNeeded(graph: Graph): Set<Value> {
   return needed
 }
 
-/** x (N,H,W,C) and the filter (R,S,C,K) of a convolution. */
-type Shapes = Record<'image' | 'filter', readonly number[]>
-
 /** Most numbers of a patch of x, and channels: with more of them products with zeros are faster than finding the others. */
 const MOST_PATCH = 96
 const MOST_CHANNELS = 32
 
-function hasSmallPatch({ filter: [r, s, c, k] }: Shapes): boolean {
+/** Of a filter (R,S,C,K). */
+function hasSmallPatch([r, s, c, k]: readonly number[]): boolean {
   return r! * s! * c! <= MOST_PATCH && k! <= MOST_CHANNELS
 }
 
@@ -82,10 +79,10 @@ const MOST_RUNS = 6 * 1024
 const LEAST_FILLED = 0.75
 
 /** Whether the runs of native/cpu/conv_pooled_runs.h waste few lanes, and those of an image lie in 24 KB of an L1 cache. */
-function fitsCore({ image: [, h], filter: [r, s, c, k] }: Shapes, maps: Value): boolean {
+function fitsCore([r, s, c, k]: readonly number[], { shape: maps }: Value, { stride }: AttrRecord): boolean {
   const run = Math.ceil((s! * c!) / 16) * 16
-  const rows = Math.max(h!, maps.shape[1]! + r! - 1)
-  return s! * c! >= LEAST_FILLED * run && rows * maps.shape[2]! * run <= MOST_RUNS && k! <= 2 * MOST_CHANNELS
+  const rows = (maps[1]! - 1) * (stride as readonly number[])[0]! + r!
+  return s! * c! >= LEAST_FILLED * run && rows * maps[2]! * run <= MOST_RUNS && k! <= 2 * MOST_CHANNELS
 }
 
 /** Of a window; with fewer, half of the numbers are chosen. */

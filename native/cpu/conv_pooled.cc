@@ -5,8 +5,9 @@
 //
 // with (i, j) the pixel of the maps that window (p, q) chose for channel k. Lanes are numbers of x: the (s, c) of a
 // filter row are one run of a padded copy of the image, read where it lies. Runs are short and begin anywhere, so they
-// are read by halves of vectors; long ones are copied to where they are aligned (conv_pooled_runs.h). The sums of a few
-// channels of dp stay in registers over all windows of an image.
+// are read by halves of vectors; where those of an image fit a core's cache, which the plan knows, they are copied to
+// where they are aligned (conv_pooled_runs.h). The sums of a few channels of dp stay in registers over all windows of
+// an image.
 //
 // Images are cut into chunks (chunked_sum.h). Taps are data: one outside its window, or outside the maps, counts
 // nothing.

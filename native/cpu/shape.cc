@@ -27,8 +27,8 @@ void transpose_in_caches(const Matrices& m, T* y, const T* x, const Team& team) 
 // --- past the caches -----------------------------------------------------------------------------------
 
 constexpr int64_t kLineBytes = 64;
-// Of a tile, in a row of y and in a row of x. Rows that begin anywhere in a line, as in 4097 x 4095, are moved with 68
-// % of a copy's bandwidth; with half as much of x in a row, 61 % (Zen 4).
+// Of a tile, in a row of y and in a row of x. Rows that begin anywhere in a line, as in 4097 x 4095, are moved at
+// 0.68 of a copy's bandwidth; with half as much of x in a row, 0.61 (Zen 4).
 constexpr int64_t kRunBytes = 256, kSourceBytes = 1024;
 constexpr int64_t kThin = 16;  // fewer rows or columns are mostly work for the core, without lines to fetch
 
@@ -41,9 +41,12 @@ struct FarMatrices : Matrices {
   int64_t shared;  // rows of the tile below that a tile has too, to end where lines of y end
   int64_t stride;  // from one row of a tile of y to the next
 
-  FJ_INLINE_MEMBER FarMatrices(const Loops& loops, int moved) : Matrices(cut(loops, moved, kHeight)) {
-    // Few rows that begin anywhere in a line make one run.
-    if (shared_rows() > 0 && rows <= 2 * kHeight) static_cast<Matrices&>(*this) = cut(loops, moved, rows);
+  FJ_INLINE_MEMBER FarMatrices(const Loops& loops, int moved) : Matrices(loops, moved, kHeight, kArea) {
+    if (dense) {  // what is one run of y stays in the L1 cache
+      static_cast<Matrices&>(*this) = {loops, moved, kHeight, kArea / 4};
+    } else if (shared_rows() > 0 && rows <= 2 * kHeight) {  // few rows that begin anywhere in a line become one run
+      static_cast<Matrices&>(*this) = {loops, moved, rows, kArea};
+    }
     shared = shared_rows();
     stride = dense ? rows : ceil_div(tile_rows + shared, kLine<T>) * kLine<T>;
   }
@@ -52,11 +55,8 @@ struct FarMatrices : Matrices {
   }
 
  private:
-  static constexpr int64_t kHeight = kRunBytes / sizeof(T);
+  static constexpr int64_t kHeight = kRunBytes / sizeof(T), kArea = kHeight * (kSourceBytes / sizeof(T));
 
-  static FJ_INLINE_MEMBER Matrices cut(const Loops& loops, int moved, int64_t height) {
-    return {loops, moved, height, kHeight * (kSourceBytes / int64_t{sizeof(T)})};
-  }
   FJ_INLINE_MEMBER int64_t shared_rows() const {
     bool whole_lines = down == 1 || to_stride % kLine<T> == 0;
     for (int i = 0; i < outer.count; i++) whole_lines &= down == 1 || outer.to[i] % kLine<T> == 0;
