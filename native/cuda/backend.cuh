@@ -26,8 +26,9 @@ struct fj_device {
   int multiprocessors = 1;
   size_t block_memory = forja::cuda::kPlainShared;  // shared memory that a block may ask for
   bool graphs = true;
-  bool tune = true;     // FORJA_TUNE
-  std::string machine;  // the GPU's model
+  bool branches = true;  // of graphs
+  bool tune = true;      // FORJA_TUNE
+  std::string machine;   // the GPU's model
   forja::cuda::Handles handles;
   cudaStream_t stream = nullptr;
   cudaStream_t uploads = nullptr;  // brings large arguments while `stream` is at work
@@ -77,6 +78,7 @@ struct fj_program {
   std::vector<forja::cuda::Call> calls;
   std::vector<forja::Operand> operands;
   forja::cuda::Block arena, inputs, scratch, fault;
+  std::vector<uint64_t> scratch_bytes;  // that each call uses from its `scratch` on
   std::vector<uint64_t> input_offsets, output_offsets;
   uint64_t input_bytes = 0, fault_offset = 0;
   // Whether arguments and outputs pass through pinned memory; else they are copied from and to the caller's.
