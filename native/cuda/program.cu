@@ -15,7 +15,11 @@ constexpr uint64_t kSlots = 4, kSlotsOfLarge = 2;
 constexpr uint64_t kLarge = 1ull << 20;        // arguments from here on are brought on a stream of their own
 constexpr uint64_t kMostStaged = 64ull << 20;  // of arguments and outputs together; beyond, runs come one by one
 // Instructions get scratch of their own, so that they need not wait for each other, up to so much; then from the start.
+#ifdef SIMT_EMULATION
+constexpr uint64_t kMostScratch = 0;  // tests see that those wait who share it
+#else
 constexpr uint64_t kMostScratch = 64ull << 20;
+#endif
 
 // --- creating programs -------------------------------------------------------------------------------
 

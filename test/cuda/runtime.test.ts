@@ -43,6 +43,14 @@ describe('runs of one program', () => {
     expect(await count.item()).toBe(6)
   })
 
+  it('keep instructions apart that use the same scratch', async () => {
+    // Long sums are made of parts that a second kernel joins.
+    const sums = fj.compile((...xs: fj.Tensor[]) => fj.stack(xs.map((x) => fj.sum(x))), { device })
+    const inputs = [1, 2, 3, 4, 5, 6].map((value) => fj.full([20_000], value))
+    for (let run = 0; run < 5; run++)
+      expect(await read(await sums(...inputs))).toEqual([20_000, 40_000, 60_000, 80_000, 100_000, 120_000])
+  })
+
   it.each([
     [400_001, 'a stream of their own'],
     [9_000_001, 'the memory of the caller: 72 MB are more than is pinned'],
