@@ -126,8 +126,8 @@ struct Cut {
   Cut(const Shape& s, int multiprocessors) {
     across = !s.last_reduced ? kWarp : s.terms >= 512 ? 1 : kThreads / kWarp;
     const int64_t blocks = ceil_div(s.results, across), down = kThreads / across;
-    // Two blocks to a multiprocessor are enough; a part gives each of its threads at least 8 terms.
-    const int64_t most = s.terms / (down * 8);
+    // Two blocks to a multiprocessor are enough; for less than 16 terms to a thread a second kernel does not pay.
+    const int64_t most = s.terms / (down * 16);
     parts = blocks >= 2 * multiprocessors ? 1 : ceil_div(2 * multiprocessors, blocks);
     if (parts > kMaxParts) parts = kMaxParts;
     if (parts > most) parts = most > 0 ? most : 1;
