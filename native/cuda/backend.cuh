@@ -1,6 +1,7 @@
 // What the two halves of the CUDA backend share: backend.cu (devices, buffers, the table of functions) and program.cu.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -112,6 +113,8 @@ cudaError_t fill_fresh(fj_buffer* buffer);
 int supports(uint16_t opcode, uint16_t variant);
 // Launches instructions [begin, end), in the order of the list; what goes wrong is kept by the launcher.
 void launch_instructions(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher);
+// What `launches` puts on the device's stream as a graph that can be launched.
+cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out, const std::function<void(Launcher&)>& launches);
 // Records the program as CUDA graphs. Where that fails it stays eager, and `note` says why.
 void record_graphs(fj_program* program, fj_error* note);
 

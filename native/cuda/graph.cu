@@ -31,7 +31,7 @@ struct Recording {
 
 #ifdef FORJA_CUDA_EDGES
 // Of longer programs the search for branches would take too long; they are recorded in a line.
-constexpr size_t kMostBranched = 8192;
+constexpr size_t kMostBranched = 4096;
 
 bool must_wait(const fj_program* program, uint32_t a, uint32_t b) {
   const Call &x = program->calls[a], &y = program->calls[b];
@@ -115,14 +115,8 @@ void record_instructions(const fj_program* program, uint32_t begin, uint32_t end
 // Instructions [begin, end) as a graph; null for none.
 cudaError_t record(fj_program* program, uint32_t begin, uint32_t end, cudaGraphExec_t* out) {
   if (begin == end) return cudaSuccess;
-  const cudaStream_t stream = program->device->stream;
-  Recording made;
-  if (const cudaError_t code = cudaStreamBeginCapture(stream, kMode)) return code;
-  Launcher launcher = program->device->launcher();
-  record_instructions(program, begin, end, launcher);
-  cudaError_t code = first_of(launcher.error, cudaStreamEndCapture(stream, &made.graph));
-  if (code == cudaSuccess) code = cudaGraphInstantiate(out, made.graph, 0);
-  return code;
+  return record_graph(*program->device, out,
+                      [&](Launcher& launcher) { record_instructions(program, begin, end, launcher); });
 }
 
 #ifdef FORJA_CUDA_EDGES
@@ -187,6 +181,17 @@ cudaError_t record_all(fj_program* program) {
 }
 
 }  // namespace
+
+cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out,
+                         const std::function<void(Launcher&)>& launches) {
+  Recording made;
+  if (const cudaError_t code = cudaStreamBeginCapture(device.stream, kMode)) return code;
+  Launcher launcher = device.launcher();
+  launches(launcher);
+  cudaError_t code = first_of(launcher.error, cudaStreamEndCapture(device.stream, &made.graph));
+  if (code == cudaSuccess) code = cudaGraphInstantiate(out, made.graph, 0);
+  return code;
+}
 
 void record_graphs(fj_program* program, fj_error* note) {
   const cudaError_t code = record_all(program);
