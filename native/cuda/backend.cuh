@@ -82,6 +82,7 @@ struct fj_program {
   std::vector<uint64_t> scratch_bytes;  // that each call uses from its `scratch` on
   std::vector<uint64_t> input_offsets, output_offsets;
   uint64_t input_bytes = 0, fault_offset = 0;
+  std::vector<uint8_t> sent;  // the arguments that lie on the device, where they are few bytes and known
   // Whether arguments and outputs pass through pinned memory; else they are copied from and to the caller's.
   bool staged = true;
   std::vector<std::unique_ptr<fj_run>> slots;  // taken in turn
@@ -113,6 +114,8 @@ cudaError_t fill_fresh(fj_buffer* buffer);
 int supports(uint16_t opcode, uint16_t variant);
 // Launches instructions [begin, end), in the order of the list; what goes wrong is kept by the launcher.
 void launch_instructions(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher);
+// The fault record says that nothing is wrong, for the run that follows.
+cudaError_t forget_fault(const fj_program* program);
 // What `launches` puts on the device's stream as a graph that can be launched.
 cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out, const std::function<void(Launcher&)>& launches);
 // Records the program as CUDA graphs. Where that fails it stays eager, and `note` says why.

@@ -79,25 +79,27 @@ cudaError_t go_on_from(cudaStream_t stream, Nodes nodes) {
                                              cudaStreamSetCaptureDependencies);
 }
 
-// Launches instructions [begin, end) on the recorded stream, each behind those it has to wait for. What comes next
-// waits for all of them.
+// Launches instructions [begin, end) on the recorded stream, each behind those it has to wait for; those that may find
+// something wrong also behind what was recorded before. What comes next waits for all of them.
 void record_branches(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher) {
   const std::vector<std::vector<size_t>> waits = find_waits(program, begin, end);
   std::vector<Nodes> last(waits.size());  // of each instruction
   std::vector<bool> awaited(waits.size());
   const auto keep = [&](cudaError_t code) { launcher.error = first_of(launcher.error, code); };
+  Nodes ends;
+  keep(last_nodes(launcher.stream, &ends));
+  const Nodes start = ends;
   for (size_t i = 0; i < waits.size() && launcher.error == cudaSuccess; i++) {
-    Nodes from;
+    const uint32_t at = begin + static_cast<uint32_t>(i);
+    Nodes from = program->choices[at].kernel->faults ? start : Nodes();
     for (const size_t j : waits[i]) {
       from.insert(from.end(), last[j].begin(), last[j].end());
       awaited[j] = true;
     }
-    const uint32_t at = begin + static_cast<uint32_t>(i);
     keep(go_on_from(launcher.stream, std::move(from)));
     launch_instructions(program, at, at + 1, launcher);
     keep(last_nodes(launcher.stream, &last[i]));
   }
-  Nodes ends;
   for (size_t i = 0; i < waits.size(); i++) {
     if (!awaited[i]) ends.insert(ends.end(), last[i].begin(), last[i].end());
   }
@@ -105,7 +107,9 @@ void record_branches(const fj_program* program, uint32_t begin, uint32_t end, La
 }
 #endif
 
+// The first of a program begins with a clean fault record.
 void record_instructions(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher) {
+  if (begin == 0 && program->faults) launcher.error = forget_fault(program);
 #ifdef FORJA_CUDA_EDGES
   if (program->device->branches && end - begin <= kMostBranched) return record_branches(program, begin, end, launcher);
 #endif

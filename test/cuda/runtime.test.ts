@@ -15,6 +15,22 @@ describe('runs of one program', () => {
     }
   })
 
+  it('see arguments that stay and that change', async () => {
+    const f = fj.compile((x: fj.Tensor, y: fj.Tensor) => fj.add(fj.mul(x, 10), y), { device })
+    const seen: number[] = []
+    for (const [x, y] of [
+      [1, 2],
+      [1, 2],
+      [1, 3],
+      [1, 3],
+      [2, 3],
+      [1, 2],
+      [1, 2],
+    ] as const)
+      seen.push(await (await f(fj.tensor(x), fj.tensor(y))).item())
+    expect(seen).toEqual([12, 12, 13, 13, 23, 12, 12])
+  })
+
   it('change variables, which the next run sees', async () => {
     const w = fj.variable(fj.tensor([1, 2, 4]))
     const step = fj.compile(
