@@ -20,7 +20,9 @@ export async function accuracySuite(context: SuiteContext, locate = locateMnist)
       for (const device of context.devices) {
         const row = await learn(context, device, model, name, data)
         const ratio = base && base.p50Ms / row.p50Ms
-        context.report(ratio ? { ...row, ratios: { [base!.device]: { median: ratio, min: ratio, max: ratio } } } : row)
+        await context.report(
+          ratio ? { ...row, ratios: { [base!.device]: { median: ratio, min: ratio, max: ratio } } } : row,
+        )
         base ??= row
       }
     })

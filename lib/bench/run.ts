@@ -140,12 +140,8 @@ export async function runBench(
     errors,
   })
   const { out } = options
-  let written = Promise.resolve()
-  const write = (what: BenchResult) => {
-    if (out === undefined) return
-    const bytes = Buffer.from(`${JSON.stringify(what, null, 2)}\n`)
-    written = written.then(() => writeFileAtomic(out, bytes))
-    written.catch(() => {}) // thrown where it is waited for
+  const write = async (what: BenchResult) => {
+    if (out !== undefined) await writeFileAtomic(out, Buffer.from(`${JSON.stringify(what, null, 2)}\n`))
   }
   let cases = 0
   try {
@@ -163,16 +159,16 @@ export async function runBench(
         if (wanted) cases++
         return wanted
       },
-      report: (row) => {
+      report: async (row) => {
         rows.push(row)
-        write({ ...result(), unfinished: true })
+        await write({ ...result(), unfinished: true })
         listener.row(row)
         listener.say(tableRow(row))
       },
-      fail: (name, error) => {
+      fail: async (name, error) => {
         const failure = { suite, case: name, message: error instanceof Error ? error.message : String(error) }
         errors.push(failure)
-        write({ ...result(), unfinished: true })
+        await write({ ...result(), unfinished: true })
         listener.error(failure)
       },
       say: listener.say,
@@ -183,8 +179,7 @@ export async function runBench(
   if (cases === 0) throw new ForjaError('ERR_ARGUMENT', `no case of ${suite} has '${options.case}' in its name`)
   const others = devices.slice(1).map((other) => winsOf(device, other, rows))
   for (const text of others) listener.say(`\n${text}`)
-  write(result())
-  await written
+  await write(result())
   if (out !== undefined) listener.say(`\nwrote ${out}`)
   return result()
 }

@@ -20,9 +20,10 @@ export interface SuiteContext {
   /** Every variant of the operation instead of the one that programs get. */
   readonly ladder: boolean
   wants(name: string): boolean
-  report(row: Row): void
+  /** Waited for, so that nothing is measured while a row is written. */
+  report(row: Row): void | Promise<void>
   /** A case that gave a wrong result or failed, or one contender of it: no row. */
-  fail(name: string, error: unknown): void
+  fail(name: string, error: unknown): void | Promise<void>
   say(text: string): void
 }
 
@@ -77,7 +78,7 @@ export async function attempt(context: SuiteContext, name: string, body: () => P
   try {
     await body()
   } catch (error) {
-    context.fail(name, error)
+    await context.fail(name, error)
   }
 }
 
@@ -95,7 +96,7 @@ export async function measure(context: SuiteContext, kase: Case): Promise<void> 
         right.push(entrant)
       } catch (error) {
         if (kase.entrants.length === 1) throw error
-        context.fail(name, error)
+        await context.fail(name, error)
       }
     }
     entrants = right
@@ -103,8 +104,8 @@ export async function measure(context: SuiteContext, kase: Case): Promise<void> 
   if (kase.check) await compare(kase.check)
   const peers: Peer[] = []
   for (const peer of context.peers) {
-    const theirs = await peer.prepare(kase.task).catch((error: unknown) => {
-      context.fail(name, error) // one contender less; the others are timed
+    const theirs = await peer.prepare(kase.task).catch(async (error: unknown) => {
+      await context.fail(name, error) // one contender less; the others are timed
       return undefined
     })
     if (theirs === undefined) continue
@@ -137,7 +138,7 @@ export async function measure(context: SuiteContext, kase: Case): Promise<void> 
   })
   // The ladder is read upwards: the slowest first.
   if (context.ladder) rows.sort((a, b) => b.p50Ms - a.p50Ms)
-  for (const row of rows) context.report(row)
+  for (const row of rows) await context.report(row)
 }
 
 function completeRow(

@@ -11,7 +11,6 @@
  * x (N, T, I), weightIh (G·H, I), weightHh (G·H, H), biases (G·H), h and c (N, H). For the gradient the operation keeps,
  * in the order in which steps run (last first where `reverse`):
  *
- *     steps (T, N, I + H + 2)   [x, 1, h, 1] before each step: what the weights are multiplied by
  *     gates (T, N, S·H)         tanh, relu: h' · lstm: i, f, g, o, c' · gru: r, z, n, W_hn h + b_hn
  *
  * The functions users call are in recurrent_api.ts.
@@ -109,7 +108,7 @@ function savedOf(cell: Cell): number {
 const WEIGHTS = ['weightIh', 'weightHh', 'biasIh', 'biasHh'] as const
 const ATTRS = { cell: 'i32', reverse: 'i32' } as const
 
-/** x, weights, h0 (and c0 of an lstm) → y (N, T, H), the last h, steps, gates (and the last c). */
+/** x, weights, h0 (and c0 of an lstm) → y (N, T, H), the last h, gates (and the last c). */
 const recurrentOp: Op<typeof ATTRS> = defineOp({
   name: 'recurrent',
   code: 244,
@@ -117,20 +116,20 @@ const recurrentOp: Op<typeof ATTRS> = defineOp({
   attrs: ATTRS,
   infer: (inputs, attrs, site) => {
     const cell = CELLS[attrs.cell]!
-    const { n, t, i, h } = checkInputs(inputs, cell, site)
+    const { n, t, h } = checkInputs(inputs, cell, site)
     const type = (...shape: number[]) => ({ shape, dtype: inputs[0]!.dtype })
-    const outputs = [type(n, t, h), type(n, h), type(t, n, i + h + 2), type(t, n, savedOf(cell) * h)]
+    const outputs = [type(n, t, h), type(n, h), type(t, n, savedOf(cell) * h)]
     return cell === 'lstm' ? [...outputs, type(n, h)] : outputs
   },
-  grad: ({ inputs, outputs: [, , steps, gates], gradOutputs, attrs, needs }) => {
-    const [dy, dh, , , dc] = gradOutputs
+  grad: ({ inputs, outputs: [y, , gates], gradOutputs, attrs, needs }) => {
+    const [dy, dh, dgates, dc] = gradOutputs
     const given = [dy, dh, dc].map((g, bit) => (g ? 2 ** bit : 0)).reduce((a, b) => a + b, 0)
     const seeds = [dy, dh, dc].filter((g): g is Tensor => !!g)
-    if (gradOutputs[2] || gradOutputs[3]) {
+    if (dgates) {
       throw new ForjaError('ERR_INTERNAL', 'recurrent: what is kept for the gradient has no gradient of its own')
     }
     const dx = needs[0] ? 1 : 0
-    const grads = applyAll(recurrentGradOp, [...inputs, steps!, gates!, ...seeds], { ...attrs, given, dx })
+    const grads = applyAll(recurrentGradOp, [...inputs, y!, gates!, ...seeds], { ...attrs, given, dx })
     return [dx ? grads.pop()! : null, ...grads]
   },
   traits: { product: true },
@@ -139,12 +138,11 @@ const recurrentOp: Op<typeof ATTRS> = defineOp({
   reference: (inputs, attrs, types) => {
     const cell = CELLS[attrs.cell]!
     const [x, weightIh, weightHh, biasIh, biasHh, h0, c0] = inputs
-    const { n, t, i, h, k } = dimsOf(x!, h0!)
-    const [y, last, steps, gates, lastC] = types.map((type) => refArray(type.shape, type.dtype))
+    const { n, t, i, h } = dimsOf(x!, h0!)
+    const [y, last, gates, lastC] = types.map((type) => refArray(type.shape, type.dtype))
     forEachStep(n, t, attrs.reverse, (row, s, at) => {
       const before = new Float64Array(h).map((_, u) => (s > 0 ? y!.data[at(s - 1) * h + u]! : h0!.data[row * h + u]!))
       const input = x!.data.subarray(at(s) * i, (at(s) + 1) * i)
-      steps!.data.set([...input, 1, ...before, 1], (s * n + row) * k)
       const ax = product(weightIh!, biasIh!, input)
       const ah = product(weightHh!, biasHh!, before)
       for (let u = 0; u < h; u++) {
@@ -161,12 +159,12 @@ const recurrentOp: Op<typeof ATTRS> = defineOp({
         if (lastC) lastC.data[row * h + u] = next.c
       }
     })
-    return [y!, last!, steps!, gates!, ...(lastC ? [lastC] : [])]
+    return [y!, last!, gates!, ...(lastC ? [lastC] : [])]
   },
 })
 
 /**
- * The inputs of `recurrent`, steps, gates, then those of dy, dh, dc (1, 2, 4) that are in `given` → gradients of the
+ * The inputs of `recurrent`, y, gates, then those of dy, dh, dc (1, 2, 4) that are in `given` → gradients of the
  * weights, of h0 (and c0), and of x where `dx` is 1.
  */
 const recurrentGradOp: Op<typeof ATTRS & { given: 'i32'; dx: 'i32' }> = defineOp({
@@ -190,9 +188,9 @@ const recurrentGradOp: Op<typeof ATTRS & { given: 'i32'; dx: 'i32' }> = defineOp
     const cell = CELLS[attrs.cell]!
     const first = cell === 'lstm' ? 7 : 6
     const [x, weightIh, weightHh, , , h0, c0] = inputs
-    const [steps, gates, ...seeds] = inputs.slice(first)
+    const [y, gates, ...seeds] = inputs.slice(first)
     const [dy, dhLast, dcLast] = [1, 2, 4].map((bit) => (attrs.given & bit ? seeds.shift() : undefined))
-    const { n, t, i, h, k } = dimsOf(x!, h0!)
+    const { n, t, i, h } = dimsOf(x!, h0!)
     const saved = savedOf(cell)
     const grads = types.map((type) => refArray(type.shape, type.dtype))
     const [dWeightIh, dWeightHh, dBiasIh, dBiasHh, dh] = grads
@@ -203,8 +201,7 @@ const recurrentGradOp: Op<typeof ATTRS & { given: 'i32'; dx: 'i32' }> = defineOp
     // Downwards through the steps: dh and dc hold the gradients of the state behind step s, then before it.
     forEachStep(n, t, attrs.reverse, (row, forward, at) => {
       const s = t - 1 - forward
-      const from = (s * n + row) * k
-      const state = steps!.data.subarray(from + i + 1, from + i + 1 + h)
+      const state = s > 0 ? y!.data.subarray(at(s - 1) * h, (at(s - 1) + 1) * h) : h0!.data.subarray(row * h, (row + 1) * h)
       const dax = new Float64Array(dBiasIh!.data.length)
       const dah = new Float64Array(dBiasHh!.data.length)
       for (let u = 0; u < h; u++) {
@@ -247,14 +244,12 @@ interface Dims {
   t: number
   i: number
   h: number
-  /** Numbers of a row of steps. */
-  k: number
 }
 
 function dimsOf(x: { readonly shape: readonly number[] }, h0: { readonly shape: readonly number[] }): Dims {
   const [n, t, i] = x.shape as [number, number, number]
   const h = h0.shape[1]!
-  return { n, t, i, h, k: i + h + 2 }
+  return { n, t, i, h }
 }
 
 /** Calls `visit(row, s, at)` for each sample and step in order; at(s) is the row of x and y that step s reads. */
@@ -317,6 +312,6 @@ export function recurrentLayer(
 ): { y: Tensor; h: Tensor; c?: Tensor } {
   const inputs = [x, weightIh, weightHh, biasIh, biasHh, state.h, ...(cell === 'lstm' ? [state.c!] : [])]
   const attrs = { cell: CELLS.indexOf(cell), reverse: reverse ? 1 : 0 }
-  const [y, h, , , c] = applyAll(recurrentOp, inputs, attrs) as [Tensor, Tensor, Tensor, Tensor, Tensor?]
+  const [y, h, , c] = applyAll(recurrentOp, inputs, attrs) as [Tensor, Tensor, Tensor, Tensor?]
   return c ? { y, h, c } : { y, h }
 }

@@ -59,7 +59,7 @@ function unrolled(cell: Cell, inputs: readonly Tensor[], reverse: boolean): Tens
   return state.c ? [y, state.h, state.c] : [y, state.h]
 }
 
-/** The gradient of `recurrentGrad` with respect to its operands; steps and gates follow from the others. */
+/** The gradient of `recurrentGrad` with respect to its operands; y and gates follow from the others. */
 export function secondGradient(
   { inputs, gradOutputs, attrs }: GradContext<{ cell: 'i32'; reverse: 'i32'; given: 'i32'; dx: 'i32' }>,
   cell: Cell,

@@ -8,7 +8,7 @@ import type { AnyOp } from '../ops/registry.js'
 import { broadcastToOp, reshapeOp } from '../ops/shape.js'
 import { refArray } from '../reference/array.js'
 import { sameShape } from '../shape.js'
-import { reshapeValue } from './build.js'
+import { build, reshapeValue } from './build.js'
 
 export function fold(graph: Graph): Graph {
   return rewrite(graph, (node, inputs) => {
@@ -30,7 +30,13 @@ function foldNode(node: Node, inputs: readonly Value[]): Value | undefined {
     const known = uniform(first)
     return known === undefined ? reshapeValue(first, output.shape) : makeFull(output.shape, known, output.dtype)
   }
-  if (node.op === (broadcastToOp as AnyOp) && sameShape(first.shape, output.shape)) return first
+  if (node.op === (broadcastToOp as AnyOp)) {
+    if (sameShape(first.shape, output.shape)) return first
+    // A single number is broadcast from whatever shape it has.
+    const source = first.node.op === (reshapeOp as AnyOp) && first.size === 1 ? first.node.inputs[0]! : first
+    if (source !== first && source.shape.length <= output.shape.length)
+      return build(broadcastToOp, [source], node.attrs, node.name).outputs[0]!
+  }
   if (node.op.traits.reduction && first.size === output.size) return reshapeValue(first, output.shape)
   if (!node.op.traits.elementwise) return undefined
   return foldIdentity(node, inputs) ?? foldUniform(node, inputs)

@@ -1,7 +1,8 @@
 /**
  * Elementwise fusion: every elementwise node becomes part of a `fused` node, a micro-program that makes one pass over
  * memory. A group grows from its last node towards the inputs, over values of the same shape that nothing outside
- * the group uses; so no path leaves a group and comes back.
+ * the group uses; so no path leaves a group and comes back. A single number that only a small result needs is computed
+ * for each of its elements anew: that takes less than a step of its own.
  */
 import { dtypeCode } from '../dtype.js'
 import { countUses, type Graph, Node, rewrite, type Value } from '../graph/graph.js'
@@ -9,8 +10,11 @@ import { fullOp } from '../ops/creation.js'
 import { FUSED_MAX_INPUTS, FUSED_MAX_REGISTERS, fusedOp, laneOf } from '../ops/fused.js'
 import type { AnyOp } from '../ops/registry.js'
 import { broadcastToOp } from '../ops/shape.js'
-import { sameShape } from '../shape.js'
+import { sameShape, sizeOfShape } from '../shape.js'
 import { floatBits } from './emit.js'
+
+/** Elements of a small result. */
+const SMALL = 4096
 
 export function fuse(graph: Graph): Graph {
   const groups = findGroups(graph)
@@ -43,6 +47,7 @@ function findGroups(graph: Graph): Map<Node, Node[]> {
 }
 
 function growGroup(root: Node, uses: ReadonlyMap<Value, number>, taken: ReadonlySet<Node>): Set<Node> {
+  const { shape } = root.outputs[0]!
   const members = new Set<Node>([root])
   const inside = new Map<Value, number>()
   const count = (node: Node) => {
@@ -58,7 +63,7 @@ function growGroup(root: Node, uses: ReadonlyMap<Value, number>, taken: Readonly
         !refused.has(value.node) &&
         !taken.has(value.node) &&
         inside.get(value) === uses.get(value) &&
-        sameShape(value.shape, root.outputs[0]!.shape),
+        (sameShape(value.shape, shape) || (value.size === 1 && sizeOfShape(shape) <= SMALL)),
     )
     if (next === undefined) return members
     members.add(next.node)

@@ -36,6 +36,8 @@ export interface LowerOptions {
    * variant of conv2d is forced: on devices whose cores have caches. Default false.
    */
   smallMaps?: boolean
+  /** Whether the device runs steps side by side that share no memory. Default false. */
+  branches?: boolean
   /** Of products, where the device has tensor cores. Default 'float32'. */
   precision?: Precision
 }
@@ -104,7 +106,7 @@ export async function lower(graph: Graph, options: LowerOptions = {}): Promise<L
 async function finish(graph: Graph, options: LowerOptions): Promise<Program> {
   await setImmediate()
   const order = schedule(graph)
-  const memory = plan(order)
+  const memory = plan(order, options)
   await setImmediate()
   if (planDebug.enabled) planDebug('%s', printPlan(order, memory))
   verifyPlan(order, memory)

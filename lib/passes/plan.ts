@@ -2,6 +2,9 @@
  * The memory plan: an offset in ONE arena for every value that a program computes. Largest first, each at the lowest
  * offset where it overlaps no value that lives at the same time. A step may write its output over an input of the same
  * size that dies there, where its operation allows it: both then are one block.
+ *
+ * Blocks that take turns in memory tie their steps to one order. A device with `branches` runs steps that share no
+ * memory side by side: there a small arena is laid out without turns.
  */
 import { sizeOf } from '../dtype.js'
 import type { Value } from '../graph/graph.js'
@@ -10,6 +13,9 @@ import { type Schedule, type Step, storageOf } from './schedule.js'
 
 /** Bytes; FJ_ALIGNMENT of native/abi/program.h. */
 const ALIGNMENT = 64
+
+/** Bytes of an arena that is still small: half of the last cache of a GPU that has many cores. */
+const SMALL = 32 * 2 ** 20
 
 /** A piece of memory in use from step `first` to step `last`, both included. */
 export interface Block {
@@ -31,7 +37,7 @@ export function byteSize(value: Value): number {
   return sizeOfShape(value.shape) * sizeOf(value.dtype)
 }
 
-export function plan(schedule: Schedule): Plan {
+export function plan(schedule: Schedule, { branches = false }: { branches?: boolean } = {}): Plan {
   const { steps } = schedule
   const blocks = new Map<Value, Block>()
   const lastUse = lastUses(schedule)
@@ -51,7 +57,8 @@ export function plan(schedule: Schedule): Plan {
     }
   })
   const unique = [...new Set(blocks.values())]
-  const placed = placeBlocks(unique)
+  const apart = branches && unique.reduce((total, block) => total + block.bytes, 0) <= SMALL
+  const placed = apart ? placeApart(unique) : placeBlocks(unique)
   const offsets = new Map([...blocks].map(([value, block]) => [value, placed.offsets.get(block)!]))
   const naiveBytes = [...blocks.keys()].reduce((total, value) => total + align(byteSize(value)), 0)
   return { offsets, arenaBytes: placed.bytes, naiveBytes, inPlace }
@@ -89,6 +96,17 @@ function findDonor(step: Step, index: number, output: Value, blocks: ReadonlyMap
       return block
   }
   return undefined
+}
+
+/** Offsets for blocks, one behind the other. */
+function placeApart(blocks: readonly Block[]): { offsets: Map<Block, number>; bytes: number } {
+  let bytes = 0
+  const offsets = new Map<Block, number>()
+  for (const block of blocks) {
+    offsets.set(block, bytes)
+    bytes += block.bytes
+  }
+  return { offsets, bytes }
 }
 
 /** Offsets for blocks so that no two that live at the same time overlap. Greedy by size. */

@@ -45,7 +45,8 @@ export class AddonDevice implements Device {
   async compile(graph: Graph, options: CompileOptions): Promise<Executable> {
     checkDTypes(graph, this)
     // Maps that stay in a core's cache are a matter of CPUs; on a GPU nobody has measured it.
-    const { program, prepare } = await lower(graph, { ...options, smallMaps: this.kind === 'cpu' })
+    const smallMaps = this.kind === 'cpu'
+    const { program, prepare } = await lower(graph, { ...options, smallMaps, branches: !smallMaps })
     const bound = new Map<VariableSource, NativeDeviceBuffer>()
     if (prepare === null) return await this.#load(program, bound)
     for (const source of writtenBy(prepare)) bound.set(source, this.createBuffer(source.type))

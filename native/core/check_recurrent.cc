@@ -53,19 +53,18 @@ bool check_layer(Check& c, int32_t cell, Sizes& z) {
          (cell != FJ_CELL_LSTM || check_matrix(c, c.in(6), z.n, z.h));
 }
 
-// -> y (N, T, H), the last h, steps (T, N, I + H + 2), gates (T, N, S*H), and the last c of an lstm.
+// -> y (N, T, H), the last h, gates (T, N, S*H), and the last c of an lstm.
 bool check_recurrent(Check& c) {
   if (!c.attr_size(sizeof(fj_recurrent_attrs))) return false;
   const auto& attrs = c.attrs<fj_recurrent_attrs>();
   const bool lstm = attrs.cell == FJ_CELL_LSTM;
   Sizes z{};
-  if (!c.arity(lstm ? 7 : 6, lstm ? 7 : 6, lstm ? 5 : 4) || !check_layer(c, attrs.cell, z)) return false;
+  if (!c.arity(lstm ? 7 : 6, lstm ? 7 : 6, lstm ? 4 : 3) || !check_layer(c, attrs.cell, z)) return false;
   return check_tensor(c, c.out(0), z.n, z.t, z.h) && check_matrix(c, c.out(1), z.n, z.h) &&
-         check_tensor(c, c.out(2), z.t, z.n, uint64_t{z.i} + z.h + 2) &&
-         check_tensor(c, c.out(3), z.t, z.n, z.saved * z.h) && (!lstm || check_matrix(c, c.out(4), z.n, z.h));
+         check_tensor(c, c.out(2), z.t, z.n, z.saved * z.h) && (!lstm || check_matrix(c, c.out(3), z.n, z.h));
 }
 
-// Those inputs, steps, gates, and of dy, dh, dc what `given` says -> gradients of weights, h0, c0, and x if asked for.
+// Those inputs, y, gates, and of dy, dh, dc what `given` says -> gradients of weights, h0, c0, and x if asked for.
 bool check_recurrent_grad(Check& c) {
   if (!c.attr_size(sizeof(fj_recurrent_grad_attrs))) return false;
   const auto& attrs = c.attrs<fj_recurrent_grad_attrs>();
@@ -81,7 +80,7 @@ bool check_recurrent_grad(Check& c) {
     return false;
   }
   int next = layer;
-  if (!check_tensor(c, c.in(next++), z.t, z.n, uint64_t{z.i} + z.h + 2)) return false;
+  if (!check_tensor(c, c.in(next++), z.n, z.t, z.h)) return false;
   if (!check_tensor(c, c.in(next++), z.t, z.n, z.saved * z.h)) return false;
   if ((attrs.given & 1) && !check_tensor(c, c.in(next++), z.n, z.t, z.h)) return false;
   if ((attrs.given & 2) && !check_matrix(c, c.in(next++), z.n, z.h)) return false;

@@ -23,6 +23,10 @@ inline bool read_tune(bool unset, bool* tune, fj_error* error) {
   return false;
 }
 
+// Of the time of the kernel that would run without measuring: what is to take its place must be that much shorter.
+// Less is noise, which would change bits from one machine to the next for nothing.
+constexpr double kWorthwhile = 0.95;
+
 // Of kernels, by what identifies a call (call_key of geometry.h) and whatever else the time depends on.
 template <class Kernel>
 class Choices {

@@ -34,7 +34,6 @@ RecurrentGeometry recurrent_of(const fj_value& x, const fj_value& h0, int cell, 
   r.t = x.dims[1];
   r.i = x.dims[2];
   r.h = h0.dims[1];
-  r.k = r.i + r.h + 2;
   r.gates = lstm || gru ? 4 : 1;
   r.x_gates = r.h_gates = gru ? 3 : r.gates;
   r.saved = lstm ? 5 : gru ? 4 : 1;
@@ -197,8 +196,10 @@ RecurrentGradOperands recurrent_grad_operands(const Operand* in, const Operand* 
   RecurrentGradOperands o{};
   o.weight_ih = in[1].as<const float>();
   o.weight_hh = in[2].as<const float>();
+  o.x = in[0].as<const float>();
+  o.h0 = in[5].as<const float>();
   o.c0 = lstm ? in[6].as<const float>() : nullptr;
-  o.steps = following(true);
+  o.y = following(true);
   o.gates = following(true);
   o.dy = following((attrs.given & 1) != 0);
   o.dh_last = following((attrs.given & 2) != 0);

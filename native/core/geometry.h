@@ -148,9 +148,7 @@ FJ_ANYWHERE PoolWindows<I> windows_over(const PoolAxisOf<I>& a, I i) {
 
 // --- Recurrent layers: one direction of one layer. Cells and names as in lib/ops/recurrent.ts.
 //
-// A row of `steps` is [x, 1, h, 1], so that one product gives all gates of a step, biases included, and one product
-// over all steps the gradients of all weights. Gates lie in an order in which those that read x come first and those
-// that read h last, each kind in one run:
+// Gates lie in an order in which those that read x come first and those that read h last, each kind in one run:
 //
 //   tanh, relu  a          x: a            h: a
 //   lstm        i f g o    x: i f g o      h: i f g o
@@ -160,7 +158,6 @@ struct RecurrentGeometry {
   int cell;
   bool reverse;
   int64_t n, t, i, h;           // samples, steps, inputs, hidden units
-  int64_t k;                    // floats of a row of steps: i + h + 2
   int gates, x_gates, h_gates;  // per unit; the first x_gates read x, the last h_gates read h
   int saved;                    // floats that a unit keeps for backward
 
@@ -170,6 +167,10 @@ struct RecurrentGeometry {
   FJ_ANYWHERE int h_block(int gate) const { return gate - (gates - h_gates); }
   // The step of x and y that runs s-th.
   FJ_ANYWHERE int64_t step(int64_t s) const { return reverse ? t - 1 - s : s; }
+  // (H) of a sample before the step that runs s-th; h0 (N, H), y (N, T, H).
+  FJ_ANYWHERE const float* h_before(const float* h0, const float* y, int64_t sample, int64_t s) const {
+    return s == 0 ? h0 + sample * h : y + (sample * t + step(s - 1)) * h;
+  }
 };
 
 // Of recurrent and recurrentGrad: x (N, T, I) is their first input, h0 (N, H) their sixth.
@@ -178,15 +179,15 @@ RecurrentGeometry recurrent_geometry(const Operand* in, const Attrs& attrs);
 
 struct RecurrentGradOperands {
   const float *weight_ih, *weight_hh;   // (G*H, I), (G*H, H)
-  const float* c0;                      // (N, H) or null
-  const float *steps, *gates;           // (T, N, K), (T, N, saved*H)
+  const float *x, *h0, *c0;             // (N, T, I), (N, H), (N, H) or null
+  const float *y, *gates;               // (N, T, H), (T, N, saved*H)
   const float *dy, *dh_last, *dc_last;  // (N, T, H), (N, H), (N, H), each or null
   float *d_weight_ih, *d_weight_hh;     // (G*H, I), (G*H, H)
   float *d_bias_ih, *d_bias_hh;         // (G*H)
   float *dh, *dc, *dx;                  // (N, H), (N, H) or null, (N, T, I) or null
 };
 
-// Inputs: those of the layer, then steps, gates, and of dy, dh, dc what `given` says.
+// Inputs: those of the layer, then y, gates, and of dy, dh, dc what `given` says.
 RecurrentGradOperands recurrent_grad_operands(const Operand* in, const Operand* out,
                                               const fj_recurrent_grad_attrs& attrs);
 

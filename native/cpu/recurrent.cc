@@ -2,13 +2,12 @@
 //
 // Weights are packed once a call, transposed, in blocks of hidden units: for each block its gates' columns side by
 // side, [weight_ih^T; bias_ih; weight_hh^T; bias_hh]. A step of 14 rows and a block is one or two register tiles per
-// block over the row [x, 1, h, 1], and the cell's formula on the tiles' result while it lies in the L1 cache.
+// block over the row [x, 1, h, 1], and the cell's formula on the tiles' result while it lies in the L1 cache. Rows of
+// two steps are held: of the one that is computed, and of the next, whose h it gives.
 //
 // x's product is not taken for all steps ahead: that would write all gates to memory and read them again, while x's
 // columns in the same tile as h's cost their multiply-adds only.
 #include "recurrent.h"
-
-#include <cstring>
 
 #include "simd/math.h"
 
@@ -34,6 +33,7 @@ FJ_INLINE Blocks blocks_of(const Recurrent& r) {
 
 struct Scratch {
   float* packed;  // blocks' weights
+  float* rows;    // of two steps: (2, N, K), a step's number modulo 2
   float* tiles;   // this thread's gates of a tile: (kTileRows, gates * units)
   size_t bytes;
 };
@@ -42,6 +42,7 @@ FJ_INLINE Scratch take_scratch(const Recurrent& r, const Blocks& b, uint8_t* bas
   ScratchCursor cursor(base);
   Scratch s{};
   s.packed = cursor.take(b.count * b.floats);
+  s.rows = cursor.take(2 * r.n * r.k);
   const int64_t tile = kTileRows * r.gates * b.units;
   s.tiles = cursor.take(tile * threads) + tile * thread;
   s.bytes = cursor.used();
@@ -96,7 +97,7 @@ void pack_block(const Recurrent& r, const Blocks& b, const Weights& w, int64_t b
 // Where one row of a step goes.
 struct CellRow {
   const float *h, *c;     // (H) before the step
-  float *next, *y;        // (H) h behind it: in the next row of steps or the last state, and in y
+  float *next, *y;        // (H) h behind it: in the next step's row or the last state, and in y
   float *saved, *last_c;  // (S*H); (H) or null
 };
 
@@ -135,17 +136,16 @@ FJ_INLINE void cell_forward(const CellRow& to, int64_t h, int64_t unit, const fl
 }
 
 struct Operands {
-  const float *x, *h0, *c0;               // (N, T, I), (N, H), (N, H) or null
-  float *y, *h, *steps, *gates, *last_c;  // (N, T, H), (N, H), (T, N, K), (T, N, S*H), (N, H) or null
+  const float *x, *h0, *c0;       // (N, T, I), (N, H), (N, H) or null
+  float *y, *h, *gates, *last_c;  // (N, T, H), (N, H), (T, N, S*H), (N, H) or null
 };
 
-// Rows [x, 1, .., 1] of step s; at the first step h0 too.
-void fill_steps(const Recurrent& r, const Operands& o, int64_t s, Range rows) {
-  for (int64_t n = rows.begin; n < rows.end; n++) {
-    float* to = o.steps + (s * r.n + n) * r.k;
-    memcpy(to, o.x + (n * r.t + r.step(s)) * r.i, static_cast<size_t>(r.i) * sizeof(float));
-    to[r.i] = to[r.k - 1] = 1.0f;
-    if (s == 0) memcpy(to + r.i + 1, o.h0 + n * r.h, static_cast<size_t>(r.h) * sizeof(float));
+// Rows of step s but h, which the step before gives; at the first step h0 too.
+void fill_rows(const Recurrent& r, const Operands& o, int64_t s, Range samples, float* rows) {
+  for (int64_t n = samples.begin; n < samples.end; n++) {
+    float* row = rows + n * r.k;
+    r.fill_row(o.x, n, s, row);
+    if (s == 0) r.fill_state(o.h0 + n * r.h, row);
   }
 }
 
@@ -153,7 +153,7 @@ template <int kCell>
 void run_steps(const Recurrent& r, const Blocks& b, const Operands& o, const Scratch& scratch, Team& team) {
   const StepShare share = share_steps(r, team, b.count, r.rows() * r.k);
   const int64_t height = even_part(share.rows.end - share.rows.begin, kTileRows), z_row = r.gates * b.units;
-  fill_steps(r, o, 0, share.own);
+  fill_rows(r, o, 0, share.own, scratch.rows);
   if (share.barriers) team.barrier();
   TileArgs t{};
   t.lda = r.k;
@@ -161,12 +161,14 @@ void run_steps(const Recurrent& r, const Blocks& b, const Operands& o, const Scr
   t.tail = kWidth;
   for (int64_t s = 0; s < r.t; s++) {
     const bool last = s + 1 == r.t;
-    if (!last) fill_steps(r, o, s + 1, share.own);
+    float* const now = scratch.rows + s % 2 * r.n * r.k;
+    float* const next = scratch.rows + (s + 1) % 2 * r.n * r.k;
+    if (!last) fill_rows(r, o, s + 1, share.own, next);
     for (int64_t block = share.blocks.begin; block < share.blocks.end; block++) {
       const float* packed = scratch.packed + block * b.floats;
       for (int64_t row = share.rows.begin; row < share.rows.end; row += height) {
         const int64_t rows = smaller(height, share.rows.end - row);
-        const float* from = o.steps + (s * r.n + row) * r.k;
+        const float* from = now + row * r.k;
         for_tiles(r, b, [&](const GateRange& range, int first, int vectors, int64_t offset) FJ_LAMBDA {
           t.a = from + range.k0;
           t.b = packed + offset;
@@ -177,11 +179,11 @@ void run_steps(const Recurrent& r, const Blocks& b, const Operands& o, const Scr
         for (int64_t n = row; n < row + rows; n++) {
           const int64_t at = s * r.n + n;
           CellRow to{};
-          to.h = o.steps + at * r.k + r.i + 1;
+          to.h = now + n * r.k + r.i + 1;
           to.c = kCell != FJ_CELL_LSTM ? nullptr
                  : s == 0              ? o.c0 + n * r.h
                                        : o.gates + (at - r.n) * r.saved * r.h + 4 * r.h;
-          to.next = last ? o.h + n * r.h : o.steps + (at + r.n) * r.k + r.i + 1;
+          to.next = last ? o.h + n * r.h : next + n * r.k + r.i + 1;
           to.y = o.y + (n * r.t + r.step(s)) * r.h;
           to.saved = o.gates + at * r.saved * r.h;
           to.last_c = last && kCell == FJ_CELL_LSTM ? o.last_c + n * r.h : nullptr;
@@ -220,8 +222,7 @@ void run(const Call& call, Team& team) {
                    call.out[0].as<float>(),
                    call.out[1].as<float>(),
                    call.out[2].as<float>(),
-                   call.out[3].as<float>(),
-                   lstm ? call.out[4].as<float>() : nullptr};
+                   lstm ? call.out[3].as<float>() : nullptr};
   switch (r.cell) {
     case FJ_CELL_LSTM:
       return run_steps<FJ_CELL_LSTM>(r, b, o, scratch, team);

@@ -1,9 +1,14 @@
-// What the recurrent kernels share: recurrent.cc (forward) and recurrent_grad.cc (backward). Sizes, gates and the rows
-// of `steps` are those of core/geometry.h.
+// What the recurrent kernels share: recurrent.cc (forward) and recurrent_grad.cc (backward). Sizes and gates are those
+// of core/geometry.h.
+//
+// A row [x, 1, h, 1] is made of what a step reads, K floats: one product with it gives all gates of the step, biases
+// included, and one product over all steps the gradients of all weights.
 //
 // Threads: rows of the batch, which need nobody else's results from the first step to the last; where a batch has too
 // few rows to fill tiles, hidden units too, with a barrier a step.
 #pragma once
+
+#include <cstring>
 
 #include "gemm.h"
 #include "kernel.h"
@@ -11,19 +16,20 @@
 
 namespace forja::FJ_ISA {
 
-// Gates [gate, gate + count) are products of columns [k0, k0 + kn) of steps.
+// Gates [gate, gate + count) are products of columns [k0, k0 + kn) of rows.
 struct GateRange {
   int gate, count;
   int64_t k0, kn;
 };
 
 struct Recurrent : RecurrentGeometry {
+  int64_t k;  // floats of a row
   int ranges;
   GateRange range[3];
 
   template <class Attrs>
   FJ_INLINE_MEMBER explicit Recurrent(const Call& call, const Attrs& attrs)
-      : RecurrentGeometry(recurrent_geometry(call.in, attrs)) {
+      : RecurrentGeometry(recurrent_geometry(call.in, attrs)), k(i + h + 2) {
     if (cell == FJ_CELL_GRU) {
       ranges = 3;
       range[0] = {0, 1, 0, i + 1};
@@ -36,6 +42,14 @@ struct Recurrent : RecurrentGeometry {
   }
   // Floats between rows of all gates; off a multiple of 4 KB, which would put a tile's rows into one set of the cache.
   FJ_INLINE_MEMBER int64_t gate_row() const { return ceil_div(rows(), kLineFloats) * kLineFloats + kLineFloats; }
+  // [x, 1, .., 1] of a sample at the step that runs s-th; h is for the caller to write.
+  FJ_INLINE_MEMBER void fill_row(const float* x, int64_t sample, int64_t s, float* row) const {
+    memcpy(row, x + (sample * t + step(s)) * i, static_cast<size_t>(i) * sizeof(float));
+    row[i] = row[k - 1] = 1.0f;
+  }
+  FJ_INLINE_MEMBER void fill_state(const float* state, float* row) const {
+    memcpy(row + i + 1, state, static_cast<size_t>(h) * sizeof(float));
+  }
 };
 
 // A thread's part of every step.

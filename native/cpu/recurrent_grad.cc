@@ -4,7 +4,7 @@
 //   dx(s)      = d_gates(s) W_ih                  dh = d_gates(s) W_hh (+ the part that passes around the weights)
 //
 // with the gradients of all gates kept, and at the end all weights' gradients, biases included, in one product over
-// all steps and samples: d_gates^T (gates*H, T*N) * steps (T*N, K).
+// all steps and samples: d_gates^T (gates*H, T*N) * rows (T*N, K).
 //
 // dh and dc live where the gradients of h0 and c0 go: behind step s they belong to its h and c, before it to those it
 // began with.
@@ -31,6 +31,7 @@ struct Plan {
   int products;
   int64_t panels;
   float *packed, *d_gates, *d_weights;  // panels; (T, N, gate_row); (gates*H, K)
+  float* rows;                          // (T, N, K)
   float* gemm;
   size_t bytes;
 
@@ -58,6 +59,7 @@ Plan make_plan(const Recurrent& r, bool wants_dx, uint8_t* base, int threads) {
   plan.packed = cursor.take(plan.panels * plan.panel_floats(r));
   plan.d_gates = cursor.take(r.t * r.n * r.gate_row());
   plan.d_weights = cursor.take(r.rows() * r.k);
+  plan.rows = cursor.take(r.t * r.n * r.k);
   size_t gemm = 0;
   for (int i = 0; i < r.ranges; i++) {
     const size_t bytes = gemm_scratch(weight_product(r, r.range[i]), threads);
@@ -128,19 +130,21 @@ FJ_INLINE void cell_backward(int64_t h, int64_t unit, const float* saved, const 
   }
 }
 
-// d_gates of step s for the thread's rows and units.
+// d_gates and rows of step s for the thread's samples.
 template <int kCell>
-void gate_gradients(const Recurrent& r, const Operands& o, const Plan& plan, int64_t s, Range rows, Range units) {
-  for (int64_t n = rows.begin; n < rows.end; n++) {
+void gate_gradients(const Recurrent& r, const Operands& o, const Plan& plan, int64_t s, Range samples) {
+  for (int64_t n = samples.begin; n < samples.end; n++) {
     const int64_t at = s * r.n + n;
     const float* saved = o.gates + at * r.saved * r.h;
-    const float* h_before = o.steps + at * r.k + r.i + 1;
+    const float* h_before = r.h_before(o.h0, o.y, n, s);
+    r.fill_row(o.x, n, s, plan.rows + at * r.k);
+    r.fill_state(h_before, plan.rows + at * r.k);
     const float* c_before = nullptr;
     if (kCell == FJ_CELL_LSTM) c_before = s == 0 ? o.c0 + n * r.h : saved - r.n * r.saved * r.h + 4 * r.h;
     const float* dy = o.dy ? o.dy + (n * r.t + r.step(s)) * r.h : nullptr;
     float* dc = kCell == FJ_CELL_LSTM ? o.dc + n * r.h : nullptr;
     float* d_gates = plan.d_gates + at * r.gate_row();
-    for (int64_t unit = units.begin; unit < units.end; unit += kWidth) {
+    for (int64_t unit = 0; unit < r.h; unit += kWidth) {
       cell_backward<kCell>(r.h, unit, saved, h_before, c_before, dy, o.dh + n * r.h, dc, d_gates);
     }
   }
@@ -184,7 +188,7 @@ void run_steps(const Recurrent& r, const Operands& o, const Plan& plan, Team& te
   if (kCell == FJ_CELL_LSTM) begin_state(o.dc_last, o.dc, r, share.own);
   for (int64_t s = r.t - 1; s >= 0; s--) {
     if (share.barriers) team.barrier();
-    gate_gradients<kCell>(r, o, plan, s, share.own, {0, r.h});
+    gate_gradients<kCell>(r, o, plan, s, share.own);
     if (share.barriers) team.barrier();
     step_products(r, o, plan, s, share.rows, share.blocks);
   }
@@ -243,7 +247,7 @@ void run(const Call& call, Team& team) {
     const GateRange& range = r.range[i];
     GemmArgs g = weight_product(r, range);
     g.a = plan.d_gates + range.gate * r.h;
-    g.b = o.steps + range.k0;
+    g.b = plan.rows + range.k0;
     g.c = plan.d_weights + range.gate * r.h * r.k + range.k0;
     gemm(team, g, reinterpret_cast<uint8_t*>(plan.gemm));
   }

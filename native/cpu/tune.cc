@@ -17,9 +17,6 @@ namespace {
 
 constexpr int kRounds = 3;
 constexpr double kHopeless = 1.5;  // times the shortest in the round before: out of the running
-// Of the time of the kernel that would run without measuring: what is to take its place must be that much shorter.
-// Less is noise, which would change bits from one machine to the next for nothing.
-constexpr double kWorthwhile = 0.95;
 
 std::vector<const Kernel*> candidates(const KernelTable& table, uint16_t opcode, const Call& call) {
   std::vector<const Kernel*> found;

@@ -156,6 +156,7 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
   device->machine = std::string(info.name) + info.isa;
   const char* graphs = getenv("FORJA_CUDA_GRAPH");
   device->graphs = graphs == nullptr || strcmp(graphs, "0") != 0;
+  device->branches = graphs == nullptr || strcmp(graphs, "line") != 0;
   if (!read_tune(kTune, &device->tune, error)) return error->status;
   cudaError_t code = cudaSetDevice(static_cast<int>(index));
   int block_memory = 0;

@@ -1,6 +1,7 @@
 // What the two halves of the CUDA backend share: backend.cu (devices, buffers, the table of functions) and program.cu.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,8 +27,9 @@ struct fj_device {
   int multiprocessors = 1;
   size_t block_memory = forja::cuda::kPlainShared;  // shared memory that a block may ask for
   bool graphs = true;
-  bool tune = true;     // FORJA_TUNE
-  std::string machine;  // the GPU's model
+  bool branches = true;  // of graphs
+  bool tune = true;      // FORJA_TUNE
+  std::string machine;   // the GPU's model
   forja::cuda::Handles handles;
   cudaStream_t stream = nullptr;
   cudaStream_t uploads = nullptr;  // brings large arguments while `stream` is at work
@@ -77,8 +79,10 @@ struct fj_program {
   std::vector<forja::cuda::Call> calls;
   std::vector<forja::Operand> operands;
   forja::cuda::Block arena, inputs, scratch, fault;
+  std::vector<uint64_t> scratch_bytes;  // that each call uses from its `scratch` on
   std::vector<uint64_t> input_offsets, output_offsets;
   uint64_t input_bytes = 0, fault_offset = 0;
+  std::vector<uint8_t> sent;  // the arguments that lie on the device, where they are few bytes and known
   // Whether arguments and outputs pass through pinned memory; else they are copied from and to the caller's.
   bool staged = true;
   std::vector<std::unique_ptr<fj_run>> slots;  // taken in turn
@@ -110,6 +114,10 @@ cudaError_t fill_fresh(fj_buffer* buffer);
 int supports(uint16_t opcode, uint16_t variant);
 // Launches instructions [begin, end), in the order of the list; what goes wrong is kept by the launcher.
 void launch_instructions(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher);
+// The fault record says that nothing is wrong, for the run that follows.
+cudaError_t forget_fault(const fj_program* program);
+// What `launches` puts on the device's stream as a graph that can be launched.
+cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out, const std::function<void(Launcher&)>& launches);
 // Records the program as CUDA graphs. Where that fails it stays eager, and `note` says why.
 void record_graphs(fj_program* program, fj_error* note);
 

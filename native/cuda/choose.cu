@@ -8,8 +8,9 @@ namespace forja::cuda {
 namespace {
 
 constexpr int kRounds = 5;
-constexpr int kCallsOfShort = 8;          // of a turn, where one takes less than kShort
-constexpr float kShort = 0.25f;           // milliseconds
+constexpr int kCallsOfShort = 8;  // of a turn, where one takes less than kShort
+constexpr float kShort = 0.25f;   // milliseconds
+constexpr float kNever = 1e30f;
 constexpr int kNumbers = 0x3c;            // every byte of the operands: 0.0115 as float32 and as bfloat16
 constexpr uint64_t kPlaceAlignment = 64;  // of a value in an arena
 
@@ -27,28 +28,36 @@ std::vector<Choice> library_kernels(fj_device& device, uint16_t opcode, const Ca
 }
 
 // Milliseconds of the fastest call of each candidate; empty where there is no memory to try them, or the device says
-// no.
+// no. They are timed as programs run them, from recorded graphs, in which short kernels follow each other faster than
+// the host can launch them; a candidate that cannot be recorded is not wanted in a program.
 class Trials {
  public:
   Trials(fj_device& device, const Call& like)
       : device_(device), operands_(device.trash), scratch_(device.trash), fault_(device.trash), call_(like) {}
   ~Trials() {
+    for (const Trial& trial : trials_) device_.trash.add_graph(trial.graph);
     device_.trash.add_event(begin_);
     device_.trash.add_event(end_);
   }
 
   std::vector<float> run(const std::vector<Choice>& candidates) {
     if (!prepare(candidates)) return {};
-    std::vector<float> best(candidates.size(), 1e30f);
-    std::vector<int> calls(candidates.size(), 1);
-    for (int round = 0; round <= kRounds; round++) {
+    std::vector<float> best(candidates.size(), kNever);
+    trials_.resize(candidates.size());
+    for (size_t i = 0; i < candidates.size(); i++) {
+      Trial& trial = trials_[i];
+      float milliseconds = 0;
+      // The first call loads what is loaded at first use.
+      if (!turn(candidates[i], trial, &milliseconds) || !turn(candidates[i], trial, &milliseconds)) return {};
+      if (milliseconds < kShort) trial.calls = kCallsOfShort;
+      trial.wanted = !device_.graphs || record(candidates[i], trial);
+    }
+    for (int round = 0; round < kRounds; round++) {
       for (size_t i = 0; i < candidates.size(); i++) {
-        const float milliseconds = turn(candidates[i], calls[i]) / static_cast<float>(calls[i]);
-        if (milliseconds < 0) return {};
-        // The first round loads what is loaded at first use.
-        if (round == 0) continue;
-        if (milliseconds < best[i]) best[i] = milliseconds;
-        if (best[i] < kShort) calls[i] = kCallsOfShort;
+        float milliseconds = 0;
+        if (!trials_[i].wanted) continue;
+        if (!turn(candidates[i], trials_[i], &milliseconds)) return {};
+        best[i] = std::min(best[i], milliseconds / static_cast<float>(trials_[i].calls));
       }
     }
     return best;
@@ -81,34 +90,53 @@ class Trials {
     return true;
   }
 
-  // Milliseconds of `calls` calls, or -1.
-  float turn(const Choice& choice, int calls) {
-    Launcher launcher = device_.launcher();
+  struct Trial {
+    int calls = 1;  // of a turn
+    bool wanted = true;
+    cudaGraphExec_t graph = nullptr;  // of these calls
+  };
+
+  void launch_calls(const Choice& choice, const Trial& trial, Launcher& launcher) {
     call_.plan = choice.plan.get();
+    for (int i = 0; i < trial.calls && launcher.error == cudaSuccess; i++) choice.kernel->run(call_, launcher);
+  }
+
+  bool record(const Choice& choice, Trial& trial) {
+    const auto calls = [&](Launcher& launcher) { launch_calls(choice, trial, launcher); };
+    return record_graph(device_, &trial.graph, calls) == cudaSuccess;
+  }
+
+  // False where something failed.
+  bool turn(const Choice& choice, const Trial& trial, float* milliseconds) {
+    Launcher launcher = device_.launcher();
     launcher.error = cudaEventRecord(begin_, launcher.stream);
-    for (int i = 0; i < calls && launcher.error == cudaSuccess; i++) choice.kernel->run(call_, launcher);
-    float milliseconds = -1;
-    if (launcher.error != cudaSuccess || cudaEventRecord(end_, launcher.stream) != cudaSuccess ||
-        cudaEventSynchronize(end_) != cudaSuccess || cudaEventElapsedTime(&milliseconds, begin_, end_) != cudaSuccess) {
-      return -1;
+    if (trial.graph == nullptr) {
+      launch_calls(choice, trial, launcher);
+    } else if (launcher.error == cudaSuccess) {
+      launcher.error = cudaGraphLaunch(trial.graph, launcher.stream);
     }
-    return milliseconds;
+    return launcher.error == cudaSuccess && cudaEventRecord(end_, launcher.stream) == cudaSuccess &&
+           cudaEventSynchronize(end_) == cudaSuccess && cudaEventElapsedTime(milliseconds, begin_, end_) == cudaSuccess;
   }
 
   fj_device& device_;
   Block operands_, scratch_, fault_;
   Call call_;
   std::vector<Operand> places_;
+  std::vector<Trial> trials_;
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
-// The shortest of the candidates, or null.
+// The shortest of the candidates, of which the last is the usual one, or null.
 const Kernel* measure(fj_device& device, const Call& call, const std::vector<Choice>& candidates) {
   const std::vector<float> times = Trials(device, call).run(candidates);
   device.trash.empty();  // the stream is idle; what was tried on is free before the next
   cudaGetLastError();    // what kept a trial from running is no error of later calls
   if (times.empty()) return nullptr;
-  return candidates[std::min_element(times.begin(), times.end()) - times.begin()].kernel;
+  const auto shortest = std::min_element(times.begin(), times.end());
+  if (*shortest == kNever) return nullptr;
+  return *shortest > kWorthwhile * times.back() ? candidates.back().kernel
+                                                : candidates[static_cast<size_t>(shortest - times.begin())].kernel;
 }
 
 // Replaces forja's own kernel in `choice` by a library's where that is faster.

@@ -1,6 +1,6 @@
 // Which kernel runs an instruction. Where a program leaves the variant open, that is the first of forja's own that
 // prefers the call. Where NVIDIA's libraries are there and FORJA_TUNE is not 0, theirs are timed beside it, once for
-// the shapes of the call, before anything is recorded; the choice is remembered (../core/choice_file.h): variants
+// the shapes of the call, before the program runs; the choice is remembered (../core/choice_file.h): variants
 // differ in rounding. With FORJA_TUNE=0 a program gets the same kernels on every machine.
 #pragma once
 

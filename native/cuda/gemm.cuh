@@ -18,7 +18,8 @@
 // V neighbours move at once: 1, or as many as 16 bytes hold where the caller knows that so many never straddle an edge
 // and lie at multiples of 16 bytes.
 //
-// Where C has few tiles, K is cut into parts, whose products go to scratch and are added in their order.
+// Where C has few tiles, groups of a block's threads take slices of K in turn, each with memory of its own, and add up
+// their sums at the end; and K is cut into parts, whose products go to scratch and are added in their order.
 #pragma once
 
 #include "device/ptx.cuh"
@@ -32,10 +33,10 @@ struct Place {
   bool inside;
 };
 
-template <int kM_, int kN_, int kDepth_, int kRows_, int kColumns_>
+template <int kM_, int kN_, int kDepth_, int kRows_, int kColumns_, int kGroups_ = 1>
 struct Tile {
-  static constexpr int kM = kM_, kN = kN_, kDepth = kDepth_, kRows = kRows_, kColumns = kColumns_;
-  static constexpr int kAcross = kN / kColumns, kThreads = kM / kRows * kAcross;
+  static constexpr int kM = kM_, kN = kN_, kDepth = kDepth_, kRows = kRows_, kColumns = kColumns_, kGroups = kGroups_;
+  static constexpr int kAcross = kN / kColumns, kFeeders = kM / kRows * kAcross, kThreads = kFeeders * kGroups;
   static constexpr int kBlocks = kThreads == 256 ? 2 : 1;  // of a multiprocessor, at least, where pieces of V move
   static constexpr size_t kDynamic = 0;                    // bytes of shared memory that a launch asks for
 
@@ -47,13 +48,14 @@ struct Tile {
 using LargeTile = Tile<128, 128, 8, 8, 8>;
 using MediumTile = Tile<64, 64, 16, 4, 4>;
 using SmallTile = Tile<32, 32, 16, 4, 4>;
+using GroupedTile = Tile<32, 32, 16, 4, 4, 4>;
 
-// How a block brings kLines lines of an operand, a slice of kDepth of K, into shared memory.
+// How T::kFeeders threads bring kLines lines of an operand, a slice of kDepth of K, into shared memory.
 template <class T, class Source, int kLines, int V>
 struct Feed {
   // Neighbouring threads take neighbours in memory.
   static constexpr int kRun = (Source::kAlongK ? T::kDepth : kLines) / V;
-  static constexpr int kStep = T::kThreads / kRun;  // lines, or steps of K, between two turns of a thread
+  static constexpr int kStep = T::kFeeders / kRun;  // lines, or steps of K, between two turns of a thread
   static constexpr int kTurns = (Source::kAlongK ? kLines : T::kDepth) / kStep;
   using Element = typename Source::Element;
   using Line = typename Source::Line;
@@ -63,15 +65,16 @@ struct Feed {
   // Neighbours of less than 4 bytes pass through registers, all others from memory to memory.
   static constexpr bool kDirect = V * sizeof(Element) >= 4;
   static_assert(V == 1 || V == kPack<Element>);
-  static_assert(T::kThreads % kRun == 0 && kTurns >= 1 && kStep * kTurns == (Source::kAlongK ? kLines : T::kDepth),
+  static_assert(T::kFeeders % kRun == 0 && kTurns >= 1 && kStep * kTurns == (Source::kAlongK ? kLines : T::kDepth),
                 "a tile is not shared out evenly");
 
   Line lines[kLineStates];
   alignas(V * sizeof(Element)) Element values[kTurns][V];
   int along, across;
 
-  __device__ __forceinline__ Feed(const Source& source, int first)
-      : along(static_cast<int>(threadIdx.x) % kRun * V), across(static_cast<int>(threadIdx.x) / kRun) {
+  // `thread`: of the feeders.
+  __device__ __forceinline__ Feed(const Source& source, int first, int thread)
+      : along(thread % kRun * V), across(thread / kRun) {
 #pragma unroll
     for (int i = 0; i < kLineStates; i++) {
       lines[i] = source.line(first + (Source::kAlongK ? across + i * kStep : along));
@@ -156,45 +159,50 @@ __device__ __forceinline__ constexpr int own_place(int thread, int i) {
   return i / 4 * (kSize / (kOwn / 4)) + thread * 4 + i % 4;
 }
 
-template <int kM_, int kN_, int kDepth_, int kRows_, int kColumns_>
+template <int kM_, int kN_, int kDepth_, int kRows_, int kColumns_, int kGroups_>
 template <int VA, int VB, class A, class B, class Store>
-__device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_>::multiply(const A& a, const B& b,
-                                                                                     const Store& store, int row,
-                                                                                     int column, int begin, int end) {
+__device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_, kGroups_>::multiply(const A& a, const B& b,
+                                                                                               const Store& store,
+                                                                                               int row, int column,
+                                                                                               int begin, int end) {
   using T = Tile;
   constexpr int kPad = 4;  // rows stay 16-byte aligned, and writing a column of A meets fewer banks twice
-  constexpr int kStrideA = T::kM + kPad, kStrideB = T::kN + kPad;
-  __shared__ __align__(16) float shared_a[2][T::kDepth * kStrideA];
-  __shared__ __align__(16) float shared_b[2][T::kDepth * kStrideB];
-  Feed<T, A, T::kM, VA> feed_a(a, row);
-  Feed<T, B, T::kN, VB> feed_b(b, column);
-  const int tx = static_cast<int>(threadIdx.x) % T::kAcross, ty = static_cast<int>(threadIdx.x) / T::kAcross;
+  constexpr int kStrideA = T::kM + kPad, kStrideB = T::kN + kPad, kHalf = T::kDepth * (kStrideA + kStrideB);
+  __shared__ __align__(16) float shared[T::kGroups][2][kHalf];
+  int group = 0, thread = static_cast<int>(threadIdx.x);
+  if constexpr (T::kGroups > 1) group = thread / T::kFeeders, thread %= T::kFeeders;
+  Feed<T, A, T::kM, VA> feed_a(a, row, thread);
+  Feed<T, B, T::kN, VB> feed_b(b, column, thread);
+  const int tx = thread % T::kAcross, ty = thread / T::kAcross;
   float sums[T::kRows][T::kColumns] = {};
-  feed_a.fetch(a, begin);
-  feed_b.fetch(b, begin);
-  feed_a.template stash<kStrideA>(shared_a[0]);
-  feed_b.template stash<kStrideB>(shared_b[0]);
+  const auto fetch = [&](int k) {
+    feed_a.fetch(a, k + group * T::kDepth);
+    feed_b.fetch(b, k + group * T::kDepth);
+  };
+  const auto stash = [&](int half) {
+    feed_a.template stash<kStrideA>(shared[group][half]);
+    feed_b.template stash<kStrideB>(shared[group][half] + T::kDepth * kStrideA);
+  };
+  fetch(begin);
+  stash(0);
   __syncthreads();
   int half = 0;
-  for (int k = begin; k < end; k += T::kDepth, half ^= 1) {
-    const bool more = k + T::kDepth < end;
-    if (more) {
-      feed_a.fetch(a, k + T::kDepth);
-      feed_b.fetch(b, k + T::kDepth);
-    }
+  for (int k = begin; k < end; k += T::kDepth * T::kGroups, half ^= 1) {
+    const bool more = k + T::kDepth * T::kGroups < end;
+    if (more) fetch(k + T::kDepth * T::kGroups);
+    const float *slice_a = shared[group][half], *slice_b = slice_a + T::kDepth * kStrideA;
 #pragma unroll
     for (int d = 0; d < T::kDepth; d++) {
       float x[T::kRows], y[T::kColumns];
 #pragma unroll
       for (int i = 0; i < T::kRows; i += 4) {
-        const float4 v =
-            *reinterpret_cast<const float4*>(&shared_a[half][d * kStrideA + own_place<T::kM, T::kRows>(ty, i)]);
+        const float4 v = *reinterpret_cast<const float4*>(&slice_a[d * kStrideA + own_place<T::kM, T::kRows>(ty, i)]);
         x[i] = v.x, x[i + 1] = v.y, x[i + 2] = v.z, x[i + 3] = v.w;
       }
 #pragma unroll
       for (int j = 0; j < T::kColumns; j += 4) {
         const float4 v =
-            *reinterpret_cast<const float4*>(&shared_b[half][d * kStrideB + own_place<T::kN, T::kColumns>(tx, j)]);
+            *reinterpret_cast<const float4*>(&slice_b[d * kStrideB + own_place<T::kN, T::kColumns>(tx, j)]);
         y[j] = v.x, y[j + 1] = v.y, y[j + 2] = v.z, y[j + 3] = v.w;
       }
 #pragma unroll
@@ -203,20 +211,43 @@ __device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_>::mult
         for (int j = 0; j < T::kColumns; j++) sums[i][j] += x[i] * y[j];
       }
     }
-    if (more) {
-      feed_a.template stash<kStrideA>(shared_a[half ^ 1]);
-      feed_b.template stash<kStrideB>(shared_b[half ^ 1]);
-    }
+    if (more) stash(half ^ 1);
     __syncthreads();
   }
-  store.template each<4>([&](const auto& columns) {
+  if constexpr (T::kGroups > 1) {
+    // All groups' sums through the memory of the slices; then each adds up a share of the rows, group after group.
+    static_assert(T::kColumns == 4 && T::kRows % T::kGroups == 0, "a group stores whole rows of quads");
+    static_assert(T::kRows * 4 * T::kFeeders <= 2 * kHalf, "a group's sums fit where its slices were");
+    constexpr int kShare = T::kRows / T::kGroups;
+    auto* const quads = reinterpret_cast<float4*>(&shared[0][0][0]);
+    const auto quad = [&](int of, int i) { return &quads[(of * T::kRows + i) * T::kFeeders + thread]; };
 #pragma unroll
-    for (int j = 0; j < T::kColumns; j += 4) {
-      const auto put = columns(column + own_place<T::kN, T::kColumns>(tx, j));
+    for (int i = 0; i < T::kRows; i++) *quad(group, i) = make_float4(sums[i][0], sums[i][1], sums[i][2], sums[i][3]);
+    __syncthreads();
+    store.template each<4>([&](const auto& columns) {
+      const auto put = columns(column + own_place<T::kN, T::kColumns>(tx, 0));
 #pragma unroll
-      for (int i = 0; i < T::kRows; i++) put(row + own_place<T::kM, T::kRows>(ty, i), &sums[i][j]);
-    }
-  });
+      for (int i = 0; i < kShare; i++) {
+        const int own = group * kShare + i;
+        float4 total = *quad(0, own);
+#pragma unroll
+        for (int of = 1; of < T::kGroups; of++) {
+          const float4 more = *quad(of, own);
+          total.x += more.x, total.y += more.y, total.z += more.z, total.w += more.w;
+        }
+        put(row + own_place<T::kM, T::kRows>(ty, own), &total.x);
+      }
+    });
+  } else {
+    store.template each<4>([&](const auto& columns) {
+#pragma unroll
+      for (int j = 0; j < T::kColumns; j += 4) {
+        const auto put = columns(column + own_place<T::kN, T::kColumns>(tx, j));
+#pragma unroll
+        for (int i = 0; i < T::kRows; i++) put(row + own_place<T::kM, T::kRows>(ty, i), &sums[i][j]);
+      }
+    });
+  }
 }
 
 // Lines of a matrix along K: `line` elements apart, and `k` elements from one step of K to the next, one of them 1.
@@ -367,22 +398,23 @@ __global__ void gemm_join_kernel(const __grid_constant__ Problem problem, const 
 constexpr int64_t kMaxProducts = 65535;               // of one launch
 constexpr int64_t kMaxSize = INT32_MAX - 1024;        // of M, N and K, which tiles and slices reach beyond
 constexpr int64_t kMaxPartFloats = int64_t{1} << 22;  // of all parts
-constexpr int kPartSteps = 128;                       // of K, at least in a part
+constexpr int kPartSteps = 128;                       // of K, at least in a part, for each group of threads
 constexpr int kSlice = 64;                            // of K: the largest kDepth
 
 // Parts of K for `products` products with so many tiles each, on a device with enough multiprocessors to use them.
-inline Partition partition(int64_t m, int64_t n, int64_t k, int64_t tile_m, int64_t tile_n, int64_t products,
-                           int multiprocessors) {
+template <class T>
+Partition partition(int64_t m, int64_t n, int64_t k, int64_t products, int multiprocessors) {
   Partition p{static_cast<int>(m),
               static_cast<int>(n),
               static_cast<int>(k),
-              static_cast<int>(ceil_div(m, tile_m)),
-              static_cast<int>(ceil_div(n, tile_n)),
+              static_cast<int>(ceil_div(m, T::kM)),
+              static_cast<int>(ceil_div(n, T::kN)),
               1,
               static_cast<int>(k)};
   const int64_t tiles = static_cast<int64_t>(p.down) * p.across * products;
   int64_t parts = multiprocessors / (tiles > 0 ? tiles : 1);
-  if (parts > k / kPartSteps) parts = k / kPartSteps;
+  constexpr int kLeast = kPartSteps * T::kGroups;
+  if (parts > k / kLeast) parts = k / kLeast;
   if (parts * m * n * products > kMaxPartFloats) parts = kMaxPartFloats / (m * n * products);
   if (parts <= 1) return p;
   p.per_part = static_cast<int>(ceil_div(ceil_div(k, parts), kSlice) * kSlice);
@@ -397,10 +429,11 @@ inline size_t gemm_scratch(int64_t m, int64_t n, int64_t k, int64_t products) {
   return static_cast<size_t>(floats > kMaxPartFloats / parts ? kMaxPartFloats : floats * parts) * sizeof(float);
 }
 
+// Where there are several parts, their sums lie in scratch then, (products, parts, M, N).
 template <class T, int VA, int VB, class Problem>
-void run_tiles(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products,
-               float* scratch) {
-  const Partition p = partition(m, n, k, T::kM, T::kN, products, to.multiprocessors);
+Partition run_tiles(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products,
+                    float* scratch) {
+  const Partition p = partition<T>(m, n, k, products, to.multiprocessors);
   const auto tiles = static_cast<unsigned>(static_cast<int64_t>(p.down) * p.across);
   for (int64_t first = 0; first < products; first += kMaxProducts) {
     const int64_t count = products - first < kMaxProducts ? products - first : kMaxProducts;
@@ -408,23 +441,40 @@ void run_tiles(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64
     launch(to, gemm_kernel<T, VA, VB, Problem>, grid, {T::kThreads, T::kDynamic}, problem, p, scratch,
            static_cast<int>(first));
   }
-  if (p.parts == 1) return;  // there are parts only where products are few
-  const dim3 grid(static_cast<unsigned>(blocks_for(m * n)), static_cast<unsigned>(products));
-  launch(to, gemm_join_kernel<Problem>, grid, kThreads, problem, p, scratch);
+  return p;
 }
 
-// The largest tile that gives every multiprocessor something to do.
+// Adds up the parts of a problem that was run.
+template <class Problem>
+void join_parts(Launcher& to, const Problem& problem, const Partition& p, int64_t products, const float* scratch) {
+  if (p.parts == 1) return;
+  const auto blocks = static_cast<unsigned>(blocks_for(static_cast<int64_t>(p.m) * p.n));
+  // There are parts only where products are few.
+  launch(to, gemm_join_kernel<Problem>, dim3(blocks, static_cast<unsigned>(products)), kThreads, problem, p, scratch);
+}
+
+// The largest tile that gives every multiprocessor something to do, or several groups of threads where even small ones
+// would leave it waiting for memory.
+template <int VA, int VB, class Problem>
+Partition run_parts(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products,
+                    float* scratch) {
+  const auto tiles = [&](int64_t size) { return ceil_div(m, size) * ceil_div(n, size) * products; };
+  if (tiles(128) >= to.multiprocessors && m > 64 && n > 64) {
+    return run_tiles<LargeTile, VA, VB>(to, problem, m, n, k, products, scratch);
+  }
+  if (tiles(64) >= to.multiprocessors && m > 32 && n > 32) {
+    return run_tiles<MediumTile, VA, VB>(to, problem, m, n, k, products, scratch);
+  }
+  if (tiles(32) < 4 * to.multiprocessors && k > 2 * GroupedTile::kDepth) {
+    return run_tiles<GroupedTile, VA, VB>(to, problem, m, n, k, products, scratch);
+  }
+  return run_tiles<SmallTile, VA, VB>(to, problem, m, n, k, products, scratch);
+}
+
 template <int VA, int VB, class Problem>
 void run_gemm(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products, float* scratch) {
   if (m == 0 || n == 0 || products == 0) return;
-  const auto tiles = [&](int64_t size) { return ceil_div(m, size) * ceil_div(n, size) * products; };
-  if (tiles(128) >= to.multiprocessors && m > 64 && n > 64) {
-    run_tiles<LargeTile, VA, VB>(to, problem, m, n, k, products, scratch);
-  } else if (tiles(64) >= to.multiprocessors && m > 32 && n > 32) {
-    run_tiles<MediumTile, VA, VB>(to, problem, m, n, k, products, scratch);
-  } else {
-    run_tiles<SmallTile, VA, VB>(to, problem, m, n, k, products, scratch);
-  }
+  join_parts(to, problem, run_parts<VA, VB>(to, problem, m, n, k, products, scratch), products, scratch);
 }
 
 }  // namespace forja::cuda

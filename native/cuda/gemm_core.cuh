@@ -78,7 +78,8 @@ struct CoreOperand {
 template <class E, int kM_, int kN_, int kDown, int kAcross, int kBlocks_, int kRate_>
 struct CoreTile {
   static constexpr int kM = kM_, kN = kN_, kBlocks = kBlocks_, kRate = kRate_;
-  static constexpr int kThreads = kWarp * kDown * kAcross, kDepth = kSliceBytes / static_cast<int>(sizeof(E));
+  static constexpr int kThreads = kWarp * kDown * kAcross, kFeeders = kThreads, kGroups = 1,
+                       kDepth = kSliceBytes / static_cast<int>(sizeof(E));
   static constexpr int kStages = 3, kStage = (kM + kN) * kDepth;
   static constexpr size_t kDynamic = kStages * kStage * sizeof(E);
   static constexpr int kSteps = kDepth / (2 * kPack<E>);  // of a slice, an instruction each
@@ -91,8 +92,8 @@ struct CoreTile {
     using InA = CoreOperand<A, kM, false>;
     using InB = CoreOperand<B, kN, true>;
     E* const ring = static_cast<E*>(ptx::dynamic_shared());
-    Feed<CoreTile, A, kM, VA> feed_a(a, row);
-    Feed<CoreTile, B, kN, VB> feed_b(b, column);
+    Feed<CoreTile, A, kM, VA> feed_a(a, row, static_cast<int>(threadIdx.x));
+    Feed<CoreTile, B, kN, VB> feed_b(b, column, static_cast<int>(threadIdx.x));
     const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
     const int warp_row = warp % kDown * 16 * kUnitsM, warp_column = warp / kDown * 16 * kUnitsN;
 
@@ -191,7 +192,7 @@ constexpr double kJoinCost = 500;
 // from counting instructions and bytes, not from a clock.
 template <class T>
 double core_cost(const Launcher& to, int64_t m, int64_t n, int64_t k, int64_t products) {
-  const Partition p = partition(m, n, k, T::kM, T::kN, products, to.multiprocessors);
+  const Partition p = partition<T>(m, n, k, products, to.multiprocessors);
   const int64_t blocks = static_cast<int64_t>(p.down) * p.across * p.parts * products;
   const auto rounds = static_cast<double>(ceil_div(blocks, to.multiprocessors));
   const double joins = p.parts == 1 ? 0 : kJoinCost * static_cast<double>(p.parts * m * n * products);
@@ -203,14 +204,14 @@ template <class E, int VA, int VB, class Problem>
 void run_core_gemm(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products,
                    float* scratch) {
   if (m == 0 || n == 0 || products == 0) return;
+  Partition (*run)(Launcher&, const Problem&, int64_t, int64_t, int64_t, int64_t, float*) = nullptr;
   if constexpr (VA == 1 || VB == 1) {  // what is read one by one takes many registers
-    return run_tiles<CoreTile<E, 64, 64, 2, 4, 1, 45>, VA, VB>(to, problem, m, n, k, products, scratch);
+    run = run_tiles<CoreTile<E, 64, 64, 2, 4, 1, 45>, VA, VB, Problem>;
   } else {
     using Large = CoreTile<E, 256, 128, 4, 2, 1, 100>;
     using Square = CoreTile<E, 128, 128, 2, 2, 2, 90>;
     using Narrow = CoreTile<E, 128, 64, 2, 2, 3, 65>;
     using Small = CoreTile<E, 64, 64, 2, 2, 4, 45>;
-    void (*run)(Launcher&, const Problem&, int64_t, int64_t, int64_t, int64_t, float*) = nullptr;
     double least = 0;
     const auto weigh = [&](auto tile) {
       using T = typename decltype(tile)::Tile;
@@ -222,8 +223,8 @@ void run_core_gemm(Launcher& to, const Problem& problem, int64_t m, int64_t n, i
     weigh(Named<Square>{});
     weigh(Named<Narrow>{});
     weigh(Named<Small>{});
-    run(to, problem, m, n, k, products, scratch);
   }
+  join_parts(to, problem, run(to, problem, m, n, k, products, scratch), products, scratch);
 }
 
 }  // namespace forja::cuda

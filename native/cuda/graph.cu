@@ -1,14 +1,20 @@
-// Recording a program as CUDA graphs. All of it is one graph where kernels cannot find anything wrong in their data.
-// Where they can, nothing may be committed then: the commit is the body of a conditional node, which a kernel behind
-// the pure part opens, so that the host need not look in between and the next run can be handed over at once. CUDA
-// before 13 gets two graphs, and the host looks.
+// Recording a program as CUDA graphs. An instruction waits for those only whose memory it needs, so that the gradient
+// of a weight runs beside what leads to the next one: a small network's step is as long as its longest branch, not as
+// all of its kernels. All of the program is one graph where kernels cannot find anything wrong in their data. Where
+// they can, nothing may be committed then: the commit is the body of a conditional node, which a kernel behind the pure
+// part opens, so that the host need not look in between and the next run can be handed over at once. CUDA before 13
+// gets two graphs, and the host looks.
+#include <algorithm>
+
+#include "../core/conflict.h"
 #include "backend.cuh"
 
 namespace forja::cuda {
 namespace {
 
+// Graphs whose nodes and edges are ours to choose while a stream is recorded.
 #if defined(SIMT_EMULATION) || CUDART_VERSION >= 13000
-#define FORJA_CUDA_CONDITIONAL 1
+#define FORJA_CUDA_EDGES 1
 #endif
 
 constexpr cudaStreamCaptureMode kMode = cudaStreamCaptureModeThreadLocal;
@@ -23,20 +29,101 @@ struct Recording {
   cudaGraph_t graph = nullptr;
 };
 
-// Instructions [begin, end) as a graph; null for none.
-cudaError_t record(fj_program* program, uint32_t begin, uint32_t end, cudaGraphExec_t* out) {
-  if (begin == end) return cudaSuccess;
-  const cudaStream_t stream = program->device->stream;
-  Recording made;
-  if (const cudaError_t code = cudaStreamBeginCapture(stream, kMode)) return code;
-  Launcher launcher = program->device->launcher();
-  launch_instructions(program, begin, end, launcher);
-  cudaError_t code = first_of(launcher.error, cudaStreamEndCapture(stream, &made.graph));
-  if (code == cudaSuccess) code = cudaGraphInstantiate(out, made.graph, 0);
+#ifdef FORJA_CUDA_EDGES
+// Of longer programs the search for branches would take too long; they are recorded in a line.
+constexpr size_t kMostBranched = 4096;
+
+bool must_wait(const fj_program* program, uint32_t a, uint32_t b) {
+  const Call &x = program->calls[a], &y = program->calls[b];
+  const uint64_t x_bytes = program->scratch_bytes[a], y_bytes = program->scratch_bytes[b];
+  if (x_bytes > 0 && y_bytes > 0 && x.scratch < y.scratch + y_bytes && y.scratch < x.scratch + x_bytes) return true;
+  // Of two that find something wrong, the first of the program is reported.
+  return (program->choices[a].kernel->faults && program->choices[b].kernel->faults) || conflict(x, y);
+}
+
+// For each of the instructions [begin, end) those it has to wait for, by their place in that range; what others of them
+// wait for is left out.
+std::vector<std::vector<size_t>> find_waits(const fj_program* program, uint32_t begin, uint32_t end) {
+  const size_t count = end - begin, words = (count + 63) / 64;
+  std::vector<std::vector<size_t>> waits(count);
+  std::vector<uint64_t> before(count * words);  // a row of bits each: all that are over when it begins
+  for (size_t i = 0; i < count; i++) {
+    uint64_t* row = &before[i * words];
+    for (size_t j = i; j-- > 0;) {
+      if ((row[j / 64] >> j % 64 & 1) != 0) continue;
+      if (!must_wait(program, begin + static_cast<uint32_t>(i), begin + static_cast<uint32_t>(j))) continue;
+      waits[i].push_back(j);
+      row[j / 64] |= uint64_t{1} << j % 64;
+      for (size_t w = 0; w < words; w++) row[w] |= before[j * words + w];
+    }
+  }
+  return waits;
+}
+
+using Nodes = std::vector<cudaGraphNode_t>;
+
+// What the next node of the stream's recording waits for.
+cudaError_t last_nodes(cudaStream_t stream, Nodes* nodes) {
+  cudaStreamCaptureStatus status{};
+  const cudaGraphNode_t* last = nullptr;
+  size_t count = 0;
+  const cudaError_t code = cudaStreamGetCaptureInfo(stream, &status, nullptr, nullptr, &last, nullptr, &count);
+  if (code == cudaSuccess) nodes->assign(last, last + count);
   return code;
 }
 
-#ifdef FORJA_CUDA_CONDITIONAL
+cudaError_t go_on_from(cudaStream_t stream, Nodes nodes) {
+  std::sort(nodes.begin(), nodes.end());
+  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
+  return cudaStreamUpdateCaptureDependencies(stream, nodes.data(), nullptr, nodes.size(),
+                                             cudaStreamSetCaptureDependencies);
+}
+
+// Launches instructions [begin, end) on the recorded stream, each behind those it has to wait for; those that may find
+// something wrong also behind what was recorded before. What comes next waits for all of them.
+void record_branches(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher) {
+  const std::vector<std::vector<size_t>> waits = find_waits(program, begin, end);
+  std::vector<Nodes> last(waits.size());  // of each instruction
+  std::vector<bool> awaited(waits.size());
+  const auto keep = [&](cudaError_t code) { launcher.error = first_of(launcher.error, code); };
+  Nodes ends;
+  keep(last_nodes(launcher.stream, &ends));
+  const Nodes start = ends;
+  for (size_t i = 0; i < waits.size() && launcher.error == cudaSuccess; i++) {
+    const uint32_t at = begin + static_cast<uint32_t>(i);
+    Nodes from = program->choices[at].kernel->faults ? start : Nodes();
+    for (const size_t j : waits[i]) {
+      from.insert(from.end(), last[j].begin(), last[j].end());
+      awaited[j] = true;
+    }
+    keep(go_on_from(launcher.stream, std::move(from)));
+    launch_instructions(program, at, at + 1, launcher);
+    keep(last_nodes(launcher.stream, &last[i]));
+  }
+  for (size_t i = 0; i < waits.size(); i++) {
+    if (!awaited[i]) ends.insert(ends.end(), last[i].begin(), last[i].end());
+  }
+  keep(go_on_from(launcher.stream, std::move(ends)));
+}
+#endif
+
+// The first of a program begins with a clean fault record.
+void record_instructions(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher) {
+  if (begin == 0 && program->faults) launcher.error = forget_fault(program);
+#ifdef FORJA_CUDA_EDGES
+  if (program->device->branches && end - begin <= kMostBranched) return record_branches(program, begin, end, launcher);
+#endif
+  launch_instructions(program, begin, end, launcher);
+}
+
+// Instructions [begin, end) as a graph; null for none.
+cudaError_t record(fj_program* program, uint32_t begin, uint32_t end, cudaGraphExec_t* out) {
+  if (begin == end) return cudaSuccess;
+  return record_graph(*program->device, out,
+                      [&](Launcher& launcher) { record_instructions(program, begin, end, launcher); });
+}
+
+#ifdef FORJA_CUDA_EDGES
 // One thread.
 __global__ void open_commit_kernel(const Fault* fault, cudaGraphConditionalHandle commit) {
   cudaGraphSetConditional(commit, fault->kind == Fault::kNone ? 1 : 0);
@@ -57,29 +144,25 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   }
   if (code == cudaSuccess) code = cudaStreamBeginCaptureToGraph(stream, made.graph, nullptr, nullptr, 0, kMode);
   if (code != cudaSuccess) return code;
-  launch_instructions(program, 0, header.commit_index, launcher);
+  record_instructions(program, 0, header.commit_index, launcher);
   launch(launcher, open_commit_kernel, 1, dim3(1), reinterpret_cast<const Fault*>(program->fault.data()), commit);
-  cudaStreamCaptureStatus status{};
-  const cudaGraphNode_t* last = nullptr;
-  size_t last_count = 0;
-  code = cudaStreamGetCaptureInfo(stream, &status, nullptr, nullptr, &last, nullptr, &last_count);
+  Nodes last;
+  code = last_nodes(stream, &last);
   cudaGraphNodeParams params{};
   params.type = cudaGraphNodeTypeConditional;
   params.conditional.handle = commit;
   params.conditional.type = cudaGraphCondTypeIf;
   params.conditional.size = 1;
   cudaGraphNode_t node = nullptr;
-  if (code == cudaSuccess) code = cudaGraphAddNode(&node, made.graph, last, nullptr, last_count, &params);
+  if (code == cudaSuccess) code = cudaGraphAddNode(&node, made.graph, last.data(), nullptr, last.size(), &params);
   // The stream goes on from the node, which a recording must know of that ends there.
-  if (code == cudaSuccess) {
-    code = cudaStreamUpdateCaptureDependencies(stream, &node, nullptr, 1, cudaStreamSetCaptureDependencies);
-  }
+  if (code == cudaSuccess) code = go_on_from(stream, {node});
   cudaGraph_t same = nullptr;
   code = first_of(first_of(launcher.error, code), cudaStreamEndCapture(stream, &same));
   if (code != cudaSuccess) return code;
   code = cudaStreamBeginCaptureToGraph(stream, params.conditional.phGraph_out[0], nullptr, nullptr, 0, kMode);
   if (code != cudaSuccess) return code;
-  launch_instructions(program, header.commit_index, header.instr_count, launcher);
+  record_instructions(program, header.commit_index, header.instr_count, launcher);
   return first_of(launcher.error, cudaStreamEndCapture(stream, &same));
 }
 #endif
@@ -90,7 +173,7 @@ cudaError_t record_all(fj_program* program) {
     program->whole = true;
     return record(program, 0, header.instr_count, &program->graphs[0]);
   }
-#ifdef FORJA_CUDA_CONDITIONAL
+#ifdef FORJA_CUDA_EDGES
   program->whole = true;
   Recording made;
   const cudaError_t code = record_guarded(program, made);
@@ -102,6 +185,17 @@ cudaError_t record_all(fj_program* program) {
 }
 
 }  // namespace
+
+cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out,
+                         const std::function<void(Launcher&)>& launches) {
+  Recording made;
+  if (const cudaError_t code = cudaStreamBeginCapture(device.stream, kMode)) return code;
+  Launcher launcher = device.launcher();
+  launches(launcher);
+  cudaError_t code = first_of(launcher.error, cudaStreamEndCapture(device.stream, &made.graph));
+  if (code == cudaSuccess) code = cudaGraphInstantiate(out, made.graph, 0);
+  return code;
+}
 
 void record_graphs(fj_program* program, fj_error* note) {
   const cudaError_t code = record_all(program);

@@ -14,6 +14,12 @@ namespace {
 constexpr uint64_t kSlots = 4, kSlotsOfLarge = 2;
 constexpr uint64_t kLarge = 1ull << 20;        // arguments from here on are brought on a stream of their own
 constexpr uint64_t kMostStaged = 64ull << 20;  // of arguments and outputs together; beyond, runs come one by one
+// Instructions get scratch of their own, so that they need not wait for each other, up to so much; then from the start.
+#ifdef SIMT_EMULATION
+constexpr uint64_t kMostScratch = 0;  // tests see that those wait who share it
+#else
+constexpr uint64_t kMostScratch = 64ull << 20;
+#endif
 
 // --- creating programs -------------------------------------------------------------------------------
 
@@ -57,8 +63,8 @@ uint8_t* storage_base(const fj_program& program, fj_buffer* const* buffers, cons
   }
 }
 
-// Chooses a kernel for every instruction; `scratch_bytes` becomes the most that one asks for.
-fj_status choose_kernels(fj_program* program, uint64_t* scratch_bytes, fj_error* error) {
+// Chooses a kernel for every instruction.
+fj_status choose_kernels(fj_program* program, fj_error* error) {
   const fj_program_view& view = program->view;
   for (uint32_t i = 0; i < view.header->instr_count; i++) {
     const fj_instr& instr = view.instrs[i];
@@ -75,14 +81,31 @@ fj_status choose_kernels(fj_program* program, uint64_t* scratch_bytes, fj_error*
       const int32_t* code = call.tail(sizeof(fj_fused_attrs));
       if (check_micro_program(error, i, "CUDA", code, words, runs) != FJ_OK) return error->status;
     }
-    const uint64_t wanted = choice.scratch(call);
-    if (wanted > *scratch_bytes) *scratch_bytes = wanted;
+    program->scratch_bytes.push_back(choice.scratch(call));
     program->faults = program->faults || choice.kernel->faults;
     call.plan = choice.plan.get();
     program->calls.push_back(call);
     program->choices.push_back(std::move(choice));
   }
   return FJ_OK;
+}
+
+cudaError_t allocate_scratch(fj_program* program, uint64_t* total) {
+  const std::vector<uint64_t>& wanted = program->scratch_bytes;
+  uint64_t most = kMostScratch, next = 0;
+  for (const uint64_t bytes : wanted) most = bytes > most ? bytes : most;
+  *total = 0;
+  std::vector<uint64_t> offsets;
+  for (const uint64_t bytes : wanted) {
+    if (next + bytes > most) next = 0;
+    offsets.push_back(next);
+    next += align_up(bytes);
+    if (next > *total) *total = next;
+  }
+  const cudaError_t code = program->scratch.allocate(*total);
+  if (code != cudaSuccess) return code;
+  for (size_t i = 0; i < wanted.size(); i++) program->calls[i].scratch = program->scratch.data() + offsets[i];
+  return cudaSuccess;
 }
 
 // Offsets of arguments, outputs and fault in a run's pinned memory.
@@ -155,11 +178,10 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
     const fj_value& value = view->values[view->operands[i]];
     program->operands[i] = Operand{storage_base(*program, buffers, value) + value.offset, &value};
   }
+  if (choose_kernels(program.get(), error) != FJ_OK) return error->status;
   uint64_t scratch_bytes = 0;
-  if (choose_kernels(program.get(), &scratch_bytes, error) != FJ_OK) return error->status;
-  code = program->scratch.allocate(scratch_bytes);
+  code = allocate_scratch(program.get(), &scratch_bytes);
   if (code != cudaSuccess) return no_program_memory(program.get(), code, "scratch", scratch_bytes, error);
-  for (Call& call : program->calls) call.scratch = program->scratch.data();
   for (uint32_t i = 0; i < header.output_count; i++) {
     const fj_value& value = view->values[view->outputs[i]];
     program->output_data.push_back(storage_base(*program, buffers, value) + value.offset);

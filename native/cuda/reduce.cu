@@ -11,6 +11,7 @@
 // exact modulo 2^32.
 #include "device/block.cuh"
 #include "kernel.cuh"
+#include "reduce.cuh"
 
 namespace forja::cuda {
 namespace {
@@ -88,6 +89,11 @@ struct Shape {
   int64_t results = 1, terms = 1;  // terms of each result
   bool last_reduced = false;
 
+  // The sum of rows.
+  Shape(int64_t rows, int64_t columns) : results(columns), terms(rows) {
+    kept.add(columns, 1);
+    reduced.add(rows, columns);
+  }
   explicit Shape(const Call& call) {
     const fj_value& x = *call.in[0].value;
     const int32_t* mask = call.attrs<fj_sum_attrs>().mask;
@@ -120,8 +126,8 @@ struct Cut {
   Cut(const Shape& s, int multiprocessors) {
     across = !s.last_reduced ? kWarp : s.terms >= 512 ? 1 : kThreads / kWarp;
     const int64_t blocks = ceil_div(s.results, across), down = kThreads / across;
-    // Two blocks to a multiprocessor are enough; a part gives each of its threads at least 8 terms.
-    const int64_t most = s.terms / (down * 8);
+    // Two blocks to a multiprocessor are enough; for less than 16 terms to a thread a second kernel does not pay.
+    const int64_t most = s.terms / (down * 16);
     parts = blocks >= 2 * multiprocessors ? 1 : ceil_div(2 * multiprocessors, blocks);
     if (parts > kMaxParts) parts = kMaxParts;
     if (parts > most) parts = most > 0 ? most : 1;
@@ -182,19 +188,16 @@ __global__ void join_parts_kernel(const typename Op::Total* partial, typename Op
 }
 
 template <class Op, int kAcross>
-void reduce(const Call& call, Launcher& to, const Shape& s, const Cut& cut) {
-  using In = typename Op::In;
+void reduce(Launcher& to, const Shape& s, const Cut& cut, const typename Op::In* x, typename Op::In* y, void* scratch) {
   using Total = typename Op::Total;
   const dim3 grid(static_cast<unsigned>(ceil_div(s.results, kAcross)), static_cast<unsigned>(cut.parts));
-  const In* x = call.in[0].as<const In>();
   if (cut.parts == 1) {
-    launch(to, reduce_kernel<Op, kAcross, false>, grid, kThreads, x, call.out[0].data, s, cut.per_part);
+    launch(to, reduce_kernel<Op, kAcross, false>, grid, kThreads, x, static_cast<void*>(y), s, cut.per_part);
     return;
   }
-  auto* partial = reinterpret_cast<Total*>(call.scratch);
+  auto* partial = static_cast<Total*>(scratch);
   launch(to, reduce_kernel<Op, kAcross, true>, grid, kThreads, x, static_cast<void*>(partial), s, cut.per_part);
-  launch(to, join_parts_kernel<Op>, blocks_for(s.results), kThreads, partial, call.out[0].as<In>(), s.results,
-         cut.parts);
+  launch(to, join_parts_kernel<Op>, blocks_for(s.results), kThreads, partial, y, s.results, cut.parts);
 }
 
 template <class Op>
@@ -202,24 +205,27 @@ void run_reduce(const Call& call, Launcher& to) {
   const Shape s(call);
   if (s.results == 0) return;
   const Cut cut(s, to.multiprocessors);
+  const auto* x = call.in[0].as<const typename Op::In>();
+  auto* y = call.out[0].as<typename Op::In>();
   switch (cut.across) {
     case 1:
-      return reduce<Op, 1>(call, to, s, cut);
+      return reduce<Op, 1>(to, s, cut, x, y, call.scratch);
     case kWarp:
-      return reduce<Op, kWarp>(call, to, s, cut);
+      return reduce<Op, kWarp>(to, s, cut, x, y, call.scratch);
     default:
-      return reduce<Op, kThreads / kWarp>(call, to, s, cut);
+      return reduce<Op, kThreads / kWarp>(to, s, cut, x, y, call.scratch);
   }
 }
 
 // There are parts only where blocks are fewer than two to a multiprocessor, of which no device has kMostProcessors.
-size_t scratch_bytes(const Call& call) {
+size_t partial_bytes(int64_t results) {
   constexpr int64_t kMostProcessors = 1024, kMostResults = 2 * kMostProcessors * kWarp;
-  const int64_t results = element_count(*call.out[0].value);
   if (results > kMostResults) return 0;
   const int64_t partial = results * kMaxParts < kMostResults + results ? results * kMaxParts : kMostResults + results;
   return static_cast<size_t>(partial) * sizeof(double);
 }
+
+size_t scratch_bytes(const Call& call) { return partial_bytes(element_count(*call.out[0].value)); }
 
 // One kernel for each dtype.
 template <class Op, int kDType>
@@ -228,6 +234,13 @@ void add_kernel(KernelTable& table, uint16_t opcode, const char* name) {
 }
 
 }  // namespace
+
+void sum_rows(Launcher& to, const float* x, int64_t rows, int64_t columns, float* y, void* scratch) {
+  const Shape s(rows, columns);
+  reduce<SumFloat, kWarp>(to, s, Cut(s, to.multiprocessors), x, y, scratch);
+}
+
+size_t sum_rows_scratch(int64_t columns) { return partial_bytes(columns); }
 
 void register_reduce(KernelTable& table) {
   add_kernel<SumFloat, FJ_FLOAT32>(table, FJ_OP_SUM, "sum");

@@ -86,6 +86,7 @@ it('writes each row when it is there, and says of the file what it is', async ()
   expect(written.map(({ rows, unfinished }) => [rows.length, unfinished])).toEqual([
     [1, true],
     [2, true],
+    [3, true],
   ])
   expect(JSON.parse(readFileSync(out, 'utf8'))).toEqual(JSON.parse(JSON.stringify(result)))
   expect(result.rows).toHaveLength(3)
@@ -167,8 +168,8 @@ describe('training until a network is good enough', () => {
       seconds: 1,
       ladder: false,
       wants: (name) => name.startsWith('mlp'),
-      report: (row) => rows.push(row),
-      fail: (name, error) => failures.push(`${name} failed: ${(error as Error).message}`),
+      report: (row) => void rows.push(row),
+      fail: (name, error) => void failures.push(`${name} failed: ${(error as Error).message}`),
       say: () => {},
     }
     await accuracySuite(context, async () => data)
@@ -238,7 +239,7 @@ describe('measure', () => {
     seconds: 0.001,
     ladder: false,
     wants: () => true,
-    report: (row) => rows.push(row),
+    report: (row) => void rows.push(row),
     fail: () => {},
     say: () => {},
   })
@@ -267,7 +268,10 @@ describe('measure', () => {
     const entrants = [right, { ...right, variant: 'rough' }, { ...right, variant: 'rougher', tolerance: 1 }]
     const check = async (_: ArrayLike<number>, name: string, tolerance: number) =>
       name.endsWith('rough') ? wrong() : { against: 'truth', error: tolerance }
-    const listening = { ...context(rows), fail: (name: string, error: unknown) => failures.push([name, `${error}`]) }
+    const listening = {
+      ...context(rows),
+      fail: (name: string, error: unknown) => void failures.push([name, `${error}`]),
+    }
     await measure(listening, { ...kase, entrants, check })
     expect(failures).toEqual([['case', 'Error: wrong']])
     expect(rows.map(({ variant, checked }) => [variant, checked![0]!.error])).toEqual([
@@ -282,7 +286,7 @@ describe('measure', () => {
     const peer = (name: string, prepare: () => Promise<Float32Array>) =>
       ({ name, prepare, turn: async () => [2] }) as unknown as SuiteContext['peers'][number]
     const peers = [peer('ill', wrong), peer('well', async () => Float32Array.of(1))]
-    await measure({ ...context(rows), peers, fail: (_, error) => failures.push(`${error}`) }, kase)
+    await measure({ ...context(rows), peers, fail: (_, error) => void failures.push(`${error}`) }, kase)
     expect(failures).toEqual(['Error: wrong'])
     expect(rows.map((row) => row.variant)).toEqual(['v', 'well'])
     expect(Object.keys(rows[0]!.ratios!)).toEqual(['well'])

@@ -76,6 +76,26 @@ it.runIf(emulated)('no memory for a program: asked, free and the largest values 
   expect(answer.results).toEqual([0, 1, 2, 3])
 })
 
+it.runIf(emulated)(
+  'the graph of a training step has branches',
+  async () => {
+    const recorded = async (graph: string) => {
+      const { stderr } = await runChild('cuda', {
+        args: [TEST_DEVICE],
+        env: { SIMT_TRACE: '1', FORJA_CUDA_GRAPH: graph },
+      })
+      const [nodes, longest] = /a graph of (\d+) nodes, (\d+) on its longest way/.exec(stderr)!.slice(1).map(Number)
+      return { nodes: nodes!, longest: longest! }
+    }
+    const line = await recorded('line')
+    expect(line.longest).toBe(line.nodes)
+    const branched = await recorded('1')
+    expect(branched.nodes).toBe(line.nodes)
+    expect(branched.longest).toBeLessThan(0.8 * line.nodes)
+  },
+  120_000,
+)
+
 it.runIf(emulated)('four runs are queued before the host waits for the first', async () => {
   const { answer, stderr } = await run<number[]>('queue', { SIMT_TRACE: '1', SIMT_LAZY: '1' })
   expect(answer).toEqual([2, 4, 6, 8, 10, 12, 14, 16])

@@ -72,10 +72,11 @@ it('an operation of another device is refused by name', async () => {
   })
 })
 
-it('LeNet-5 learns, the same launched kernel by kernel and as CUDA graphs', async () => {
+it('LeNet-5 learns, the same launched kernel by kernel and as CUDA graphs, with branches and without', async () => {
   const train = (graph: string) =>
     runChildJson<{ losses: number[]; explained: string }>('cuda', { args: [device], env: { FORJA_CUDA_GRAPH: graph } })
-  const [launched, replayed] = [await train('0'), await train('1')]
+  const [launched, line, replayed] = [await train('0'), await train('line'), await train('1')]
+  expect(line.losses).toEqual(launched.losses)
   expect(replayed.losses).toEqual(launched.losses)
   expect(launched.losses.at(-1)!).toBeLessThan(0.5 * launched.losses[0]!)
   expect(replayed.explained).not.toContain('no CUDA graph')

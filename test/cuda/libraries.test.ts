@@ -199,9 +199,9 @@ describe.runIf(emulated)('FORJA_TUNE', () => {
     ])
     expect(second.kernels.sort()).toEqual(first.kernels)
     expect(second.data).toEqual(first.data)
-    // Timed, launched and recorded; then launched and recorded only.
+    // Tried twice, and recorded for its turns; then launched and recorded only.
     const count = ({ told }: Round, name: string) => told.filter((call) => call.startsWith(name)).length
-    for (const name of ['cublasLtMatmul', 'cudnnConvolutionForward']) expect(count(first, name)).toBeGreaterThan(4)
+    for (const name of ['cublasLtMatmul', 'cudnnConvolutionForward']) expect(count(first, name)).toBeGreaterThan(2)
     expect(count(second, 'cublasLtMatmul')).toBe(2)
     expect(count(second, 'cudnnConvolutionForward')).toBe(first.kernels[0]!.includes('cudnn') ? 2 : 0)
     expect(readFileSync(sites, 'utf8')).toContain('gemm.cuh') // own kernels had their turn
@@ -223,10 +223,11 @@ describe.runIf(emulated)('FORJA_TUNE', () => {
     }
   })
 
-  it("'1' measures nothing where there is no library, nor where its calls fail", async () => {
+  it("'1' measures nothing where there is no library, nor where its calls or recordings fail", async () => {
     const broken: Record<string, string>[] = [
       { FORJA_CUDA_LIB_DIR: '/missing' },
       { FORJA_FAKE_FAILS: 'cublasLtMatmul' },
+      { SIMT_FAIL_GRAPHS: '1' },
     ]
     for (const env of broken) {
       const [{ kernels }] = await run<[Round, Round]>('tuned', { FORJA_TUNE: '1', ...env })

@@ -15,6 +15,22 @@ describe('runs of one program', () => {
     }
   })
 
+  it('see arguments that stay and that change', async () => {
+    const f = fj.compile((x: fj.Tensor, y: fj.Tensor) => fj.add(fj.mul(x, 10), y), { device })
+    const seen: number[] = []
+    for (const [x, y] of [
+      [1, 2],
+      [1, 2],
+      [1, 3],
+      [1, 3],
+      [2, 3],
+      [1, 2],
+      [1, 2],
+    ] as const)
+      seen.push(await (await f(fj.tensor(x), fj.tensor(y))).item())
+    expect(seen).toEqual([12, 12, 13, 13, 23, 12, 12])
+  })
+
   it('change variables, which the next run sees', async () => {
     const w = fj.variable(fj.tensor([1, 2, 4]))
     const step = fj.compile(
@@ -41,6 +57,14 @@ describe('runs of one program', () => {
     const results = await Promise.all(Array.from({ length: 6 }, () => step()))
     expect(await Promise.all(results.map((t) => t.item()))).toEqual([0, 1, 2, 3, 4, 5])
     expect(await count.item()).toBe(6)
+  })
+
+  it('keep instructions apart that use the same scratch', async () => {
+    // Long sums are made of parts that a second kernel joins.
+    const sums = fj.compile((...xs: fj.Tensor[]) => fj.stack(xs.map((x) => fj.sum(x))), { device })
+    const inputs = [1, 2, 3, 4, 5, 6].map((value) => fj.full([20_000], value))
+    for (let run = 0; run < 5; run++)
+      expect(await read(await sums(...inputs))).toEqual([20_000, 40_000, 60_000, 80_000, 100_000, 120_000])
   })
 
   it.each([

@@ -55,6 +55,12 @@ describe('a group', () => {
       'fused',
     ])
   })
+  it('computes a single number anew for each element of a small result, not of a large one', () => {
+    const mean = (...shape: number[]) => fj.broadcastTo(fj.div(1, input('count')), shape)
+    expect(operations(mean(40, 100))).toEqual(['fused'])
+    expect(operations(mean(41, 100))).toEqual(['fused', 'fused'])
+    expect(operations(fj.mul(input('x', 3), fj.sqrt(input('number', 1))))).toEqual(['fused'])
+  })
   it('does not reach over an operation of another kind', () => {
     expect(operations(fj.neg(fj.matmul(fj.neg(x), fj.neg(input('w', 5, 6)))))).toEqual([
       'fused',

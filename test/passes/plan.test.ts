@@ -39,8 +39,8 @@ const node = (traits: AnyOp['traits'], inputs: readonly Value[], sizes: readonly
  * Walks the steps and keeps, for every byte range, which value was written there last: whoever reads a value must find
  * its own. Quadratic and free of the planner's ideas (no live ranges, no blocks).
  */
-function checkPlan({ steps, outputs }: Schedule): void {
-  const { offsets, arenaBytes, naiveBytes } = plan({ steps, outputs, commitIndex: steps.length })
+function checkPlan({ steps, outputs }: Schedule, options?: { branches: boolean }): void {
+  const { offsets, arenaBytes, naiveBytes } = plan({ steps, outputs, commitIndex: steps.length }, options)
   expect(arenaBytes).toBeLessThanOrEqual(naiveBytes)
   let memory: { value: Value; begin: number; end: number }[] = []
   const rangeOf = (value: Value) => {
@@ -123,6 +123,33 @@ it('never lets two live values share memory, in 200 random schedules', () => {
     inPlace += plan(random).inPlace
   }
   expect(inPlace).toBeGreaterThan(200)
+})
+
+describe('for a device with branches', () => {
+  it('no two blocks of a small arena share memory, in 200 random schedules', () => {
+    for (let seed = 0; seed < 200; seed++) {
+      const random = randomSchedule(seed)
+      checkPlan(random, { branches: true })
+      const apart = plan(random, { branches: true })
+      expect(apart.inPlace).toBe(plan(random).inPlace)
+      const places = [...apart.offsets].map(([value, begin]) => ({ begin, end: begin + byteSize(value) }))
+      for (const a of places) {
+        const shared = places.filter((b) => a.begin < b.end && b.begin < a.end)
+        for (const b of shared) expect(b).toEqual(a)
+      }
+    }
+  })
+  it('a large arena is used in turns', () => {
+    const chain = [makeLeaf(SOURCE, float(16))]
+    const nodes = Array.from({ length: 8 }, () => {
+      const next = node({}, [chain.at(-1)!], [3_000_000])
+      chain.push(next.outputs[0]!)
+      return next
+    })
+    const steps = nodes.map((n) => ({ node: n, inputs: n.inputs, outputs: n.outputs }))
+    const order = { steps, outputs: [chain.at(-1)!], commitIndex: steps.length }
+    expect(plan(order, { branches: true }).arenaBytes).toBe(2 * 12_000_000)
+  })
 })
 
 describe('in place', () => {

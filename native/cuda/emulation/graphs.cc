@@ -1,16 +1,74 @@
-// Captures and graphs of the runtime API.
+// Captures and graphs of the runtime API. A launch of a graph runs its nodes one by one in an order drawn at random
+// from those that their dependencies allow, another one each time: a dependency that was forgotten shows.
+#include <algorithm>
+#include <cstdio>
+
 #include "streams.h"
 
 using namespace forja::simt;
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
-  SIMT_LOCK;
-  if (!s || s->capture) return fail(s ? cudaErrorIllegalState : cudaErrorStreamCaptureUnsupported);
-  s->capture = new CUgraph_st;
+namespace {
+using Nodes = std::vector<CUgraphExec_st::Node>;
+
+void run_nodes(const Nodes& nodes) {
+  std::vector<size_t> missing(nodes.size());
+  std::vector<std::vector<size_t>> waiting(nodes.size());
+  std::vector<size_t> ready;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    missing[i] = nodes[i].after.size();
+    for (auto before : nodes[i].after) waiting[before].push_back(i);
+    if (!missing[i]) ready.push_back(i);
+  }
+  while (!ready.empty()) {
+    std::swap(ready[pick(ready.size())], ready.back());
+    const auto at = ready.back();
+    ready.pop_back();
+    nodes[at].run();
+    for (auto next : waiting[at])
+      if (--missing[next] == 0) ready.push_back(next);
+  }
+}
+// Nodes of the longest way through a graph, the bodies of conditions left out.
+size_t longest(const Nodes& nodes) {
+  size_t most = 0;
+  std::vector<size_t> length(nodes.size(), 1);
+  for (size_t i = 0; i < nodes.size(); ++i) {  // what a node waits for was added before it
+    for (auto before : nodes[i].after) length[i] = std::max(length[i], length[before] + 1);
+    most = std::max(most, length[i]);
+  }
+  return most;
+}
+Nodes copy_of(const CUgraph_st& g) {
+  Nodes nodes;
+  for (auto& n : g.nodes) {
+    nodes.push_back({n->run, {}});
+    if (n->body)
+      nodes.back().run = [handle = n->handle, body = copy_of(*n->body)] {
+        if (api().conditions[handle] != 0) run_nodes(body);
+      };
+    for (auto before : n->after) nodes.back().after.push_back(before->at);
+  }
+  return nodes;
+}
+cudaError_t begin_capture(cudaStream_t s, cudaGraph_t g) {
+  s->capture = g;
+  s->last.clear();
   s->origin = true;
   s->capturer = std::this_thread::get_id();
   s->invalid = false;
   return cudaSuccess;
+}
+}  // namespace
+
+cudaGraphNode_t CUgraph_st::add(std::function<void()> run, std::vector<cudaGraphNode_t> after) {
+  nodes.push_back(std::make_unique<CUgraphNode_st>(nodes.size(), std::move(run), std::move(after)));
+  return nodes.back().get();
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
+  SIMT_LOCK;
+  if (!s || s->capture) return fail(s ? cudaErrorIllegalState : cudaErrorStreamCaptureUnsupported);
+  return begin_capture(s, new CUgraph_st);
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
   SIMT_LOCK;
@@ -46,22 +104,22 @@ cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t s, cudaGraph_t g, const c
   SIMT_LOCK;
   if (!s || s->capture) return fail(s ? cudaErrorIllegalState : cudaErrorStreamCaptureUnsupported);
   g->borrowed = true;
-  s->capture = g;
-  s->origin = true;
-  s->capturer = std::this_thread::get_id();
-  s->invalid = false;
-  return cudaSuccess;
+  return begin_capture(s, g);
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, cudaStreamCaptureStatus* status, unsigned long long*, cudaGraph_t*,
                                      const cudaGraphNode_t** dependencies, const cudaGraphEdgeData**, size_t* count) {
-  *dependencies = nullptr;
-  *count = 0;
+  *dependencies = of(s)->last.data();
+  *count = of(s)->last.size();
   return cudaStreamIsCapturing(s, status);
 }
-// Nodes run in their order anyway.
-cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t*, const cudaGraphEdgeData*, size_t,
-                                                unsigned) {
-  return s && s->capture ? cudaSuccess : fail(cudaErrorIllegalState);
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t* nodes, const cudaGraphEdgeData*,
+                                                size_t count, unsigned flags) {
+  SIMT_LOCK;
+  if (!s || !s->capture) return fail(cudaErrorIllegalState);
+  std::vector<cudaGraphNode_t> given(nodes, nodes + count);
+  if (!(flags & cudaStreamSetCaptureDependencies)) given.insert(given.end(), s->last.begin(), s->last.end());
+  s->last = std::move(given);
+  return cudaSuccess;
 }
 cudaError_t cudaGraphCreate(cudaGraph_t* g, unsigned) {
   *g = new CUgraph_st;
@@ -74,23 +132,22 @@ cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle* handle,
   const auto index = all.size();
   *handle = index;
   all.push_back(value);
-  if (flags & cudaGraphCondAssignDefault) g->nodes.push_back([index, value] { api().conditions[index] = value; });
+  if (flags & cudaGraphCondAssignDefault) g->defaults.push_back([index, value] { api().conditions[index] = value; });
   return cudaSuccess;
 }
-cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t g, const cudaGraphNode_t*, const cudaGraphEdgeData*,
-                             size_t, cudaGraphNodeParams* params) {
+cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t g, const cudaGraphNode_t* after,
+                             const cudaGraphEdgeData*, size_t count, cudaGraphNodeParams* params) {
   SIMT_LOCK;
   auto& conditional = params->conditional;
   if (params->type != cudaGraphNodeTypeConditional || conditional.type != cudaGraphCondTypeIf ||
       conditional.size != 1 || conditional.handle >= api().conditions.size())
     return fail(cudaErrorInvalidValue);
-  *node = nullptr;
   g->bodies.push_back(std::make_unique<CUgraph_st>());
   g->body_handles.push_back(std::make_unique<cudaGraph_t>(g->bodies.back().get()));
   conditional.phGraph_out = g->body_handles.back().get();
-  // The body is filled later; graphs that were made of this one keep what it holds then.
-  g->conditional_nodes.push_back({g->nodes.size(), conditional.handle, g->bodies.back().get()});
-  g->nodes.push_back({});
+  *node = g->add({}, {after, after + count});
+  (*node)->body = g->bodies.back().get();
+  (*node)->handle = conditional.handle;
   return cudaSuccess;
 }
 // By a kernel, whose launch holds the lock.
@@ -99,21 +156,19 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g, unsigned lon
   SIMT_LOCK;
   *e = nullptr;
   if (planted("SIMT_FAIL_GRAPHS") > 0) return fail(cudaErrorNotSupported);
-  for (const auto& [at, handle, body] : g->conditional_nodes)
-    g->nodes[at] = [handle = handle, nodes = body->nodes] {
-      if (api().conditions[handle] != 0)
-        for (auto& n : nodes) n();
-    };
-  *e = new CUgraphExec_st{g->nodes};
+  *e = new CUgraphExec_st{copy_of(*g), g->defaults};
+  if (planted("SIMT_TRACE") > 0)
+    std::fprintf(stderr, "simt: a graph of %zu nodes, %zu on its longest way\n", (*e)->nodes.size(),
+                 longest((*e)->nodes));
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
   SIMT_LOCK;
-  auto nodes = e->nodes;  // the graph may be destroyed while queued
   ++api().queued_graphs;
-  return submit(s, [nodes = std::move(nodes)] {
+  return submit(s, [graph = *e] {  // which may be destroyed while queued
     --api().queued_graphs;
-    for (auto& n : nodes) n();
+    for (auto& assign : graph.defaults) assign();
+    run_nodes(graph.nodes);
   });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t g) {

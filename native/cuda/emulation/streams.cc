@@ -18,15 +18,18 @@ void step(cudaStream_t s) {
 
 namespace forja::simt {
 cudaStream_t of(cudaStream_t s) { return s ? s : &api().null_stream; }
+size_t pick(size_t count) {
+  auto& r = api().random;
+  r ^= r << 13, r ^= r >> 7, r ^= r << 17;
+  return r % count;
+}
 void drain(const std::function<bool()>& done) {
-  auto& a = api();
   while (!done()) {
     std::vector<cudaStream_t> can;
-    for (auto s : a.streams)
+    for (auto s : api().streams)
       if (runnable(s)) can.push_back(s);
     if (can.empty()) return;
-    a.random ^= a.random << 13, a.random ^= a.random >> 7, a.random ^= a.random << 17;
-    step(can[a.random % can.size()]);
+    step(can[pick(can.size())]);
   }
 }
 void drain_all() {
@@ -46,7 +49,7 @@ void drain_blocking() {
 cudaError_t submit(cudaStream_t stream, std::function<void()> f) {
   cudaStream_t s = of(stream);
   if (s->capture) {
-    s->capture->nodes.push_back(std::move(f));
+    s->last = {s->capture->add(std::move(f), s->last)};
     return cudaSuccess;
   }
   if (!stream) {  // the legacy stream waits for all blocking streams, and they for it
@@ -162,6 +165,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
   SIMT_LOCK;
   if (of(s)->capture) {
     e->graph = of(s)->capture;
+    e->nodes = of(s)->last;
     return cudaSuccess;
   }
   e->graph = nullptr;
@@ -173,8 +177,10 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
   SIMT_LOCK;
-  if (e->graph) {  // fork: this stream joins the capture (nodes are kept in the order of submission)
+  if (e->graph) {  // fork: this stream joins the capture
     of(s)->capture = e->graph;
+    auto& last = of(s)->last;
+    last.insert(last.end(), e->nodes.begin(), e->nodes.end());
     return cudaSuccess;
   }
   if (of(s)->capture) return unsupported_in_capture();

@@ -15,33 +15,44 @@
 struct CUevent_st {
   uint64_t recorded = 0, completed = 0;  // how often
   std::chrono::steady_clock::time_point time;
-  cudaGraph_t graph = nullptr;  // recorded during the capture of this graph
+  cudaGraph_t graph = nullptr;         // recorded during the capture of this graph
+  std::vector<cudaGraphNode_t> nodes;  // then: those that a stream which waits for it goes on from
 };
 struct Operation {
   std::function<void()> run;
   cudaEvent_t wait = nullptr;
   uint64_t version = 0;
 };
-// Nodes run in the order in which they were added, whatever they depend on.
+struct CUgraphNode_st {
+  size_t at;  // of its graph's nodes
+  std::function<void()> run;
+  std::vector<cudaGraphNode_t> after;  // nodes of this graph that it waits for
+  CUgraph_st* body = nullptr;          // of a conditional node
+  unsigned long long handle = 0;
+};
 struct CUgraph_st {
-  std::vector<std::function<void()>> nodes;
-  bool borrowed = false;  // captured into: its owner destroys it
-  struct Conditional {
-    size_t at;  // of nodes
-    unsigned long long handle;
-    CUgraph_st* body;
-  };
-  std::vector<Conditional> conditional_nodes;
+  std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
+  bool borrowed = false;                        // captured into: its owner destroys it
+  std::vector<std::function<void()>> defaults;  // of conditions, at every launch
   std::vector<std::unique_ptr<CUgraph_st>> bodies;
   std::vector<std::unique_ptr<cudaGraph_t>> body_handles;  // what the parameters of conditional nodes point to
+
+  cudaGraphNode_t add(std::function<void()> run, std::vector<cudaGraphNode_t> after);
 };
+// What a launch runs, all of it copied from graphs that may be gone by then.
 struct CUgraphExec_st {
-  std::vector<std::function<void()>> nodes;
+  struct Node {
+    std::function<void()> run;
+    std::vector<size_t> after;
+  };
+  std::vector<Node> nodes;
+  std::vector<std::function<void()>> defaults;
 };
 struct CUstream_st {
   bool blocking = true;
   std::deque<Operation> queue;
   cudaGraph_t capture = nullptr;
+  std::vector<cudaGraphNode_t> last;  // of a capture: what the next node waits for
   bool origin = false, invalid = false;
   std::thread::id capturer;
 };
@@ -67,6 +78,8 @@ cudaError_t fail(cudaError_t);
 // The error that every call answers with, if there is one.
 cudaError_t result();
 cudaStream_t of(cudaStream_t);  // the null stream's, where there is none
+// A random number below `count`.
+size_t pick(size_t count);
 // Runs queued work, a random stream at a time, until done() holds.
 void drain(const std::function<bool()>& done);
 void drain_all();
