@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "check.h"
+#include "conflict.h"
 
 namespace forja {
 namespace {
@@ -98,11 +99,6 @@ class Decoder {
       if (view.outputs[i] >= view.header->value_count) return fail("an output is no value");
     }
     return true;
-  }
-
-  static bool overlap(const fj_value& a, const fj_value& b) {
-    return a.storage == b.storage && a.index == b.index && a.bytes > 0 && b.bytes > 0 &&
-           a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
   }
 
   // Whether the operation may write its output over its input, both of the same update where it joins several.
