@@ -201,7 +201,8 @@ const recurrentGradOp: Op<typeof ATTRS & { given: 'i32'; dx: 'i32' }> = defineOp
     // Downwards through the steps: dh and dc hold the gradients of the state behind step s, then before it.
     forEachStep(n, t, attrs.reverse, (row, forward, at) => {
       const s = t - 1 - forward
-      const state = s > 0 ? y!.data.subarray(at(s - 1) * h, (at(s - 1) + 1) * h) : h0!.data.subarray(row * h, (row + 1) * h)
+      const state =
+        s > 0 ? y!.data.subarray(at(s - 1) * h, (at(s - 1) + 1) * h) : h0!.data.subarray(row * h, (row + 1) * h)
       const dax = new Float64Array(dBiasIh!.data.length)
       const dah = new Float64Array(dBiasHh!.data.length)
       for (let u = 0; u < h; u++) {
