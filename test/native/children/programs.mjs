@@ -116,6 +116,12 @@ const ENTRIES = [
     const p = fj.maxPool2d(fj.conv2d(x, w, null, { padding: 1 }), { kernelSize: 3, stride: 2, padding: 1 })
     return [p, ...fj.grad(fj.sum(p), [x, w])]
   }),
+  plain('maxPool2d', () => {
+    const x = float(1, 2, 7, 6)
+    const p = fj.maxPool2d(x, { kernelSize: 3, stride: 2, padding: 1 })
+    const [dx] = fj.grad(fj.sum(fj.square(p)), [x])
+    return fj.grad(fj.sum(fj.square(dx)), [x])
+  }),
   plain('convTranspose2d', () => {
     const [x, w] = [float(1, 3, 4, 4), float(3, 2, 3, 3)]
     return withGrad(fj.convTranspose2d(x, w, undefined, { stride: 2 }), [x, w])
