@@ -1,9 +1,9 @@
 // Recording a program as CUDA graphs. An instruction waits for those only whose memory it needs, so that the gradient
 // of a weight runs beside what leads to the next one: a small network's step is as long as its longest branch, not as
-// all of its kernels. All of the program is one graph where kernels cannot find anything wrong in their data. Where
-// they can, nothing may be committed then: the commit is the body of a conditional node, which a kernel behind the pure
-// part opens, so that the host need not look in between and the next run can be handed over at once. CUDA before 13
-// gets two graphs, and the host looks.
+// all of its kernels. A driver that refuses branches gets a line. All of the program is one graph where kernels cannot
+// find anything wrong in their data. Where they can, nothing may be committed then: the commit is the body of a
+// conditional node, which a kernel behind the pure part opens, so that the host need not look in between and the next
+// run can be handed over at once. CUDA before 13 gets two graphs, and the host looks.
 #include <algorithm>
 
 #include "../core/conflict.h"
@@ -198,7 +198,14 @@ cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out,
 }
 
 void record_graphs(fj_program* program, fj_error* note) {
-  const cudaError_t code = record_all(program);
+  cudaError_t code = record_all(program);
+#ifdef FORJA_CUDA_EDGES
+  if (code != cudaSuccess && program->device->branches) {
+    cudaGetLastError();
+    program->device->branches = false;  // nor for programs that follow
+    code = record_all(program);
+  }
+#endif
   if (code == cudaSuccess) return;
   cudaGetLastError();  // it is no error of later calls
   program->eager_only = true;

@@ -96,6 +96,13 @@ it.runIf(emulated)(
   120_000,
 )
 
+it.runIf(emulated)('a driver that takes no branches gets a graph without', async () => {
+  const { answer, notices, stderr } = await run<number[]>('queue', { SIMT_FAIL_EDGES: '1', SIMT_TRACE: '1' })
+  expect(answer).toEqual([2, 4, 6, 8, 10, 12, 14, 16])
+  expect(notices).toEqual([])
+  expect(stderr).toMatch(/a graph of \d+ nodes/)
+})
+
 it.runIf(emulated)('four runs are queued before the host waits for the first', async () => {
   const { answer, stderr } = await run<number[]>('queue', { SIMT_TRACE: '1', SIMT_LAZY: '1' })
   expect(answer).toEqual([2, 4, 6, 8, 10, 12, 14, 16])

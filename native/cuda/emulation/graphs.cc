@@ -116,6 +116,7 @@ cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t*
                                                 size_t count, unsigned flags) {
   SIMT_LOCK;
   if (!s || !s->capture) return fail(cudaErrorIllegalState);
+  if (planted("SIMT_FAIL_EDGES") > 0) return fail(cudaErrorNotSupported);
   std::vector<cudaGraphNode_t> given(nodes, nodes + count);
   if (!(flags & cudaStreamSetCaptureDependencies)) given.insert(given.end(), s->last.begin(), s->last.end());
   s->last = std::move(given);
