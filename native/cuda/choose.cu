@@ -3,6 +3,7 @@
 
 #include "../core/choices.h"
 #include "backend.cuh"
+#include "libraries.cuh"
 
 namespace forja::cuda {
 namespace {
@@ -25,6 +26,19 @@ std::vector<Choice> library_kernels(fj_device& device, uint16_t opcode, const Ca
     if (auto plan = kernel.plan(call, device, &missing)) found.push_back({&kernel, std::move(plan), false});
   }
   return found;
+}
+
+// Of the libraries that take the call: another one may be faster.
+std::string library_versions(uint16_t opcode, const Call& call) {
+  std::string versions;
+  const KernelTable& table = kernel_table();
+  for (int i = 0; i < table.count; i++) {
+    const Kernel& kernel = table.kernels[i];
+    if (kernel.opcode == opcode && kernel.library != nullptr && kernel.supports(call)) {
+      versions += kernel.library().version;
+    }
+  }
+  return versions;
 }
 
 // Milliseconds of the fastest call of each candidate; empty where there is no memory to try them, or the device says
@@ -142,7 +156,7 @@ const Kernel* measure(fj_device& device, const Call& call, const std::vector<Cho
 // Replaces forja's own kernel in `choice` by a library's where that is faster.
 void weigh(fj_device& device, const fj_instr& instr, const Call& call, Choice* choice) {
   const std::string key = call_key(instr.opcode, call.attr_data, call.attr_bytes, call.in, call.n_in + call.n_out) +
-                          (call.tf32 ? "tf32" : "") + device.machine;
+                          (call.tf32 ? "tf32" : "") + device.machine + library_versions(instr.opcode, call);
   auto& choices = Choices<Kernel>::of_process();
   const Kernel* fastest = choices.find(key);
   if (fastest == nullptr) {

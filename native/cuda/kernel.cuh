@@ -57,6 +57,8 @@ struct Call : Instruction {
   const Plan* plan;  // of kernels that make one
 };
 
+struct Library;
+
 struct Kernel {
   uint16_t opcode;
   uint16_t variant;  // FJ_<OP>_<VARIANT>, or 0 where the operation has but one kernel
@@ -70,6 +72,7 @@ struct Kernel {
   // Of kernels that are a library's: what they make of a call they support, or null with the reason that the library
   // cannot be used, or with none where it does not take the call.
   std::unique_ptr<Plan> (*plan)(const Call&, fj_device&, std::string* missing) = nullptr;
+  const Library& (*library)() = nullptr;  // theirs
 };
 
 // Where a program leaves the variant open, the first registered kernel of the opcode that supports and prefers the call
