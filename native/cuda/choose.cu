@@ -15,30 +15,15 @@ constexpr float kNever = 1e30f;
 constexpr int kNumbers = 0x3c;            // every byte of the operands: 0.0115 as float32 and as bfloat16
 constexpr uint64_t kPlaceAlignment = 64;  // of a value in an arena
 
-// The library's kernels of the opcode that take the call.
-std::vector<Choice> library_kernels(fj_device& device, uint16_t opcode, const Call& call) {
-  std::vector<Choice> found;
+// The libraries' kernels of the opcode that take the call.
+std::vector<const Kernel*> vendor_kernels(uint16_t opcode, const Call& call) {
+  std::vector<const Kernel*> found;
   const KernelTable& table = kernel_table();
   for (int i = 0; i < table.count; i++) {
     const Kernel& kernel = table.kernels[i];
-    if (kernel.opcode != opcode || kernel.plan == nullptr || !kernel.supports(call)) continue;
-    std::string missing;
-    if (auto plan = kernel.plan(call, device, &missing)) found.push_back({&kernel, std::move(plan), false});
+    if (kernel.opcode == opcode && kernel.vendor != nullptr && kernel.supports(call)) found.push_back(&kernel);
   }
   return found;
-}
-
-// Of the libraries that take the call: another one may be faster.
-std::string library_versions(uint16_t opcode, const Call& call) {
-  std::string versions;
-  const KernelTable& table = kernel_table();
-  for (int i = 0; i < table.count; i++) {
-    const Kernel& kernel = table.kernels[i];
-    if (kernel.opcode == opcode && kernel.library != nullptr && kernel.supports(call)) {
-      versions += kernel.library().version;
-    }
-  }
-  return versions;
 }
 
 // Milliseconds of the fastest call of each candidate; empty where there is no memory to try them, or the device says
@@ -155,12 +140,19 @@ const Kernel* measure(fj_device& device, const Call& call, const std::vector<Cho
 
 // Replaces forja's own kernel in `choice` by a library's where that is faster.
 void weigh(fj_device& device, const fj_instr& instr, const Call& call, Choice* choice) {
-  const std::string key = call_key(instr.opcode, call.attr_data, call.attr_bytes, call.in, call.n_in + call.n_out) +
-                          (call.tf32 ? "tf32" : "") + device.machine + library_versions(instr.opcode, call);
+  const std::vector<const Kernel*> theirs = vendor_kernels(instr.opcode, call);
+  std::string key = call_key(instr.opcode, call.attr_data, call.attr_bytes, call.in, call.n_in + call.n_out) +
+                    (call.tf32 ? "tf32" : "") + device.machine;
+  // Another version may be faster.
+  for (const Kernel* kernel : theirs) key += kernel->vendor().version;
   auto& choices = Choices<Kernel>::of_process();
   const Kernel* fastest = choices.find(key);
   if (fastest == nullptr) {
-    std::vector<Choice> candidates = library_kernels(device, instr.opcode, call);
+    std::vector<Choice> candidates;
+    std::string missing;
+    for (const Kernel* kernel : theirs) {
+      if (auto plan = kernel->plan(call, device, &missing)) candidates.push_back({kernel, std::move(plan), false});
+    }
     if (candidates.empty()) return;
     candidates.push_back({choice->kernel, nullptr, false});
     std::vector<const Kernel*> kernels;

@@ -184,7 +184,7 @@ void run_cudnn(const Call& call, Launcher& to) {
   }
 }
 
-const Library& library() { return cudnn(); }
+const Library& vendor() { return cudnn(); }
 
 struct Names {
   const char *float32, *tf32, *bfloat16;
@@ -194,7 +194,7 @@ template <class D>
 void register_direction(KernelTable& table, uint16_t op, const Names& names) {
   const auto add = [&](const char* name, void (*run)(const Call&, Launcher&), bool (*supports)(const Call&),
                        std::unique_ptr<Plan> (*plan)(const Call&, fj_device&, std::string*)) {
-    table.add({op, FJ_CONV2D_CUDNN, name, run, nullptr, supports, false, nullptr, plan, library});
+    table.add({op, FJ_CONV2D_CUDNN, name, run, nullptr, supports, false, nullptr, plan, vendor});
   };
   add(names.float32, run_cudnn<D, float>, supports_cudnn<D, float, false>, plan_cudnn<D, float, false>);
   add(names.tf32, run_cudnn<D, float>, supports_cudnn<D, float, true>, plan_cudnn<D, float, true>);

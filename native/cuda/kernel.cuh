@@ -72,7 +72,7 @@ struct Kernel {
   // Of kernels that are a library's: what they make of a call they support, or null with the reason that the library
   // cannot be used, or with none where it does not take the call.
   std::unique_ptr<Plan> (*plan)(const Call&, fj_device&, std::string* missing) = nullptr;
-  const Library& (*library)() = nullptr;  // theirs
+  const Library& (*vendor)() = nullptr;  // the library, of those kernels
 };
 
 // Where a program leaves the variant open, the first registered kernel of the opcode that supports and prefers the call

@@ -167,17 +167,17 @@ void run_cublas(const Call& call, Launcher& to) {
   to.reason = lt.status_text(status);
 }
 
-const Library& library() { return cublas_lt(); }
+const Library& vendor() { return cublas_lt(); }
 
 }  // namespace
 
 void register_matmul_cublas(KernelTable& table) {
   table.add({FJ_OP_MATMUL, FJ_MATMUL_CUBLAS, "matmul cublas", run_cublas<float>, nullptr, supports_cublas<float, false>,
-             false, nullptr, plan_cublas<float>, library});
+             false, nullptr, plan_cublas<float>, vendor});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_CUBLAS, "matmul cublas tf32", run_cublas<float>, nullptr,
-             supports_cublas<float, true>, false, nullptr, plan_cublas<float>, library});
+             supports_cublas<float, true>, false, nullptr, plan_cublas<float>, vendor});
   table.add({FJ_OP_MATMUL, FJ_MATMUL_CUBLAS, "matmul cublas bfloat16", run_cublas<BFloat16>, nullptr,
-             supports_cublas<BFloat16, false>, false, nullptr, plan_cublas<BFloat16>, library});
+             supports_cublas<BFloat16, false>, false, nullptr, plan_cublas<BFloat16>, vendor});
 }
 
 }  // namespace forja::cuda
