@@ -14,7 +14,7 @@ import { type Schedule, type Step, storageOf } from './schedule.js'
 /** Bytes; FJ_ALIGNMENT of native/abi/program.h. */
 const ALIGNMENT = 64
 
-/** Bytes of an arena that is still small: half of the last cache of a GPU that has many cores. */
+/** Bytes of an arena that is still small: the L2 cache of a large GPU holds it. */
 const SMALL = 32 * 2 ** 20
 
 /** A piece of memory in use from step `first` to step `last`, both included. */

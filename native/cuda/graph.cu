@@ -202,8 +202,9 @@ void record_graphs(fj_program* program, fj_error* note) {
 #ifdef FORJA_CUDA_EDGES
   if (code != cudaSuccess && program->device->branches) {
     cudaGetLastError();
-    program->device->branches = false;  // nor for programs that follow
+    program->device->branches = false;
     code = record_all(program);
+    program->device->branches = code != cudaSuccess;  // what fails either way says nothing of branches
   }
 #endif
   if (code == cudaSuccess) return;

@@ -16,24 +16,29 @@ struct Operands {
   float *y, *h, *gates, *last_c;           // (N, T, H), (N, H), (T, N, S*H), (N, H) or null
 };
 
-// Rows s * N + n: what sample n reads at the step that runs s-th.
-struct StepInputs {
+// Lines that run along K, each from a place of its own on.
+struct Rows {
   using Element = float;
   static constexpr bool kAlongK = true;
-  const float* x;
-  Recurrent r;
   int count, end;
 
   struct Line {
     const float* row;
     bool inside;
   };
+  __device__ __forceinline__ Place<float> find(const Line& line, int k) const {
+    return {line.row + k, line.inside && k < end};
+  }
+};
+
+// Rows s * N + n: what sample n reads at the step that runs s-th.
+struct StepInputs : Rows {
+  const float* x;
+  Recurrent r;
+
   __device__ __forceinline__ Line line(int index) const {
     const int64_t s = index / r.n, n = index - s * r.n;
     return {x + (n * r.t + r.step(s)) * r.i, index < count};
-  }
-  __device__ __forceinline__ Place<float> find(const Line& line, int k) const {
-    return {line.row + k, line.inside && k < end};
   }
 };
 
@@ -44,23 +49,14 @@ constexpr int kGates = kCell == FJ_CELL_LSTM  ? 4
 
 // Columns of h's product: gate c % 4 of unit c / 4, or of a cell with one gate the units.
 template <int kCell>
-struct GateLines {
-  using Element = float;
-  static constexpr bool kAlongK = true;
+struct GateLines : Rows {
   static constexpr int kEach = kGates<kCell> == 1 ? 1 : 4;  // columns of a unit
   const float* weight;                                      // (G*H, H)
-  int h;
 
-  struct Line {
-    const float* row;
-    bool inside;
-  };
+  __device__ __forceinline__ GateLines(const float* weight_hh, int h) : Rows{kEach * h, h}, weight(weight_hh) {}
   __device__ __forceinline__ Line line(int index) const {
-    const int unit = index / kEach, gate = index % kEach;
-    return {weight + (static_cast<int64_t>(gate) * h + unit) * h, unit < h && gate < kGates<kCell>};
-  }
-  __device__ __forceinline__ Place<float> find(const Line& line, int k) const {
-    return {line.row + k, line.inside && k < h};
+    const int64_t h = end, unit = index / kEach, gate = index % kEach;
+    return {weight + (gate * h + unit) * h, index < count && gate < kGates<kCell>};
   }
 };
 
@@ -77,7 +73,7 @@ struct CellStore {
     write([&](int column) {
       return [this, column](int row, const float* sums) {
         if (row >= r.n) return;
-        if constexpr (kGates < kCell >> 1) {
+        if constexpr (GateLines<kCell>::kEach == 4) {
           if (column / 4 < r.h) apply(row, column / 4, sums);
         } else {
 #pragma unroll
@@ -128,7 +124,7 @@ __global__ void __launch_bounds__(GroupedTile::kThreads)
   const int row = tile / across * GroupedTile::kM, column = tile % across * GroupedTile::kN;
   const auto n = static_cast<int>(r.n), h = static_cast<int>(r.h);
   const Lines<true> state{r.h_before(o.h0, o.y, 0, s), s == 0 ? r.h : r.t * r.h, n, h};
-  const GateLines<kCell> weights{o.weight_hh, h};
+  const GateLines<kCell> weights(o.weight_hh, h);
   GroupedTile::multiply<V, V>(state, weights, CellStore<kCell>{r, o, s}, row, column, 0, h);
 }
 
@@ -145,7 +141,7 @@ template <int V>
 void run_layer(Launcher& to, const Recurrent& r, const Operands& o, float* scratch) {
   const int64_t columns = r.x_gates * r.h;
   const auto count = static_cast<int>(columns), inputs = static_cast<int>(r.i);
-  const StepInputs inputs_of_steps{o.x, r, static_cast<int>(r.t * r.n), inputs};
+  const StepInputs inputs_of_steps{{static_cast<int>(r.t * r.n), inputs}, o.x, r};
   const Lines<true> weights{o.weight_ih, r.i, count, inputs};
   multiply<V>(to, OneProduct{inputs_of_steps, weights, Epilogue{o.gates, r.saved * r.h, o.bias_ih, false}}, r.i,
               scratch);
