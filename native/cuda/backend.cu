@@ -147,6 +147,17 @@ fj_status device_describe(uint32_t index, fj_device_info* out, fj_error* error) 
   return FJ_OK;
 }
 
+// FORJA_CUDA_GRAPH; false with an error where it is none of its values.
+bool read_graphs(fj_device* device, fj_error* error) {
+  const char* given = getenv("FORJA_CUDA_GRAPH");
+  const std::string value = given == nullptr || *given == '\0' ? "1" : given;
+  device->graphs = value != "0";
+  device->branches = value == "1";
+  if (value == "0" || value == "1" || value == "line") return true;
+  set_error(error, FJ_ERR_DEVICE, FJ_NO_INSTRUCTION, "FORJA_CUDA_GRAPH must be 0, 1 or line: '%s'", given);
+  return false;
+}
+
 fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
   fj_device_info info;
   if (device_describe(index, &info, error) != FJ_OK) return error->status;
@@ -154,9 +165,7 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
   device->index = index;
   device->multiprocessors = static_cast<int>(info.threads);
   device->machine = std::string(info.name) + info.isa;
-  const char* graphs = getenv("FORJA_CUDA_GRAPH");
-  device->graphs = graphs == nullptr || strcmp(graphs, "0") != 0;
-  device->branches = graphs == nullptr || strcmp(graphs, "line") != 0;
+  if (!read_graphs(device.get(), error)) return error->status;
   if (!read_tune(kTune, &device->tune, error)) return error->status;
   cudaError_t code = cudaSetDevice(static_cast<int>(index));
   int block_memory = 0;

@@ -96,6 +96,14 @@ it.runIf(emulated)(
   120_000,
 )
 
+it.runIf(emulated)('a graph of no known kind is refused', async () => {
+  const { answer } = await run<Failed>('unknown', { FORJA_CUDA_GRAPH: 'tree' })
+  expect(answer).toEqual({
+    code: 'ERR_DEVICE',
+    message: expect.stringContaining("FORJA_CUDA_GRAPH must be 0, 1 or line: 'tree'"),
+  })
+})
+
 it.runIf(emulated)('a driver that takes no branches gets a graph without', async () => {
   const { answer, notices, stderr } = await run<number[]>('queue', { SIMT_FAIL_EDGES: '1', SIMT_TRACE: '1' })
   expect(answer).toEqual([2, 4, 6, 8, 10, 12, 14, 16])
