@@ -89,6 +89,7 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t s) {
 }
 cudaError_t cudaMallocHost(void** p, size_t n, unsigned) {
   SIMT_LOCK;
+  if (any_capture()) return unsupported_in_capture();
   return fail(allocate(p, n, true));
 }
 cudaError_t cudaFreeHost(void* p) { return cudaFree(p); }

@@ -107,7 +107,12 @@ cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t s, cudaGraph_t g, const c
   return begin_capture(s, g);
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, cudaStreamCaptureStatus* status, unsigned long long*, cudaGraph_t*,
-                                     const cudaGraphNode_t** dependencies, const cudaGraphEdgeData**, size_t* count) {
+                                     const cudaGraphNode_t** dependencies, const cudaGraphEdgeData** edges,
+                                     size_t* count) {
+  // A real one says so only where a library launched with programmatic edges.
+  if (!edges && !of(s)->last.empty()) return fail(cudaErrorLossyQuery);
+  static const std::vector<cudaGraphEdgeData> kinds(1024);  // of full edges
+  if (edges) *edges = kinds.data();
   *dependencies = of(s)->last.data();
   *count = of(s)->last.size();
   return cudaStreamIsCapturing(s, status);
@@ -143,6 +148,7 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t g, const cudaGra
   if (params->type != cudaGraphNodeTypeConditional || conditional.type != cudaGraphCondTypeIf ||
       conditional.size != 1 || conditional.handle >= api().conditions.size())
     return fail(cudaErrorInvalidValue);
+  if (planted("SIMT_FAIL_CONDITIONS") > 0) return fail(cudaErrorNotSupported);
   g->bodies.push_back(std::make_unique<CUgraph_st>());
   g->body_handles.push_back(std::make_unique<cudaGraph_t>(g->bodies.back().get()));
   conditional.phGraph_out = g->body_handles.back().get();

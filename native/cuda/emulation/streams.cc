@@ -78,6 +78,8 @@ void set_lazy_streams(bool on) {
 }
 cudaError_t set_func_attribute(const void* kernel, cudaFuncAttribute a, int v) {
   SIMT_LOCK;
+  if (any_capture() && !api().loaded.count(kernel)) return unsupported_in_capture();
+  api().loaded.insert(kernel);
   if (a == cudaFuncAttributeMaxDynamicSharedMemorySize) {
     if (v < 0 || v > 227 * 1024) return fail(cudaErrorInvalidValue);
     api().max_shared[kernel] = v;
