@@ -136,6 +136,7 @@ int run(const char* name, const float* alpha, const float* beta, int algorithm, 
     fake::log("refused %s", name);
     return kNotSupported;
   }
+  if (algorithm != kAlgorithm) fake::log("%s algorithm %d", name, algorithm);
   if (*alpha != 1 || *beta != 0 || algorithm != kAlgorithm || workspace_bytes < kWorkspace || g_stream == nullptr ||
       !fits(work.image, work.filter, work.convolution, work.maps)) {
     return kBadParam;
