@@ -50,6 +50,11 @@ Nodes copy_of(const CUgraph_st& g) {
   }
   return nodes;
 }
+// Nodes of another graph, or of none, are no dependencies.
+bool owns(const CUgraph_st& g, const cudaGraphNode_t* nodes, size_t count) {
+  return std::all_of(nodes, nodes + count,
+                     [&](cudaGraphNode_t n) { return n && n->at < g.nodes.size() && g.nodes[n->at].get() == n; });
+}
 cudaError_t begin_capture(cudaStream_t s, cudaGraph_t g) {
   s->capture = g;
   s->last.clear();
@@ -122,6 +127,7 @@ cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t*
   SIMT_LOCK;
   if (!s || !s->capture) return fail(cudaErrorIllegalState);
   if (planted("SIMT_FAIL_EDGES") > 0) return fail(cudaErrorNotSupported);
+  if (!owns(*s->capture, nodes, count)) return fail(cudaErrorInvalidValue);
   std::vector<cudaGraphNode_t> given(nodes, nodes + count);
   if (!(flags & cudaStreamSetCaptureDependencies)) given.insert(given.end(), s->last.begin(), s->last.end());
   s->last = std::move(given);
@@ -146,7 +152,7 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t g, const cudaGra
   SIMT_LOCK;
   auto& conditional = params->conditional;
   if (params->type != cudaGraphNodeTypeConditional || conditional.type != cudaGraphCondTypeIf ||
-      conditional.size != 1 || conditional.handle >= api().conditions.size())
+      conditional.size != 1 || conditional.handle >= api().conditions.size() || !owns(*g, after, count))
     return fail(cudaErrorInvalidValue);
   if (planted("SIMT_FAIL_CONDITIONS") > 0) return fail(cudaErrorNotSupported);
   g->bodies.push_back(std::make_unique<CUgraph_st>());

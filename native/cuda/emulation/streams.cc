@@ -200,7 +200,11 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   drain([&] { return e->completed >= e->recorded; });
   return result();
 }
-cudaError_t cudaEventQuery(cudaEvent_t e) { return e->completed >= e->recorded ? cudaSuccess : cudaErrorNotReady; }
+cudaError_t cudaEventQuery(cudaEvent_t e) {
+  SIMT_LOCK;
+  if (e->graph) return unsupported_in_capture();
+  return e->completed >= e->recorded ? cudaSuccess : cudaErrorNotReady;
+}
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t a, cudaEvent_t b) {
   SIMT_LOCK;
   if (!a->recorded || !b->recorded) return fail(cudaErrorInvalidResourceHandle);
