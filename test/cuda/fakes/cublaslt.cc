@@ -33,6 +33,7 @@ struct Heuristic {
   float waves;
   int reserved[4];
 };
+static_assert(sizeof(Heuristic) == 96);
 
 constexpr uint64_t kMark = 0x464f524a41;
 constexpr size_t kWorkspace = 1000;  // that work really uses

@@ -22,6 +22,7 @@ struct Found {
   int determinism, math;
   int reserved[3];
 };
+static_assert(sizeof(Found) == 48);
 
 constexpr int kAlgorithm = 6;
 constexpr int kRefusing = 5;  // recommended, and takes its work space, but not the call
