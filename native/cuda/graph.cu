@@ -160,13 +160,17 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   if (code == cudaSuccess) code = cudaGraphAddNode(&node, made.graph, last.data(), nullptr, last.size(), &params);
   // The stream goes on from the node, which a recording must know of that ends there.
   if (code == cudaSuccess) code = go_on_from(stream, {node});
-  cudaGraph_t same = nullptr;
-  code = first_of(first_of(launcher.error, code), cudaStreamEndCapture(stream, &same));
+  // Null, and the graph freed by the driver, where something was refused on the way.
+  code = first_of(first_of(launcher.error, code), cudaStreamEndCapture(stream, &made.graph));
   if (code != cudaSuccess) return code;
-  code = cudaStreamBeginCaptureToGraph(stream, params.conditional.phGraph_out[0], nullptr, nullptr, 0, kMode);
+  cudaGraph_t body = params.conditional.phGraph_out[0];
+  code = cudaStreamBeginCaptureToGraph(stream, body, nullptr, nullptr, 0, kMode);
   if (code != cudaSuccess) return code;
   record_instructions(program, header.commit_index, header.instr_count, launcher);
-  return first_of(launcher.error, cudaStreamEndCapture(stream, &same));
+  code = cudaStreamEndCapture(stream, &body);
+  // The driver frees a body, too, which its node frees once more with the graph: rather none of it is freed.
+  if (body == nullptr) made.graph = nullptr;
+  return first_of(launcher.error, code);
 }
 #endif
 

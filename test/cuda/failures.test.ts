@@ -128,6 +128,20 @@ it.runIf(emulated).each([
   expect(stderr.match(/a graph of \d+ nodes/g)).toHaveLength(2)
 })
 
+it.runIf(emulated)('a recording that is refused part way, wherever, is made anew', async () => {
+  // The nodes of the pure part, what opens the commit, the commit; behind them nothing is left to refuse.
+  for (const node of [1, 2, 3, 4, 5, 6]) {
+    const env = { SIMT_REFUSE_NODE: String(node), SIMT_TRACE: '1' }
+    const { answer, notices, stderr } = await run<{ results: unknown[]; count: number; explained: string }>(
+      'guarded',
+      env,
+    )
+    expect({ node, count: answer.count, notices }).toEqual({ node, count: 4, notices: [] })
+    expect(answer.explained).not.toContain('no CUDA graph')
+    expect(stderr.match(/a graph of \d+ nodes/g)).toHaveLength(1)
+  }
+})
+
 it.runIf(emulated)('four runs are queued before the host waits for the first', async () => {
   const { answer, stderr } = await run<number[]>('queue', { SIMT_TRACE: '1', SIMT_LAZY: '1' })
   expect(answer).toEqual([2, 4, 6, 8, 10, 12, 14, 16])

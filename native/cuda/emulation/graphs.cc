@@ -2,6 +2,7 @@
 // from those that their dependencies allow, another one each time: a dependency that was forgotten shows.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "streams.h"
 
@@ -88,7 +89,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
       t->origin = t->invalid = false;
     }
   if (invalid) {
-    if (!made->borrowed) delete made;
+    if (made->borrowed)
+      made->freed = true;
+    else
+      delete made;
     return fail(cudaErrorStreamCaptureInvalidated);
   }
   *g = made;
@@ -185,10 +189,17 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
   });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t g) {
+  const auto freed = [](auto& graph) { return graph->freed; };
+  if (freed(g) || std::any_of(g->bodies.begin(), g->bodies.end(), freed)) {
+    std::fprintf(stderr, "simt: a graph is destroyed that an invalidated capture has freed\n");
+    std::abort();  // a real driver crashes
+  }
   delete g;
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) {
+  SIMT_LOCK;
+  if (any_capture()) return unsupported_in_capture();
   delete e;
   return cudaSuccess;
 }

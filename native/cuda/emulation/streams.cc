@@ -49,6 +49,10 @@ void drain_blocking() {
 cudaError_t submit(cudaStream_t stream, std::function<void()> f) {
   cudaStream_t s = of(stream);
   if (s->capture) {
+    static const long refused = planted("SIMT_REFUSE_NODE");
+    static long asked = 0;
+    if (s->invalid) return fail(cudaErrorStreamCaptureInvalidated);
+    if (++asked == refused) return unsupported_in_capture();
     s->last = {s->capture->add(std::move(f), s->last)};
     return cudaSuccess;
   }
