@@ -129,17 +129,18 @@ it.runIf(emulated).each([
 })
 
 it.runIf(emulated)('a recording that is refused part way, wherever, is made anew', async () => {
-  // The nodes of the pure part, what opens the commit, the commit; behind them nothing is left to refuse.
-  for (const node of [1, 2, 3, 4, 5, 6]) {
+  const recorded = async (node: number) => {
     const env = { SIMT_REFUSE_NODE: String(node), SIMT_TRACE: '1' }
-    const { answer, notices, stderr } = await run<{ results: unknown[]; count: number; explained: string }>(
-      'guarded',
-      env,
-    )
+    const { answer, notices, stderr } = await run<{ count: number; explained: string }>('guarded', env)
     expect({ node, count: answer.count, notices }).toEqual({ node, count: 4, notices: [] })
     expect(answer.explained).not.toContain('no CUDA graph')
-    expect(stderr.match(/a graph of \d+ nodes/g)).toHaveLength(1)
+    const graphs = [...stderr.matchAll(/a graph of (\d+) nodes, (\d+) on its longest way/g)]
+    expect(graphs).toHaveLength(1)
+    return graphs[0]!.slice(1).map(Number) as [number, number]
   }
+  // Seven nodes of the graph, one of which is the condition, and one of the commit; the second attempt is a line.
+  for (let node = 1; node <= 7; node++) expect(await recorded(node)).toEqual([7, 7])
+  expect(await recorded(8)).toEqual([7, 5])
 })
 
 it.runIf(emulated)('four runs are queued before the host waits for the first', async () => {
