@@ -270,6 +270,14 @@ describe('normalisation', () => {
       ],
       [floats(3, 4, 6), floats(6), floats(6)],
     ))
+  // Groups of 8, 32, 256 and 512 threads to a row, elements alone and in packs.
+  it.each([7, 132, 516, 4100, 8193])('of rows of %i', (columns) =>
+    check(
+      (x, gamma, beta) => [fj.layerNorm(fj.tanh(x!), { gamma, beta }), fj.layerNorm(x!)],
+      [floats(columns > 600 ? 2 : 41, columns), floats(columns), floats(columns)],
+      { atol: 1e-5 },
+    ),
+  )
 })
 
 describe('shapes', () => {
