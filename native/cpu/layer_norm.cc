@@ -5,11 +5,11 @@
 //   g = dy * gamma      dx = s * (g - sum g / C - h * sum g*h / C)
 //   dgamma = sum dy * h    dbeta = sum dy    over all rows
 //
-// Sums (layer_norm.h): a row is cut into chunks that stay in cache, each is looked at twice, and chunks are put
-// together in float64 in their order. The float32 nearest to the mean is subtracted first and what it misses after
-// that.
+// Sums (layer_norm.h): a row is cut into chunks that the first-level cache holds, each is looked at twice, and chunks
+// are put together in float64 in their order. The float32 nearest to the mean is subtracted first and what it misses
+// after that.
 //
-// A row of one chunk is read from memory, and what it gives written while the cache holds it; threads take rows. Longer
+// A row of few chunks is read from memory, and what it gives written while a cache holds it; threads take rows. Longer
 // rows are taken a few at a time, first their chunks, then, behind a barrier, their columns, of which each thread has
 // its own in both. dgamma and dbeta are summed in float32 over parts of the rows, in float64 over parts. The cuts
 // depend on shapes alone, so results do not depend on the number of threads.
@@ -18,7 +18,8 @@
 namespace forja::FJ_ISA {
 namespace {
 
-constexpr int64_t kChunk = 8192;        // floats: 32 KB
+constexpr int64_t kChunk = 4096;        // floats: 16 KB
+constexpr int64_t kMostChunks = 4;      // of a row that one thread takes
 constexpr int64_t kTogether = 1 << 17;  // floats of the long rows between two barriers, at least one row
 constexpr int64_t kMostOfPart = 128;    // rows whose dgamma and dbeta are summed in float32
 constexpr int64_t kLeastOfPart = 4;
@@ -37,7 +38,7 @@ struct Layout {
     part = is_long() ? kMostOfPart : smaller(kMostOfPart, larger(kLeastOfPart, rows / kFewParts));
     parts = ceil_div(rows, part);
   }
-  FJ_INLINE_MEMBER bool is_long() const { return chunks > 1; }
+  FJ_INLINE_MEMBER bool is_long() const { return chunks > kMostChunks; }
   FJ_INLINE_MEMBER int64_t width(int64_t chunk) const { return smaller(kChunk, columns - chunk * kChunk); }
 };
 
@@ -142,7 +143,7 @@ FJ_INLINE void write(const Rule& rule, const Normal& normal, const Layout& l, in
              dgamma ? dgamma + l.columns : nullptr);
 }
 
-// Rows of one chunk: threads take rows, or where there are sums to make, parts of them.
+// Threads take rows, or where there are sums to make, parts of them.
 template <class Rule>
 FJ_INLINE void whole_rows(const Rule& rule, const Layout& l, Team& team, const Parts& parts) {
   const Range mine = split(parts.sums ? l.parts : l.rows, team), all{0, l.columns};
@@ -150,8 +151,12 @@ FJ_INLINE void whole_rows(const Rule& rule, const Layout& l, Team& team, const P
   int64_t row = mine.begin * scale;
   if (l.columns > kShort) {
     for (; row < end; row++) {
-      const Moments moments = moments_of<Rule::kGrad>(rule.columns(row * l.columns, 0), l.columns);
-      write(rule, normal_of(moments, l.columns, rule.eps), l, row, all, parts);
+      Moments chunks[kMostChunks];
+      for (int64_t i = 0; i < l.chunks; i++) {
+        const int64_t column = i * kChunk;
+        chunks[i] = moments_of<Rule::kGrad>(rule.columns(row * l.columns + column, column), l.width(i));
+      }
+      write(rule, normal_of(joined(chunks, l), l.columns, rule.eps), l, row, all, parts);
     }
   }
   for (; row < end; row += kRun) {
