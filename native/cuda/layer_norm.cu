@@ -25,7 +25,9 @@ constexpr int64_t kMostBlocks = 512;  // with sums over rows: more than fill a d
 
 struct Rows {
   int64_t count, columns;
-  explicit Rows(const fj_value& x) : count(element_count(x, 0, x.rank - 1)), columns(x.dims[x.rank - 1]) {}
+  double part;  // 1 / columns
+  explicit Rows(const fj_value& x)
+      : count(element_count(x, 0, x.rank - 1)), columns(x.dims[x.rank - 1]), part(1.0 / static_cast<double>(columns)) {}
 };
 
 template <int kGroup>
@@ -61,7 +63,8 @@ __device__ __forceinline__ void read_span(const E* row, int64_t begin, int64_t c
   over_packs<V, kGroup>(begin, columns, [=](int at, int64_t column) { read_floats<V>(row + column, v + at); });
 }
 
-// Sums of a row: of x and x^2, for the gradient also of g and g * x. In float64 the squares of a large mean cancel.
+// Sums of a row: of x and x^2, for the gradient also of g and g * x. float64 has digits
+// enough where the squares of a large mean cancel.
 template <int V, int kGroup, int N>
 __device__ __forceinline__ void add_sums(int64_t begin, int64_t columns, const float* x, const float* g,
                                          double (&sums)[N]) {
@@ -102,10 +105,9 @@ struct Normal {
   double average;
   float mean, scale, offset;
 
-  __device__ __forceinline__ Normal(const double* sums, int64_t columns, float eps) {
-    const double part = 1.0 / static_cast<double>(columns);
-    average = sums[0] * part;
-    const double variance = sums[1] * part - average * average;
+  __device__ __forceinline__ Normal(const double* sums, const Rows& rows, float eps) {
+    average = sums[0] * rows.part;
+    const double variance = sums[1] * rows.part - average * average;
     mean = static_cast<float>(average);
     scale = 1.0f / sqrtf(static_cast<float>((variance > 0 ? variance : variance * 0) + static_cast<double>(eps)));
     offset = static_cast<float>(static_cast<double>(mean) - average) * scale;
@@ -129,7 +131,7 @@ __global__ void __launch_bounds__(kBlock<kGroup>)
     add_sums<V, kGroup>(begin, columns, v, nullptr, sums);
   });
   join_group<kGroup>(sums, Add(), shared);
-  const Normal normal(sums, rows.columns, eps);
+  const Normal normal(sums, rows, eps);
   over_spans<kGroup>(columns, [&](int64_t begin) {
     if (kGroup == kLongGroup && columns > kSpan<kGroup>) read_span<V, kGroup>(from, begin, columns, v);
     over_packs<V, kGroup>(begin, columns, [&](int at, int64_t column) {
@@ -210,9 +212,9 @@ __global__ void __launch_bounds__(kBlock<kGroup>)
       add_sums<V, kGroup>(begin, columns, v, g, sums);
     });
     join_group<kGroup>(sums, Add(), shared);
-    const Normal normal(sums, rows.columns, eps);
+    const Normal normal(sums, rows, eps);
     // dx = s * g + p * h + q
-    const float part = 1.0f / static_cast<float>(rows.columns), s = normal.scale;
+    const float part = static_cast<float>(rows.part), s = normal.scale;
     const float p = -s * s * part * static_cast<float>(sums[3] - normal.average * sums[2]);
     const float q = -s * part * static_cast<float>(sums[2]);
     over_spans<kGroup>(columns, [&](int64_t begin) {
@@ -253,20 +255,27 @@ __global__ void __launch_bounds__(kBlock<kGroup>)
   if constexpr (kInRegisters) write_vectors<V, kGroup>(vectors, partial, rows.columns);
 }
 
+// f(group) for the smallest of these groups that holds a row; else the last.
+template <int kGroup, int... kLarger, class F>
+void with_group(const Rows& rows, const F& f) {
+  if constexpr (sizeof...(kLarger) > 0) {
+    if (rows.columns > kSpan<kGroup>) return with_group<kLarger...>(rows, f);
+  }
+  f(std::integral_constant<int, kGroup>());
+}
+
 // f(E{}, V, group, rows) for the dtype and length of the rows.
 template <class F>
 void with_rows(const fj_value& x, const F& f) {
   const Rows rows(x);
-  const auto of_width = [&](auto element, auto width) {
-    if (rows.columns <= kSpan<8>) return f(element, width, std::integral_constant<int, 8>(), rows);
-    if (rows.columns <= kSpan<kWarp>) return f(element, width, std::integral_constant<int, kWarp>(), rows);
-    if (rows.columns <= kSpan<kThreads>) return f(element, width, std::integral_constant<int, kThreads>(), rows);
-    f(element, width, std::integral_constant<int, kLongGroup>(), rows);
-  };
   const auto of_element = [&](auto element) {
-    constexpr int kWide = kPack<decltype(element)>;
-    if (rows.columns % kWide == 0) return of_width(element, std::integral_constant<int, kWide>());
-    of_width(element, std::integral_constant<int, 1>());
+    constexpr std::integral_constant<int, kPack<decltype(element)>> wide{};
+    if (rows.columns % wide == 0) {
+      with_group<8, kWarp, 64, 128, kThreads, kLongGroup>(rows, [&](auto group) { f(element, wide, group, rows); });
+    } else {
+      with_group<kWarp, 128, kLongGroup>(
+          rows, [&](auto group) { f(element, std::integral_constant<int, 1>(), group, rows); });
+    }
   };
   if (rows.columns == 0) return;
   if (x.dtype == FJ_BFLOAT16) return of_element(BFloat16{});

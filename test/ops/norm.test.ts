@@ -145,7 +145,7 @@ describe('batchNorm in training', () => {
   })
 })
 
-// Columns around vectors, packs of 128 bits and the rows that groups of 8, 32, 256 and 512 threads hold; a core takes chunks
+// Columns around vectors, packs of 128 bits and the rows that groups of 8, 32 .. 256 and 512 threads hold; a core takes chunks
 // of 4096, threads share rows of more than 16384. Rows around the parts in which dgamma and dbeta are summed.
 const ROWS: [number[], number?][] = [
   [[1, 1]],
@@ -163,6 +163,9 @@ const ROWS: [number[], number?][] = [
   [[5, 513]],
   [[600, 516]],
   [[3, 1025]],
+  [[5, 1028]],
+  [[3, 2049]],
+  [[2, 2052]],
   [[2, 4097]],
   [[3, 8200]],
   [[9, 16401]],

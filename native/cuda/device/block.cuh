@@ -29,14 +29,15 @@ __device__ __forceinline__ T join_warp(T value, const Join& join) {
   return value;
 }
 
-// All threads of a group get the results: part of a warp, a warp, or a whole block of a multiple of 32 threads in one
-// dimension, whose `shared` holds N values a warp. Blocks may call it again with the same memory.
+// All threads of a group get the results: part of a warp, a warp, or several of a block in one dimension, whose threads
+// come here together then and whose `shared` holds N values a warp. Blocks may call it again with the same memory.
 template <int kGroup, int N, class T, class Join>
 __device__ __forceinline__ void join_group(T (&values)[N], const Join& join, T* shared) {
 #pragma unroll
   for (int k = 0; k < N; k++) values[k] = join_warp<(kGroup < kWarp ? kGroup : kWarp)>(values[k], join);
   if constexpr (kGroup > kWarp) {
-    const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+    constexpr int kWarps = kGroup / kWarp;
+    const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp, first = threadIdx.x / kGroup * kWarps;
     __syncthreads();  // the last use of `shared` is over
 #pragma unroll
     for (int k = 0; k < N; k++) {
@@ -45,8 +46,8 @@ __device__ __forceinline__ void join_group(T (&values)[N], const Join& join, T* 
     __syncthreads();
 #pragma unroll
     for (int k = 0; k < N; k++) {
-      values[k] = shared[k];
-      for (int i = 1; i < kGroup / kWarp; i++) values[k] = join(values[k], shared[i * N + k]);
+      values[k] = shared[first * N + k];
+      for (int i = 1; i < kWarps; i++) values[k] = join(values[k], shared[(first + i) * N + k]);
     }
   }
 }
