@@ -155,8 +155,8 @@ function otherCases(N: number): KernelCase[] {
     },
     {
       suite: 'ops',
-      // With the statistics, which no operation of its own computes.
-      name: 'layer norm + gradient',
+      // Of x alone; with the statistics, which forja computes anew and the peer has from the forward pass.
+      name: 'layer norm gradient',
       inputs: { x: { shape: TOKENS }, gamma: vector, beta: vector, dy: { shape: TOKENS } },
       build: (given) => fj.grad([standardized(given)], [given.x!], { gradOutputs: [given.dy!] })[0]!,
       corner: { x: ONE_TOKEN, gamma: [WIDTH], beta: [WIDTH], dy: ONE_TOKEN, result: ONE_TOKEN },

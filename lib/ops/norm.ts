@@ -136,8 +136,14 @@ export const batchNormGradOp: Op<typeof GRAD_ATTRS> = defineOp({
 
 /** C, where x has at least one element per channel and the vectors have C elements. */
 function checkChannels(x: Value, vectors: readonly Value[], site: Site): number {
+  if (x.size < 1) site.fail('ERR_SHAPE', 'x has no elements or no channels')
+  return checkVectors(x, vectors, site)
+}
+
+/** The last axis of x, C, where the vectors have C elements. */
+export function checkVectors(x: Value, vectors: readonly Value[], site: Site): number {
   const c = x.shape[x.shape.length - 1]
-  if (c === undefined || c < 1 || x.size < 1) site.fail('ERR_SHAPE', 'x has no elements or no channels')
+  if (c === undefined) return site.fail('ERR_SHAPE', 'a scalar has no axis')
   for (const value of [x, ...vectors])
     if (!standsForFloat32(value.dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${value.dtype}`)
   for (const value of vectors)

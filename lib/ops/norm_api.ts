@@ -1,6 +1,7 @@
 /**
- * Normalisation as users call it: features on axis 1, as PyTorch. Batch norm in training is the operation of norm.ts;
- * the others are made of reductions and elementwise operations.
+ * Normalisation as users call it: features on axis 1, as PyTorch. Batch norm in training is the operation of norm.ts,
+ * layer norm that of layer_norm.ts, which group norm uses without scale and shift; the others are made of reductions and
+ * elementwise operations.
  */
 import { activeTrace } from '../runtime/compile.js'
 import { formatShape, inversePermutation, sizeOfShape } from '../shape.js'
@@ -8,10 +9,10 @@ import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { filled } from './apply.js'
 import { add, div, mul, pow, sub } from './elementwise.js'
+import { normalizeRows } from './layer_norm.js'
 import { rsqrt, square } from './math.js'
 import { normalizeBatch } from './norm.js'
 import { avgPool } from './pool.js'
-import { sum } from './reduce.js'
 import { refuse } from './refuse.js'
 import { reshape, transpose } from './shape.js'
 
@@ -125,12 +126,12 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   }
   checkVector(name, 'gamma', options.gamma, shape)
   checkVector(name, 'beta', options.beta, shape)
-  const y = standardize(
-    x,
-    shape.map((_, i) => x.rank - shape.length + i),
-    eps,
-  )
-  return shifted(y, options.gamma, options.beta)
+  const columns = sizeOfShape(shape)
+  const asVector = (v?: Tensor | null) => v && reshape(v, [columns])
+  const beta = asVector(options.beta)
+  const gamma = asVector(options.gamma) ?? (beta && filled([columns], 1, beta.dtype))
+  const rows = reshape(x, [...x.shape.slice(0, x.rank - shape.length), columns])
+  return reshape(normalizeRows(rows, eps, gamma, beta), x.shape)
 }
 
 /** As layerNorm over the pixels and channels of each of `groups` groups of x (N, C, ...). */
@@ -144,9 +145,12 @@ export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
   }
   checkVector(name, 'gamma', options.gamma, [c])
   checkVector(name, 'beta', options.beta, [c])
-  const y = standardize(reshape(x, [n, groups, (c / groups) * sizeOfShape(pixels)]), [2], checkEps(name, options.eps))
+  const rows = reshape(x, [n, groups, (c / groups) * sizeOfShape(pixels)])
+  const y = reshape(normalizeRows(rows, checkEps(name, options.eps)), x.shape)
   const perChannel = (v?: Tensor | null) => v && reshape(v, [c, ...pixels.map(() => 1)])
-  return shifted(reshape(y, x.shape), perChannel(options.gamma), perChannel(options.beta))
+  const [gamma, beta] = [perChannel(options.gamma), perChannel(options.beta)]
+  const scaled = gamma ? mul(y, gamma) : y
+  return beta ? add(scaled, beta) : scaled
 }
 
 /** x / (k + alpha / size · Σ x² over `size` neighbouring channels)^beta, for x (N, C, ...). */
@@ -170,19 +174,6 @@ export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions):
   const squares = reshape(square(x), [n, c, 1, sizeOfShape(pixels)])
   const mean = reshape(avgPool(squares, window, true), x.shape)
   return mul(x, pow(add(mul(mean, alpha), k), -beta))
-}
-
-/** (x - mean) / √(variance + eps) over `axes`. */
-function standardize(x: Tensor, axes: readonly number[], eps: number): Tensor {
-  const count = sizeOfShape(axes.map((axis) => x.shape[axis]!))
-  const mean = (v: Tensor) => div(sum(v, { axes, keepDims: true }), count)
-  const centred = sub(x, mean(x))
-  return mul(centred, rsqrt(add(mean(square(centred)), eps)))
-}
-
-function shifted(y: Tensor, gamma?: Tensor | null, beta?: Tensor | null): Tensor {
-  const scaled = gamma ? mul(y, gamma) : y
-  return beta ? add(scaled, beta) : scaled
 }
 
 function checkEps(name: string, eps = 1e-5): number {

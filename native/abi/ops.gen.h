@@ -86,6 +86,8 @@ enum fj_opcode {
   FJ_OP_AVG_POOL2D_GRAD = 116,
   FJ_OP_BATCH_NORM = 120,
   FJ_OP_BATCH_NORM_GRAD = 121,
+  FJ_OP_LAYER_NORM = 122,
+  FJ_OP_LAYER_NORM_GRAD = 123,
   FJ_OP_SLICE = 192,
   FJ_OP_PLACE = 193,
   FJ_OP_CONCAT = 194,
@@ -264,6 +266,10 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "batchNorm";
     case FJ_OP_BATCH_NORM_GRAD:
       return "batchNormGrad";
+    case FJ_OP_LAYER_NORM:
+      return "layerNorm";
+    case FJ_OP_LAYER_NORM_GRAD:
+      return "layerNormGrad";
     case FJ_OP_SLICE:
       return "slice";
     case FJ_OP_PLACE:
@@ -338,6 +344,8 @@ static inline int fj_op_may_be_narrow(uint32_t opcode) {
     case FJ_OP_AVG_POOL2D_GRAD:
     case FJ_OP_BATCH_NORM:
     case FJ_OP_BATCH_NORM_GRAD:
+    case FJ_OP_LAYER_NORM:
+    case FJ_OP_LAYER_NORM_GRAD:
       return 1;
     default:
       return 0;
@@ -349,6 +357,8 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
   if (opcode == FJ_OP_FUSED) return 1;
   if (opcode == FJ_OP_BATCH_NORM && output == 0 && input == 0) return 1;
   if (opcode == FJ_OP_BATCH_NORM_GRAD && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_LAYER_NORM && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_LAYER_NORM_GRAD && output == 0 && input == 0) return 1;
   if (opcode == FJ_OP_SGD_UPDATE && output == 0 && input == 2) return 1;
   if (opcode == FJ_OP_SGD_UPDATE && output == 1 && input == 4) return 1;
   if (opcode == FJ_OP_ADAM_UPDATE && output == 0 && input == 2) return 1;
@@ -703,6 +713,17 @@ struct fj_batch_norm_grad_attrs {
   float eps;
 };
 FJ_ATTRS_SIZE(fj_batch_norm_grad_attrs, 4);
+
+struct fj_layer_norm_attrs {
+  float eps;
+};
+FJ_ATTRS_SIZE(fj_layer_norm_attrs, 4);
+
+struct fj_layer_norm_grad_attrs {
+  float eps;
+  int32_t vectors;
+};
+FJ_ATTRS_SIZE(fj_layer_norm_grad_attrs, 8);
 
 struct fj_slice_attrs {
   int32_t starts[8];

@@ -1,4 +1,4 @@
-// Checks of batch normalisation (native/cpu/norm.cc). Images (.., C), vectors (C).
+// Checks of batch and layer normalisation (native/cpu/norm.cc, layer_norm.cc). Images or rows (.., C), vectors (C).
 #include "check.h"
 
 namespace forja {
@@ -7,6 +7,8 @@ namespace {
 bool check_image(Check& c, const fj_value& x) {
   return c.map_dtype(x) && c.expect(x.rank >= 1 && element_count(x) >= 1, "there is nothing to normalise");
 }
+
+bool check_rows(Check& c, const fj_value& x) { return c.map_dtype(x) && c.expect(x.rank >= 1, "a scalar has no rows"); }
 
 bool check_vector(Check& c, const fj_value& v, const fj_value& x) {
   return c.dtype(v, FJ_FLOAT32) && c.rank(v, 1) &&
@@ -36,7 +38,37 @@ bool check_batch_norm_grad(Check& c) {
          c.same_shape(c.out(0), x) && check_vector(c, c.out(1), x) && check_vector(c, c.out(2), x);
 }
 
-const CheckEntry kEntries[] = {{FJ_OP_BATCH_NORM, check_batch_norm}, {FJ_OP_BATCH_NORM_GRAD, check_batch_norm_grad}};
+// x, gamma or not, with it beta or not -> y.
+bool check_layer_norm(Check& c) {
+  if (!c.arity(1, 3, 1) || !c.attr_size(sizeof(fj_layer_norm_attrs))) return false;
+  const fj_value& x = c.in(0);
+  if (!check_rows(c, x) || !c.dtype(c.out(0), x.dtype) || !c.same_shape(c.out(0), x)) return false;
+  for (int i = 1; i < c.inputs(); i++) {
+    if (!check_vector(c, c.in(i), x)) return false;
+  }
+  return true;
+}
+
+// dy, x, gamma or not -> dx; with gamma, dgamma and dbeta where they are wanted.
+bool check_layer_norm_grad(Check& c) {
+  if (!c.attr_size(sizeof(fj_layer_norm_grad_attrs))) return false;
+  const int32_t vectors = c.attrs<fj_layer_norm_grad_attrs>().vectors;
+  if (!c.expect(vectors == 0 || vectors == 1, "`vectors` is 0 or 1") || !c.arity(2 + vectors, 3, 1 + 2 * vectors)) {
+    return false;
+  }
+  const fj_value& x = c.in(1);
+  if (!check_rows(c, x) || !c.dtype(c.in(0), x.dtype) || !c.same_shape(c.in(0), x) || !c.dtype(c.out(0), x.dtype) ||
+      !c.same_shape(c.out(0), x)) {
+    return false;
+  }
+  return (c.inputs() == 2 || check_vector(c, c.in(2), x)) &&
+         (vectors == 0 || (check_vector(c, c.out(1), x) && check_vector(c, c.out(2), x)));
+}
+
+const CheckEntry kEntries[] = {{FJ_OP_BATCH_NORM, check_batch_norm},
+                               {FJ_OP_BATCH_NORM_GRAD, check_batch_norm_grad},
+                               {FJ_OP_LAYER_NORM, check_layer_norm},
+                               {FJ_OP_LAYER_NORM_GRAD, check_layer_norm_grad}};
 
 }  // namespace
 

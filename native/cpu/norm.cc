@@ -172,14 +172,6 @@ FJ_INLINE void over_elements(int64_t width, int64_t floats, const F& f) {
   }
 }
 
-FJ_INLINE void put(float* p, Mask mask, bool whole, bool streams, Vec v) {
-  if (streams && whole) {
-    stream(p, v);
-  } else {
-    store_lanes(p, mask, whole, v);
-  }
-}
-
 void run_forward(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_batch_norm_attrs>();
   const Layout l = layout_of(*call.in[0].value);
@@ -235,7 +227,7 @@ void run_forward(const Call& call, Team& team) {
                   [&](int64_t at, int64_t column, Mask m, bool whole) FJ_LAMBDA {
                     const Vec centred = load_lanes(from + at, m, whole) - load_lanes(s.shift + column, m, whole);
                     const Vec v = fma(centred, load_lanes(s.p + column, m, whole), load_lanes(s.q + column, m, whole));
-                    put(to + at, m, whole, streams, relu ? max(zero(), v) : v);
+                    put_lanes(to + at, m, whole, streams, relu ? max(zero(), v) : v);
                   });
   }
   if (streams) stream_fence();
@@ -291,7 +283,7 @@ void run_backward(const Call& call, Team& team) {
                     if (y) g = select(load_lanes(y + begin + at, m, whole) > zero(), g, zero());
                     const Vec d = load_lanes(x + begin + at, m, whole) - load_lanes(s.shift + column, m, whole);
                     const Vec v = fma(d, load_lanes(s.q + column, m, whole), load_lanes(s.r + column, m, whole));
-                    put(dx + begin + at, m, whole, streams, fma(g, load_lanes(s.p + column, m, whole), v));
+                    put_lanes(dx + begin + at, m, whole, streams, fma(g, load_lanes(s.p + column, m, whole), v));
                   });
   }
   if (streams) stream_fence();

@@ -12,6 +12,7 @@ void register_cross_entropy(KernelTable&);
 void register_detection(KernelTable&);
 void register_elementwise(KernelTable&);
 void register_indexing(KernelTable&);
+void register_layer_norm(KernelTable&);
 void register_matmul(KernelTable&);
 void register_matmul_cublas(KernelTable&);
 void register_norm(KernelTable&);
@@ -37,6 +38,7 @@ void register_kernels(KernelTable& table) {
   register_detection(table);
   register_elementwise(table);
   register_indexing(table);
+  register_layer_norm(table);
   register_matmul(table);
   register_matmul_cublas(table);
   register_norm(table);

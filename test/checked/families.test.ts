@@ -270,6 +270,14 @@ describe('normalisation', () => {
       ],
       [floats(3, 4, 6), floats(6), floats(6)],
     ))
+  // Groups of 32, 128 and 512 threads to rows of single elements, of 8, 32, 64, 128, 256 and 512 to rows of packs.
+  it.each([7, 515, 2049, 8193, 8, 132, 516, 1028, 2052, 4100])('of rows of %i', (columns) =>
+    check(
+      (x, gamma, beta) => [fj.layerNorm(fj.tanh(x!), { gamma, beta }), fj.layerNorm(x!)],
+      [floats(columns > 1100 ? 3 : 41, columns), floats(columns), floats(columns)],
+      { atol: 1e-5 },
+    ),
+  )
 })
 
 describe('shapes', () => {

@@ -145,24 +145,170 @@ describe('batchNorm in training', () => {
   })
 })
 
-describe('the others', () => {
-  it('layerNorm over one and several axes, with and without gamma and beta', async () => {
-    for (const shape of [
-      [1, 1],
-      [7, 33],
-      [3, 31, 5],
-    ]) {
-      const x = randomTensor(shape, 1)
-      await compareWithReference((x) => fj.layerNorm(x!), [x], { atol: 1e-5 })
-      const tail = shape.slice(1)
-      const [gamma, beta] = [randomTensor(tail, 2), randomTensor(tail, 3)]
-      const norm = (x?: fj.Tensor, gamma?: fj.Tensor, beta?: fj.Tensor) =>
-        fj.layerNorm(x!, { gamma: gamma!, beta: beta!, normalizedShape: tail })
-      await compareWithReference(norm, [x, gamma, beta], { atol: 1e-5 })
-    }
-    await fj.gradcheck((x) => fj.layerNorm(x!, { eps: 0.1 }), [randomTensor([2, 5], 1)])
+// Columns around vectors, packs of 128 bits and the rows that groups of 8, 32 .. 256 and 512 threads hold; a core takes chunks
+// of 4096, threads share rows of more than 16384. Rows around the parts in which dgamma and dbeta are summed.
+const ROWS: [number[], number?][] = [
+  [[1, 1]],
+  [[7, 1]],
+  [[9]],
+  [[1, 33]],
+  [[33, 7]],
+  [[3, 31, 5]],
+  [[2, 12, 4, 8], 2],
+  [[300, 24]],
+  [[37, 127]],
+  [[70, 128]],
+  [[9, 129]],
+  [[8, 512]],
+  [[5, 513]],
+  [[600, 516]],
+  [[3, 1025]],
+  [[5, 1028]],
+  [[3, 2049]],
+  [[2, 2052]],
+  [[2, 4097]],
+  [[3, 8200]],
+  [[9, 16401]],
+  [[2, 20000]],
+]
+
+describe('layerNorm', () => {
+  const options = { atol: 1e-5 }
+
+  it.each(ROWS)('%j', async (shape, axes = 1) => {
+    const normalizedShape = shape.slice(-axes)
+    const [x, gamma, beta] = [shape, normalizedShape, normalizedShape].map((s, i) => randomTensor(s, i + 1)) as [
+      fj.Tensor,
+      fj.Tensor,
+      fj.Tensor,
+    ]
+    const eps = 1e-3
+    await compareWithReference((x) => fj.layerNorm(x!, { normalizedShape, eps }), [x], options)
+    await compareWithReference((x, gamma) => fj.layerNorm(x!, { gamma: gamma!, eps }), [x, gamma], options)
+    const whole = (x?: fj.Tensor, gamma?: fj.Tensor, beta?: fj.Tensor) =>
+      fj.layerNorm(x!, { gamma: gamma!, beta: beta!, eps })
+    await compareWithReference(whole, [x, gamma, beta], options)
+    // y over x's memory, dx over dy's.
+    await compareWithReference(
+      (...inputs) => fj.tanh(whole(fj.tanh(inputs[0]!), ...inputs.slice(1))),
+      [x, gamma, beta],
+      {
+        ...options,
+        runs: 2,
+      },
+    )
   })
 
+  it('shifts without scaling', () =>
+    compareWithReference(
+      (x, beta) => fj.layerNorm(x!, { beta: beta! }),
+      [randomTensor([5, 9], 1), randomTensor([9], 2)],
+    ))
+
+  it('sums dgamma and dbeta of long rows over several parts', () =>
+    compareWithReference(
+      (x, gamma, beta) => fj.layerNorm(x!, { gamma: gamma!, beta: beta! }),
+      [randomTensor([TEST_DEVICE === 'cpu' ? 131 : 3, 16385], 1), randomTensor([16385], 2), randomTensor([16385], 3)],
+      options,
+    ))
+
+  it.each([[[7, 300]], [[5, 700]], [[3, 9000]], [[2, 17000]]])(
+    'keeps its digits where the mean of %j is large',
+    async (shape) => {
+      const base = await randomTensor(shape, 4).data()
+      const x = fj.tensor(
+        Float32Array.from(base, (v, i) => 1000 + (i % 7) + 0.01 * v),
+        { shape },
+      )
+      const far = fj.tensor(
+        Float32Array.from(base, (v) => 1e4 + 0.1 * v),
+        { shape },
+      )
+      for (const input of [x, far]) await compareWithReference((x) => fj.layerNorm(x!, { eps: 0 }), [input], options)
+    },
+  )
+
+  it('takes no rows, and rows of no columns', async () => {
+    const run = fj.compile(
+      (x: fj.Tensor, gamma: fj.Tensor) => {
+        const y = fj.layerNorm(x, { gamma, beta: gamma })
+        return [y, ...fj.grad([y], [x, gamma], { gradOutputs: [fj.ones(x.shape)] })]
+      },
+      { device: TEST_DEVICE },
+    )
+    for (const columns of [5, 17000, 0]) {
+      const [y, dx, dgamma] = await run(fj.zeros([columns ? 0 : 3, columns]), fj.ones([columns]))
+      expect([y!.size, dx!.size]).toEqual([0, 0])
+      expect([...(await dgamma!.data())]).toEqual(new Array(columns).fill(0))
+    }
+  })
+
+  it('hands NaN and infinities on within their row', async () => {
+    const x = fj.tensor([[1, Number.NaN, 2], [1, 2, 3], [Number.POSITIVE_INFINITY, 0, 1]]) // biome-ignore format: a table
+    const y = await fj.layerNorm(x).data()
+    expect([...y].map(Number.isNaN)).toEqual([true, true, true, false, false, false, true, true, true])
+  })
+
+  it('has gradients of first and second order', async () => {
+    const inputs = [randomTensor([3, 5], 5), randomTensor([5], 6), randomTensor([5], 7)]
+    const norm = (x?: fj.Tensor, gamma?: fj.Tensor, beta?: fj.Tensor) =>
+      fj.layerNorm(x!, { gamma: gamma!, beta: beta!, eps: 0.1 })
+    await fj.gradcheck(norm, inputs)
+    const squares = (list: fj.Tensor[]) => list.map((t) => fj.sum(fj.square(t))).reduce((a, b) => fj.add(a, b))
+    const cube = (y: fj.Tensor) => fj.sum(fj.mul(y, fj.mul(y, y)))
+    // Of dx alone, of dgamma and dbeta alone, and of all.
+    for (const wanted of [[0], [1], [2], [1, 2], [0, 1, 2]]) {
+      await fj.gradcheck(
+        (...args) =>
+          squares(
+            fj.grad(
+              cube(norm(...args)),
+              wanted.map((i) => args[i]!),
+            ),
+          ),
+        inputs,
+        { tolerance: 1e-4 },
+      )
+    }
+    await fj.gradcheck((x) => squares(fj.grad(cube(fj.layerNorm(x!, { eps: 0.1 })), [x!])), [randomTensor([5], 8)], {
+      tolerance: 1e-4,
+    })
+  })
+
+  it.runIf(TEST_DEVICE === 'cpu')('gives the same bits for any number of threads', async () => {
+    const [cpu] = (await fj.devices()).filter((d) => d.kind === 'cpu')
+    const bits = async ([rows, columns]: number[]) => {
+      const run = fj.compile(
+        (x: fj.Tensor, gamma: fj.Tensor) => {
+          const y = fj.layerNorm(x, { gamma, beta: gamma })
+          return [y, ...fj.grad([y], [x, gamma], { gradOutputs: [fj.sin(x)] })]
+        },
+        { device: 'cpu' },
+      )
+      const results = await run(randomTensor([rows!, columns!], 1), randomTensor([columns!], 2))
+      return Promise.all(results.map((t) => t.data()))
+    }
+    try {
+      for (const shape of [
+        [700, 33],
+        [5, 127],
+        [20, 16401],
+      ]) {
+        // biome-ignore format: a table
+        await fj.setThreads(1)
+        const alone = await bits(shape)
+        for (const threads of [2, 5]) {
+          await fj.setThreads(threads)
+          expect(await bits(shape), `${threads} threads: ${JSON.stringify(shape)}`).toEqual(alone)
+        }
+      }
+    } finally {
+      await fj.setThreads(cpu!.threads)
+    }
+  })
+})
+
+describe('the others', () => {
   it('groupNorm and localResponseNorm', async () => {
     const x = randomTensor([2, 6, 5, 3], 1)
     const norm = (x?: fj.Tensor, gamma?: fj.Tensor, beta?: fj.Tensor) =>
@@ -189,6 +335,14 @@ it('names what is wrong', () => {
     'gamma has shape (2,); (3,) expected',
   )
   fails(() => fj.layerNorm(x, { normalizedShape: [3] }), 'ERR_SHAPE', 'does not match the last axes')
+  fails(() => fj.layerNorm(x, { gamma: fj.ones([3]) }), 'ERR_SHAPE', 'normalizedShape (3,) does not match')
+  fails(
+    () => fj.layerNorm(x, { beta: fj.ones([3]), normalizedShape: [2] }),
+    'ERR_SHAPE',
+    'beta has shape (3,); (2,) expected',
+  )
+  fails(() => fj.layerNorm(fj.zeros([3], { dtype: 'int32' })), 'ERR_DTYPE', 'float32 expected, got int32')
+  fails(() => fj.layerNorm(x, { eps: -1 }), 'ERR_ARGUMENT', 'eps must not be negative')
   fails(() => fj.groupNorm(x, { groups: 2 }), 'ERR_ARGUMENT', '3 channels do not divide into 2 groups')
   fails(() => fj.localResponseNorm(x, { size: 0 }), 'ERR_ARGUMENT', 'size')
 })

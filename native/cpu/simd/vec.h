@@ -107,6 +107,14 @@ FJ_INLINE void store_lanes(float* p, Mask mask, bool whole, Vec v) {
     store_masked(p, mask, v);
   }
 }
+// Past the caches where it `streams`; parts of vectors never are.
+FJ_INLINE void put_lanes(float* p, Mask mask, bool whole, bool streams, Vec v) {
+  if (streams && whole) {
+    stream(p, v);
+  } else {
+    store_lanes(p, mask, whole, v);
+  }
+}
 
 // Size of the parts when n is cut as evenly as possible into parts of at most `most`: 64 by 14 gives 13.
 // Sizes are below 2^31 here, and a 32-bit division takes a third of the time of a 64-bit one.
