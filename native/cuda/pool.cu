@@ -15,20 +15,6 @@
 namespace forja::cuda {
 namespace {
 
-// n / divisor for n >= 0.
-template <class I>
-struct Divide {
-  I divisor;
-  explicit Divide(int64_t d) : divisor(d) {}
-  __device__ __forceinline__ I operator()(I n) const { return n / divisor; }
-};
-template <>
-struct Divide<int> {
-  Divisor divisor;
-  explicit Divide(int64_t d) : divisor(d) {}
-  __device__ __forceinline__ int operator()(int n) const { return divisor.quotient(n); }
-};
-
 // A result of (N, rows, columns, C) and the images around it; a thread takes V channels.
 template <class I>
 struct Plan {
