@@ -19,21 +19,21 @@ struct Larger {
   __device__ __forceinline__ float operator()(float a, float b) const { return a > b ? a : b; }
 };
 
-// All lanes get the result.
-template <class T, class Join>
+// All lanes get the result, or of each kLanes neighbours theirs.
+template <int kLanes = kWarp, class T, class Join>
 __device__ __forceinline__ T join_warp(T value, const Join& join) {
 #pragma unroll
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) {
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) {
     value = join(value, __shfl_xor_sync(kAllLanes, value, distance));
   }
   return value;
 }
 
-// All threads of a group get the result: a warp, or a whole block of a multiple of 32 threads in one dimension, whose
-// `shared` holds one value a warp. Blocks may call it again with the same memory.
+// All threads of a group get the result: part of a warp, a warp, or a whole block of a multiple of 32 threads in one
+// dimension, whose `shared` holds one value a warp. Blocks may call it again with the same memory.
 template <int kGroup, class T, class Join>
 __device__ __forceinline__ T join_group(T value, const Join& join, T* shared) {
-  value = join_warp(value, join);
+  value = join_warp<(kGroup < kWarp ? kGroup : kWarp)>(value, join);
   if constexpr (kGroup > kWarp) {
     const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
     __syncthreads();  // the last use of `shared` is over
