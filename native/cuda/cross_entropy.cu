@@ -42,7 +42,7 @@ template <class L>
 __global__ void __launch_bounds__(L::kBlock)
     cross_entropy_kernel(const float* logits, const __grid_constant__ Labels labels, float* loss, float* shift,
                          float* log_sum, float* weights) {
-  const HeldRow<L> row(labels.rows, labels.classes);
+  const Row<L> row(labels.rows, labels.classes);
   Logits<L> x(row, logits);
   LogSumExp lse{0, 0};
   if (!labels.log_probabilities) lse = log_sum_exp(x);
@@ -86,7 +86,7 @@ template <class L>
 __global__ void __launch_bounds__(L::kBlock)
     cross_entropy_grad_kernel(const float* logits, const __grid_constant__ Labels labels, const float* shift,
                               const float* log_sum, const float* dloss, float* dlogits) {
-  const HeldRow<L> row(labels.rows, labels.classes);
+  const Row<L> row(labels.rows, labels.classes);
   const int64_t classes = labels.classes, label = row.row < labels.rows ? labels.of(row.row) : -1;
   const float share = labels.smoothing / static_cast<float>(classes);
   float weight_sum = static_cast<float>(classes);

@@ -14,45 +14,6 @@
 
 namespace forja::cuda {
 
-constexpr int64_t kWarpColumns = 1024;  // longer rows get a block
-
-template <int kGroup>
-struct Row {
-  int64_t row;
-  int thread;  // in the group
-
-  __device__ __forceinline__ Row()
-      : row(static_cast<int64_t>(blockIdx.x) * (kThreads / kGroup) + threadIdx.x / kGroup),
-        thread(threadIdx.x % kGroup) {}
-
-  // Largest of n elements, -infinity for none; anything where one is NaN.
-  __device__ __forceinline__ float max(const float* x, int64_t n) const {
-    __shared__ float shared[kGroup / kWarp];
-    float m = -INFINITY;
-    for (int64_t i = thread; i < n; i += kGroup) m = Larger()(x[i], m);
-    return join_group<kGroup>(m, Larger(), shared);
-  }
-
-  // The sum of term(i) over i < n, in float64: long rows lose no digits.
-  template <class F>
-  __device__ __forceinline__ double sum(int64_t n, const F& term) const {
-    __shared__ double shared[kGroup / kWarp];
-    double total = 0;
-    for (int64_t i = thread; i < n; i += kGroup) total += static_cast<double>(term(i));
-    return join_group<kGroup>(total, Add(), shared);
-  }
-};
-
-// Calls f(std::integral_constant<int, kGroup>, blocks) for rows of this length.
-template <class F>
-void with_group(int64_t rows, int64_t columns, const F& f) {
-  if (columns <= kWarpColumns) {
-    f(std::integral_constant<int, kWarp>(), ceil_div(rows, kThreads / kWarp));
-  } else {
-    f(std::integral_constant<int, kThreads>(), rows);
-  }
-}
-
 // How threads lie over rows: kGroup to each, V neighbouring elements in a load, kPer elements of a stride.
 template <int kGroup_, int kPer_, int V_>
 struct Lie {
@@ -64,16 +25,14 @@ struct Lie {
 // The row of this thread's group, one of (rows, n). Groups without a row have one of no elements, since a warp's lanes
 // stay together.
 template <class L>
-struct HeldRow {
+struct Row {
   int64_t row, n;
   int thread;  // in the group
 
-  __device__ __forceinline__ HeldRow(int64_t rows, int64_t columns)
+  __device__ __forceinline__ Row(int64_t rows, int64_t columns)
       : row(static_cast<int64_t>(blockIdx.x) * (L::kBlock / L::kGroup) + threadIdx.x / L::kGroup),
         n(row < rows ? columns : 0),
         thread(threadIdx.x % L::kGroup) {}
-
-  __device__ __forceinline__ bool leads() const { return thread == 0 && n > 0; }
 
   // f(i, k) for each element i of the stride that begins at `first`, the k-th of this thread.
   template <class F>
@@ -123,11 +82,11 @@ struct HeldRow {
 // A row of x, which is (rows, n), as the passes of softmax want it.
 template <class L>
 struct Logits {
-  const HeldRow<L>& at;
+  const Row<L>& at;
   const float* x;
   float v[L::kPer];
 
-  __device__ __forceinline__ Logits(const HeldRow<L>& at, const float* x) : at(at), x(x) {}
+  __device__ __forceinline__ Logits(const Row<L>& at, const float* x) : at(at), x(x) {}
 
   // f(i, x[i]) for this thread's elements; `again`: not the first pass.
   template <class F>

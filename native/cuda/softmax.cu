@@ -7,7 +7,7 @@ namespace {
 template <class L>
 __global__ void __launch_bounds__(L::kBlock)
     softmax_kernel(const float* in, float* out, int64_t rows, int64_t columns) {
-  const HeldRow<L> row(rows, columns);
+  const Row<L> row(rows, columns);
   Logits<L> x(row, in);
   const float shift = x.max();
   const double sum = x.sum([=](int64_t, float value) { return expf(value - shift); });
@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(L::kBlock)
 template <class L>
 __global__ void __launch_bounds__(L::kBlock)
     softmax_grad_kernel(const float* in, const float* grad, float* out, int64_t rows, int64_t columns) {
-  const HeldRow<L> row(rows, columns);
+  const Row<L> row(rows, columns);
   float y[L::kPer], dy[L::kPer];
   const auto load = [&](int64_t first) {
     row.load(in, first, y);
@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(L::kBlock)
 template <class L>
 __global__ void __launch_bounds__(L::kBlock)
     log_softmax_kernel(const float* in, float* out, int64_t rows, int64_t columns) {
-  const HeldRow<L> row(rows, columns);
+  const Row<L> row(rows, columns);
   Logits<L> x(row, in);
   // x - max first, then the logarithm: of large logits only the difference counts.
   const float shift = x.max();
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(L::kBlock)
 template <class L>
 __global__ void __launch_bounds__(L::kBlock)
     log_sum_exp_kernel(const float* in, float* out, int64_t rows, int64_t columns) {
-  const HeldRow<L> row(rows, columns);
+  const Row<L> row(rows, columns);
   Logits<L> x(row, in);
   const LogSumExp y = log_sum_exp(x);
   if (row.thread == 0 && row.row < rows) out[row.row] = y.shift + y.log_sum;
