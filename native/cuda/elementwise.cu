@@ -13,8 +13,8 @@
 // touches no others.
 #include <cstring>
 
-#include "device/divide.cuh"
 #include "device/ptx.cuh"
+#include "groups.cuh"
 #include "kernel.cuh"
 #include "micro_ops.cuh"
 
@@ -22,193 +22,25 @@ namespace forja::cuda {
 namespace {
 
 constexpr int kMaxSteps = 64;
-constexpr int kGroup = 4, kGroups = kElements / kGroup;
+constexpr int kGroups = kElements / kGroup;
 constexpr int kAhead = 2;  // inputs whose loads are under way together
 
 // Where an operand comes from, or a result goes to, when it is no slot.
 constexpr uint8_t kHeld = 255;  // the registers, as the step before has left it there
 constexpr uint8_t kNone = 254;
 
-// How an input gives a group its elements.
-enum class Access : uint8_t {
-  kWhole,      // those of the same numbers: the input has the output's shape
-  kRow,        // neighbours, from an offset that is a multiple of kGroup
-  kSame,       // one for all
-  kScattered,  // each from a place of its own
-};
-
 // I: int, or int64_t where the output has 2^31 elements or more.
-template <class I>
-struct Source {
-  const void* data;
-  uint8_t dtype;
-  Access access;
-  uint8_t slot;
-  int rank;  // runs along the output's elements, the innermost first, and the input's step in each
-  I dims[FJ_MAX_RANK], steps[FJ_MAX_RANK];
-  Divide<I> by[FJ_MAX_RANK];
-};
-
 template <class I>
 struct Fused {
   void* out;
   int64_t count;
   uint8_t dtype;
   uint8_t inputs, steps, result;
-  Source<I> sources[FJ_FUSED_MAX_INPUTS];
+  uint8_t slot[FJ_FUSED_MAX_INPUTS];  // of each input
+  GroupSource<I> sources[FJ_FUSED_MAX_INPUTS];
   MicroStep step[kMaxSteps];
 };
 static_assert(sizeof(Fused<int64_t>) <= 4096, "kernel arguments do not fit");
-
-template <class I>
-Source<I> source_of(const Operand& operand, const fj_value& y) {
-  const fj_value& x = *operand.value;
-  Source<I> s{};
-  s.data = operand.data;
-  s.dtype = x.dtype;
-  const int64_t count = element_count(x);
-  if (count == element_count(y)) return s;
-  s.access = Access::kSame;
-  if (count == 1) return s;
-  const BroadcastRuns runs = broadcast_runs(x, y);
-  s.rank = runs.rank;
-  for (int i = 0; i < runs.rank; i++) {
-    s.dims[i] = static_cast<I>(runs.dims[i]), s.steps[i] = static_cast<I>(runs.strides[i]);
-    s.by[i] = Divide<I>(runs.dims[i]);
-  }
-  // Where runs along neighbours are whole groups, so are all other steps: x is dense.
-  s.access = runs.dims[0] % kGroup != 0 ? Access::kScattered : runs.strides[0] == 0 ? Access::kSame : Access::kRow;
-  return s;
-}
-
-__device__ __forceinline__ bool is_word(uint8_t dtype) { return dtype == FJ_FLOAT32 || dtype == FJ_INT32; }
-__device__ __forceinline__ bool is_byte(uint8_t dtype) { return dtype == FJ_UINT8 || dtype == FJ_BOOL; }
-
-template <class I>
-__device__ __forceinline__ I offset_of(const Source<I>& s, I at) {
-  I offset = 0;
-#pragma unroll 1
-  for (int i = 0; i < s.rank; i++) {
-    const I quotient = i + 1 < s.rank ? s.by[i](at) : 0;
-    offset += (at - quotient * s.dims[i]) * s.steps[i];
-    at = quotient;
-  }
-  return offset;
-}
-
-// Elements at .. at + n - 1 of the output, n <= kGroup, as they lie in memory, packed: nothing waits for them here.
-template <class I>
-__device__ __forceinline__ void fetch(const Source<I>& s, I at, int n, uint32_t* raw) {
-  if (n == kGroup && s.access <= Access::kRow) {
-    const I from = s.access == Access::kWhole ? at : offset_of(s, at);
-    if (is_word(s.dtype)) {
-      const uint4 v = *reinterpret_cast<const uint4*>(static_cast<const uint32_t*>(s.data) + from);
-      raw[0] = v.x, raw[1] = v.y, raw[2] = v.z, raw[3] = v.w;
-    } else if (is_byte(s.dtype)) {
-      raw[0] = *reinterpret_cast<const uint32_t*>(static_cast<const uint8_t*>(s.data) + from);
-    } else {
-      const uint2 v = *reinterpret_cast<const uint2*>(static_cast<const uint16_t*>(s.data) + from);
-      raw[0] = v.x, raw[1] = v.y;
-    }
-    return;
-  }
-#pragma unroll
-  for (int k = 0; k < kGroup; k++) raw[k] = 0;
-  I from = 0;
-#pragma unroll
-  for (int k = 0; k < kGroup; k++) {
-    if (k >= n) break;
-    if (s.access == Access::kWhole) {
-      from = at + k;
-    } else if (k == 0 || s.access != Access::kSame) {
-      from = offset_of<I>(s, at + k);
-    }
-    if (is_word(s.dtype)) {
-      raw[k] = static_cast<const uint32_t*>(s.data)[from];
-    } else if (is_byte(s.dtype)) {
-      raw[0] |= uint32_t{static_cast<const uint8_t*>(s.data)[from]} << 8 * k;
-    } else {
-      raw[k / 2] |= uint32_t{static_cast<const uint16_t*>(s.data)[from]} << 16 * (k % 2);
-    }
-  }
-}
-
-// A packed group, each element converted to its lane.
-__device__ __forceinline__ void unpack(uint8_t dtype, const uint32_t* raw, uint32_t* r) {
-  const auto half = [&](int k) { return static_cast<uint16_t>(raw[k / 2] >> 16 * (k % 2)); };
-  switch (dtype) {
-    case FJ_UINT8:
-    case FJ_BOOL:
-#pragma unroll
-      for (int k = 0; k < kGroup; k++) r[k] = raw[0] >> 8 * k & 255u;
-      break;
-    case FJ_FLOAT16:
-#pragma unroll
-      for (int k = 0; k < kGroup; k++) r[k] = bits_of(half_bits_to_float(half(k)));
-      break;
-    case FJ_BFLOAT16:
-#pragma unroll
-      for (int k = 0; k < kGroup; k++) r[k] = bits_of(bfloat16_bits_to_float(half(k)));
-      break;
-    default:
-#pragma unroll
-      for (int k = 0; k < kGroup; k++) r[k] = raw[k];
-  }
-}
-
-// The inverse of unpack.
-__device__ __forceinline__ void pack(uint8_t dtype, const uint32_t* r, uint32_t* raw) {
-  const auto pair = [](uint16_t low, uint16_t high) { return low | uint32_t{high} << 16; };
-  switch (dtype) {
-    case FJ_UINT8:
-    case FJ_BOOL:
-      raw[0] = (r[0] & 255u) | (r[1] & 255u) << 8 | (r[2] & 255u) << 16 | r[3] << 24;
-      break;
-    case FJ_FLOAT16:
-#pragma unroll
-      for (int k = 0; k < kGroup; k += 2) {
-        raw[k / 2] = pair(float_to_half_bits(as_float(r[k])), float_to_half_bits(as_float(r[k + 1])));
-      }
-      break;
-    case FJ_BFLOAT16:
-#pragma unroll
-      for (int k = 0; k < kGroup; k += 2) {
-        raw[k / 2] = pair(float_to_bfloat16_bits(as_float(r[k])), float_to_bfloat16_bits(as_float(r[k + 1])));
-      }
-      break;
-    default:
-#pragma unroll
-      for (int k = 0; k < kGroup; k++) raw[k] = r[k];
-  }
-}
-
-// The first n elements of a group to elements at .. of `to`.
-template <class I>
-__device__ __forceinline__ void store(void* to, uint8_t dtype, I at, int n, const uint32_t* r) {
-  uint32_t raw[kGroup] = {};
-  pack(dtype, r, raw);
-  if (n == kGroup) {
-    if (is_word(dtype)) {
-      *reinterpret_cast<uint4*>(static_cast<uint32_t*>(to) + at) = make_uint4(raw[0], raw[1], raw[2], raw[3]);
-    } else if (is_byte(dtype)) {
-      *reinterpret_cast<uint32_t*>(static_cast<uint8_t*>(to) + at) = raw[0];
-    } else {
-      *reinterpret_cast<uint2*>(static_cast<uint16_t*>(to) + at) = make_uint2(raw[0], raw[1]);
-    }
-    return;
-  }
-#pragma unroll
-  for (int k = 0; k < kGroup; k++) {
-    if (k >= n) break;
-    if (is_word(dtype)) {
-      static_cast<uint32_t*>(to)[at + k] = raw[k];
-    } else if (is_byte(dtype)) {
-      static_cast<uint8_t*>(to)[at + k] = static_cast<uint8_t>(raw[0] >> 8 * k);
-    } else {
-      static_cast<uint16_t*>(to)[at + k] = static_cast<uint16_t>(raw[k / 2] >> 16 * (k % 2));
-    }
-  }
-}
 
 // A group's place in the memory of slots: neighbouring threads in neighbouring 16 bytes.
 __device__ __forceinline__ uint4* place_of(uint8_t slot, int group) {
@@ -255,10 +87,9 @@ __global__ void __launch_bounds__(kThreads, sizeof(I) == 4 ? 5 : 4) fused_kernel
 #pragma unroll
     for (int j = 0; j < kAhead; j++) {
       if (i + j >= p.inputs) break;
-      const Source<I>& s = p.sources[i + j];
 #pragma unroll
-      for (int g = 0; g < kGroups; g++) unpack(s.dtype, raw[j] + g * kGroup, r + g * kGroup);
-      store_slot(s.slot, r);
+      for (int g = 0; g < kGroups; g++) unpack(p.sources[i + j].dtype, raw[j] + g * kGroup, r + g * kGroup);
+      store_slot(p.slot[i + j], r);
     }
   }
   for (int i = 0; i < p.steps; i++) {
@@ -335,7 +166,7 @@ void launch_fused(const Call& call, Launcher& to) {
   Slots slots(step, p.steps, attrs.result);
   for (int i = 0; i < p.inputs; i++) {
     p.sources[i] = source_of<I>(call.in[i], *call.out[0].value);
-    p.sources[i].slot = slots.keep(i, 0, i + 1 == p.inputs);
+    p.slot[i] = slots.keep(i, 0, i + 1 == p.inputs);
   }
   int held = p.inputs - 1;
   const auto place = [&](uint8_t reg) { return reg == held ? kHeld : slots.of[reg]; };
