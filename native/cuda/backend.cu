@@ -168,11 +168,15 @@ fj_status device_open(uint32_t index, fj_device** out, fj_error* error) {
   if (!read_graphs(device.get(), error)) return error->status;
   if (!read_tune(kTune, &device->tune, error)) return error->status;
   cudaError_t code = cudaSetDevice(static_cast<int>(index));
-  int block_memory = 0;
-  if (code == cudaSuccess) {
-    code = cudaDeviceGetAttribute(&block_memory, cudaDevAttrMaxSharedMemoryPerBlockOptin, static_cast<int>(index));
-  }
-  device->block_memory = static_cast<size_t>(block_memory);
+  const auto read = [&](cudaDeviceAttr attribute) {
+    int value = 0;
+    if (code == cudaSuccess) code = cudaDeviceGetAttribute(&value, attribute, static_cast<int>(index));
+    return value;
+  };
+  device->block_memory = static_cast<size_t>(read(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+#ifdef FORJA_WARPGROUPS
+  device->warpgroups = read(cudaDevAttrComputeCapabilityMajor) == 9;  // there is no 9.x but 9.0
+#endif
   if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking);
   if (code == cudaSuccess) code = cudaStreamCreateWithFlags(&device->uploads, cudaStreamNonBlocking);
   if (code != cudaSuccess) return report(device.get(), code, "opening a stream", error);

@@ -26,6 +26,7 @@ struct fj_device {
   uint32_t index = 0;
   int multiprocessors = 1;
   size_t block_memory = forja::cuda::kPlainShared;  // shared memory that a block may ask for
+  bool warpgroups = false;
   bool graphs = true;
   bool branches = true;  // of graphs
   bool tune = true;      // FORJA_TUNE
@@ -38,7 +39,7 @@ struct fj_device {
   bool lost = false;
   char loss[256] = {};
 
-  forja::cuda::Launcher launcher() const { return {stream, multiprocessors, block_memory}; }
+  forja::cuda::Launcher launcher() const { return {stream, multiprocessors, block_memory, warpgroups}; }
 };
 
 struct fj_buffer {

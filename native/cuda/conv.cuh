@@ -3,7 +3,7 @@
 //   naive     the loops as they stand, a thread to each result
 //   im2col    columns written out to scratch, then products of matrices
 //   implicit  the tiles of gemm.cuh gather their operands from the images: the default
-//   tensorcore  as implicit, on tensor cores (gemm_core.cuh): of bfloat16, or of float32 rounded to TF32
+//   tensorcore  as implicit, on tensor cores (gemm_tensorcore.cuh): of bfloat16, or of float32 rounded to TF32
 #pragma once
 
 #include "device/divide.cuh"

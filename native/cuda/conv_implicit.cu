@@ -7,7 +7,7 @@
 //
 // Taps outside the image give zeros.
 #include "conv.cuh"
-#include "gemm_core.cuh"
+#include "gemm_tensorcore.cuh"
 
 namespace forja::cuda {
 namespace {

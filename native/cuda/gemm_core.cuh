@@ -73,6 +73,42 @@ struct CoreOperand {
   }
 };
 
+// A warp's sums, fragments of 16 rows and 8 columns as ptx.cuh has them, into C from (row, column) on. Neighbouring
+// lanes exchange pairs first, so that each holds four neighbours of a row: two lanes fill a sector of 32 bytes in
+// bfloat16, and half as many stores do. Shared memory on the way would make longer lines of them, for two more barriers
+// and twice the bytes of a tile through it.
+template <class Store, int kUnitsM, int kUnitsN>
+__device__ __forceinline__ void store_fragments(const Store& store, int row, int column,
+                                                float (&sums)[kUnitsM][kUnitsN][4]) {
+  static_assert(kUnitsN % 2 == 0, "fragments are exchanged in pairs");
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const bool odd = lane % 2 != 0;  // such a lane keeps the second fragment of two
+#pragma unroll
+  for (int i = 0; i < kUnitsM; i++) {
+#pragma unroll
+    for (int j = 0; j < kUnitsN; j += 2) {
+#pragma unroll
+      for (int at = 0; at < 4; at++) {
+        float &first = sums[i][j][at], &second = sums[i][j + 1][at];
+        const float got = __shfl_xor_sync(kAllLanes, odd ? first : second, 1);
+        first = odd ? got : first, second = odd ? second : got;
+      }
+    }
+  }
+  store.template each<4>([&](const auto& columns) {
+#pragma unroll
+    for (int j = 0; j < kUnitsN; j += 2) {
+      const auto put = columns(column + 8 * (j + odd) + lane % 4 / 2 * 4);
+#pragma unroll
+      for (int i = 0; i < 2 * kUnitsM; i++) {
+        const float *first = &sums[i / 2][j][i % 2 * 2], *second = &sums[i / 2][j + 1][i % 2 * 2];
+        const float quad[4] = {first[0], first[1], second[0], second[1]};
+        put(row + 8 * i + lane / 4, quad);
+      }
+    }
+  });
+}
+
 // kM x kN of C by kDown x kAcross warps; kBlocks blocks fit on a multiprocessor of sm_90. kRate: products that a
 // multiprocessor makes in a time, of which the largest tile makes 100.
 template <class E, int kM_, int kN_, int kDown, int kAcross, int kBlocks_, int kRate_>
@@ -94,7 +130,7 @@ struct CoreTile {
     E* const ring = static_cast<E*>(ptx::dynamic_shared());
     Feed<CoreTile, A, kM, VA> feed_a(a, row, static_cast<int>(threadIdx.x));
     Feed<CoreTile, B, kN, VB> feed_b(b, column, static_cast<int>(threadIdx.x));
-    const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
     const int warp_row = warp % kDown * 16 * kUnitsM, warp_column = warp / kDown * 16 * kUnitsN;
 
     // One of so many parts of the slice at k into a stage; what lies behind `end` becomes zeros.
@@ -165,66 +201,8 @@ struct CoreTile {
       }
     }
     ptx::wait_for_copies<0>();
-    // From registers to C: pairs of a row. Shared memory on the way would make whole lines of them, for two more
-    // barriers and twice the bytes of a tile through it; sectors of 32 bytes are whole for float32 and halves for
-    // bfloat16, which the L2 cache joins.
-    store.template each<2>([&](const auto& columns) {
-#pragma unroll
-      for (int j = 0; j < 2 * kUnitsN; j++) {
-        const auto put = columns(column + warp_column + 8 * j + lane % 4 * 2);
-#pragma unroll
-        for (int i = 0; i < 2 * kUnitsM; i++) put(row + warp_row + 8 * i + lane / 4, &sums[i / 2][j][i % 2 * 2]);
-      }
-    });
+    store_fragments(store, row + warp_row, column + warp_column, sums);
   }
 };
-
-template <class T>
-struct Named {
-  using Tile = T;
-};
-
-// Products that a multiprocessor could make in the time that it takes to write and read again a sum of a part.
-constexpr double kJoinCost = 500;
-
-// What a multiprocessor has to do with tiles T, in products; of memory only the parts' way to scratch and back counts.
-// A tile takes as long to start and to end as 64 more steps of K. An estimate: these numbers, kJoinCost and kRate come
-// from counting instructions and bytes, not from a clock.
-template <class T>
-double core_cost(const Launcher& to, int64_t m, int64_t n, int64_t k, int64_t products) {
-  const Partition p = partition<T>(m, n, k, products, to.multiprocessors);
-  const int64_t blocks = static_cast<int64_t>(p.down) * p.across * p.parts * products;
-  const auto rounds = static_cast<double>(ceil_div(blocks, to.multiprocessors));
-  const double joins = p.parts == 1 ? 0 : kJoinCost * static_cast<double>(p.parts * m * n * products);
-  return rounds * T::kM * T::kN * (p.per_part + 64) * 100 / T::kRate + joins / to.multiprocessors;
-}
-
-// As run_gemm, with the tile that is done first; operands of `problem` are E.
-template <class E, int VA, int VB, class Problem>
-void run_core_gemm(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products,
-                   float* scratch) {
-  if (m == 0 || n == 0 || products == 0) return;
-  Partition (*run)(Launcher&, const Problem&, int64_t, int64_t, int64_t, int64_t, float*) = nullptr;
-  if constexpr (VA == 1 || VB == 1) {  // what is read one by one takes many registers
-    run = run_tiles<CoreTile<E, 64, 64, 2, 4, 1, 45>, VA, VB, Problem>;
-  } else {
-    using Large = CoreTile<E, 256, 128, 4, 2, 1, 100>;
-    using Square = CoreTile<E, 128, 128, 2, 2, 2, 90>;
-    using Narrow = CoreTile<E, 128, 64, 2, 2, 3, 65>;
-    using Small = CoreTile<E, 64, 64, 2, 2, 4, 45>;
-    double least = 0;
-    const auto weigh = [&](auto tile) {
-      using T = typename decltype(tile)::Tile;
-      const double cost = core_cost<T>(to, m, n, k, products);
-      if (T::kDynamic > to.block_memory || (run != nullptr && cost >= least)) return;
-      run = run_tiles<T, VA, VB, Problem>, least = cost;
-    };
-    weigh(Named<Large>{});
-    weigh(Named<Square>{});
-    weigh(Named<Narrow>{});
-    weigh(Named<Small>{});
-  }
-  join_parts(to, problem, run(to, problem, m, n, k, products, scratch), products, scratch);
-}
 
 }  // namespace forja::cuda

@@ -21,6 +21,7 @@ struct Launcher {
   cudaStream_t stream;
   int multiprocessors;
   size_t block_memory;  // shared memory that a block may ask for, in bytes
+  bool warpgroups;      // whether there are kernels for device/warpgroup.cuh's instructions, and a GPU that has them
   cudaError_t error = cudaSuccess;
   const char* reason = nullptr;  // of an error that a library named
 };

@@ -6,9 +6,9 @@
 //   coalesced   neighbouring threads along a row: a warp reads neighbours of b together, and one element of a
 //   shared      a block brings 32 x 32 pieces of a and b into shared memory, so that each is read once a block
 //   tiled       each thread keeps up to 8 x 8 sums in registers (gemm.cuh): the default
-//   tensorcore  on tensor cores (gemm_core.cuh): operands are rounded to TF32, or are bfloat16, which no other takes
-//   cublas      by NVIDIA's library (matmul_cublas.cu): in float32, with operands rounded to TF32, or bfloat16
-#include "gemm_core.cuh"
+//   tensorcore  on tensor cores (gemm_tensorcore.cuh): operands are rounded to TF32, or are bfloat16, which no other
+//   takes cublas      by NVIDIA's library (matmul_cublas.cu): in float32, with operands rounded to TF32, or bfloat16
+#include "gemm_tensorcore.cuh"
 #include "matmul.cuh"
 
 namespace forja::cuda {

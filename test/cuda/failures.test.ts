@@ -61,7 +61,7 @@ it.runIf(emulated)('a launch that is refused fails its run, not the device', asy
 
 it.runIf(emulated)('a device that this build has no code for is named, with what it needs', async () => {
   const { answer } = await run<Failed>('unknown', { SIMT_COMPUTE: '75' })
-  const message = 'CUDA device 0 (emulated on the CPU) has compute capability 7.5, this build needs 9.0'
+  const message = 'CUDA device 0 (emulated on the CPU) has compute capability 7.5, this build needs 8.0'
   expect(answer).toEqual({ code: 'ERR_DEVICE', message })
 })
 

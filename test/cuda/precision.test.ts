@@ -3,85 +3,21 @@ import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { expectClose, randomTensor } from '../helpers/compare.js'
 import { TEST_DEVICE } from '../helpers/device.js'
+import {
+  both,
+  describeProducts,
+  expectSame,
+  type Fn,
+  signs,
+  WARP_TILES,
+  WARPGROUP_TILES,
+} from '../helpers/tensorcore.js'
 import { plainNetwork, waves } from '../helpers/training.js'
 
 const device = TEST_DEVICE
 
-/** -1, 0 or 1: sums of up to 256 products are exact in bfloat16. */
-const signs = (shape: number[], seed: number) => fj.cast(fj.sub(randomTensor(shape, seed, 'int32', 3), 1), 'float32')
-
-type Fn = (...inputs: fj.Tensor[]) => fj.Tensor[]
-
-/** `fn` and what explain() says, in a narrow precision and, on the CPU, in float32. */
-async function both(fn: Fn, inputs: fj.Tensor[], precision: fj.CompileFunctionOptions['precision'] = 'bfloat16') {
-  const run = async (options: fj.CompileFunctionOptions) => {
-    const compiled = fj.compile(fn, options)
-    let outputs: fj.Tensor[] = []
-    for (let i = 0; i < 3; i++) outputs = await compiled(...inputs)
-    const explained = compiled.explain()
-    const data = await Promise.all(outputs.map((t) => t.data()))
-    compiled.dispose()
-    return { data, explained, dtypes: outputs.map((t) => t.dtype) }
-  }
-  return { narrow: await run({ device, precision }), wide: await run({ device: 'cpu' }) }
-}
-
-// Rows of whole pieces of 16 bytes, in every tile of gemm_core.cuh: what is measured for a device of four
-// multiprocessors. Sizes that no tile divides, K of less than a slice, of two, of one and a piece, and in parts.
-describe.each(['bfloat16', 'tf32'] as const)('%s products without a number of their own', (precision) => {
-  it.each([
-    [[136, 72, 264], 'tiles of 256 x 128'],
-    [[400, 16, 128], '128 x 128'],
-    [[512, 40, 64], '128 x 64'],
-    [[136, 264, 72], '128 x 64'],
-    [[64, 128, 16], '64 x 64'],
-    [[8, 1032, 8], '64 x 64, parts of K'],
-  ] as const)('(m, k, n) = %j in %s', async ([m, k, n], _tile) => {
-    for (const transposeA of [false, true]) {
-      for (const transposeB of [false, true]) {
-        const operands = [signs(transposeA ? [k, m] : [m, k], 1), signs(transposeB ? [n, k] : [k, n], 2)]
-        const product: Fn = (x, y) => [fj.matmul(x!, y!, { transposeA, transposeB })]
-        const { narrow, wide } = await both(product, operands, precision)
-        expect(narrow.explained).toContain(`matmul tensorcore ${precision}`)
-        expect(narrow.data).toEqual(wide.data)
-      }
-    }
-  })
-
-  it('write rows of an odd number of columns, batches, bias and ReLU', async () => {
-    const product: Fn = (x, y, b) => [fj.relu(fj.add(fj.matmul(x!, y!, { transposeB: true }), b!))]
-    for (const batch of [[], [3]]) {
-      const inputs = [signs([...batch, 33, 64], 1), signs([...batch, 17, 64], 2), signs([17], 3)]
-      const { narrow, wide } = await both(product, inputs, precision)
-      expect(narrow.data).toEqual(wide.data)
-    }
-  })
-
-  it.each([
-    [[2, 8, 12, 11], [128, 8, 3, 3], { padding: 1 }],
-    [[2, 16, 9, 7], [32, 16, 3, 2], { stride: [2, 1] as [number, number], padding: [2, 0] as [number, number] }],
-    [[1, 32, 9, 9], [48, 16, 3, 3], { groups: 2, dilation: 2 }],
-    [[1, 8, 40, 13], [64, 8, 1, 1], {}],
-    [[3, 136, 3, 3], [8, 136, 3, 3], { padding: 1 }],
-  ])('gather x %j for weight %j, %j: forward, with bias and ReLU, and gradients', async (xShape, wShape, options) => {
-    const convolve: Fn = (x, w, b) => {
-      const y = fj.conv2d(x!, w!, null, options)
-      const gradients = fj.grad([y], [x!, w!], { gradOutputs: [signs(y.shape as number[], 5)] })
-      return [fj.relu(fj.conv2d(x!, w!, b!, options)), ...gradients]
-    }
-    const inputs = [signs(xShape, 1), signs(wShape, 2), signs([wShape[0]!], 3)]
-    const { narrow, wide } = await both(convolve, inputs, precision)
-    for (const op of ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'])
-      expect(narrow.explained).toContain(`${op} tensorcore ${precision}`)
-    expect(narrow.data).toEqual(wide.data)
-  })
-
-  it('keep infinities and NaN', async () => {
-    const a = fj.tensor([[Number.POSITIVE_INFINITY, 0, 0, 0, 0, 0, 0, 0], [Number.NaN, 0, 0, 0, 0, 0, 0, 0]]) // biome-ignore format: a table
-    const { narrow } = await both((x, y) => [fj.matmul(x!, y!)], [a, fj.ones([8, 8])], precision)
-    expect([...narrow.data[0]!]).toEqual([...new Array(8).fill(Infinity), ...new Array(8).fill(NaN)])
-  })
-})
+describeProducts('tf32', WARP_TILES)
+describeProducts('bfloat16', WARPGROUP_TILES)
 
 describe('bfloat16', () => {
   it.each([
@@ -102,7 +38,8 @@ describe('bfloat16', () => {
       const b = signs(transposeB ? [n, k] : [k, n], 2)
       const product: Fn = (x, y) => [fj.matmul(x!, y!, { transposeA, transposeB })]
       const { narrow, wide } = await both(product, [a, b])
-      expect(narrow).toMatchObject({ data: wide.data, dtypes: ['float32'] })
+      expectSame(narrow.data, wide.data)
+      expect(narrow.dtypes).toEqual(['float32'])
       expect(narrow.explained).toContain('matmul tensorcore bfloat16')
     }
   })
@@ -110,7 +47,7 @@ describe('bfloat16', () => {
   it('batches, bias and ReLU are part of the product', async () => {
     const inputs = [signs([3, 5, 7], 1), signs([7, 9], 2), signs([9], 3)]
     const { narrow, wide } = await both((x, w, b) => [fj.relu(fj.add(fj.matmul(x!, w!), b!))], inputs)
-    expect(narrow.data).toEqual(wide.data)
+    expectSame(narrow.data, wide.data)
   })
 
   it.each([
@@ -127,7 +64,7 @@ describe('bfloat16', () => {
     const { narrow, wide } = await both(convolve, [signs(xShape, 1), signs(wShape, 2)])
     for (const op of ['conv2d', 'conv2dGradInput', 'conv2dGradWeight'])
       expect(narrow.explained).toContain(`${op} tensorcore bfloat16`)
-    expect(narrow.data).toEqual(wide.data)
+    expectSame(narrow.data, wide.data)
   })
 
   it('rounds operands and results to 8 bits, sums in float32', async () => {
@@ -211,7 +148,7 @@ describe('bfloat16', () => {
       }
       const { narrow, wide } = await both(pool, [signs([2, 8, 7, 5], 1), signs([2, 8, 4, 3], 2)])
       expect(narrow.explained).toContain('bfloat16[2,4,3,8] uint8[2,4,3,8]')
-      expect(narrow.data).toEqual(wide.data)
+      expectSame(narrow.data, wide.data)
     })
   })
 

@@ -12,7 +12,7 @@
 #include <type_traits>
 
 #define SIMT_EMULATION 1
-#define __CUDA_ARCH_LIST__ 900  // what nvcc tells of the architectures that it compiles for
+#define __CUDA_ARCH_LIST__ 800, 900  // what nvcc tells of the architectures that it compiles for
 
 // ---- qualifiers --------------------------------------------------------------------------------
 #define __host__
@@ -95,6 +95,20 @@ void copy_async(void* shared, const void* global, int bytes, int valid);
 void copy_async_commit();
 void copy_async_wait(int groups_left);
 void* dynamic_shared();
+// wgmma: sums of this lane, descriptors of both operands, columns, and which operands' rows are lines, along K.
+struct Product {
+  float* sums;
+  uint64_t a, b;
+  int columns;
+  bool a_along_k, b_along_k;
+  float* into;  // the emulator's: where the sums are until the product is waited for
+};
+uint32_t shared_offset(const void* shared);
+void publish_copies();
+void begin_products();
+void multiply_async(const Product&, Where where);
+void commit_products();
+void wait_for_products(int groups_left, Where where);
 void device_trap(const char* what, Where where);
 void note_atomic(const void* p, int bytes, const void* caller);  // tells the race checker
 void note_access(const void* p, int bytes, bool write);

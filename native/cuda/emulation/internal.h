@@ -44,6 +44,12 @@ struct Fiber {
   void* mine;
   // cp.async: copies of each committed group, oldest first; the last entry is the open group
   std::vector<std::vector<Pending>> copies;
+  bool unpublished;  // copies have landed since publish_copies
+  bool exposed;      // and had when the thread came to its last barrier
+  // wgmma: products of each committed group, as copies
+  std::vector<std::vector<Product>> products;
+  std::map<float*, std::vector<float>> sums;  // of products under way, whose registers hold poison
+  bool products_begun;
 #if SIMT_ASAN
   void* fake_stack;
 #endif

@@ -78,6 +78,9 @@ void run_grid(const LaunchInfo& info, const std::function<void()>& body) {
     f.warp = i / 32;
     f.lane = i % 32;
     f.copies.clear();
+    f.products.clear();
+    f.sums.clear();
+    f.unpublished = f.exposed = f.products_begun = false;
   }
   blockDim = info.block;
   gridDim = info.grid;

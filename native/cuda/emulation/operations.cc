@@ -26,6 +26,7 @@ int block_vote(int predicate, int how, Where w) {
   Fiber& self = *sched.current;
   self.where = w;
   self.operand = how;
+  self.exposed = self.unpublished;
   s.votes += predicate != 0;
   s.vote_and &= predicate != 0;
   s.vote_or |= predicate != 0;
@@ -167,6 +168,7 @@ void copy_async_wait(int groups_left) {
       if (checks_on()) check_access(p.to, p.bytes, true, false, __builtin_return_address(0));
       std::memset(p.to, 0, size_t(p.bytes));
       std::memcpy(p.to, p.from, size_t(p.valid));
+      sched.current->unpublished = true;
     }
     c.erase(c.begin());
   }

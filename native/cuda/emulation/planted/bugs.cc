@@ -1,12 +1,13 @@
 // The kernel of bugs.h. In the checked build this file is instrumented as kernels are.
 #include "bugs.h"
 
-#include "ptx.h"
+#include "../../device/warpgroup.cuh"
 
 namespace forja::simt {
 namespace {
 
 constexpr int kWarp = 32;
+constexpr int kSlice = 64 * 128;  // bytes of an operand of a warpgroup's product: 64 lines
 
 // What a block of threads has in shared memory.
 struct Tile {
@@ -52,6 +53,33 @@ void load(const Tile& tile, const float* x, int n, int t, int i) {
   if (kBug == Bug::kMisalignedVector && i == 0) {
     tile.values[0] += 0.0f * reinterpret_cast<const float4*>(x + 1)->x;
   }
+}
+
+constexpr bool multiplies(Bug bug) {
+  return bug == Bug::kNoFenceAfterCopies || bug == Bug::kNoFenceBeforeProducts || bug == Bug::kNoWaitForProducts ||
+         bug == Bug::kCopiesUnderProducts;
+}
+
+// A warpgroup's product of zeros, which copies bring to where `scratch` begins: zero.
+template <Bug kBug>
+float product_of_zeros(const Tile& tile, int t) {
+  namespace ptx = cuda::ptx;
+  char* const slices = reinterpret_cast<char*>(tile.scratch);
+  const auto copy = [&] {
+    for (int at = 16 * t; at < 2 * kSlice; at += 16 * kPlantedBlock) ptx::copy_async<16>(slices + at, slices, false);
+    ptx::commit_copies();
+  };
+  copy();
+  ptx::wait_for_copies<0>();
+  if (kBug != Bug::kNoFenceAfterCopies) ptx::publish_copies();
+  __syncthreads();
+  float sums[8][4] = {};
+  if (kBug != Bug::kNoFenceBeforeProducts) ptx::begin_products();
+  ptx::multiply_async<true, true>(sums, ptx::shared_operand(slices, 0), ptx::shared_operand(slices + kSlice, 0));
+  ptx::commit_products();
+  if (kBug == Bug::kCopiesUnderProducts) copy();
+  if (kBug != Bug::kNoWaitForProducts) ptx::wait_for_products<0>(sums);
+  return sums[t % 8][t / 8 % 4];
 }
 
 // The sum of the tile, in every lane of the first warp.
@@ -103,6 +131,7 @@ __global__ void planted_kernel(const float* x, float* y, int n) {
     cuda::ptx::load_matrices<false>(matrices, reinterpret_cast<float4*>(tile.scratch) + t);
     v += std::bit_cast<float>(matrices[3]);
   }
+  if (multiplies(kBug)) v += product_of_zeros<kBug>(tile, t);
   if (kBug == Bug::kNoBarrierBeforeReload) {
     values[(t + 1) % kPlantedBlock] = v;
     __syncthreads();
@@ -120,7 +149,7 @@ cudaError_t launch_planted(const float* x, float* y, int n) {
   const LaunchInfo info{reinterpret_cast<const void*>(&planted_kernel<kBug>),
                         dim3(static_cast<unsigned>((n + kPlantedBlock - 1) / kPlantedBlock)),
                         dim3(kPlantedBlock),
-                        kPlantedBlock * sizeof(float),
+                        multiplies(kBug) ? 2 * kSlice : kPlantedBlock * sizeof(float),
                         __FILE__,
                         __LINE__};
   return launch(

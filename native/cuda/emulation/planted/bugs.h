@@ -24,6 +24,10 @@ namespace forja::simt {
   X(kNoBarrierAfterCopy)      \
   X(kNoBarrierBeforeCopy)     \
   X(kUnwrittenMatrix)         \
+  X(kNoFenceAfterCopies)      \
+  X(kNoFenceBeforeProducts)   \
+  X(kNoWaitForProducts)       \
+  X(kCopiesUnderProducts)     \
   X(kBlocksInOrder)           \
   X(kMisalignedVector)
 
