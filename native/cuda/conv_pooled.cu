@@ -117,7 +117,8 @@ void run_grad_weight(const Call& call, Launcher& to) {
            call.in[0].as<const float>(), call.in[1].as<const float>(), call.in[2].as<const uint8_t>(),
            call.out[0].as<float>());
   };
-  if (is_short(g) && element_count(*call.in[0].value) < INT32_MAX && element_count(*call.in[1].value) < INT32_MAX) {
+  if (is_short(g) && element_count(*call.in[0].value) < INT32_MAX &&
+      element_count(*call.in[1].value) < INT32_MAX - kThreads) {
     return with(int{});
   }
   with(int64_t{});

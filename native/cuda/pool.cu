@@ -292,6 +292,9 @@ __global__ void __launch_bounds__(kThreads)
   write_floats<V>(y + static_cast<int64_t>(at) * V, value);
 }
 
+// Counting in steps goes past the end by no more than this.
+constexpr int64_t kMostPixels = INT32_MAX - kThreads * 2 * kRun;
+
 // Whether products of an axis' numbers stay below 2^31.
 bool is_short(const PoolAxis& a) { return (a.size + 1) * (a.out + 1) + a.before + a.after + a.kernel < INT32_MAX; }
 
@@ -299,7 +302,7 @@ bool is_short(const PoolAxis& a) { return (a.size + 1) * (a.out + 1) + a.before 
 template <class F>
 void with_plan(const Operand& maps, const PoolGeometry& g, bool of_image, const F& f) {
   if (element_count(*maps.value) == 0) return;
-  const bool is_small = is_short(g.rows) && is_short(g.columns) && g.rows.size * g.columns.size < INT32_MAX &&
+  const bool is_small = is_short(g.rows) && is_short(g.columns) && g.rows.size * g.columns.size < kMostPixels &&
                         element_count(*maps.value) < INT32_MAX;
   const auto of_element = [&](auto element) {
     constexpr int kWide = kPack<decltype(element)>;
