@@ -129,6 +129,34 @@ BroadcastRuns broadcast_runs(const fj_value& x, const fj_value& y) {
   return runs;
 }
 
+MatmulGeometry matmul_geometry(const Operand& of_a, const Operand& of_b, const Operand& of_y,
+                               const fj_matmul_attrs& attrs) {
+  const fj_value &a = *of_a.value, &b = *of_b.value, &y = *of_y.value;
+  MatmulGeometry g{};
+  g.m = y.dims[y.rank - 2];
+  g.n = y.dims[y.rank - 1];
+  g.k = a.dims[a.rank - (attrs.transpose_a ? 2 : 1)];
+  g.trans_a = attrs.transpose_a != 0;
+  g.trans_b = attrs.transpose_b != 0;
+  g.count = element_count(y, 0, y.rank - 2);
+  if (!g.trans_a && element_count(b, 0, b.rank - 2) == 1 && element_count(a, 0, a.rank - 2) == g.count) {
+    g.m *= g.count;
+    g.count = 1;
+    return g;
+  }
+  int64_t step_a = 1, step_b = 1;
+  for (int axis = y.rank - 3; axis >= 0; axis--) {
+    const int own_a = axis - (y.rank - a.rank), own_b = axis - (y.rank - b.rank);
+    const int64_t dim_a = own_a < 0 ? 1 : a.dims[own_a], dim_b = own_b < 0 ? 1 : b.dims[own_b];
+    g.dims[g.rank] = y.dims[axis];
+    g.steps_a[g.rank] = dim_a == 1 ? 0 : step_a;
+    g.steps_b[g.rank] = dim_b == 1 ? 0 : step_b;
+    g.rank++;
+    step_a *= dim_a, step_b *= dim_b;
+  }
+  return g;
+}
+
 template <class Attrs>
 ConvGeometry conv_geometry(const Operand& image, const Operand& filter, const Operand& maps, const Attrs& attrs) {
   const uint32_t *f = filter.value->dims, *m = maps.value->dims;

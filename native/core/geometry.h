@@ -57,6 +57,33 @@ struct BroadcastRuns {
 
 BroadcastRuns broadcast_runs(const fj_value& x, const fj_value& y);
 
+// --- Products of matrices
+
+// y (batch.., M, N) = op(a) op(b), with a (batch.., M, K) or (batch.., K, M) and b (batch.., K, N) or (batch.., N, K).
+struct MatmulGeometry {
+  int64_t m, n, k;
+  bool trans_a, trans_b;
+  int64_t count;  // matrices of y
+  // The batch, innermost dimension first; steps in matrices, 0 where one is broadcast.
+  int rank;
+  int64_t dims[FJ_MAX_RANK], steps_a[FJ_MAX_RANK], steps_b[FJ_MAX_RANK];
+
+  // Which matrix of a (steps_a) or of b (steps_b) makes matrix `index` of y.
+  FJ_ANYWHERE int64_t matrix_of(const int64_t* steps, int64_t index) const {
+    int64_t matrix = 0;
+    for (int i = 0; i < rank; i++) {
+      matrix += index % dims[i] * steps[i];
+      index /= dims[i];
+    }
+    return matrix;
+  }
+  FJ_ANYWHERE int64_t a_offset(int64_t index) const { return matrix_of(steps_a, index) * m * k; }
+  FJ_ANYWHERE int64_t b_offset(int64_t index) const { return matrix_of(steps_b, index) * k * n; }
+};
+
+// Where b is one matrix for all of an untransposed a, the batch is only more rows: count is 1.
+MatmulGeometry matmul_geometry(const Operand& a, const Operand& b, const Operand& y, const fj_matmul_attrs& attrs);
+
 // --- Convolution (letters and formulas: native/cpu/conv.h)
 
 struct ConvGeometry {

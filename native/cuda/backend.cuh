@@ -28,9 +28,9 @@ struct fj_device {
   size_t block_memory = forja::cuda::kPlainShared;  // shared memory that a block may ask for
   bool warpgroups = false;
   bool graphs = true;
-  bool branches = true;  // of graphs
-  bool tune = true;      // FORJA_TUNE
-  std::string machine;   // the GPU's model
+  bool branches = true, conditions = true;  // of graphs
+  bool tune = true;                         // FORJA_TUNE
+  std::string machine;                      // the GPU's model
   forja::cuda::Handles handles;
   cudaStream_t stream = nullptr;
   cudaStream_t uploads = nullptr;  // brings large arguments while `stream` is at work

@@ -3,7 +3,10 @@
 // The library's filters are (K,R,S,C/groups), so ours, (R,S,C/groups,K), are transposed before, and their gradient
 // after; bias and ReLU follow in one pass over the maps. Padding must be the same at both ends of an axis. Algorithms
 // that add in another order at every run are left out. Everything is described, and its work space known, when the
-// program is created.
+// program is created. What the library recommends need not take these shapes: it is asked for the work space of each,
+// and one that it refuses all the same when it is called gives way to the next.
+#include <algorithm>
+
 #include "backend.cuh"
 #include "conv_call.cuh"
 #include "libraries.cuh"
@@ -27,9 +30,14 @@ struct ConvPlan : Plan {
     if (convolution != nullptr) dnn.convolution_destroy(convolution);
   }
 
+  struct Algorithm {
+    int number, math;
+  };
+
   void* handle = nullptr;  // the device's
   void *image = nullptr, *maps = nullptr, *filter = nullptr, *convolution = nullptr;
-  int algorithm = 0;
+  std::vector<Algorithm> algorithms;       // the best first
+  mutable size_t refused = 0;              // that many of them when they were called
   size_t filter_space = 0, workspace = 0;  // in scratch, one behind the other
 };
 
@@ -109,15 +117,22 @@ std::unique_ptr<Plan> plan_cudnn(const Call& call, fj_device& device, std::strin
       Roles<D>::of(dnn).algorithms(handle, Roles<D>::first(*plan), Roles<D>::second(*plan), plan->convolution,
                                    Roles<D>::result(*plan), kMostAlgorithms, &count, found);
   if (status != 0) return nullptr;
-  const CudnnAlgorithm* best = nullptr;
-  for (int i = 0; i < count && best == nullptr; i++) {
-    const bool takes = found[i].status == 0 && found[i].memory <= kMostConvolutionSpace;
-    if (takes && found[i].determinism == kCudnnDeterministic) best = &found[i];
+  for (int i = 0; i < count; i++) {
+    if (found[i].status != 0 || found[i].determinism != kCudnnDeterministic) continue;
+    const ConvPlan::Algorithm algorithm{found[i].algorithm, kExact ? math : found[i].math};
+    size_t bytes = 0;
+    if (dnn.convolution_math(plan->convolution, algorithm.math) != 0 ||
+        Roles<D>::of(dnn).workspace(handle, Roles<D>::first(*plan), Roles<D>::second(*plan), plan->convolution,
+                                    Roles<D>::result(*plan), algorithm.number, &bytes) != 0) {
+      continue;
+    }
+    // Those behind the first are seldom called: for their sake alone no more than is usual is set aside.
+    const size_t most = plan->algorithms.empty() ? kMostConvolutionSpace : std::max(plan->workspace, kMostWorkspace);
+    if (bytes > most) continue;
+    plan->algorithms.push_back(algorithm);
+    plan->workspace = std::max(plan->workspace, bytes);
   }
-  if (best == nullptr) return nullptr;
-  if (!kExact && dnn.convolution_math(plan->convolution, best->math) != 0) return nullptr;
-  plan->algorithm = best->algorithm;
-  plan->workspace = best->memory;
+  if (plan->algorithms.empty()) return nullptr;
   plan->filter_space = align_up(static_cast<size_t>(g.r * g.s * g.cg() * g.k) * sizeof(E));
   plan->scratch = plan->filter_space + plan->workspace;
   return plan;
@@ -151,10 +166,18 @@ void call_library(const ConvPlan& plan, Launcher& to, const void* first, const v
   if (to.error != cudaSuccess) return;
   const Cudnn& dnn = cudnn();
   const float one = 1, zero = 0;
-  const int status = Roles<D>::of(dnn).run(plan.handle, &one, Roles<D>::first(plan), first, Roles<D>::second(plan),
-                                           second, plan.convolution, plan.algorithm, workspace, plan.workspace, &zero,
-                                           Roles<D>::result(plan), result);
-  if (status == 0) return;
+  int status = 0;
+  for (; plan.refused < plan.algorithms.size(); plan.refused++) {
+    const ConvPlan::Algorithm& algorithm = plan.algorithms[plan.refused];
+    status = dnn.convolution_math(plan.convolution, algorithm.math);
+    if (status == 0) {
+      status = Roles<D>::of(dnn).run(plan.handle, &one, Roles<D>::first(plan), first, Roles<D>::second(plan), second,
+                                     plan.convolution, algorithm.number, workspace, plan.workspace, &zero,
+                                     Roles<D>::result(plan), result);
+    }
+    if (status == 0) return;
+  }
+  plan.refused = 0;
   to.error = cudaErrorNotSupported;
   to.reason = dnn.status_text(status);
 }

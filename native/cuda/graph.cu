@@ -3,7 +3,8 @@
 // all of its kernels. A driver that refuses branches gets a line. All of the program is one graph where kernels cannot
 // find anything wrong in their data. Where they can, nothing may be committed then: the commit is the body of a
 // conditional node, which a kernel behind the pure part opens, so that the host need not look in between and the next
-// run can be handed over at once. CUDA before 13 gets two graphs, and the host looks.
+// run can be handed over at once. CUDA before 13, and a driver that refuses
+// conditions, get two graphs, and the host looks.
 #include <algorithm>
 
 #include "../core/conflict.h"
@@ -62,12 +63,14 @@ std::vector<std::vector<size_t>> find_waits(const fj_program* program, uint32_t 
 
 using Nodes = std::vector<cudaGraphNode_t>;
 
-// What the next node of the stream's recording waits for.
+// What the next node of the stream's recording waits for. A library may have made one that need not end before the next
+// begins, which the driver tells only who asks for it; here all waits are for the end.
 cudaError_t last_nodes(cudaStream_t stream, Nodes* nodes) {
   cudaStreamCaptureStatus status{};
   const cudaGraphNode_t* last = nullptr;
+  const cudaGraphEdgeData* kinds = nullptr;
   size_t count = 0;
-  const cudaError_t code = cudaStreamGetCaptureInfo(stream, &status, nullptr, nullptr, &last, nullptr, &count);
+  const cudaError_t code = cudaStreamGetCaptureInfo(stream, &status, nullptr, nullptr, &last, &kinds, &count);
   if (code == cudaSuccess) nodes->assign(last, last + count);
   return code;
 }
@@ -157,31 +160,46 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   if (code == cudaSuccess) code = cudaGraphAddNode(&node, made.graph, last.data(), nullptr, last.size(), &params);
   // The stream goes on from the node, which a recording must know of that ends there.
   if (code == cudaSuccess) code = go_on_from(stream, {node});
-  cudaGraph_t same = nullptr;
-  code = first_of(first_of(launcher.error, code), cudaStreamEndCapture(stream, &same));
+  // Null, and the graph freed by the driver, where something was refused on the way.
+  code = first_of(first_of(launcher.error, code), cudaStreamEndCapture(stream, &made.graph));
   if (code != cudaSuccess) return code;
-  code = cudaStreamBeginCaptureToGraph(stream, params.conditional.phGraph_out[0], nullptr, nullptr, 0, kMode);
+  cudaGraph_t body = params.conditional.phGraph_out[0];
+  code = cudaStreamBeginCaptureToGraph(stream, body, nullptr, nullptr, 0, kMode);
   if (code != cudaSuccess) return code;
   record_instructions(program, header.commit_index, header.instr_count, launcher);
-  return first_of(launcher.error, cudaStreamEndCapture(stream, &same));
+  code = cudaStreamEndCapture(stream, &body);
+  // The driver frees a body, too, which its node frees once more with the graph: rather none of it is freed.
+  if (body == nullptr) made.graph = nullptr;
+  return first_of(launcher.error, code);
 }
 #endif
 
 cudaError_t record_all(fj_program* program) {
   const fj_program_header& header = *program->view.header;
-  if (!program->faults || header.commit_index == header.instr_count) {
-    program->whole = true;
-    return record(program, 0, header.instr_count, &program->graphs[0]);
-  }
+  program->whole = !program->faults || header.commit_index == header.instr_count;
+  if (program->whole) return record(program, 0, header.instr_count, &program->graphs[0]);
 #ifdef FORJA_CUDA_EDGES
-  program->whole = true;
-  Recording made;
-  const cudaError_t code = record_guarded(program, made);
-  return code == cudaSuccess ? cudaGraphInstantiate(&program->graphs[0], made.graph, 0) : code;
-#else
+  if (program->device->conditions) {
+    program->whole = true;
+    Recording made;
+    const cudaError_t code = record_guarded(program, made);
+    return code == cudaSuccess ? cudaGraphInstantiate(&program->graphs[0], made.graph, 0) : code;
+  }
+#endif
   const cudaError_t code = record(program, 0, header.commit_index, &program->graphs[0]);
   return first_of(code, record(program, header.commit_index, header.instr_count, &program->graphs[1]));
-#endif
+}
+
+// As record_all; where that fails no graph is left.
+cudaError_t try_to_record(fj_program* program) {
+  const cudaError_t code = record_all(program);
+  if (code == cudaSuccess) return code;
+  cudaGetLastError();  // it is no error of later calls
+  for (cudaGraphExec_t& graph : program->graphs) {
+    if (graph != nullptr) cudaGraphExecDestroy(graph);
+    graph = nullptr;
+  }
+  return code;
 }
 
 }  // namespace
@@ -198,17 +216,22 @@ cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out,
 }
 
 void record_graphs(fj_program* program, fj_error* note) {
-  cudaError_t code = record_all(program);
+  cudaError_t code = try_to_record(program);
 #ifdef FORJA_CUDA_EDGES
-  if (code != cudaSuccess && program->device->branches) {
-    cudaGetLastError();
-    program->device->branches = false;
-    code = record_all(program);
-    program->device->branches = code != cudaSuccess;  // what fails either way says nothing of branches
-  }
+  // What a driver refuses is left out of this and of all later graphs; what fails every way says nothing of it.
+  fj_device& device = *program->device;
+  const bool branches = device.branches, conditions = device.conditions;
+  const auto go_without = [&](bool with_branches, bool with_conditions) {
+    if (code == cudaSuccess) return;
+    device.branches = with_branches, device.conditions = with_conditions;
+    code = try_to_record(program);
+  };
+  go_without(false, conditions);
+  go_without(branches, false);
+  go_without(false, false);
+  if (code != cudaSuccess) device.branches = branches, device.conditions = conditions;
 #endif
   if (code == cudaSuccess) return;
-  cudaGetLastError();  // it is no error of later calls
   program->eager_only = true;
   set_error(note, FJ_OK, FJ_NO_INSTRUCTION,
             "CUDA runs a program kernel by kernel, since recording it as a graph failed: %s (%s)",

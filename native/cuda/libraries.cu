@@ -9,12 +9,12 @@
 namespace forja::cuda {
 namespace {
 
-const char* const kCublasLtNames[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so.11", nullptr};
+const char* const kCublasLtNames[] = {"libcublasLt.so.13", "libcublasLt.so.12", nullptr};
 const char* const kCudnnNames[] = {"libcudnn.so.9", "libcudnn.so.8", nullptr};
 // What cuDNN asks the system for; where only FORJA_CUDA_LIB_DIR knows the folder it must be there before.
-const char* const kCublasNames[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11", nullptr};
-const char* const kNvrtcNames[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", nullptr};
-constexpr size_t kOldestCublasLt = 11, kOldestCudnn = 8;  // major versions
+const char* const kCublasNames[] = {"libcublas.so.13", "libcublas.so.12", nullptr};
+const char* const kNvrtcNames[] = {"libnvrtc.so.13", "libnvrtc.so.12", nullptr};
+constexpr size_t kOldestCublasLt = 12, kOldestCudnn = 8;  // major versions
 
 void* open_library(const char* const* names) {
   const char* folders = getenv("FORJA_CUDA_LIB_DIR");
@@ -88,11 +88,23 @@ CublasLt open_cublas_lt() {
   return lt;
 }
 
+// NVRTC, with which cuDNN compiles some kernels, asks the system for a library of its own, named by its version.
+void open_nvrtc() {
+  void* nvrtc = open_library(kNvrtcNames);
+  if (nvrtc == nullptr) return;
+  auto* get_version = dylib_function<int(int*, int*)>(nvrtc, "nvrtcVersion");
+  int major = 0, minor = 0;
+  if (get_version == nullptr || get_version(&major, &minor) != 0) return;
+  const std::string builtins = "libnvrtc-builtins.so." + std::to_string(major) + "." + std::to_string(minor);
+  const char* const names[] = {builtins.c_str(), nullptr};
+  open_library(names);
+}
+
 Cudnn open_cudnn() {
   Cudnn dnn{};
   cublas_lt();
   open_library(kCublasNames);
-  open_library(kNvrtcNames);
+  open_nvrtc();
   void* library = open_into(dnn, "cuDNN", kCudnnNames, "cudnnGetVersion");
   if (library == nullptr) return dnn;
   Symbols symbols{library, dnn};
@@ -115,10 +127,13 @@ Cudnn open_cudnn() {
   symbols.take(dnn.convolution_groups, "cudnnSetConvolutionGroupCount");
   symbols.take(dnn.convolution_math, "cudnnSetConvolutionMathType");
   symbols.take(dnn.forward.algorithms, "cudnnGetConvolutionForwardAlgorithm_v7");
+  symbols.take(dnn.forward.workspace, "cudnnGetConvolutionForwardWorkspaceSize");
   symbols.take(dnn.forward.run, "cudnnConvolutionForward");
   symbols.take(dnn.grad_input.algorithms, "cudnnGetConvolutionBackwardDataAlgorithm_v7");
+  symbols.take(dnn.grad_input.workspace, "cudnnGetConvolutionBackwardDataWorkspaceSize");
   symbols.take(dnn.grad_input.run, "cudnnConvolutionBackwardData");
   symbols.take(dnn.grad_weight.algorithms, "cudnnGetConvolutionBackwardFilterAlgorithm_v7");
+  symbols.take(dnn.grad_weight.workspace, "cudnnGetConvolutionBackwardFilterWorkspaceSize");
   symbols.take(dnn.grad_weight.run, "cudnnConvolutionBackwardFilter");
   return dnn;
 }

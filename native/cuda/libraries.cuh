@@ -31,7 +31,9 @@ enum : int {
 enum : int { kEpilogueNone = 1, kEpilogueRelu = 2, kEpilogueBias = 4, kEpilogueBiasRelu = 6 };
 enum : int { kDescTransA = 3, kDescTransB = 4, kDescEpilogue = 7, kDescBias = 8 };
 enum : int { kLayoutBatchCount = 5, kLayoutBatchStride = 6 };
-enum : int { kPreferenceWorkspace = 1, kPreferenceAlignmentA = 5 };  // of B, C and D: the next three
+// Alignments of B, C and D: the next three.
+enum : int { kPreferenceWorkspace = 1, kPreferenceReduction = 3, kPreferenceAlignmentA = 5 };
+constexpr uint32_t kReductionComputeType = 2;  // parts of a sum are kept, and joined, in the type they are computed in
 
 struct CublasLtAlgorithm {
   uint64_t data[8];
@@ -43,6 +45,8 @@ struct CublasLtHeuristic {
   float waves;
   int reserved[4];
 };
+static_assert(sizeof(CublasLtHeuristic) == 96 && offsetof(CublasLtHeuristic, workspace) == 64 &&
+              offsetof(CublasLtHeuristic, status) == 72);
 
 struct CublasLt : Library {
   int (*create)(void** handle);
@@ -79,6 +83,8 @@ struct CudnnAlgorithm {
   int determinism, math;
   int reserved[3];
 };
+static_assert(sizeof(CudnnAlgorithm) == 48 && offsetof(CudnnAlgorithm, memory) == 16 &&
+              offsetof(CudnnAlgorithm, determinism) == 24);
 
 struct Cudnn : Library {
   int (*create)(void** handle);
@@ -98,11 +104,13 @@ struct Cudnn : Library {
                          int dilation_w, int mode, int compute_type);
   int (*convolution_groups)(void* convolution, int groups);
   int (*convolution_math)(void* convolution, int math);
-  // Of y = x * w, dx = dy * w and dw = x * dy: what may compute it, and computing it. The first two operands and the
-  // result are named in the order of the calls.
+  // Of y = x * w, dx = dy * w and dw = x * dy: what may compute it, the work space of an algorithm, and computing it.
+  // The first two operands and the result are named in the order of the calls.
   struct Direction {
     int (*algorithms)(void* handle, void* first, void* second, void* convolution, void* result, int wanted, int* count,
                       CudnnAlgorithm* found);
+    int (*workspace)(void* handle, void* first, void* second, void* convolution, void* result, int algorithm,
+                     size_t* bytes);
     int (*run)(void* handle, const void* alpha, void* first_desc, const void* first, void* second_desc,
                const void* second, void* convolution, int algorithm, void* workspace, size_t workspace_bytes,
                const void* beta, void* result_desc, void* result);

@@ -92,6 +92,9 @@ int find_algorithm(const CublasLt& lt, MatmulPlan& plan, const Layout& a, const 
   for (int i = 0; i < 4 && status == 0; i++) {
     status = lt.preference_set(preference, kPreferenceAlignmentA + i, &alignments[i], sizeof(alignments[i]));
   }
+  if (y.type == kCudaBFloat16 && status == 0) {  // by default parts of a sum may be joined as bfloat16
+    status = lt.preference_set(preference, kPreferenceReduction, &kReductionComputeType, sizeof(kReductionComputeType));
+  }
   CublasLtHeuristic found{};
   int count = 0;
   if (status == 0) {
@@ -126,6 +129,9 @@ std::unique_ptr<Plan> plan_cublas(const Call& call, fj_device& device, std::stri
   if (status == 0) status = set_desc(lt, plan->desc, kDescTransA, g.trans_b);
   if (status == 0) status = set_desc(lt, plan->desc, kDescTransB, g.trans_a);
   if (status == 0) status = set_desc(lt, plan->desc, kDescEpilogue, epilogue);
+  // Nobody reads it before there is a real one: it says how a bias is aligned.
+  const auto* bias = reinterpret_cast<const void*>(kAlignment);
+  if (status == 0 && biased) status = lt.desc_set(plan->desc, kDescBias, &bias, sizeof(bias));
   if (status == 0) status = a.create(lt, &plan->a);
   if (status == 0) status = b.create(lt, &plan->b);
   if (status == 0) status = y.create(lt, &plan->y);

@@ -24,7 +24,12 @@ it('the checked build finds all 24, all but three by what it says, and nothing i
   expect(list).toHaveLength(25)
   expect(named(list, (finding) => !isFound(finding))).toEqual(['None'])
   // What is not waited for has not come: the poison that lies there shows in the result.
-  expect(named(list, ({ report }) => !report)).toEqual(['None', 'NoWaitForCopy', 'WaitsForTooFewCopies', 'NoWaitForProducts'])
+  expect(named(list, ({ report }) => !report)).toEqual([
+    'None',
+    'NoWaitForCopy',
+    'WaitsForTooFewCopies',
+    'NoWaitForProducts',
+  ])
 })
 
 it('the plain build finds all but the misaligned load, which x86 does not mind', () => {

@@ -111,6 +111,38 @@ it.runIf(emulated)('a driver that takes no branches gets a graph without', async
   expect(stderr).toMatch(/a graph of \d+ nodes/)
 })
 
+it.runIf(emulated).each([
+  ['takes no conditions', 'SIMT_FAIL_CONDITIONS'],
+  ['takes neither branches nor conditions', 'SIMT_FAIL_EDGES'],
+])('a driver that %s gets two graphs, between which the host looks for faults', async (_, refusing) => {
+  const { answer, notices, stderr } = await run<{ results: unknown[]; count: number; explained: string }>('guarded', {
+    [refusing]: '1',
+    SIMT_TRACE: '1',
+  })
+  const fault = { code: 'ERR_ARGUMENT', message: expect.stringContaining('labels[0] is 9, expected 0..3') }
+  const loss = expect.closeTo(Math.log(4), 5)
+  expect(answer.results).toEqual([loss, loss, fault, loss, fault, loss])
+  expect(answer.count).toBe(4)
+  expect(answer.explained).not.toContain('no CUDA graph')
+  expect(notices).toEqual([])
+  expect(stderr.match(/a graph of \d+ nodes/g)).toHaveLength(2)
+})
+
+it.runIf(emulated)('a recording that is refused part way, wherever, is made anew', async () => {
+  const recorded = async (node: number) => {
+    const env = { SIMT_REFUSE_NODE: String(node), SIMT_TRACE: '1' }
+    const { answer, notices, stderr } = await run<{ count: number; explained: string }>('guarded', env)
+    expect({ node, count: answer.count, notices }).toEqual({ node, count: 4, notices: [] })
+    expect(answer.explained).not.toContain('no CUDA graph')
+    const graphs = [...stderr.matchAll(/a graph of (\d+) nodes, (\d+) on its longest way/g)]
+    expect(graphs).toHaveLength(1)
+    return graphs[0]!.slice(1).map(Number) as [number, number]
+  }
+  // Seven nodes of the graph, one of which is the condition, and one of the commit; the second attempt is a line.
+  for (let node = 1; node <= 7; node++) expect(await recorded(node)).toEqual([7, 7])
+  expect(await recorded(8)).toEqual([7, 5])
+})
+
 it.runIf(emulated)('four runs are queued before the host waits for the first', async () => {
   const { answer, stderr } = await run<number[]>('queue', { SIMT_TRACE: '1', SIMT_LAZY: '1' })
   expect(answer).toEqual([2, 4, 6, 8, 10, 12, 14, 16])

@@ -54,6 +54,10 @@ cudaError_t copy(void* to, const void* from, size_t n, cudaMemcpyKind kind, cuda
     close_memory();
   };
   const bool pageable_source = !from_device && !in_arena(from), pageable_target = !to_device && !in_arena(to);
+  if (of(stream)->capture && (pageable_source || pageable_target)) {
+    report("cudaMemcpy: recorded, it reads or writes the caller's memory at every launch of the graph");
+    return fail(cudaErrorInvalidValue);
+  }
   if (pageable_source && !of(stream)->capture && api().lazy && !sync) {  // staged: the caller may reuse its buffer
     auto staged =
         std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + n);
@@ -89,6 +93,7 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t s) {
 }
 cudaError_t cudaMallocHost(void** p, size_t n, unsigned) {
   SIMT_LOCK;
+  if (any_capture()) return unsupported_in_capture();
   return fail(allocate(p, n, true));
 }
 cudaError_t cudaFreeHost(void* p) { return cudaFree(p); }

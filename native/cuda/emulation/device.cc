@@ -46,6 +46,8 @@ const char* cudaGetErrorName(cudaError_t e) {
       return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureInvalidated:
       return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorLossyQuery:
+      return "cudaErrorLossyQuery";
     case cudaErrorNotSupported:
       return "cudaErrorNotSupported";
     default:

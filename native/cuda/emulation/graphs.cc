@@ -2,6 +2,7 @@
 // from those that their dependencies allow, another one each time: a dependency that was forgotten shows.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "streams.h"
 
@@ -50,6 +51,11 @@ Nodes copy_of(const CUgraph_st& g) {
   }
   return nodes;
 }
+// Nodes of another graph, or of none, are no dependencies.
+bool owns(const CUgraph_st& g, const cudaGraphNode_t* nodes, size_t count) {
+  return std::all_of(nodes, nodes + count,
+                     [&](cudaGraphNode_t n) { return n && n->at < g.nodes.size() && g.nodes[n->at].get() == n; });
+}
 cudaError_t begin_capture(cudaStream_t s, cudaGraph_t g) {
   s->capture = g;
   s->last.clear();
@@ -83,7 +89,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
       t->origin = t->invalid = false;
     }
   if (invalid) {
-    if (!made->borrowed) delete made;
+    if (made->borrowed)
+      made->freed = true;
+    else
+      delete made;
     return fail(cudaErrorStreamCaptureInvalidated);
   }
   *g = made;
@@ -107,7 +116,12 @@ cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t s, cudaGraph_t g, const c
   return begin_capture(s, g);
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, cudaStreamCaptureStatus* status, unsigned long long*, cudaGraph_t*,
-                                     const cudaGraphNode_t** dependencies, const cudaGraphEdgeData**, size_t* count) {
+                                     const cudaGraphNode_t** dependencies, const cudaGraphEdgeData** edges,
+                                     size_t* count) {
+  // A real one says so only where a library launched with programmatic edges.
+  if (!edges && !of(s)->last.empty()) return fail(cudaErrorLossyQuery);
+  static const std::vector<cudaGraphEdgeData> kinds(1024);  // of full edges
+  if (edges) *edges = kinds.data();
   *dependencies = of(s)->last.data();
   *count = of(s)->last.size();
   return cudaStreamIsCapturing(s, status);
@@ -117,6 +131,7 @@ cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t*
   SIMT_LOCK;
   if (!s || !s->capture) return fail(cudaErrorIllegalState);
   if (planted("SIMT_FAIL_EDGES") > 0) return fail(cudaErrorNotSupported);
+  if (!owns(*s->capture, nodes, count)) return fail(cudaErrorInvalidValue);
   std::vector<cudaGraphNode_t> given(nodes, nodes + count);
   if (!(flags & cudaStreamSetCaptureDependencies)) given.insert(given.end(), s->last.begin(), s->last.end());
   s->last = std::move(given);
@@ -141,8 +156,9 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t g, const cudaGra
   SIMT_LOCK;
   auto& conditional = params->conditional;
   if (params->type != cudaGraphNodeTypeConditional || conditional.type != cudaGraphCondTypeIf ||
-      conditional.size != 1 || conditional.handle >= api().conditions.size())
+      conditional.size != 1 || conditional.handle >= api().conditions.size() || !owns(*g, after, count))
     return fail(cudaErrorInvalidValue);
+  if (planted("SIMT_FAIL_CONDITIONS") > 0) return fail(cudaErrorNotSupported);
   g->bodies.push_back(std::make_unique<CUgraph_st>());
   g->body_handles.push_back(std::make_unique<cudaGraph_t>(g->bodies.back().get()));
   conditional.phGraph_out = g->body_handles.back().get();
@@ -173,10 +189,17 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
   });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t g) {
+  const auto freed = [](auto& graph) { return graph->freed; };
+  if (freed(g) || std::any_of(g->bodies.begin(), g->bodies.end(), freed)) {
+    std::fprintf(stderr, "simt: a graph is destroyed that an invalidated capture has freed\n");
+    std::abort();  // a real driver crashes
+  }
   delete g;
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) {
+  SIMT_LOCK;
+  if (any_capture()) return unsupported_in_capture();
   delete e;
   return cudaSuccess;
 }

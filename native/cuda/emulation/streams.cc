@@ -49,6 +49,10 @@ void drain_blocking() {
 cudaError_t submit(cudaStream_t stream, std::function<void()> f) {
   cudaStream_t s = of(stream);
   if (s->capture) {
+    static const long refused = planted("SIMT_REFUSE_NODE");
+    static long asked = 0;
+    if (s->invalid) return fail(cudaErrorStreamCaptureInvalidated);
+    if (++asked == refused) return unsupported_in_capture();
     s->last = {s->capture->add(std::move(f), s->last)};
     return cudaSuccess;
   }
@@ -78,6 +82,8 @@ void set_lazy_streams(bool on) {
 }
 cudaError_t set_func_attribute(const void* kernel, cudaFuncAttribute a, int v) {
   SIMT_LOCK;
+  if (any_capture() && !api().loaded.count(kernel)) return unsupported_in_capture();
+  api().loaded.insert(kernel);
   if (a == cudaFuncAttributeMaxDynamicSharedMemorySize) {
     if (v < 0 || v > 227 * 1024) return fail(cudaErrorInvalidValue);
     api().max_shared[kernel] = v;
@@ -198,7 +204,11 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   drain([&] { return e->completed >= e->recorded; });
   return result();
 }
-cudaError_t cudaEventQuery(cudaEvent_t e) { return e->completed >= e->recorded ? cudaSuccess : cudaErrorNotReady; }
+cudaError_t cudaEventQuery(cudaEvent_t e) {
+  SIMT_LOCK;
+  if (e->graph) return unsupported_in_capture();
+  return e->completed >= e->recorded ? cudaSuccess : cudaErrorNotReady;
+}
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t a, cudaEvent_t b) {
   SIMT_LOCK;
   if (!a->recorded || !b->recorded) return fail(cudaErrorInvalidResourceHandle);

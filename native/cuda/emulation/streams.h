@@ -33,6 +33,7 @@ struct CUgraphNode_st {
 struct CUgraph_st {
   std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
   bool borrowed = false;                        // captured into: its owner destroys it
+  bool freed = false;                           // by a capture that was invalidated, although it was borrowed
   std::vector<std::function<void()>> defaults;  // of conditions, at every launch
   std::vector<std::unique_ptr<CUgraph_st>> bodies;
   std::vector<std::unique_ptr<cudaGraph_t>> body_handles;  // what the parameters of conditional nodes point to

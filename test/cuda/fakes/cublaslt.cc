@@ -20,6 +20,7 @@ struct Layout {
 };
 struct Preference {
   uint64_t workspace = 0;
+  uint32_t reduction = 7;  // by every scheme
   uint32_t alignment[4] = {256, 256, 256, 256};
 };
 struct Algorithm {
@@ -32,6 +33,7 @@ struct Heuristic {
   float waves;
   int reserved[4];
 };
+static_assert(sizeof(Heuristic) == 96);
 
 constexpr uint64_t kMark = 0x464f524a41;
 constexpr size_t kWorkspace = 1000;  // that work really uses
@@ -92,6 +94,12 @@ int take(T* to, const void* value, size_t bytes) {
   if (bytes != sizeof(T)) return kInvalidValue;
   memcpy(to, value, bytes);
   return kOk;
+}
+
+// The largest power of two that the address is a multiple of; 1 for none.
+uint64_t alignment_of(const void* address) {
+  const auto at = reinterpret_cast<uintptr_t>(address);
+  return at == 0 ? 1 : at & (~at + 1);
 }
 
 bool fits(const Desc& desc, const Layout& a, const Layout& b, const Layout& d) {
@@ -170,6 +178,7 @@ FAKE int cublasLtMatmulPreferenceDestroy(void* preference) {
 FAKE int cublasLtMatmulPreferenceSetAttribute(void* handle, int attribute, const void* value, size_t bytes) {
   auto* preference = static_cast<Preference*>(handle);
   if (attribute == 1) return take(&preference->workspace, value, bytes);
+  if (attribute == 3) return take(&preference->reduction, value, bytes);
   return attribute >= 5 && attribute <= 8 ? take(&preference->alignment[attribute - 5], value, bytes) : kInvalidValue;
 }
 FAKE int cublasLtMatmulAlgoGetHeuristic(void* handle, void* desc, void* a, void* b, void* c, void* d, void* preference,
@@ -187,7 +196,13 @@ FAKE int cublasLtMatmulAlgoGetHeuristic(void* handle, void* desc, void* a, void*
     const size_t step = static_cast<size_t>(layouts[i]->batch_stride) * element(*layouts[i]);
     if (alignment > 64 || (layouts[i]->batches > 1 && step % alignment != 0)) return kInvalidValue;
   }
+  // Parts of sums are not to be joined as bfloat16: by schemes 1 and 4 they are joined in the result's type.
+  if (layouts[2]->type == 14 && (static_cast<Preference*>(preference)->reduction & 5) != 0) return kInvalidValue;
+  // What it is told of the bias's alignment holds for the algorithm.
+  const Desc& told = *static_cast<Desc*>(desc);
+  if ((told.epilogue & 4) != 0 && told.bias == nullptr) return kInvalidValue;
   found->algorithm.data[0] = kMark;
+  found->algorithm.data[1] = alignment_of(told.bias);
   found->workspace = kWorkspace;
   found->status = kOk;
   *count = 1;
@@ -211,6 +226,8 @@ FAKE int cublasLtMatmul(void* handle, void* desc, const float* alpha, const void
                         d,
                         workspace};
   const Desc& told = product.desc;
+  if ((told.epilogue & 4) != 0 && reinterpret_cast<uintptr_t>(told.bias) % algorithm->data[1] != 0)
+    return kInvalidValue;
   fake::log("cublasLtMatmul %s%s epilogue %u compute %d type %d batches %d", told.trans_a ? "T" : "N",
             told.trans_b ? "T" : "N", told.epilogue, told.compute, product.d.type, product.d.batches);
   fake::submit(stream, multiply, &product, sizeof(product));

@@ -3,7 +3,8 @@
 
 namespace {
 
-enum { kOk = 0, kBadParam = 3, kNotSupported = 9, kExecutionFailed = 8 };
+// Those of cuDNN 9.
+enum { kOk = 0, kNotInitialised = 1001, kBadParam = 2000, kNotSupported = 3000, kExecutionFailed = 5000 };
 
 struct Tensor {
   int type, n, c, h, w;
@@ -21,8 +22,10 @@ struct Found {
   int determinism, math;
   int reserved[3];
 };
+static_assert(sizeof(Found) == 48);
 
 constexpr int kAlgorithm = 6;
+constexpr int kRefusing = 5;  // recommended, and takes its work space, but not the call
 constexpr size_t kWorkspace = 500;
 
 enum class Direction { kForward, kData, kFilter };
@@ -102,16 +105,26 @@ void convolve(const void* argument) {
   fake::wrote(t.result, sizes[roles[2]] * bytes, "cudnn result");
 }
 
-// The first cannot do it, the second adds in another order at every run, the third wants too much memory.
+// The first cannot do it, the second adds in another order at every run, the third wants too much memory, the fourth is
+// for other shapes: all but the first two say so only when they are asked for their work space.
 int find(const char* name, bool valid, const Convolution& v, int wanted, int* count, Found* found) {
   *count = 0;
   if (fake::fails(name)) return kNotSupported;
   if (!valid) return kBadParam;
   const Found all[] = {{1, kNotSupported, -1, 0, 1, v.math, {}},
                        {2, kOk, 1, 0, 0, v.math, {}},
-                       {3, kOk, 2, size_t{1} << 40, 1, v.math, {}},
-                       {kAlgorithm, kOk, 3, kWorkspace, 1, v.math, {}}};
-  for (int i = 0; i < 4 && i < wanted; i++) found[(*count)++] = all[i];
+                       {3, kOk, 2, 0, 1, v.math, {}},
+                       {4, kOk, 3, 0, 1, v.math, {}},
+                       {kRefusing, kOk, 4, 0, 1, v.math, {}},
+                       {kAlgorithm, kOk, 5, 0, 1, v.math, {}}};
+  for (int i = 0; i < 6 && i < wanted; i++) found[(*count)++] = all[i];
+  return kOk;
+}
+
+int workspace_of(bool valid, int algorithm, size_t* bytes) {
+  if (!valid) return kBadParam;
+  if (algorithm == 4) return kNotSupported;
+  *bytes = algorithm == 3 ? size_t{1} << 40 : kWorkspace;
   return kOk;
 }
 
@@ -120,6 +133,11 @@ void* g_stream = nullptr;
 int run(const char* name, const float* alpha, const float* beta, int algorithm, size_t workspace_bytes,
         const Work& work) {
   if (fake::fails(name)) return kExecutionFailed;
+  if (algorithm == kRefusing) {
+    fake::log("refused %s", name);
+    return kNotSupported;
+  }
+  if (algorithm != kAlgorithm) fake::log("%s algorithm %d", name, algorithm);
   if (*alpha != 1 || *beta != 0 || algorithm != kAlgorithm || workspace_bytes < kWorkspace || g_stream == nullptr ||
       !fits(work.image, work.filter, work.convolution, work.maps)) {
     return kBadParam;
@@ -138,12 +156,13 @@ const T& of(const void* description) {
 
 FAKE size_t cudnnGetVersion() { return fake::version(91002); }
 FAKE const char* cudnnGetErrorString(int status) {
-  return status == kNotSupported      ? "CUDNN_STATUS_NOT_SUPPORTED"
+  return status == kNotInitialised    ? "CUDNN_STATUS_NOT_INITIALIZED"
+         : status == kNotSupported    ? "CUDNN_STATUS_NOT_SUPPORTED"
          : status == kExecutionFailed ? "CUDNN_STATUS_EXECUTION_FAILED"
                                       : "CUDNN_STATUS_BAD_PARAM";
 }
 FAKE int cudnnCreate(void** handle) {
-  if (fake::fails("cudnnCreate")) return kNotSupported;
+  if (fake::fails("cudnnCreate")) return kNotInitialised;
   *handle = new int(1);
   fake::log("cudnnCreate");
   return kOk;
@@ -202,6 +221,7 @@ FAKE int cudnnSetConvolutionGroupCount(void* convolution, int groups) {
   return kOk;
 }
 FAKE int cudnnSetConvolutionMathType(void* convolution, int math) {
+  if (math < 0 || math > 3) return kBadParam;
   static_cast<Convolution*>(convolution)->math = math;
   return kOk;
 }
@@ -219,6 +239,18 @@ FAKE int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void*, void* x, void* dy,
                                                        int* count, Found* found) {
   const bool valid = fits(of<Tensor>(x), of<Filter>(dw), of<Convolution>(v), of<Tensor>(dy));
   return find("cudnnGetConvolutionBackwardFilterAlgorithm_v7", valid, of<Convolution>(v), wanted, count, found);
+}
+FAKE int cudnnGetConvolutionForwardWorkspaceSize(void*, void* x, void* w, void* v, void* y, int algorithm,
+                                                 size_t* bytes) {
+  return workspace_of(fits(of<Tensor>(x), of<Filter>(w), of<Convolution>(v), of<Tensor>(y)), algorithm, bytes);
+}
+FAKE int cudnnGetConvolutionBackwardDataWorkspaceSize(void*, void* w, void* dy, void* v, void* dx, int algorithm,
+                                                      size_t* bytes) {
+  return workspace_of(fits(of<Tensor>(dx), of<Filter>(w), of<Convolution>(v), of<Tensor>(dy)), algorithm, bytes);
+}
+FAKE int cudnnGetConvolutionBackwardFilterWorkspaceSize(void*, void* x, void* dy, void* v, void* dw, int algorithm,
+                                                        size_t* bytes) {
+  return workspace_of(fits(of<Tensor>(x), of<Filter>(dw), of<Convolution>(v), of<Tensor>(dy)), algorithm, bytes);
 }
 FAKE int cudnnConvolutionForward(void*, const float* alpha, void* x_desc, const void* x, void* w_desc, const void* w,
                                  void* v, int algorithm, void* workspace, size_t workspace_bytes, const float* beta,

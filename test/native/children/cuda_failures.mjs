@@ -7,7 +7,7 @@ const outcome = (call) =>
     async (tensor) => await tensor.item(),
     ({ code, message }) => ({ code, message }),
   )
-const answer = { lost, graphs, memory, queue, refused, unknown }[what]
+const answer = { lost, graphs, guarded, memory, queue, refused, unknown }[what]
 console.log(JSON.stringify(await answer()))
 
 /** Six calls at once, one more, and then the CPU. */
@@ -39,6 +39,21 @@ async function graphs() {
   const programs = [2, 3].map((factor) => fj.compile((x) => fj.mul(x, factor), { device }))
   for (const x of [1, 2, 3]) for (const program of programs) results.push(await outcome(program(fj.tensor(x))))
   return { results, explained: programs.map((program) => program.explain()) }
+}
+
+/** Calls of a program that commits how often it ran, with labels of which some are no class. */
+async function guarded() {
+  const count = fj.variable(fj.zeros([]))
+  const step = fj.compile(
+    (y) => {
+      count.assign(fj.add(count, 1))
+      return fj.crossEntropy(fj.zeros([1, 4]), y)
+    },
+    { device },
+  )
+  const results = []
+  for (const label of [1, 2, 9, 3, 9, 0]) results.push(await outcome(step(fj.tensor([label], { dtype: 'int32' }))))
+  return { results, count: await count.item(), explained: step.explain() }
 }
 
 /** A program that is too large, beside one that goes on. */
