@@ -3,30 +3,48 @@
 // j, c), which asks all windows over the pixels that saw it. Taps are data: one outside its window, or outside the
 // maps, counts nothing.
 #include "device/block.cuh"
+#include "device/divide.cuh"
 #include "kernel.cuh"
 #include "launch.cuh"
 
 namespace forja::cuda {
 namespace {
 
-__global__ void conv2d_pooled_grad_weight_kernel(const __grid_constant__ PooledConvGeometry g, const float* x,
-                                                 const float* dp, const uint8_t* index, float* dw) {
+// What a block of the weight's gradient divides pixels and taps by. I: int where x and dp have less than 2^31 elements.
+template <class I>
+struct PixelDivisors {
+  Divide<I> by_columns, by_rows, by_taps;
+  explicit PixelDivisors(const PooledConvGeometry& g)
+      : by_columns(g.columns.out), by_rows(g.rows.out), by_taps(g.columns.kernel) {}
+};
+
+template <class I>
+__global__ void __launch_bounds__(kThreads)
+    conv2d_pooled_grad_weight_kernel(const __grid_constant__ PooledConvGeometry g,
+                                     const __grid_constant__ PixelDivisors<I> by, const float* x, const float* dp,
+                                     const uint8_t* index, float* dw) {
   __shared__ float shared[kThreads / kWarp];
   const ConvGeometry& v = g.conv;
-  int64_t at = blockIdx.x;
+  const int64_t at = blockIdx.x;
   const int64_t k = at % v.k, c = at / v.k % v.c, s = at / (v.k * v.c) % v.s, r = at / (v.k * v.c * v.s);
-  const int64_t pixels = v.n * g.rows.out * g.columns.out;
+  const I pixels = static_cast<I>(v.n * g.rows.out * g.columns.out), filters = static_cast<I>(v.k);
+  const I out_rows = static_cast<I>(g.rows.out), out_columns = static_cast<I>(g.columns.out);
+  const I taps = static_cast<I>(g.columns.kernel), window_rows = static_cast<I>(g.rows.kernel);
+  const I row_stride = static_cast<I>(g.rows.stride), column_stride = static_cast<I>(g.columns.stride);
+  const I oh = static_cast<I>(v.oh), ow = static_cast<I>(v.ow), h = static_cast<I>(v.h), w = static_cast<I>(v.w);
+  const I stride_h = static_cast<I>(v.stride_h), stride_w = static_cast<I>(v.stride_w);
+  const I first_row = static_cast<I>(g.rows.before), first_column = static_cast<I>(g.columns.before);
+  const I top = static_cast<I>(r - v.pad_top), left = static_cast<I>(s - v.pad_left);
   float sum = 0;
-  for (int64_t pixel = threadIdx.x; pixel < pixels; pixel += blockDim.x) {
-    const int64_t q = pixel % g.columns.out, p = pixel / g.columns.out % g.rows.out;
-    const int64_t n = pixel / (g.columns.out * g.rows.out);
-    const int64_t tap = index[pixel * v.k + k], down = tap / g.columns.kernel;
-    const int64_t row = p * g.rows.stride - g.rows.before + down;
-    const int64_t column = q * g.columns.stride - g.columns.before + tap % g.columns.kernel;
-    if (down >= g.rows.kernel || row < 0 || row >= v.oh || column < 0 || column >= v.ow) continue;
-    const int64_t i = row * v.stride_h - v.pad_top + r, j = column * v.stride_w - v.pad_left + s;
-    if (i < 0 || i >= v.h || j < 0 || j >= v.w) continue;
-    sum += dp[pixel * v.k + k] * x[((n * v.h + i) * v.w + j) * v.c + c];
+  for (I pixel = static_cast<I>(threadIdx.x); pixel < pixels; pixel += kThreads) {
+    const I line = by.by_columns(pixel), n = by.by_rows(line);
+    const I q = pixel - line * out_columns, p = line - n * out_rows;
+    const I tap = index[static_cast<int64_t>(pixel) * filters + k], down = by.by_taps(tap);
+    const I row = p * row_stride - first_row + down, column = q * column_stride - first_column + tap - down * taps;
+    if (down >= window_rows || row < 0 || row >= oh || column < 0 || column >= ow) continue;
+    const I i = row * stride_h + top, j = column * stride_w + left;
+    if (i < 0 || i >= h || j < 0 || j >= w) continue;
+    sum += dp[static_cast<int64_t>(pixel) * filters + k] * x[(static_cast<int64_t>(n * h + i) * w + j) * v.c + c];
   }
   sum = join_group<kThreads>(sum, Add(), shared);
   if (threadIdx.x == 0) dw[at] = sum;
@@ -81,12 +99,29 @@ void run_grad_input(const Call& call, Launcher& to) {
          call.in[1].as<const float>(), call.in[2].as<const uint8_t>(), call.out[0].as<float>(), count);
 }
 
+// Whether all places in images, maps and windows stay below 2^31.
+bool is_short(const PooledConvGeometry& g) {
+  const ConvGeometry& v = g.conv;
+  const auto reach = [](const PoolAxis& a) { return a.out * a.stride + a.before + a.kernel; };
+  return v.oh * v.stride_h + v.pad_top + v.h + v.r < INT32_MAX &&
+         v.ow * v.stride_w + v.pad_left + v.w + v.s < INT32_MAX && reach(g.rows) < INT32_MAX &&
+         reach(g.columns) < INT32_MAX;
+}
+
 void run_grad_weight(const Call& call, Launcher& to) {
   const PooledConvGeometry g =
       pooled_conv_geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_pooled_grad_weight_attrs>());
-  launch(to, conv2d_pooled_grad_weight_kernel, element_count(*call.out[0].value), kThreads, g,
-         call.in[0].as<const float>(), call.in[1].as<const float>(), call.in[2].as<const uint8_t>(),
-         call.out[0].as<float>());
+  const auto with = [&](auto number) {
+    using I = decltype(number);
+    launch(to, conv2d_pooled_grad_weight_kernel<I>, element_count(*call.out[0].value), kThreads, g, PixelDivisors<I>(g),
+           call.in[0].as<const float>(), call.in[1].as<const float>(), call.in[2].as<const uint8_t>(),
+           call.out[0].as<float>());
+  };
+  if (is_short(g) && element_count(*call.in[0].value) < INT32_MAX &&
+      element_count(*call.in[1].value) < INT32_MAX - kThreads) {
+    return with(int{});
+  }
+  with(int64_t{});
 }
 
 }  // namespace

@@ -38,73 +38,80 @@ struct Labels {
 };
 
 // logits, labels, weight? -> loss, shift, logSum, weight of the label, each (N).
-template <int kGroup>
-__global__ void __launch_bounds__(kThreads)
+template <class L>
+__global__ void __launch_bounds__(L::kBlock)
     cross_entropy_kernel(const float* logits, const __grid_constant__ Labels labels, float* loss, float* shift,
                          float* log_sum, float* weights) {
-  const Row<kGroup> row;
-  if (row.row >= labels.rows) return;  // a whole group leaves together
-  const int64_t classes = labels.classes;
-  const float* x = logits + row.row * classes;
-  const LogSumExp lse = labels.log_probabilities ? LogSumExp{0, 0} : log_sum_exp(row, x, classes);
-  const int64_t label = labels.of(row.row);
+  const Row<L> row(labels.rows, labels.classes);
+  Logits<L> x(row, logits);
+  LogSumExp lse{0, 0};
+  if (!labels.log_probabilities) lse = log_sum_exp(x);
+  // All of a group come by here, with or without a row.
+  const int64_t label = row.row < labels.rows ? labels.of(row.row) : -1;
+  double spread = 0;
+  if (labels.smoothing != 0) {
+    if (labels.log_probabilities) x.max();
+    spread = x.sum(
+        [=, &labels](int64_t i, float value) { return labels.weight_of(i) * ((lse.shift - value) + lse.log_sum); });
+  }
+  if (row.thread != 0 || row.row >= labels.rows) return;
   float own = 0, weight = 0;
   if (label >= 0) {
     weight = labels.weight_of(label);
-    own = weight * ((lse.shift - x[label]) + lse.log_sum);
+    own = weight * ((lse.shift - logits[row.row * labels.classes + label]) + lse.log_sum);
     if (labels.smoothing != 0) {
-      const double spread = row.sum(
-          classes, [=, &labels](int64_t i) { return labels.weight_of(i) * ((lse.shift - x[i]) + lse.log_sum); });
-      own += labels.smoothing * (static_cast<float>(spread / static_cast<double>(classes)) - own);
+      own += labels.smoothing * (static_cast<float>(spread / static_cast<double>(labels.classes)) - own);
     }
   }
-  if (row.thread != 0) return;
   loss[row.row] = own;
   shift[row.row] = lse.shift;
   log_sum[row.row] = lse.log_sum;
   weights[row.row] = weight;
 }
 
+// Logits of a thread: the loss passes over them twice, the gradient once.
+constexpr int kHeld = 32, kPassing = 8;
+
 void run_cross_entropy(const Call& call, Launcher& to) {
   const Labels labels(call, 2);
-  with_group(labels.rows, labels.classes, [&](auto group, int64_t blocks) {
-    launch(to, cross_entropy_kernel<group>, blocks, kThreads, call.in[0].as<const float>(), labels,
+  with_rows<kHeld>(labels.rows, labels.classes, [&](auto lie, int64_t blocks) {
+    using L = decltype(lie);
+    launch(to, cross_entropy_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), labels,
            call.out[0].as<float>(), call.out[1].as<float>(), call.out[2].as<float>(), call.out[3].as<float>());
   });
 }
 
 // logits, labels, shift, logSum, dloss, weight? -> dlogits (N, C).
-template <int kGroup>
-__global__ void __launch_bounds__(kThreads)
+template <class L>
+__global__ void __launch_bounds__(L::kBlock)
     cross_entropy_grad_kernel(const float* logits, const __grid_constant__ Labels labels, const float* shift,
                               const float* log_sum, const float* dloss, float* dlogits) {
-  const Row<kGroup> row;
-  if (row.row >= labels.rows) return;
-  const int64_t classes = labels.classes;
-  const float* x = logits + row.row * classes;
-  float* dx = dlogits + row.row * classes;
-  const int64_t label = labels.of(row.row);
+  const Row<L> row(labels.rows, labels.classes);
+  const int64_t classes = labels.classes, label = row.row < labels.rows ? labels.of(row.row) : -1;
   const float share = labels.smoothing / static_cast<float>(classes);
   float weight_sum = static_cast<float>(classes);
   if (labels.weight != nullptr && share != 0) {
-    weight_sum = static_cast<float>(row.sum(classes, [&](int64_t i) { return labels.weight[i]; }));
+    double own = 0;
+    for (int64_t i = row.thread; i < row.n; i += L::kGroup) own += static_cast<double>(labels.weight[i]);
+    weight_sum = static_cast<float>(row.sum_of(own));
   }
   const float g = label >= 0 ? dloss[row.row] : 0.0f;
   const float own = label >= 0 ? (1 - labels.smoothing) * labels.weight_of(label) : 0.0f;
   const float scale = label >= 0 && !labels.log_probabilities ? g * (own + share * weight_sum) : 0.0f;
-  const float spread = -g * share, row_shift = shift[row.row], row_log_sum = log_sum[row.row];
-  for (int64_t i = row.thread; i < classes; i += kGroup) {
+  const float spread = -g * share;
+  const float row_shift = label >= 0 ? shift[row.row] : 0.0f, row_log_sum = label >= 0 ? log_sum[row.row] : 0.0f;
+  Logits<L>(row, logits).map(false, dlogits, [&](int64_t i, float value) {
     float d = share != 0 ? spread * labels.weight_of(i) : 0.0f;
-    if (scale != 0) d += scale * expf((x[i] - row_shift) - row_log_sum);
-    if (i == label) d -= g * own;
-    dx[i] = d;
-  }
+    if (scale != 0) d += scale * expf((value - row_shift) - row_log_sum);
+    return i == label ? d - g * own : d;
+  });
 }
 
 void run_cross_entropy_grad(const Call& call, Launcher& to) {
   const Labels labels(call, 5);
-  with_group(labels.rows, labels.classes, [&](auto group, int64_t blocks) {
-    launch(to, cross_entropy_grad_kernel<group>, blocks, kThreads, call.in[0].as<const float>(), labels,
+  with_rows<kPassing, kHeld>(labels.rows, labels.classes, [&](auto lie, int64_t blocks) {
+    using L = decltype(lie);
+    launch(to, cross_entropy_grad_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), labels,
            call.in[2].as<const float>(), call.in[3].as<const float>(), call.in[4].as<const float>(),
            call.out[0].as<float>());
   });

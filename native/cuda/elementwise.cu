@@ -1,13 +1,20 @@
 // Fused elementwise micro-programs (lib/ops/fused.ts has their encoding), full and copy.
 //
-// A thread makes kElements neighbouring elements of the output. It interprets the micro-program: all threads of a warp
-// are at the same step, so decoding costs one branch for 32 * kElements elements, and what is computed in between stays
-// in registers and first-level cache. Memory is read and written once, 128 bits at a time where elements have 4 bytes.
+// A thread makes kGroups groups of kGroup neighbouring elements of the output; neighbouring threads have neighbouring
+// groups, so that a warp's accesses are whole lines: 128 bits a thread where elements have 4 bytes, 64 where they have
+// 2. Inputs are asked for two at a time before anything is done with them. Bound by memory, a multiprocessor needs
+// about 32 KB under way; 1024 threads with 32 bytes of each of one or two float32 inputs have that.
+//
+// All threads of a warp are at the same step of the micro-program, so decoding costs one branch for 32 * kElements
+// elements. What a step has made stays in registers for the next one; what is used later goes to a slot, 16 bytes a
+// group in shared memory. Registers of the micro-program cannot be a thread's own, whose numbers are fixed in code.
 //
 // The output may be the memory of an input with as many elements: a thread reads its elements before it writes them and
 // touches no others.
 #include <cstring>
 
+#include "device/ptx.cuh"
+#include "groups.cuh"
 #include "kernel.cuh"
 #include "micro_ops.cuh"
 
@@ -15,151 +22,174 @@ namespace forja::cuda {
 namespace {
 
 constexpr int kMaxSteps = 64;
+constexpr int kGroups = kElements / kGroup;
+constexpr int kAhead = 2;  // inputs whose loads are under way together
 
-enum class Access : uint8_t { kFull, kNumber, kStrided };
+// Where an operand comes from, or a result goes to, when it is no slot.
+constexpr uint8_t kHeld = 255;  // the registers, as the step before has left it there
+constexpr uint8_t kNone = 254;
 
-// How an input is read along the output's long row.
-struct Source {
-  const void* data;
-  uint8_t dtype;
-  Access access;
-  BroadcastRuns runs;  // kStrided
-};
-
+// I: int, or int64_t where the output has 2^31 elements or more.
+template <class I>
 struct Fused {
   void* out;
   int64_t count;
   uint8_t dtype;
   uint8_t inputs, steps, result;
-  Source sources[FJ_FUSED_MAX_INPUTS];
+  uint8_t slot[FJ_FUSED_MAX_INPUTS];  // of each input
+  GroupSource<I> sources[FJ_FUSED_MAX_INPUTS];
   MicroStep step[kMaxSteps];
 };
-static_assert(sizeof(Fused) <= 4096, "kernel arguments do not fit");
+static_assert(sizeof(Fused<int64_t>) <= 4096, "kernel arguments do not fit");
 
-Source classify(const Operand& operand, const fj_value& y, int64_t count) {
-  const fj_value& x = *operand.value;
-  Source s{};
-  s.data = operand.data;
-  s.dtype = x.dtype;
-  const int64_t own_count = element_count(x);
-  s.access = own_count == count ? Access::kFull : own_count == 1 ? Access::kNumber : Access::kStrided;
-  if (s.access == Access::kStrided) s.runs = broadcast_runs(x, y);
-  return s;
+// A group's place in the memory of slots: neighbouring threads in neighbouring 16 bytes.
+__device__ __forceinline__ uint4* place_of(uint8_t slot, int group) {
+  return static_cast<uint4*>(ptx::dynamic_shared()) + (slot * kGroups + group) * blockDim.x + threadIdx.x;
 }
-
-// One element, converted to its lane.
-__device__ __forceinline__ uint32_t load_element(const Source& s, int64_t at) {
-  switch (s.dtype) {
-    case FJ_UINT8:
-    case FJ_BOOL:
-      return static_cast<const uint8_t*>(s.data)[at];
-    case FJ_FLOAT16:
-      return bits_of(half_bits_to_float(static_cast<const uint16_t*>(s.data)[at]));
-    case FJ_BFLOAT16:
-      return bits_of(bfloat16_bits_to_float(static_cast<const uint16_t*>(s.data)[at]));
-    default:
-      return static_cast<const uint32_t*>(s.data)[at];
+// Both do nothing for kHeld and kNone.
+__device__ __forceinline__ void load_slot(uint8_t slot, uint32_t* r) {
+  if (slot >= kNone) return;
+#pragma unroll
+  for (int g = 0; g < kGroups; g++) {
+    const uint4 v = *place_of(slot, g);
+    r[g * kGroup] = v.x, r[g * kGroup + 1] = v.y, r[g * kGroup + 2] = v.z, r[g * kGroup + 3] = v.w;
+  }
+}
+__device__ __forceinline__ void store_slot(uint8_t slot, const uint32_t* r) {
+  if (slot >= kNone) return;
+#pragma unroll
+  for (int g = 0; g < kGroups; g++) {
+    *place_of(slot, g) = make_uint4(r[g * kGroup], r[g * kGroup + 1], r[g * kGroup + 2], r[g * kGroup + 3]);
   }
 }
 
-__device__ __forceinline__ void store_element(void* to, uint8_t dtype, int64_t at, uint32_t bits) {
-  switch (dtype) {
-    case FJ_UINT8:
-    case FJ_BOOL:
-      static_cast<uint8_t*>(to)[at] = static_cast<uint8_t>(bits);
-      break;
-    case FJ_FLOAT16:
-      static_cast<uint16_t*>(to)[at] = float_to_half_bits(as_float(bits));
-      break;
-    case FJ_BFLOAT16:
-      static_cast<uint16_t*>(to)[at] = float_to_bfloat16_bits(as_float(bits));
-      break;
-    default:
-      static_cast<uint32_t*>(to)[at] = bits;
-  }
-}
-
-__device__ __forceinline__ bool is_word(uint8_t dtype) { return dtype == FJ_FLOAT32 || dtype == FJ_INT32; }
-
-// Elements at .. at + n - 1 of the long row; I: uint32_t where the output has less than 2^31 elements.
 template <class I>
-__device__ __forceinline__ void load_source(const Source& s, I at, int n, uint32_t* r) {
-  if (s.access == Access::kNumber) {
-    const uint32_t value = load_element(s, 0);
+__global__ void __launch_bounds__(kThreads, sizeof(I) == 4 ? 5 : 4) fused_kernel(const __grid_constant__ Fused<I> p) {
+  const int64_t first = (static_cast<int64_t>(blockIdx.x) * blockDim.x * kGroups + threadIdx.x) * kGroup;
+  if (first >= p.count) return;
+  I at[kGroups];
+  int n[kGroups];
 #pragma unroll
-    for (int k = 0; k < kElements; k++) r[k] = value;
-    return;
+  for (int g = 0; g < kGroups; g++) {
+    const int64_t begin = first + static_cast<int64_t>(g * blockDim.x) * kGroup, left = p.count - begin;
+    n[g] = left < 0 ? 0 : left < kGroup ? static_cast<int>(left) : kGroup;
+    at[g] = left > 0 ? static_cast<I>(begin) : 0;
   }
-  if (s.access == Access::kFull) {
-    if (n == kElements && is_word(s.dtype)) {
-      const uint4 v = *reinterpret_cast<const uint4*>(static_cast<const uint32_t*>(s.data) + at);
-      r[0] = v.x, r[1] = v.y, r[2] = v.z, r[3] = v.w;
-      return;
+  uint32_t r[kElements] = {};  // what a step has made, and before the first one the last input
+  for (int i = 0; i < p.inputs; i += kAhead) {
+    uint32_t raw[kAhead][kElements];
+#pragma unroll
+    for (int j = 0; j < kAhead; j++) {
+      if (i + j >= p.inputs) break;
+#pragma unroll
+      for (int g = 0; g < kGroups; g++) fetch(p.sources[i + j], at[g], n[g], raw[j] + g * kGroup);
     }
 #pragma unroll
-    for (int k = 0; k < kElements; k++) r[k] = k < n ? load_element(s, at + k) : 0;
-    return;
-  }
+    for (int j = 0; j < kAhead; j++) {
+      if (i + j >= p.inputs) break;
 #pragma unroll
-  for (int k = 0; k < kElements; k++) {
-    I rest = at + (k < n ? k : 0);
-    int64_t offset = 0;
-    for (int axis = 0; axis < s.runs.rank; axis++) {
-      const I dim = static_cast<I>(s.runs.dims[axis]), quotient = axis + 1 < s.runs.rank ? rest / dim : 0;
-      offset += static_cast<int64_t>(rest - quotient * dim) * s.runs.strides[axis];
-      rest = quotient;
+      for (int g = 0; g < kGroups; g++) unpack(p.sources[i + j].dtype, raw[j] + g * kGroup, r + g * kGroup);
+      store_slot(p.slot[i + j], r);
     }
-    r[k] = load_element(s, offset);
   }
+  for (int i = 0; i < p.steps; i++) {
+    const MicroStep& step = p.step[i];
+    uint32_t b[kElements];
+#pragma unroll
+    for (int k = 0; k < kElements; k++) b[k] = r[k];
+    load_slot(step.b, b);
+    load_slot(step.a, r);
+    run_micro_op(
+        r, b, [&](uint32_t* c) { load_slot(step.c, c); }, step);
+    store_slot(step.d, r);
+  }
+  load_slot(p.result, r);
+#pragma unroll
+  for (int g = 0; g < kGroups; g++) store(p.out, p.dtype, at[g], n[g], r + g * kGroup);
 }
 
-template <class I, int kRegisters>
-__global__ void __launch_bounds__(kThreads) fused_kernel(const __grid_constant__ Fused p) {
-  const int64_t first = thread_index() * kElements;
-  if (first >= p.count) return;
-  const I at = static_cast<I>(first);
-  const int n = p.count - first < kElements ? static_cast<int>(p.count - first) : kElements;
-  uint32_t registers[kRegisters][kElements];
-  for (int i = 0; i < p.inputs; i++) load_source<I>(p.sources[i], at, n, registers[i]);
-  for (int i = 0; i < p.steps; i++) run_micro_op(registers, p.step[i]);
-  const uint32_t* r = registers[p.result];
-  if (n == kElements && is_word(p.dtype)) {
-    *reinterpret_cast<uint4*>(static_cast<uint32_t*>(p.out) + at) = make_uint4(r[0], r[1], r[2], r[3]);
-    return;
+// A micro-program's registers as slots. Only what is not held when it is used has one.
+struct Slots {
+  const MicroStep* step;  // with the numbers of registers
+  int steps, result;
+  uint8_t of[FJ_FUSED_MAX_REGISTERS];
+  int count = 0;
+
+  Slots(const MicroStep* step, int steps, int result) : step(step), steps(steps), result(result) {
+    for (uint8_t& slot : of) slot = kNone;
   }
-  for (int k = 0; k < n; k++) store_element(p.out, p.dtype, first + k, r[k]);
+  // The slot of what a register holds before step `next`, where that is looked for in one; `held`: step `next` finds it
+  // in the thread's registers as well, but for a third operand.
+  uint8_t keep(int reg, int next, bool held) {
+    if (!is_used(reg, next, held)) return kNone;
+    if (of[reg] == kNone) of[reg] = static_cast<uint8_t>(count++);
+    return of[reg];
+  }
+
+ private:
+  bool is_used(int reg, int next, bool held) const {
+    for (int i = next; i < steps; i++) {
+      const int arity = fj_micro_arity(step[i].opcode);
+      const bool is_there = held && i == next;
+      if (arity > 0 && step[i].a == reg && !is_there) return true;
+      if (arity > 1 && step[i].b == reg && !is_there) return true;
+      if (arity > 2 && step[i].c == reg) return true;
+      if (step[i].d == reg) return false;
+    }
+    return result == reg && !(held && next == steps);
+  }
+};
+
+template <class I>
+void launch_fused(const Call& call, Launcher& to) {
+  const auto& attrs = call.attrs<fj_fused_attrs>();
+  Fused<I> p{};
+  p.out = call.out[0].data;
+  p.count = element_count(*call.out[0].value);
+  if (p.count == 0) return;
+  p.dtype = call.out[0].value->dtype;
+  p.inputs = static_cast<uint8_t>(call.n_in);
+  p.steps = static_cast<uint8_t>((call.attr_bytes - sizeof(fj_fused_attrs)) / (4 * FJ_FUSED_WORDS));
+  const int32_t* code = call.tail(sizeof(fj_fused_attrs));
+  MicroStep step[kMaxSteps];
+  for (int i = 0; i < p.steps; i++, code += FJ_FUSED_WORDS) {
+    const uint32_t head = static_cast<uint32_t>(code[0]), r = static_cast<uint32_t>(code[1]);
+    step[i] = {static_cast<uint16_t>(head),
+               static_cast<uint8_t>(head >> 16),
+               static_cast<uint8_t>(r),
+               static_cast<uint8_t>(r >> 8),
+               static_cast<uint8_t>(r >> 16),
+               static_cast<uint8_t>(r >> 24),
+               0,
+               {static_cast<uint32_t>(code[2]), static_cast<uint32_t>(code[3])}};
+  }
+  Slots slots(step, p.steps, attrs.result);
+  for (int i = 0; i < p.inputs; i++) {
+    p.sources[i] = source_of<I>(call.in[i], *call.out[0].value);
+    p.slot[i] = slots.keep(i, 0, i + 1 == p.inputs);
+  }
+  int held = p.inputs - 1;
+  const auto place = [&](uint8_t reg) { return reg == held ? kHeld : slots.of[reg]; };
+  for (int i = 0; i < p.steps; i++) {
+    const int arity = fj_micro_arity(step[i].opcode);
+    MicroStep& s = p.step[i] = step[i];
+    s.a = arity > 0 ? place(step[i].a) : kNone;
+    s.b = arity > 1 ? place(step[i].b) : kNone;
+    s.c = arity > 2 ? slots.of[step[i].c] : kNone;
+    s.d = slots.keep(step[i].d, i + 1, true);
+    held = step[i].d;
+  }
+  p.result = place(static_cast<uint8_t>(attrs.result));
+  // Slots within what every block may have; with 64 threads all of them fit.
+  const auto bytes = [&](int threads) { return sizeof(uint32_t) * kElements * threads * slots.count; };
+  int threads = kThreads;
+  while (bytes(threads) > kPlainShared) threads /= 2;
+  launch(to, fused_kernel<I>, ceil_div(p.count, threads * kElements), Threads(threads, bytes(threads)), p);
 }
 
 void run_fused(const Call& call, Launcher& to) {
-  const auto& attrs = call.attrs<fj_fused_attrs>();
-  Fused p{};
-  p.out = call.out[0].data;
-  p.count = element_count(*call.out[0].value);
-  p.dtype = call.out[0].value->dtype;
-  p.inputs = static_cast<uint8_t>(call.n_in);
-  p.result = static_cast<uint8_t>(attrs.result);
-  p.steps = static_cast<uint8_t>((call.attr_bytes - sizeof(fj_fused_attrs)) / (4 * FJ_FUSED_WORDS));
-  for (int i = 0; i < call.n_in; i++) p.sources[i] = classify(call.in[i], *call.out[0].value, p.count);
-  const int32_t* code = call.tail(sizeof(fj_fused_attrs));
-  for (int i = 0; i < p.steps; i++, code += FJ_FUSED_WORDS) {
-    const uint32_t head = static_cast<uint32_t>(code[0]), r = static_cast<uint32_t>(code[1]);
-    p.step[i] = {static_cast<uint16_t>(head),
-                 static_cast<uint8_t>(head >> 16),
-                 static_cast<uint8_t>(r),
-                 static_cast<uint8_t>(r >> 8),
-                 static_cast<uint8_t>(r >> 16),
-                 static_cast<uint8_t>(r >> 24),
-                 0,
-                 {static_cast<uint32_t>(code[2]), static_cast<uint32_t>(code[3])}};
-  }
-  const int64_t blocks = blocks_for(ceil_div(p.count, kElements));
-  if (p.count >= INT32_MAX) {
-    launch(to, fused_kernel<uint64_t, FJ_FUSED_MAX_REGISTERS>, blocks, kThreads, p);
-  } else if (attrs.registers > 8) {
-    launch(to, fused_kernel<uint32_t, FJ_FUSED_MAX_REGISTERS>, blocks, kThreads, p);
-  } else {
-    launch(to, fused_kernel<uint32_t, 8>, blocks, kThreads, p);
-  }
+  if (element_count(*call.out[0].value) < INT32_MAX) return launch_fused<int>(call, to);
+  launch_fused<int64_t>(call, to);
 }
 
 bool supports_fused(const Call& call) { return all_steps(call, kMaxSteps, has_micro_op); }
@@ -170,9 +200,11 @@ void run_copy(const Call& call, Launcher& to) {
   to.error = cudaMemcpyAsync(call.out[0].data, call.in[0].data, bytes, cudaMemcpyDeviceToDevice, to.stream);
 }
 
+// y = `bits` everywhere, a group to each thread.
 __global__ void full_kernel(void* y, uint8_t dtype, int64_t count, uint32_t bits) {
-  const int64_t at = thread_index();
-  if (at < count) store_element(y, dtype, at, bits);
+  const int64_t at = thread_index() * kGroup, left = count - at;
+  const uint32_t group[kGroup] = {bits, bits, bits, bits};
+  if (left > 0) store(y, dtype, at, left < kGroup ? static_cast<int>(left) : kGroup, group);
 }
 
 void run_full(const Call& call, Launcher& to) {
@@ -182,7 +214,7 @@ void run_full(const Call& call, Launcher& to) {
   uint32_t bits = static_cast<uint32_t>(attrs.integer);
   if (!integer) memcpy(&bits, &attrs.value, 4);
   const int64_t count = element_count(y);
-  launch(to, full_kernel, blocks_for(count), kThreads, call.out[0].data, y.dtype, count, bits);
+  launch(to, full_kernel, blocks_for(ceil_div(count, kGroup)), kThreads, call.out[0].data, y.dtype, count, bits);
 }
 
 }  // namespace

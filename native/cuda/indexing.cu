@@ -13,13 +13,16 @@ struct Index {
   int64_t limit;
   FaultSink sink;
 
-  // The index at `at`, or -1 after raising the fault.
-  __device__ __forceinline__ int64_t get(int64_t at) const {
-    const int32_t i = bytes ? static_cast<const uint8_t*>(data)[at] : static_cast<const int32_t*>(data)[at];
+  __device__ __forceinline__ int32_t read(int64_t at) const {
+    return bytes ? static_cast<const uint8_t*>(data)[at] : static_cast<const int32_t*>(data)[at];
+  }
+  // The index i that was read at `at`, or -1 after raising the fault.
+  __device__ __forceinline__ int64_t check(int64_t at, int32_t i) const {
     if (i >= 0 && i < limit) return i;
     sink.raise(Fault::kIndex, at, i, limit);
     return -1;
   }
+  __device__ __forceinline__ int64_t get(int64_t at) const { return check(at, read(at)); }
 };
 
 Index index_of(const Call& call, const Operand& operand, int64_t limit) {
@@ -31,14 +34,35 @@ struct Around {
   int64_t outer, length, inner;
 };
 
-// y (outer, indices, inner); T may hold several elements of the inner axes.
-template <class T>
-__global__ void gather_kernel(T* y, const T* x, Index index, int64_t indices, Around a, int64_t count) {
-  const int64_t at = thread_index();
-  if (at >= count) return;
-  const int64_t slice = at / a.inner, k = at - slice * a.inner, o = slice / indices;
-  const int64_t i = index.get(slice - o * indices);
-  y[at] = i >= 0 ? x[(o * a.length + i) * a.inner + k] : T{};
+// y (outer, indices, inner); T may hold several elements of the inner axes. A thread's indices are under way together,
+// then its elements. I: int where y has less than 2^31 of them.
+template <class T, class I>
+__global__ void __launch_bounds__(kThreads)
+    gather_kernel(T* y, const T* x, const __grid_constant__ Index index, Divide<I> by_inner, I inner,
+                  Divide<I> by_indices, I indices, int64_t length, int64_t count) {
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kThreads * kMoves + threadIdx.x;
+  int64_t from[kMoves], place[kMoves];
+  int32_t i[kMoves];
+  T v[kMoves];
+#pragma unroll
+  for (int k = 0; k < kMoves; k++) {
+    if (first + k * kThreads >= count) break;
+    const I at = static_cast<I>(first + k * kThreads), slice = by_inner(at), outer = by_indices(slice);
+    place[k] = slice - outer * indices;
+    i[k] = index.read(place[k]);
+    from[k] = outer * length * inner + (at - slice * inner);
+  }
+#pragma unroll
+  for (int k = 0; k < kMoves; k++) {
+    v[k] = T{};
+    if (first + k * kThreads >= count) break;
+    const int64_t row = index.check(place[k], i[k]);
+    if (row >= 0) v[k] = x[from[k] + row * inner];
+  }
+#pragma unroll
+  for (int k = 0; k < kMoves; k++) {
+    if (first + k * kThreads < count) y[first + k * kThreads] = v[k];
+  }
 }
 
 void run_gather(const Call& call, Launcher& to) {
@@ -48,10 +72,16 @@ void run_gather(const Call& call, Launcher& to) {
   const int64_t indices = element_count(index), bytes = element_count(x, axis + 1, x.rank) * element_size(x);
   const auto gather = [&](auto unit) {
     using T = decltype(unit);
-    const Around a{element_count(x, 0, axis), x.dims[axis], bytes / static_cast<int64_t>(sizeof(T))};
-    const int64_t count = a.outer * indices * a.inner;
-    launch(to, gather_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(), call.in[0].as<const T>(),
-           index_of(call, call.in[1], a.length), indices, a, count);
+    const int64_t inner = bytes / static_cast<int64_t>(sizeof(T)), length = x.dims[axis];
+    const int64_t count = element_count(x, 0, axis) * indices * inner;
+    const auto with = [&](auto number) {
+      using I = decltype(number);
+      launch(to, gather_kernel<T, I>, ceil_div(count, kThreads * kMoves), kThreads, call.out[0].as<T>(),
+             call.in[0].as<const T>(), index_of(call, call.in[1], length), Divide<I>(inner), static_cast<I>(inner),
+             Divide<I>(indices), static_cast<I>(indices), length, count);
+    };
+    if (count < INT32_MAX) return with(int{});
+    with(int64_t{});
   };
   if (bytes % 16 == 0) return gather(uint4{});
   if (bytes % 4 == 0) return gather(uint32_t{});

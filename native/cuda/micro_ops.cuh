@@ -1,5 +1,5 @@
-// Every operation with the trait `elementwise` on the registers of one thread: the twin of native/cpu/micro_ops.cc.
-// A register holds kElements elements, float32 or int32 in the same bits.
+// Every operation with the trait `elementwise` on kElements elements of one thread, float32 or int32 in the same bits:
+// the twin of native/cpu/micro_ops.cc.
 #pragma once
 
 #include "device/convert.cuh"
@@ -7,12 +7,12 @@
 
 namespace forja::cuda {
 
-constexpr int kElements = 4;
+constexpr int kElements = 8;
 
 struct MicroStep {
   uint16_t opcode;
-  uint8_t lane;  // of the operands: 0 float32, 1 int32
-  uint8_t d, a, b, c;
+  uint8_t lane;        // of the operands: 0 float32, 1 int32
+  uint8_t d, a, b, c;  // where the result goes, and where operands come from (elementwise.cu)
   uint8_t unused;
   uint32_t words[2];  // the operation's attributes, their bits
 };
@@ -53,17 +53,17 @@ __device__ __forceinline__ float sigmoid(float x) {
 __device__ __forceinline__ float softplus(float x) { return at_least(x, 0.0f) + log1pf(expf(-fabsf(x))); }
 __device__ __forceinline__ float gelu(float x) { return 0.5f * x * erfcf(-0.70710678f * x); }
 
-// f over the elements of the operands as float32 or as int32.
+// r = f(r, b), the elements as float32 or as int32.
 template <class F>
-__device__ __forceinline__ void map_float(uint32_t (*r)[kElements], const MicroStep& s, const F& f) {
+__device__ __forceinline__ void map_float(uint32_t* r, const uint32_t* b, const F& f) {
 #pragma unroll
-  for (int k = 0; k < kElements; k++) r[s.d][k] = bits_of(f(as_float(r[s.a][k]), as_float(r[s.b][k])));
+  for (int k = 0; k < kElements; k++) r[k] = bits_of(f(as_float(r[k]), as_float(b[k])));
 }
 template <class F>
-__device__ __forceinline__ void map_int(uint32_t (*r)[kElements], const MicroStep& s, const F& f) {
+__device__ __forceinline__ void map_int(uint32_t* r, const uint32_t* b, const F& f) {
 #pragma unroll
   for (int k = 0; k < kElements; k++) {
-    r[s.d][k] = bits_of(f(static_cast<int32_t>(r[s.a][k]), static_cast<int32_t>(r[s.b][k])));
+    r[k] = bits_of(f(static_cast<int32_t>(r[k]), static_cast<int32_t>(b[k])));
   }
 }
 
@@ -97,24 +97,26 @@ __device__ inline uint32_t cast_int(int32_t a, uint32_t dtype) {
   }
 }
 
-// r[s.d] = op(r[s.a], r[s.b], r[s.c]).
-__device__ inline void run_micro_op(uint32_t (*r)[kElements], const MicroStep& s) {
+// r = op(r, b, c) for elements r and b; load_third(c) reads the third operand of those operations that have one.
+template <class Third>
+__device__ __forceinline__ void run_micro_op(uint32_t* r, const uint32_t* b, const Third& load_third,
+                                             const MicroStep& s) {
   constexpr uint32_t kInt = 1u << 16;
   const uint32_t word0 = s.words[0], word1 = s.words[1];
 #define FJ_FLOAT(op, ...)                                                            \
   case op:                                                                           \
-    map_float(r, s, [=](float a, [[maybe_unused]] float b) { return __VA_ARGS__; }); \
+    map_float(r, b, [=](float a, [[maybe_unused]] float b) { return __VA_ARGS__; }); \
     break;
 #define FJ_INT(op, ...)                                                                \
   case kInt | op:                                                                      \
-    map_int(r, s, [=](int32_t a, [[maybe_unused]] int32_t b) { return __VA_ARGS__; }); \
+    map_int(r, b, [=](int32_t a, [[maybe_unused]] int32_t b) { return __VA_ARGS__; }); \
     break;
 #define FJ_UNSIGNED(x) static_cast<uint32_t>(x)
   switch (s.opcode | (s.lane != 0 ? kInt : 0u)) {
     case FJ_OP_FULL:
     case kInt | FJ_OP_FULL:
 #pragma unroll
-      for (int k = 0; k < kElements; k++) r[s.d][k] = word0;
+      for (int k = 0; k < kElements; k++) r[k] = word0;
       break;
       // clang-format off
     FJ_FLOAT(FJ_OP_ADD, a + b)
@@ -181,10 +183,13 @@ __device__ inline void run_micro_op(uint32_t (*r)[kElements], const MicroStep& s
     FJ_FLOAT(FJ_OP_HARDSWISH, a * at_most(at_least(a + 3.0f, 0.0f), 6.0f) * (1.0f / 6.0f))
     // clang-format on
     case FJ_OP_WHERE:
-    case kInt | FJ_OP_WHERE:
+    case kInt | FJ_OP_WHERE: {
+      uint32_t c[kElements] = {};
+      load_third(c);
 #pragma unroll
-      for (int k = 0; k < kElements; k++) r[s.d][k] = r[s.a][k] != 0 ? r[s.b][k] : r[s.c][k];
+      for (int k = 0; k < kElements; k++) r[k] = r[k] != 0 ? b[k] : c[k];
       break;
+    }
     default:
       break;
   }

@@ -8,7 +8,9 @@
 // All three kernels of a direction are bound by memory. A thread holds V neighbouring channels, 128 bits of a row where
 // C allows, and walks down the rows of its block's chunk, several loads under way at a time. Sums: float32 over kRun
 // rows of differences from the chunk's first row (a pivot), float64 from there; over a block as a tree, over chunks by
-// a warp to each channel, which leaves what the last kernel needs to write its elements. No atomics.
+// a warp to each channel, which leaves what the last kernel needs to write its elements. No atomics. The last kernel
+// takes chunks and their rows from the last to the first: what the sums have read last is still in the second-level
+// cache, of maps that it holds all of it.
 #include "device/block.cuh"
 #include "device/element.cuh"
 #include "kernel.cuh"
@@ -16,7 +18,9 @@
 namespace forja::cuda {
 namespace {
 
-constexpr int kRun = 4;                // rows whose loads are under way together
+// Rows whose loads are under way together. Kernels are held to registers for two or three blocks of a multiprocessor,
+// which so have 48 KB of bfloat16 or float32 under way, or more.
+constexpr int kRun = 4;
 constexpr int64_t kMostBlocks = 1024;  // more than fill a device
 constexpr int64_t kLeastRuns = 4;      // of a thread, before there is another chunk
 
@@ -46,12 +50,15 @@ struct Layout {
 struct Place {
   int64_t channel, begin, end;
   bool inside;
+
+  // The row as far from the end as this one is from the beginning.
+  __device__ __forceinline__ int64_t mirrored(int64_t row) const { return end - 1 - (row - begin); }
 };
 
 template <int V>
-__device__ __forceinline__ Place place_of(const Layout& l) {
+__device__ __forceinline__ Place place_of(const Layout& l, int64_t chunk) {
   const int64_t channel = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * V;
-  const int64_t begin = blockIdx.y * l.rows;
+  const int64_t begin = chunk * l.rows;
   return {channel, begin, smaller(begin + l.rows, l.m), channel < l.c};
 }
 
@@ -94,25 +101,24 @@ __device__ __forceinline__ double2 add_down(double2 own, double2* sums) {
 
 // first = mean, second = sum of (x - mean)^2 of each chunk.
 template <class E, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     batch_norm_moments_kernel(const E* x, double* first, double* second, const __grid_constant__ Layout l) {
   __shared__ double2 shared[kThreads];
-  const Place at = place_of<V>(l);
+  const Place at = place_of<V>(l, blockIdx.y);
+  Raw<V, E> first_row;
   float pivot[V] = {};
   double2 sums[V] = {};
   if (at.inside) {
-    read_floats<V>(x + at.begin * l.c + at.channel, pivot);
+    first_row.read(x + at.begin * l.c + at.channel);
+#pragma unroll
+    for (int j = 0; j < V; j++) pivot[j] = first_row[j];
     for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRun * l.down) {
-      float v[kRun][V];
+      Raw<V, E> v[kRun];
 #pragma unroll
       for (int i = 0; i < kRun; i++) {
         const int64_t from = row + i * l.down;
-        if (from < at.end) {
-          read_floats<V>(x + from * l.c + at.channel, v[i]);
-        } else {
-#pragma unroll
-          for (int j = 0; j < V; j++) v[i][j] = pivot[j];
-        }
+        v[i] = first_row;
+        if (from < at.end) v[i].read(x + from * l.c + at.channel);
       }
 #pragma unroll
       for (int j = 0; j < V; j++) {
@@ -175,31 +181,33 @@ __global__ void batch_norm_statistics_kernel(const __grid_constant__ Scratch s, 
 
 // y = (x - shift) * p + q.
 template <class E, int V>
-__global__ void __launch_bounds__(kThreads) batch_norm_apply_kernel(const E* x, E* y, const __grid_constant__ Scratch s,
-                                                                    bool relu, const __grid_constant__ Layout l) {
-  const Place at = place_of<V>(l);
+__global__ void __launch_bounds__(kThreads, 3)
+    batch_norm_apply_kernel(const E* x, E* y, const __grid_constant__ Scratch s, bool relu,
+                            const __grid_constant__ Layout l) {
+  const Place at = place_of<V>(l, gridDim.y - 1 - blockIdx.y);
   if (!at.inside) return;
   float shift[V], p[V], q[V];
   read_floats<V>(s.shift + at.channel, shift);
   read_floats<V>(s.p + at.channel, p);
   read_floats<V>(s.q + at.channel, q);
   for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRun * l.down) {
-    float v[kRun][V];  // y may be x's memory: all is read before anything is written
+    Raw<V, E> v[kRun];  // y may be x's memory: all is read before anything is written
 #pragma unroll
     for (int i = 0; i < kRun; i++) {
       const int64_t from = row + i * l.down;
-      if (from < at.end) read_floats<V>(x + from * l.c + at.channel, v[i]);
+      if (from < at.end) v[i].read(x + at.mirrored(from) * l.c + at.channel);
     }
 #pragma unroll
     for (int i = 0; i < kRun; i++) {
       const int64_t to = row + i * l.down;
       if (to >= at.end) break;
+      float z[V];
 #pragma unroll
       for (int j = 0; j < V; j++) {
-        const float z = (v[i][j] - shift[j]) * p[j] + q[j];
-        v[i][j] = relu && z < 0 ? 0.0f : z;
+        z[j] = (v[i][j] - shift[j]) * p[j] + q[j];
+        z[j] = relu && z[j] < 0 ? 0.0f : z[j];
       }
-      write_floats<V>(y + to * l.c + at.channel, v[i]);
+      write_floats<V>(y + at.mirrored(to) * l.c + at.channel, z);
     }
   }
 }
@@ -245,44 +253,51 @@ template <class E>
 struct Gradient {
   const E *dy, *x, *y;  // (M, C); y: dy counts where y > 0, null: everywhere
 
-  // dy and x of V channels.
+  // A row's V channels.
   template <int V>
-  __device__ __forceinline__ void read(int64_t at, float* d, float* pixel) const {
-    read_floats<V>(dy + at, d);
-    read_floats<V>(x + at, pixel);
-    if (y == nullptr) return;
-    float out[V];
-    read_floats<V>(y + at, out);
-#pragma unroll
-    for (int j = 0; j < V; j++) d[j] = out[j] > 0 ? d[j] : 0.0f;
+  struct Row {
+    Raw<V, E> dy, x, y;
+  };
+  template <int V>
+  __device__ __forceinline__ void read(int64_t at, Row<V>& row) const {
+    row.dy.read(dy + at);
+    row.x.read(x + at);
+    if (y != nullptr) row.y.read(y + at);
+  }
+  // dy of channel j, where it counts.
+  template <int V>
+  __device__ __forceinline__ float dy_of(const Row<V>& row, int j) const {
+    const bool counts = (y == nullptr) | (row.y[j] > 0);
+    return counts ? row.dy[j] : 0.0f;
   }
 };
 
 // first = sum dy, second = sum dy * (x - mean) of each chunk.
 template <class E, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     batch_norm_grad_sums_kernel(const __grid_constant__ Gradient<E> g, const float* mean, double* first, double* second,
                                 const __grid_constant__ Layout l) {
   __shared__ double2 shared[kThreads];
-  const Place at = place_of<V>(l);
+  const Place at = place_of<V>(l, blockIdx.y);
   double2 sums[V] = {};
   if (at.inside) {
     float shift[V];
     read_floats<V>(mean + at.channel, shift);
     for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRun * l.down) {
-      float d[kRun][V] = {}, x[kRun][V] = {};
+      typename Gradient<E>::template Row<V> v[kRun] = {};
 #pragma unroll
       for (int i = 0; i < kRun; i++) {
         const int64_t from = row + i * l.down;
-        if (from < at.end) g.template read<V>(from * l.c + at.channel, d[i], x[i]);
+        if (from < at.end) g.read(from * l.c + at.channel, v[i]);
       }
 #pragma unroll
       for (int j = 0; j < V; j++) {
         float sum = 0, product = 0;
 #pragma unroll
         for (int i = 0; i < kRun; i++) {
-          sum += d[i][j];
-          product += d[i][j] * (x[i][j] - shift[j]);
+          const float d = g.dy_of(v[i], j);
+          sum += d;
+          product += d * (v[i].x[j] - shift[j]);
         }
         sums[j].x += static_cast<double>(sum);
         sums[j].y += static_cast<double>(product);
@@ -324,10 +339,10 @@ __global__ void batch_norm_grad_vectors_kernel(const __grid_constant__ Scratch s
 }
 
 template <class E, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     batch_norm_grad_apply_kernel(const __grid_constant__ Gradient<E> g, E* dx, const __grid_constant__ Scratch s,
                                  const __grid_constant__ Layout l) {
-  const Place at = place_of<V>(l);
+  const Place at = place_of<V>(l, gridDim.y - 1 - blockIdx.y);
   if (!at.inside) return;
   float shift[V], p[V], q[V], r[V];
   read_floats<V>(s.shift + at.channel, shift);
@@ -336,19 +351,23 @@ __global__ void __launch_bounds__(kThreads)
   read_floats<V>(s.r + at.channel, r);
   constexpr int kRows = kRun / 2;  // two maps or three are under way
   for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRows * l.down) {
-    float d[kRows][V], x[kRows][V];  // dx may be dy's memory: all is read before anything is written
+    // dx may be dy's memory: all is read before anything is written.
+    typename Gradient<E>::template Row<V> v[kRows] = {};
 #pragma unroll
     for (int i = 0; i < kRows; i++) {
       const int64_t from = row + i * l.down;
-      if (from < at.end) g.template read<V>(from * l.c + at.channel, d[i], x[i]);
+      if (from < at.end) g.read(at.mirrored(from) * l.c + at.channel, v[i]);
     }
 #pragma unroll
     for (int i = 0; i < kRows; i++) {
       const int64_t into = row + i * l.down;
       if (into >= at.end) break;
+      float d[V];
 #pragma unroll
-      for (int j = 0; j < V; j++) d[i][j] = d[i][j] * p[j] + ((x[i][j] - shift[j]) * q[j] + r[j]);
-      write_floats<V>(dx + into * l.c + at.channel, d[i]);
+      for (int j = 0; j < V; j++) {
+        d[j] = g.dy_of(v[i], j) * p[j] + ((v[i].x[j] - shift[j]) * q[j] + r[j]);
+      }
+      write_floats<V>(dx + at.mirrored(into) * l.c + at.channel, d);
     }
   }
 }

@@ -2,14 +2,18 @@
 // once, and an output may lie over its input. The formulas are those of lib/ops/optim.ts. A call joins the updates of
 // many parameters, most of them too small for a launch of their own: a launch carries as many as its arguments hold.
 // Learning rate and step are read from device memory, so a recorded step follows their changes; what depends on the
-// step only (bias corrections) is computed in double by the first thread of each block.
+// step only (bias corrections) is computed in double by a thread of each block while its elements are on their way.
+// Bound by memory: a thread takes kRun neighbours of an update, 128 bits of each operand, all asked for at once.
 //
 //   inputs: lr, step, then p, g, state.. of each update      outputs: p, state.. of each
+#include "device/block.cuh"
+#include "device/element.cuh"
 #include "kernel.cuh"
 
 namespace forja::cuda {
 namespace {
 
+constexpr int kRun = kPack<float>;       // elements of a thread
 constexpr int kShared = 2;               // lr, step
 constexpr size_t kArgumentBytes = 3840;  // of a kernel's 4096
 
@@ -33,11 +37,32 @@ struct Updates {
   const int32_t* step;
 };
 
-// This block's update, and the element of this thread.
+// This block's update, and the elements of this thread.
 template <int kStates>
 struct Place {
   const Update<kStates>& update;
-  int64_t i;
+  int64_t first;
+  int count;  // kRun, fewer at the end of an update
+
+  // Of an operand, which may be null; zeros where there are no elements.
+  __device__ __forceinline__ void read(const float* x, float* v) const {
+#pragma unroll
+    for (int k = 0; k < kRun; k++) v[k] = 0;
+    if (x == nullptr) return;
+    if (count == kRun) return read_pack<kRun>(x + first, v);
+#pragma unroll
+    for (int k = 0; k < kRun; k++) {
+      if (k < count) v[k] = x[first + k];
+    }
+  }
+  __device__ __forceinline__ void write(float* x, const float* v) const {
+    if (x == nullptr) return;
+    if (count == kRun) return write_pack<kRun>(x + first, v);
+#pragma unroll
+    for (int k = 0; k < kRun; k++) {
+      if (k < count) x[first + k] = v[k];
+    }
+  }
 };
 
 template <int kStates>
@@ -47,7 +72,10 @@ __device__ __forceinline__ Place<kStates> find_place(const Updates<kStates>& all
     const int middle = (low + high) / 2;
     (all.first_block[middle] <= blockIdx.x ? low : high) = middle;
   }
-  return {all.update[low], static_cast<int64_t>(blockIdx.x - all.first_block[low]) * blockDim.x + threadIdx.x};
+  const Update<kStates>& update = all.update[low];
+  const int64_t first = (static_cast<int64_t>(blockIdx.x - all.first_block[low]) * blockDim.x + threadIdx.x) * kRun;
+  const int64_t left = update.count - first;
+  return {update, first, left < 0 ? 0 : left < kRun ? static_cast<int>(left) : kRun};
 }
 
 // Launches kernel(updates, attrs) over all updates of the call, as many at a time as fit.
@@ -67,7 +95,7 @@ void launch_updates(const Call& call, Launcher& to, void (*kernel)(Updates<kStat
       u.new_state[i] = out[1 + i].as<float>();
     }
     all.first_block[all.count++] = static_cast<uint32_t>(blocks);
-    blocks += blocks_for(u.count);
+    blocks += blocks_for(ceil_div(u.count, kRun));
     if (all.count < Updates<kStates>::kMost && k + 1 < count) continue;
     launch(to, kernel, blocks, kThreads, all, call.attrs<Attrs>());
     all.count = 0;
@@ -75,48 +103,63 @@ void launch_updates(const Call& call, Launcher& to, void (*kernel)(Updates<kStat
   }
 }
 
-__global__ void sgd_update_kernel(const __grid_constant__ Updates<1> all,
-                                  const __grid_constant__ fj_sgd_update_attrs attrs) {
-  const auto [u, i] = find_place(all);
-  if (i >= u.count) return;
-  const float x = u.p[i], lr = *all.lr;
-  float d = attrs.weight_decay * x + u.g[i];
-  if (u.state[0] != nullptr) {
-    const bool first = *all.step == 0;
-    const float v = first ? d : attrs.momentum * u.state[0][i] + (1.0f - attrs.dampening) * d;
-    u.new_state[0][i] = v;
-    d = attrs.nesterov != 0 ? attrs.momentum * v + d : v;
+__global__ void __launch_bounds__(kThreads)
+    sgd_update_kernel(const __grid_constant__ Updates<1> all, const __grid_constant__ fj_sgd_update_attrs attrs) {
+  const Place<1> at = find_place(all);
+  const Update<1>& u = at.update;
+  float x[kRun], d[kRun], v[kRun];
+  at.read(u.p, x);
+  at.read(u.g, d);
+  at.read(u.state[0], v);
+  const float lr = *all.lr;
+  const bool momentum = u.state[0] != nullptr, first = *all.step == 0;
+#pragma unroll
+  for (int k = 0; k < kRun; k++) {
+    d[k] = attrs.weight_decay * x[k] + d[k];
+    if (momentum) {
+      v[k] = first ? d[k] : attrs.momentum * v[k] + (1.0f - attrs.dampening) * d[k];
+      d[k] = attrs.nesterov != 0 ? attrs.momentum * v[k] + d[k] : v[k];
+    }
+    x[k] = x[k] - lr * d[k];
   }
-  u.new_p[i] = x - lr * d;
+  at.write(u.new_state[0], v);
+  at.write(u.new_p, x);
 }
 
 void run_sgd(const Call& call, Launcher& to) { launch_updates(call, to, sgd_update_kernel); }
 
 // States: m, v, and vmax or null.
-__global__ void adam_update_kernel(const __grid_constant__ Updates<3> all,
-                                   const __grid_constant__ fj_adam_update_attrs attrs) {
+__global__ void __launch_bounds__(kThreads)
+    adam_update_kernel(const __grid_constant__ Updates<3> all, const __grid_constant__ fj_adam_update_attrs attrs) {
   __shared__ float rate, unbias;
+  const Place<3> at = find_place(all);
+  const Update<3>& u = at.update;
+  float x[kRun], d[kRun], m[kRun], v[kRun], most[kRun];
+  at.read(u.p, x);
+  at.read(u.g, d);
+  at.read(u.state[0], m);
+  at.read(u.state[1], v);
+  at.read(u.state[2], most);
   const double lr = *all.lr;
-  if (threadIdx.x == 0) {
-    const double t = *all.step + 1.0;
-    rate = static_cast<float>(lr / (1.0 - pow(1.0 - attrs.rate1, t)));
-    unbias = static_cast<float>(1.0 / sqrt(1.0 - pow(1.0 - attrs.rate2, t)));
-  }
+  // Powers in double take long: each in a warp of its own.
+  const double t = *all.step + 1.0;
+  if (threadIdx.x == 0) rate = static_cast<float>(lr / (1.0 - pow(1.0 - attrs.rate1, t)));
+  if (threadIdx.x == kWarp) unbias = static_cast<float>(1.0 / sqrt(1.0 - pow(1.0 - attrs.rate2, t)));
   __syncthreads();
-  const auto [u, i] = find_place(all);
-  if (i >= u.count) return;
-  const bool decoupled = attrs.decoupled != 0;
+  const bool decoupled = attrs.decoupled != 0, keeps_most = u.state[2] != nullptr;
   const float shrink = decoupled ? static_cast<float>(lr * attrs.weight_decay) : 0.0f;
-  const float x = u.p[i], d = (decoupled ? 0.0f : attrs.weight_decay) * x + u.g[i];
-  const float first = attrs.rate1 * (d - u.state[0][i]) + u.state[0][i];
-  float second = attrs.rate2 * (d * d - u.state[1][i]) + u.state[1][i];
-  u.new_state[0][i] = first;
-  u.new_state[1][i] = second;
-  if (u.state[2] != nullptr) {
-    second = u.state[2][i] > second ? u.state[2][i] : second;
-    u.new_state[2][i] = second;
+#pragma unroll
+  for (int k = 0; k < kRun; k++) {
+    d[k] = (decoupled ? 0.0f : attrs.weight_decay) * x[k] + d[k];
+    m[k] = attrs.rate1 * (d[k] - m[k]) + m[k];
+    v[k] = attrs.rate2 * (d[k] * d[k] - v[k]) + v[k];
+    most[k] = keeps_most && most[k] > v[k] ? most[k] : v[k];
+    x[k] = (x[k] - shrink * x[k]) - rate * m[k] / (sqrtf(most[k]) * unbias + attrs.eps);
   }
-  u.new_p[i] = (x - shrink * x) - rate * first / (sqrtf(second) * unbias + attrs.eps);
+  at.write(u.new_state[0], m);
+  at.write(u.new_state[1], v);
+  at.write(u.new_state[2], most);
+  at.write(u.new_p, x);
 }
 
 void run_adam(const Call& call, Launcher& to) { launch_updates(call, to, adam_update_kernel); }

@@ -7,7 +7,9 @@
 //
 // Bound by memory: a thread makes V neighbouring channels of a result, 128 bits of maps where C allows, and what it
 // computes to find its window is divided among them, with numbers of 32 bits and divisions by multiplication where the
-// sizes are no larger.
+// sizes are no larger. Of a window kRun taps are under way together. Where averages of large windows are too few to
+// keep a device busy, as those of whole images are, a block shares out the taps of each.
+#include "device/block.cuh"
 #include "device/divide.cuh"
 #include "device/element.cuh"
 #include "kernel.cuh"
@@ -15,27 +17,17 @@
 namespace forja::cuda {
 namespace {
 
-// n / divisor for n >= 0.
-template <class I>
-struct Divide {
-  I divisor;
-  explicit Divide(int64_t d) : divisor(d) {}
-  __device__ __forceinline__ I operator()(I n) const { return n / divisor; }
-};
-template <>
-struct Divide<int> {
-  Divisor divisor;
-  explicit Divide(int64_t d) : divisor(d) {}
-  __device__ __forceinline__ int operator()(int n) const { return divisor.quotient(n); }
-};
+constexpr int kRun = 4;   // taps whose loads are under way together
+constexpr int kPair = 2;  // pixels of a row that a thread makes of a gradient
 
-// A result of (N, rows, columns, C) and the images around it; a thread takes V channels.
+// A result of (N, rows, columns, C) and the images around it; a thread takes V channels. Of an image, which is a result
+// of gradients, kPair columns count as one.
 template <class I>
 struct Plan {
   PoolAxisOf<I> rows, columns;
   I c, packs;  // channels, packs of V of a pixel
-  I count;     // packs of all results
   I result_rows, result_columns;
+  I count;  // packs of all results
   Divide<I> by_packs, by_columns, by_rows, by_row_stride, by_column_stride;
 
   Plan(const PoolGeometry& g, int width, bool of_image)
@@ -43,10 +35,9 @@ struct Plan {
         columns(narrow(g.columns)),
         c(static_cast<I>(g.c)),
         packs(static_cast<I>(g.c / width)),
-        count(
-            static_cast<I>(g.n * g.c / width * (of_image ? g.rows.size * g.columns.size : g.rows.out * g.columns.out))),
         result_rows(static_cast<I>(of_image ? g.rows.size : g.rows.out)),
-        result_columns(static_cast<I>(of_image ? g.columns.size : g.columns.out)),
+        result_columns(static_cast<I>(of_image ? ceil_div(g.columns.size, kPair) : g.columns.out)),
+        count(static_cast<I>(g.n * g.c / width * result_rows * result_columns)),
         by_packs(packs),
         by_columns(result_columns),
         by_rows(result_rows),
@@ -82,30 +73,50 @@ __device__ __forceinline__ E* image_of(E* data, const Plan<I>& g, const Place<I>
   return data + static_cast<int64_t>(p.n) * rows * columns * g.c + p.channel;
 }
 
+// f(v, tap) for the pixels of a window, row by row: V channels of each, and its tap r*S + s.
+template <int V, class E, class I, class F>
+__device__ __forceinline__ void each_tap(const E* image, const Plan<I>& g, const PoolWindowOf<I>& rows,
+                                         const PoolWindowOf<I>& columns, const F& f) {
+  const I taps = (rows.end - rows.begin) * (columns.end - columns.begin);
+  I i = rows.begin, j = columns.begin;
+  for (I done = 0; done < taps; done += kRun) {
+    Raw<V, E> v[kRun];
+    I tap[kRun];
+#pragma unroll
+    for (int k = 0; k < kRun; k++) {
+      tap[k] = (i - rows.origin) * g.columns.kernel + j - columns.origin;
+      if (done + k < taps) v[k].read(image + static_cast<int64_t>(i * g.columns.size + j) * g.c);
+      if (++j == columns.end) j = columns.begin, i++;
+    }
+#pragma unroll
+    for (int k = 0; k < kRun; k++) {
+      if (done + k >= taps) break;
+      float pixel[V];
+#pragma unroll
+      for (int c = 0; c < V; c++) pixel[c] = v[k][c];
+      f(pixel, tap[k]);
+    }
+  }
+}
+
 template <class E, class Tap, int V, class I>
-__global__ void max_pool2d_kernel(const E* x, E* y, Tap* index, const __grid_constant__ Plan<I> g) {
+__global__ void __launch_bounds__(kThreads)
+    max_pool2d_kernel(const E* x, E* y, Tap* index, const __grid_constant__ Plan<I> g) {
   const auto at = static_cast<I>(thread_index());
   if (at >= g.count) return;
   const Place<I> p = place_of<V>(g, at);
   const auto rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
-  const E* image = image_of(x, g, p, g.rows.size, g.columns.size);
+  const I first = (rows.begin - rows.origin) * g.columns.kernel + columns.begin - columns.origin;
   float best[V];
   Tap chosen[V];
-  read_floats<V>(image + static_cast<int64_t>(rows.begin * g.columns.size + columns.begin) * g.c, best);
-  const I first = (rows.begin - rows.origin) * g.columns.kernel + columns.begin - columns.origin;
 #pragma unroll
-  for (int k = 0; k < V; k++) chosen[k] = static_cast<Tap>(first);
-  for (I i = rows.begin; i < rows.end; i++) {
-    for (I j = columns.begin; j < columns.end; j++) {
-      float v[V];
-      read_floats<V>(image + static_cast<int64_t>(i * g.columns.size + j) * g.c, v);
-      const auto tap = static_cast<Tap>((i - rows.origin) * g.columns.kernel + j - columns.origin);
+  for (int k = 0; k < V; k++) best[k] = -INFINITY, chosen[k] = static_cast<Tap>(first);
+  each_tap<V>(image_of(x, g, p, g.rows.size, g.columns.size), g, rows, columns, [&](const float* v, I tap) {
 #pragma unroll
-      for (int k = 0; k < V; k++) {
-        if (v[k] > best[k] || v[k] != v[k]) best[k] = v[k], chosen[k] = tap;
-      }
+    for (int k = 0; k < V; k++) {
+      if (v[k] > best[k] || v[k] != v[k]) best[k] = v[k], chosen[k] = static_cast<Tap>(tap);
     }
-  }
+  });
   write_floats<V>(y + static_cast<int64_t>(at) * V, best);
   write_pack<V>(index + static_cast<int64_t>(at) * V, chosen);
 }
@@ -118,41 +129,89 @@ __device__ __forceinline__ float share_of(const PoolWindowOf<I>& rows, const Poo
 }
 
 template <class E, int V, class I>
-__global__ void avg_pool2d_kernel(const E* x, E* y, const __grid_constant__ Plan<I> g, bool count_padding) {
+__global__ void __launch_bounds__(kThreads)
+    avg_pool2d_kernel(const E* x, E* y, const __grid_constant__ Plan<I> g, bool count_padding) {
   const auto at = static_cast<I>(thread_index());
   if (at >= g.count) return;
   const Place<I> p = place_of<V>(g, at);
   const auto rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
-  const E* image = image_of(x, g, p, g.rows.size, g.columns.size);
   float total[V] = {};
-  for (I i = rows.begin; i < rows.end; i++) {
-    for (I j = columns.begin; j < columns.end; j++) {
-      float v[V];
-      read_floats<V>(image + static_cast<int64_t>(i * g.columns.size + j) * g.c, v);
+  each_tap<V>(image_of(x, g, p, g.rows.size, g.columns.size), g, rows, columns, [&](const float* v, I) {
 #pragma unroll
-      for (int k = 0; k < V; k++) total[k] += v[k];
-    }
-  }
+    for (int k = 0; k < V; k++) total[k] += v[k];
+  });
   const float share = share_of(rows, columns, count_padding);
 #pragma unroll
   for (int k = 0; k < V; k++) total[k] *= share;
   write_floats<V>(y + static_cast<int64_t>(at) * V, total);
 }
 
-// What a window hands to the pixel at `tap`, added to `total`. Chosen: dy where index says so.
+// As avg_pool2d_kernel. Grid: (pixels of the result, groups of packs); a block's columns of threads have a pack each
+// and take its window's taps in turns, whose sums are joined as a tree.
+template <class E, int V, class I>
+__global__ void __launch_bounds__(kThreads)
+    avg_pool2d_shared_kernel(const E* x, E* y, const __grid_constant__ Plan<I> g, bool count_padding) {
+  __shared__ float sums[kThreads];
+  const I pack = static_cast<I>(blockIdx.y * blockDim.x + threadIdx.x);
+  const bool inside = pack < g.packs;
+  const auto at = static_cast<I>(blockIdx.x) * g.packs + (inside ? pack : 0);
+  const Place<I> p = place_of<V>(g, at);
+  const auto rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
+  const E* image = image_of(x, g, p, g.rows.size, g.columns.size);
+  const I width = columns.end - columns.begin, taps = inside ? (rows.end - rows.begin) * width : 0;
+  const I step = static_cast<I>(blockDim.y);
+  float total[V] = {};
+  for (I tap = static_cast<I>(threadIdx.y); tap < taps; tap += kRun * step) {
+    Raw<V, E> v[kRun];
+#pragma unroll
+    for (int k = 0; k < kRun; k++) {
+      const I own = tap + k * step, i = own / width;
+      const I pixel = (rows.begin + i) * g.columns.size + columns.begin + own - i * width;
+      if (own < taps) v[k].read(image + static_cast<int64_t>(pixel) * g.c);
+    }
+#pragma unroll
+    for (int k = 0; k < kRun; k++) {
+      if (tap + k * step >= taps) break;
+#pragma unroll
+      for (int c = 0; c < V; c++) total[c] += v[k][c];
+    }
+  }
+  const float share = share_of(rows, columns, count_padding);
+  const unsigned own = threadIdx.y * blockDim.x + threadIdx.x;
+#pragma unroll
+  for (int c = 0; c < V; c++) {
+    __syncthreads();  // the last use of `sums` is over
+    sums[own] = total[c];
+    __syncthreads();
+    for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+      if (threadIdx.y < half) sums[own] += sums[own + half * blockDim.x];
+      __syncthreads();
+    }
+    total[c] = sums[threadIdx.x] * share;
+  }
+  if (inside && threadIdx.y == 0) write_floats<V>(y + static_cast<int64_t>(at) * V, total);
+}
+
+// What a window hands to kPair neighbours of a row that stand at `tap`, tap + 1 and so on, where it sees them, added to
+// `total`. Chosen: dy where index says so.
 template <class E, class Tap>
 struct Chosen {
   const E* dy;
   const Tap* index;
   template <int V, class I>
-  __device__ __forceinline__ void hand(int64_t at, I tap, const PoolWindowOf<I>&, const PoolWindowOf<I>&,
-                                       float* total) const {
+  __device__ __forceinline__ void hand(int64_t at, I tap, const bool* sees, const PoolWindowOf<I>&,
+                                       const PoolWindowOf<I>&, float (*total)[V]) const {
     float v[V];
     Tap taps[V];
     read_floats<V>(dy + at, v);
     read_pack<V>(index + at, taps);
 #pragma unroll
-    for (int k = 0; k < V; k++) total[k] += static_cast<I>(taps[k]) == tap ? v[k] : 0.0f;
+    for (int pixel = 0; pixel < kPair; pixel++) {
+#pragma unroll
+      for (int k = 0; k < V; k++) {
+        total[pixel][k] += sees[pixel] && static_cast<I>(taps[k]) == tap + pixel ? v[k] : 0.0f;
+      }
+    }
   }
 };
 
@@ -162,60 +221,79 @@ struct Shared {
   const E* dy;
   bool count_padding;
   template <int V, class I>
-  __device__ __forceinline__ void hand(int64_t at, I, const PoolWindowOf<I>& rows, const PoolWindowOf<I>& columns,
-                                       float* total) const {
+  __device__ __forceinline__ void hand(int64_t at, I, const bool* sees, const PoolWindowOf<I>& rows,
+                                       const PoolWindowOf<I>& columns, float (*total)[V]) const {
     float v[V];
     read_floats<V>(dy + at, v);
     const float share = share_of(rows, columns, count_padding);
 #pragma unroll
-    for (int k = 0; k < V; k++) total[k] += v[k] * share;
+    for (int pixel = 0; pixel < kPair; pixel++) {
+#pragma unroll
+      for (int k = 0; k < V; k++) total[pixel][k] += sees[pixel] ? v[k] * share : 0.0f;
+    }
   }
 };
 
+// A thread makes kPair neighbours of a row, which mostly lie in the same windows.
 template <class E, class Rule, int V, class I>
-__global__ void pool2d_grad_kernel(E* dx, const __grid_constant__ Rule rule, const __grid_constant__ Plan<I> g) {
+__global__ void __launch_bounds__(kThreads)
+    pool2d_grad_kernel(E* dx, const __grid_constant__ Rule rule, const __grid_constant__ Plan<I> g) {
   const auto at = static_cast<I>(thread_index());
   if (at >= g.count) return;
   const Place<I> x = place_of<V>(g, at);
+  const I column = x.column * kPair;
   const auto over_rows = windows_over(g.rows, x.row, g.by_row_stride);
-  const auto over_columns = windows_over(g.columns, x.column, g.by_column_stride);
+  PoolWindows<I> over[kPair];
+  I end = 0;
+#pragma unroll
+  for (int pixel = 0; pixel < kPair; pixel++) {
+    over[pixel] = {0, 0};
+    if (column + pixel < g.columns.size) over[pixel] = windows_over(g.columns, column + pixel, g.by_column_stride);
+    end = over[pixel].end > end ? over[pixel].end : end;
+  }
   const int64_t image = static_cast<int64_t>(x.n) * g.rows.out * g.columns.out * g.c + x.channel;
-  float total[V] = {};
+  float total[kPair][V] = {};
   for (I p = over_rows.begin; p < over_rows.end; p++) {
     const auto rows = window_at(g.rows, p);
-    for (I q = over_columns.begin; q < over_columns.end; q++) {
+    for (I q = over[0].begin; q < end; q++) {
       const auto columns = window_at(g.columns, q);
-      const I tap = (x.row - rows.origin) * g.columns.kernel + x.column - columns.origin;
-      rule.template hand<V>(image + static_cast<int64_t>(p * g.columns.out + q) * g.c, tap, rows, columns, total);
+      const I tap = (x.row - rows.origin) * g.columns.kernel + column - columns.origin;
+      bool sees[kPair];
+#pragma unroll
+      for (int pixel = 0; pixel < kPair; pixel++) sees[pixel] = q >= over[pixel].begin && q < over[pixel].end;
+      rule.template hand<V>(image + static_cast<int64_t>(p * g.columns.out + q) * g.c, tap, sees, rows, columns, total);
     }
   }
-  write_floats<V>(dx + static_cast<int64_t>(at) * V, total);
+  E* row = image_of(dx, g, x, g.rows.size, g.columns.size) + static_cast<int64_t>(x.row) * g.columns.size * g.c;
+#pragma unroll
+  for (int pixel = 0; pixel < kPair; pixel++) {
+    if (column + pixel < g.columns.size)
+      write_floats<V>(row + static_cast<int64_t>(column + pixel) * g.c, total[pixel]);
+  }
 }
 
 // The chosen pixels: y = x at the tap that index names. Taps are compared, never used as an address.
 template <class E, class Tap, int V, class I>
-__global__ void max_pool2d_gather_kernel(const E* x, const Tap* index, E* y, const __grid_constant__ Plan<I> g) {
+__global__ void __launch_bounds__(kThreads)
+    max_pool2d_gather_kernel(const E* x, const Tap* index, E* y, const __grid_constant__ Plan<I> g) {
   const auto at = static_cast<I>(thread_index());
   if (at >= g.count) return;
   const Place<I> p = place_of<V>(g, at);
   const auto rows = window_at(g.rows, p.row), columns = window_at(g.columns, p.column);
-  const E* image = image_of(x, g, p, g.rows.size, g.columns.size);
   Tap taps[V];
   read_pack<V>(index + static_cast<int64_t>(at) * V, taps);
   float value[V] = {};
-  for (I i = rows.begin; i < rows.end; i++) {
-    for (I j = columns.begin; j < columns.end; j++) {
-      const I tap = (i - rows.origin) * g.columns.kernel + j - columns.origin;
-      float v[V];
-      read_floats<V>(image + static_cast<int64_t>(i * g.columns.size + j) * g.c, v);
+  each_tap<V>(image_of(x, g, p, g.rows.size, g.columns.size), g, rows, columns, [&](const float* v, I tap) {
 #pragma unroll
-      for (int k = 0; k < V; k++) {
-        if (static_cast<I>(taps[k]) == tap) value[k] = v[k];
-      }
+    for (int k = 0; k < V; k++) {
+      if (static_cast<I>(taps[k]) == tap) value[k] = v[k];
     }
-  }
+  });
   write_floats<V>(y + static_cast<int64_t>(at) * V, value);
 }
+
+// Counting in steps goes past the end by no more than this.
+constexpr int64_t kMostPixels = INT32_MAX - kThreads * 2 * kRun;
 
 // Whether products of an axis' numbers stay below 2^31.
 bool is_short(const PoolAxis& a) { return (a.size + 1) * (a.out + 1) + a.before + a.after + a.kernel < INT32_MAX; }
@@ -224,7 +302,7 @@ bool is_short(const PoolAxis& a) { return (a.size + 1) * (a.out + 1) + a.before 
 template <class F>
 void with_plan(const Operand& maps, const PoolGeometry& g, bool of_image, const F& f) {
   if (element_count(*maps.value) == 0) return;
-  const bool is_small = is_short(g.rows) && is_short(g.columns) && g.rows.size * g.columns.size < INT32_MAX &&
+  const bool is_small = is_short(g.rows) && is_short(g.columns) && g.rows.size * g.columns.size < kMostPixels &&
                         element_count(*maps.value) < INT32_MAX;
   const auto of_element = [&](auto element) {
     constexpr int kWide = kPack<decltype(element)>;
@@ -282,13 +360,29 @@ void run_max_gather(const Call& call, Launcher& to) {
   });
 }
 
+// Taps of an axis' largest window.
+int64_t most_taps(const PoolAxis& a) { return a.adaptive ? a.size / a.out + 2 : a.kernel; }
+
 void run_avg(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_avg_pool2d_attrs>();
   const PoolGeometry g = pool_geometry(call.in[0], call.out[0], attrs);
   with_plan(call.out[0], g, false, [&](auto element, auto width, const auto& plan) {
     using E = decltype(element);
-    launch(to, avg_pool2d_kernel<E, decltype(width)::value, decltype(plan.count)>, blocks_for(plan.count), kThreads,
-           call.in[0].as<const E>(), call.out[0].as<E>(), plan, attrs.count_padding != 0);
+    using I = decltype(plan.count);
+    constexpr int V = decltype(width)::value, kThreadsOfProcessor = 1024;
+    const bool few = plan.count < int64_t{to.multiprocessors} * kThreadsOfProcessor;
+    const auto* x = call.in[0].as<const E>();
+    auto* y = call.out[0].as<E>();
+    const bool padded = attrs.count_padding != 0;
+    if (!few || most_taps(g.rows) * most_taps(g.columns) < 4 * kRun) {
+      launch(to, avg_pool2d_kernel<E, V, I>, blocks_for(plan.count), kThreads, x, y, plan, padded);
+      return;
+    }
+    unsigned across = 1;
+    while (across < kWarp && across < plan.packs) across *= 2;
+    const dim3 grid(static_cast<unsigned>(plan.count / plan.packs),
+                    static_cast<unsigned>(ceil_div(plan.packs, across)));
+    launch(to, avg_pool2d_shared_kernel<E, V, I>, grid, dim3(across, kThreads / across), x, y, plan, padded);
   });
 }
 

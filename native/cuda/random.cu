@@ -69,6 +69,10 @@ __global__ void random_kernel(void* y, const uint32_t* state, const __grid_const
   const uint32_t list[4] = {n.x, n.y, n.z, n.w};
   if (attrs.kind == FJ_RANDOM_MASK) {
     auto* to = static_cast<uint8_t*>(y);
+    if (at + 4 <= count) {
+      static_cast<uint32_t*>(y)[counter] = n.x | n.y << 8 | n.z << 16 | n.w << 24;
+      return;
+    }
     for (int k = 0; k < 4 && at + k < count; k++) to[at + k] = static_cast<uint8_t>(list[k]);
   } else if (at + 4 <= count) {
     static_cast<uint4*>(y)[counter] = n;

@@ -3,20 +3,27 @@
 // Neighbouring axes of one kind are collapsed first; what is left alternates between kept and reduced axes, and the
 // last one decides how a block of kThreads lies over results and what is reduced into them:
 //   last axis reduced    256 threads (or 32, for short rows) to a result, neighbours on neighbouring elements
-//   last axis kept       32 neighbouring results, 8 threads to each
-// Where there are few results, what is reduced into each is cut into parts, which a second kernel joins in their order.
-// No atomics: a result depends on the shape only.
+//   last axis kept       32 neighbouring packs of results, 8 threads to each
+// Where there are few results, what is reduced into each is cut into parts, which a second pass of the same kernel
+// joins. No atomics: a result depends on the shape and the device only.
+//
+// Bound by memory: neighbours along the last axis are read in packs, 128 bits where it and all steps are multiples of
+// such, and a thread asks for kRun of them before it uses one: 64 bytes.
 //
 // Accuracy: float sums and products are taken in float64, which memory-bound kernels have time for; int32 ones are
 // exact modulo 2^32.
 #include "device/block.cuh"
+#include "device/divide.cuh"
+#include "device/element.cuh"
 #include "kernel.cuh"
 #include "reduce.cuh"
 
 namespace forja::cuda {
 namespace {
 
-constexpr int64_t kMaxParts = 64;
+constexpr int64_t kMaxParts = 1024;
+constexpr int kBlocks = 4;  // of a multiprocessor, which keep 64 KB under way
+constexpr int kRun = 4;     // packs whose loads are under way together
 
 // In: elements; Total: what they are joined in.
 struct SumFloat {
@@ -67,16 +74,37 @@ struct MinInt : MaxInt<T> {
 // One run of kept or of reduced axes, the innermost first.
 struct Groups {
   int count = 0;
+  bool is_short = true;  // all of them together have less than 2^31 places
   int64_t size[FJ_MAX_RANK], stride[FJ_MAX_RANK];
+  Divisor by[FJ_MAX_RANK];
 
   void add(int64_t n, int64_t step) {
     size[count] = n, stride[count] = step;
     count++;
   }
+  // Whether neighbours are V by V in memory: those of the innermost group where `along`, else nothing is said of it.
+  bool keeps_to(int V, bool along) const {
+    if (along && (count == 0 || stride[0] != 1 || size[0] % V != 0)) return false;
+    for (int i = along ? 1 : 0; i < count; i++) {
+      if (stride[i] % V != 0) return false;
+    }
+    return true;
+  }
+  // Before a launch: counts V neighbours of the innermost group as one place.
+  void finish(int V) {
+    if (count > 0) size[0] /= V, stride[0] *= V;
+    int64_t places = 1;
+    for (int i = 0; i < count; i++) places *= size[i];
+    is_short = places < INT32_MAX;
+    for (int i = 0; is_short && places > 0 && i < count; i++) by[i] = Divisor(size[i]);
+  }
   __device__ __forceinline__ int64_t offset(int64_t index) const {
+    if (count <= 1) return count > 0 ? index * stride[0] : 0;
     int64_t at = 0;
+#pragma unroll 1
     for (int i = 0; i < count; i++) {
-      const int64_t quotient = i + 1 < count ? index / size[i] : 0;
+      const bool last = i + 1 == count;
+      const int64_t quotient = last ? 0 : is_short ? by[i].quotient(static_cast<int>(index)) : index / size[i];
       at += (index - quotient * size[i]) * stride[i];
       index = quotient;
     }
@@ -93,6 +121,15 @@ struct Shape {
   Shape(int64_t rows, int64_t columns) : results(columns), terms(rows) {
     kept.add(columns, 1);
     reduced.add(rows, columns);
+  }
+  // The parts of each result, neighbours.
+  static Shape of_parts(int64_t results, int64_t parts) {
+    Shape s(1, 1);
+    s.kept = s.reduced = Groups();
+    s.kept.add(results, parts);
+    s.reduced.add(parts, 1);
+    s.results = results, s.terms = parts, s.last_reduced = true;
+    return s;
   }
   explicit Shape(const Call& call) {
     const fj_value& x = *call.in[0].value;
@@ -118,17 +155,23 @@ struct Shape {
   }
 };
 
-// How a block lies: `across` results, kThreads / across threads to each; the terms of a result cut into parts.
+// How a block lies: `across` results (or packs of V results), kThreads / across threads to each; the terms of a result
+// (or packs of V terms) cut into parts.
 struct Cut {
-  int across;
+  int across, V;
   int64_t parts, per_part;
 
-  Cut(const Shape& s, int multiprocessors) {
-    across = !s.last_reduced ? kWarp : s.terms >= 512 ? 1 : kThreads / kWarp;
-    const int64_t blocks = ceil_div(s.results, across), down = kThreads / across;
-    // Two blocks to a multiprocessor are enough; for less than 16 terms to a thread a second kernel does not pay.
-    const int64_t most = s.terms / (down * 16);
-    parts = blocks >= 2 * multiprocessors ? 1 : ceil_div(2 * multiprocessors, blocks);
+  // Of a shape whose groups it finishes.
+  Cut(Shape& s, int pack, int multiprocessors) {
+    Groups &along = s.last_reduced ? s.reduced : s.kept, &other = s.last_reduced ? s.kept : s.reduced;
+    V = along.keeps_to(pack, true) && other.keeps_to(pack, false) ? pack : 1;
+    along.finish(V), other.finish(1);
+    (s.last_reduced ? s.terms : s.results) /= V;
+    across = !s.last_reduced ? kWarp : s.terms * V >= 512 ? 1 : kThreads / kWarp;
+    const int64_t blocks = ceil_div(s.results, across), down = kThreads / across, enough = kBlocks * multiprocessors;
+    // For less than 16 terms to a thread a second pass does not pay.
+    const int64_t most = s.terms / (down * 16 / (s.last_reduced ? V : 1));
+    parts = blocks >= enough ? 1 : ceil_div(enough, blocks);
     if (parts > kMaxParts) parts = kMaxParts;
     if (parts > most) parts = most > 0 ? most : 1;
     per_part = ceil_div(s.terms, parts);
@@ -136,96 +179,116 @@ struct Cut {
   }
 };
 
-// Grid: (blocks of kAcross results, parts). y (results) of In, or partial (parts, results) of Total where kPartial.
-template <class Op, int kAcross, bool kPartial>
+// Grid: (blocks of kAcross results, parts). y: (results, parts).
+template <class Op, class In, class Out, int kAcross, int V>
 __global__ void __launch_bounds__(kThreads)
-    reduce_kernel(const typename Op::In* x, void* y, const __grid_constant__ Shape s, int64_t per_part) {
+    reduce_kernel(const In* x, Out* y, const __grid_constant__ Shape s, int64_t per_part) {
   using Total = typename Op::Total;
   constexpr int kDown = kThreads / kAcross;
   // Neighbouring threads are neighbours in memory: results where the last axis is kept, else terms.
-  const bool columns = kAcross == kWarp;
-  const int i = columns ? threadIdx.x % kAcross : threadIdx.x / kDown;
-  const int j = columns ? threadIdx.x / kAcross : threadIdx.x % kDown;
+  constexpr bool kColumns = kAcross == kWarp;
+  constexpr int kResults = kColumns ? V : 1;  // of a thread
+  const int i = kColumns ? threadIdx.x % kAcross : threadIdx.x / kDown;
+  const int j = kColumns ? threadIdx.x / kAcross : threadIdx.x % kDown;
   const int64_t result = static_cast<int64_t>(blockIdx.x) * kAcross + i;
   const int64_t begin = blockIdx.y * per_part, end = begin + per_part < s.terms ? begin + per_part : s.terms;
-  Total total = Op::identity();
+  Total total[V];
+#pragma unroll
+  for (int e = 0; e < V; e++) total[e] = Op::identity();
   if (result < s.results) {
-    const typename Op::In* from = x + s.kept.offset(result);
-    if (s.reduced.count <= 1) {
-      const int64_t stride = s.reduced.count > 0 ? s.reduced.stride[0] : 0;
-      for (int64_t k = begin + j; k < end; k += kDown) total = Op::join(total, static_cast<Total>(from[k * stride]));
-    } else {
-      for (int64_t k = begin + j; k < end; k += kDown) {
-        total = Op::join(total, static_cast<Total>(from[s.reduced.offset(k)]));
+    const In* from = x + s.kept.offset(result);
+    int64_t k = begin + j;
+    for (; k + (kRun - 1) * kDown < end; k += kRun * kDown) {
+      In v[kRun][V];
+#pragma unroll
+      for (int run = 0; run < kRun; run++) read_pack<V>(from + s.reduced.offset(k + run * kDown), v[run]);
+#pragma unroll
+      for (int run = 0; run < kRun; run++) {
+#pragma unroll
+        for (int e = 0; e < V; e++) total[e] = Op::join(total[e], static_cast<Total>(v[run][e]));
       }
     }
+    for (; k < end; k += kDown) {
+      In v[V];
+      read_pack<V>(from + s.reduced.offset(k), v);
+#pragma unroll
+      for (int e = 0; e < V; e++) total[e] = Op::join(total[e], static_cast<Total>(v[e]));
+    }
+  }
+  if constexpr (!kColumns) {
+#pragma unroll
+    for (int e = 1; e < V; e++) total[0] = Op::join(total[0], total[e]);
   }
   __shared__ Total totals[kThreads];
-  totals[i * kDown + j] = total;
-  __syncthreads();
 #pragma unroll
-  for (int half = kDown / 2; half > 0; half /= 2) {
-    if (j < half) totals[i * kDown + j] = Op::join(totals[i * kDown + j], totals[i * kDown + j + half]);
+  for (int e = 0; e < kResults; e++) {
+    if (e > 0) __syncthreads();
+    totals[i * kDown + j] = total[e];
     __syncthreads();
-  }
-  if (j != 0 || result >= s.results) return;
-  if constexpr (kPartial) {
-    static_cast<Total*>(y)[blockIdx.y * s.results + result] = totals[i * kDown];
-  } else {
-    static_cast<typename Op::In*>(y)[result] = static_cast<typename Op::In>(totals[i * kDown]);
+#pragma unroll
+    for (int half = kDown / 2; half > 0; half /= 2) {
+      if (j < half) totals[i * kDown + j] = Op::join(totals[i * kDown + j], totals[i * kDown + j + half]);
+      __syncthreads();
+    }
+    if (j == 0 && result < s.results) {
+      y[(result * kResults + e) * gridDim.y + blockIdx.y] = static_cast<Out>(totals[i * kDown]);
+    }
   }
 }
 
-// y[i] = partial[0, i] joined with partial[1, i], ...
+template <class Op, class In, class Out>
+void launch_reduce(Launcher& to, const Shape& s, const Cut& cut, const In* x, Out* y) {
+  constexpr int kFew = kThreads / kWarp, V = kPack<In>;
+  const dim3 grid(static_cast<unsigned>(ceil_div(s.results, cut.across)), static_cast<unsigned>(cut.parts));
+  const auto with = [&](auto across, auto width) {
+    launch(to, reduce_kernel<Op, In, Out, decltype(across)::value, decltype(width)::value>, grid, kThreads, x, y, s,
+           cut.per_part);
+  };
+  const auto with_across = [&](auto across) {
+    if (cut.V == 1) return with(across, std::integral_constant<int, 1>());
+    with(across, std::integral_constant<int, V>());
+  };
+  if (cut.across == kWarp) return with_across(std::integral_constant<int, kWarp>());
+  if (cut.across == kFew) return with_across(std::integral_constant<int, kFew>());
+  with_across(std::integral_constant<int, 1>());
+}
+
+// scratch: as many bytes as partial_bytes says.
 template <class Op>
-__global__ void join_parts_kernel(const typename Op::Total* partial, typename Op::In* y, int64_t results,
-                                  int64_t parts) {
-  const int64_t at = thread_index();
-  if (at >= results) return;
-  typename Op::Total total = partial[at];
-  for (int64_t part = 1; part < parts; part++) total = Op::join(total, partial[part * results + at]);
-  y[at] = static_cast<typename Op::In>(total);
-}
-
-template <class Op, int kAcross>
-void reduce(Launcher& to, const Shape& s, const Cut& cut, const typename Op::In* x, typename Op::In* y, void* scratch) {
+void reduce(Launcher& to, Shape s, const typename Op::In* x, typename Op::In* y, void* scratch) {
+  using In = typename Op::In;
   using Total = typename Op::Total;
-  const dim3 grid(static_cast<unsigned>(ceil_div(s.results, kAcross)), static_cast<unsigned>(cut.parts));
-  if (cut.parts == 1) {
-    launch(to, reduce_kernel<Op, kAcross, false>, grid, kThreads, x, static_cast<void*>(y), s, cut.per_part);
-    return;
-  }
+  const int64_t results = s.results;
+  const Cut cut(s, reinterpret_cast<uintptr_t>(x) % 16 == 0 ? kPack<In> : 1, to.multiprocessors);
+  if (cut.parts == 1) return launch_reduce<Op, In, In>(to, s, cut, x, y);
   auto* partial = static_cast<Total*>(scratch);
-  launch(to, reduce_kernel<Op, kAcross, true>, grid, kThreads, x, static_cast<void*>(partial), s, cut.per_part);
-  launch(to, join_parts_kernel<Op>, blocks_for(s.results), kThreads, partial, y, s.results, cut.parts);
+  launch_reduce<Op, In, Total>(to, s, cut, x, partial);
+  Shape parts = Shape::of_parts(results, cut.parts);
+  Cut joined(parts, kPack<Total>, to.multiprocessors);
+  joined.parts = 1, joined.per_part = parts.terms;
+  launch_reduce<Op, Total, In>(to, parts, joined, partial, y);
 }
 
 template <class Op>
 void run_reduce(const Call& call, Launcher& to) {
   const Shape s(call);
   if (s.results == 0) return;
-  const Cut cut(s, to.multiprocessors);
-  const auto* x = call.in[0].as<const typename Op::In>();
-  auto* y = call.out[0].as<typename Op::In>();
-  switch (cut.across) {
-    case 1:
-      return reduce<Op, 1>(to, s, cut, x, y, call.scratch);
-    case kWarp:
-      return reduce<Op, kWarp>(to, s, cut, x, y, call.scratch);
-    default:
-      return reduce<Op, kThreads / kWarp>(to, s, cut, x, y, call.scratch);
-  }
+  reduce<Op>(to, s, call.in[0].as<const typename Op::In>(), call.out[0].as<typename Op::In>(), call.scratch);
 }
 
-// There are parts only where blocks are fewer than two to a multiprocessor, of which no device has kMostProcessors.
-size_t partial_bytes(int64_t results) {
-  constexpr int64_t kMostProcessors = 1024, kMostResults = 2 * kMostProcessors * kWarp;
-  if (results > kMostResults) return 0;
-  const int64_t partial = results * kMaxParts < kMostResults + results ? results * kMaxParts : kMostResults + results;
+// There are parts only where blocks are fewer than kBlocks to a multiprocessor, of which no device has kMostProcessors;
+// a block has at most kWarp packs of results.
+size_t partial_bytes(int64_t results, int pack) {
+  constexpr int64_t kMostProcessors = 1024;
+  const int64_t most = kBlocks * kMostProcessors * kWarp * pack;
+  if (results > most) return 0;
+  const int64_t partial = results * kMaxParts < most + results ? results * kMaxParts : most + results;
   return static_cast<size_t>(partial) * sizeof(double);
 }
 
-size_t scratch_bytes(const Call& call) { return partial_bytes(element_count(*call.out[0].value)); }
+size_t scratch_bytes(const Call& call) {
+  return partial_bytes(element_count(*call.out[0].value), static_cast<int>(16 / element_size(*call.in[0].value)));
+}
 
 // One kernel for each dtype.
 template <class Op, int kDType>
@@ -236,11 +299,10 @@ void add_kernel(KernelTable& table, uint16_t opcode, const char* name) {
 }  // namespace
 
 void sum_rows(Launcher& to, const float* x, int64_t rows, int64_t columns, float* y, void* scratch) {
-  const Shape s(rows, columns);
-  reduce<SumFloat, kWarp>(to, s, Cut(s, to.multiprocessors), x, y, scratch);
+  reduce<SumFloat>(to, Shape(rows, columns), x, y, scratch);
 }
 
-size_t sum_rows_scratch(int64_t columns) { return partial_bytes(columns); }
+size_t sum_rows_scratch(int64_t columns) { return partial_bytes(columns, kPack<float>); }
 
 void register_reduce(KernelTable& table) {
   add_kernel<SumFloat, FJ_FLOAT32>(table, FJ_OP_SUM, "sum");

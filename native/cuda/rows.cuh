@@ -1,39 +1,123 @@
 // One row of logits at a time: its largest element, and the sum of exponentials below it. Shared by softmax.cu and
-// cross_entropy.cu; the twin of native/cpu/softmax.h. A row belongs to a group of kGroup threads: a warp, or for long
-// rows the block.
+// cross_entropy.cu; the twin of native/cpu/softmax.h. A row belongs to a group of kGroup threads: eight of a warp, a
+// warp, or for long rows the block.
+//
+// Bound by memory, so a row is walked in strides of kGroup * kPer elements, whose loads are all under way before the
+// first one is used: up to 128 bytes a thread, 128 bits at a time where V is 4. A row of one stride stays in the
+// threads' registers from the first pass over it to the last, so memory is read once up to 32768 columns; longer rows
+// come from the second-level cache again, since so few of them are under way.
 #pragma once
 
 #include "device/block.cuh"
+#include "device/element.cuh"
 #include "kernel.cuh"
 
 namespace forja::cuda {
 
-constexpr int64_t kWarpColumns = 1024;  // longer rows get a block
+// How threads lie over rows: kGroup to each, V neighbouring elements in a load, kPer elements of a stride.
+template <int kGroup_, int kPer_, int V_>
+struct Lie {
+  static constexpr int kGroup = kGroup_, kPer = kPer_, V = V_;
+  static constexpr int kBlock = kGroup > kThreads ? kGroup : kThreads;
+  static constexpr int64_t kStride = static_cast<int64_t>(kGroup) * kPer;
+};
 
-template <int kGroup>
+// The row of this thread's group, one of (rows, n). Groups without a row have one of no elements, since a warp's lanes
+// stay together.
+template <class L>
 struct Row {
-  int64_t row;
+  int64_t row, n;
   int thread;  // in the group
 
-  __device__ __forceinline__ Row()
-      : row(static_cast<int64_t>(blockIdx.x) * (kThreads / kGroup) + threadIdx.x / kGroup),
-        thread(threadIdx.x % kGroup) {}
+  __device__ __forceinline__ Row(int64_t rows, int64_t columns)
+      : row(static_cast<int64_t>(blockIdx.x) * (L::kBlock / L::kGroup) + threadIdx.x / L::kGroup),
+        n(row < rows ? columns : 0),
+        thread(threadIdx.x % L::kGroup) {}
 
-  // Largest of n elements, -infinity for none; anything where one is NaN.
-  __device__ __forceinline__ float max(const float* x, int64_t n) const {
-    __shared__ float shared[kGroup / kWarp];
-    float m = -INFINITY;
-    for (int64_t i = thread; i < n; i += kGroup) m = Larger()(x[i], m);
-    return join_group<kGroup>(m, Larger(), shared);
+  // f(i, k) for each element i of the stride that begins at `first`, the k-th of this thread.
+  template <class F>
+  __device__ __forceinline__ void each(int64_t first, const F& f) const {
+#pragma unroll
+    for (int k = 0; k < L::kPer; k += L::V) {
+      const int64_t i = first + k * L::kGroup + thread * L::V;
+      if (i >= n) continue;
+#pragma unroll
+      for (int j = 0; j < L::V; j++) f(i + j, k + j);
+    }
+  }
+  __device__ __forceinline__ void load(const float* x, int64_t first, float* v) const {
+#pragma unroll
+    for (int k = 0; k < L::kPer; k += L::V) {
+      const int64_t i = first + k * L::kGroup + thread * L::V;
+      if (i < n) read_pack<L::V>(x + row * n + i, v + k);
+    }
+  }
+  __device__ __forceinline__ void store(float* y, int64_t first, const float* v) const {
+#pragma unroll
+    for (int k = 0; k < L::kPer; k += L::V) {
+      const int64_t i = first + k * L::kGroup + thread * L::V;
+      if (i < n) write_pack<L::V>(y + row * n + i, v + k);
+    }
   }
 
-  // The sum of term(i) over i < n, in float64: long rows lose no digits.
+  // f(first) for each stride; before that load(first), but where an earlier pass has loaded all there is.
+  template <class Load, class F>
+  __device__ __forceinline__ void walk(bool again, const Load& load, const F& f) const {
+    for (int64_t first = 0; first < n; first += L::kStride) {
+      if (!again || n > L::kStride) load(first);
+      f(first);
+    }
+  }
+
+  __device__ __forceinline__ float max_of(float own) const {
+    __shared__ float shared[L::kGroup / kWarp + 1];
+    return join_group<L::kGroup>(own, Larger(), shared);
+  }
+  __device__ __forceinline__ double sum_of(double own) const {
+    __shared__ double shared[L::kGroup / kWarp + 1];
+    return join_group<L::kGroup>(own, Add(), shared);
+  }
+};
+
+// A row of x, which is (rows, n), as the passes of softmax want it.
+template <class L>
+struct Logits {
+  const Row<L>& at;
+  const float* x;
+  float v[L::kPer];
+
+  __device__ __forceinline__ Logits(const Row<L>& at, const float* x) : at(at), x(x) {}
+
+  // f(i, x[i]) for this thread's elements; `again`: not the first pass.
   template <class F>
-  __device__ __forceinline__ double sum(int64_t n, const F& term) const {
-    __shared__ double shared[kGroup / kWarp];
+  __device__ __forceinline__ void each(bool again, const F& f) {
+    at.walk(
+        again, [&](int64_t first) { at.load(x, first, v); },
+        [&](int64_t first) { at.each(first, [&](int64_t i, int k) { f(i, v[k]); }); });
+  }
+  // y[i] = f(i, x[i]) in row `at` of y.
+  template <class F>
+  __device__ __forceinline__ void map(bool again, float* y, const F& f) {
+    at.walk(
+        again, [&](int64_t first) { at.load(x, first, v); },
+        [&](int64_t first) {
+          at.each(first, [&](int64_t i, int k) { v[k] = f(i, v[k]); });
+          at.store(y, first, v);
+        });
+  }
+
+  // The first pass: the largest element, -infinity for none; anything where one is NaN.
+  __device__ __forceinline__ float max() {
+    float m = -INFINITY;
+    each(false, [&](int64_t, float value) { m = Larger()(value, m); });
+    return at.max_of(m);
+  }
+  // A later pass: the sum of term(i, x[i]), in float64: long rows lose no digits.
+  template <class F>
+  __device__ __forceinline__ double sum(const F& term) {
     double total = 0;
-    for (int64_t i = thread; i < n; i += kGroup) total += static_cast<double>(term(i));
-    return join_group<kGroup>(total, Add(), shared);
+    each(true, [&](int64_t i, float value) { total += static_cast<double>(term(i, value)); });
+    return at.sum_of(total);
   }
 };
 
@@ -43,22 +127,31 @@ struct LogSumExp {
   float shift, log_sum;
 };
 
-template <int kGroup>
-__device__ __forceinline__ LogSumExp log_sum_exp(const Row<kGroup>& row, const float* x, int64_t n) {
-  const float m = row.max(x, n);
-  if (m == -INFINITY || m == INFINITY) return {m, 0};  // the same for the whole group
-  const double sum = row.sum(n, [=](int64_t i) { return expf(x[i] - m); });
+template <class L>
+__device__ __forceinline__ LogSumExp log_sum_exp(Logits<L>& x) {
+  const float m = x.max();
+  const double sum = x.sum([=](int64_t, float value) { return expf(value - m); });
+  if (m == -INFINITY || m == INFINITY) return {m, 0};
   return {m, logf(static_cast<float>(sum))};
 }
 
-// Calls f(std::integral_constant<int, kGroup>, blocks) for rows of this length.
-template <class F>
-void with_group(int64_t rows, int64_t columns, const F& f) {
-  if (columns <= kWarpColumns) {
-    f(std::integral_constant<int, kWarp>(), ceil_div(rows, kThreads / kWarp));
-  } else {
-    f(std::integral_constant<int, kThreads>(), rows);
-  }
+// Calls f(Lie, blocks) for rows of this length, with kPer elements of a stride to a thread, or fewer where rows are
+// short; the group is as large as it takes for a thread to have no more than kMost of a row, up to 1024 threads.
+template <int kPer, int kMost = kPer, class F>
+void with_rows(int64_t rows, int64_t columns, const F& f) {
+  const auto group = [&](auto size, auto per) {
+    constexpr int kGroup = decltype(size)::value, kElements = decltype(per)::value;
+    const int64_t blocks = ceil_div(rows, Lie<kGroup, kElements, 1>::kBlock / kGroup);
+    if (columns % 4 == 0) return f(Lie<kGroup, kElements, 4>(), blocks);
+    f(Lie<kGroup, kElements, 1>(), blocks);
+  };
+  using Few = std::integral_constant<int, 4>;
+  using Many = std::integral_constant<int, kPer>;
+  if (columns <= 8 * 4) return group(std::integral_constant<int, 8>(), Few());
+  if (columns <= kWarp * 4) return group(std::integral_constant<int, kWarp>(), Few());
+  if (columns <= kWarp * kMost) return group(std::integral_constant<int, kWarp>(), Many());
+  if (columns <= kThreads * kMost) return group(std::integral_constant<int, kThreads>(), Many());
+  group(std::integral_constant<int, 1024>(), Many());
 }
 
 }  // namespace forja::cuda

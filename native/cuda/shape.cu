@@ -2,42 +2,78 @@
 //
 // Axes that stay neighbours are collapsed first. Where the last axis stays last, neighbouring threads move neighbouring
 // elements. Else every pair (axis that is last in y, axis that is last in x) is a matrix, transposed tile by tile
-// through shared memory, so that reads and writes both run along memory. N,C,H,W <-> N,H,W,C is the matrix (C, H*W).
+// through shared memory, so that reads and writes both run along memory, 16 bytes a thread where the matrix begins and
+// steps in such. N,C,H,W <-> N,H,W,C is the matrix (C, H*W). All that a thread reads of a tile is under way together:
+// 64 bytes of a tile of 64 x 64 elements of 4 bytes.
+#include "device/element.cuh"
 #include "strided.cuh"
 
 namespace forja::cuda {
 namespace {
 
-constexpr int kTile = 32, kTileRows = 8;
-
-// What a tile's block needs: the matrix of each block, and where the others lie.
+// What a tile's block needs: the matrix of each block, and where the others lie. Steps count packs.
 struct Matrices {
-  Loops outer;
-  int64_t rows, columns;  // y's last axis, x's last axis
+  Walk<int> outer;
+  int rows, columns;  // y's last axis, x's last axis
   int64_t from_stride, to_stride;
-  int64_t across;  // tiles along the columns
+  uint32_t across;  // tiles along the columns
 };
 
-// Grid: (tiles of one matrix, matrices). The 33rd column keeps the banks of a tile's column apart.
-template <class T>
-__global__ void __launch_bounds__(kTile* kTileRows)
-    transpose_kernel(T* y, const T* x, const __grid_constant__ Matrices m) {
-  __shared__ T tile[kTile][kTile + 1];
+// Grid: (tiles of one matrix, matrices). In shared memory a tile lies column by column, in packs of V rows; pack p of
+// column c is at p ^ (c / V), so that neither of both ways finds its packs in the same banks. Packs are whole: where V
+// is more than 1 the matrix has a multiple of V rows and columns.
+template <class T, int V, int kTile>
+__global__ void __launch_bounds__(kThreads)
+    transpose_kernel(Pack<V, T>* y, const Pack<V, T>* x, const __grid_constant__ Matrices m) {
+  constexpr int kAcross = kTile / V, kDown = kThreads / kAcross;  // packs of a line; lines that are read at once
+  constexpr int kRuns = (kTile + kDown - 1) / kDown;
+  __shared__ Pack<V, T> tile[kTile][kAcross];
   int64_t from, to;
-  offsets_of(m.outer, static_cast<uint64_t>(blockIdx.y), from, to);
-  const int64_t row0 = blockIdx.x / m.across * kTile, column0 = blockIdx.x % m.across * kTile;
-  for (int i = threadIdx.y; i < kTile; i += kTileRows) {
-    const int64_t row = row0 + i, column = column0 + threadIdx.x;
-    if (row < m.rows && column < m.columns) tile[i][threadIdx.x] = x[from + row * m.from_stride + column];
+  m.outer.offsets(static_cast<int>(blockIdx.y), from, to);
+  const int down = static_cast<int>(blockIdx.x / m.across), across = static_cast<int>(blockIdx.x - down * m.across);
+  const int row0 = down * kTile, column0 = across * kTile;
+  const int pack = threadIdx.x % kAcross, line = threadIdx.x / kAcross;
+  // Lines of the tile that this thread is to read, and to write.
+  const int rows = column0 + pack * V < m.columns ? static_cast<int>(smaller(kTile, m.rows - row0)) : 0;
+  const int columns = row0 + pack * V < m.rows ? static_cast<int>(smaller(kTile, m.columns - column0)) : 0;
+  Pack<V, T> v[kRuns];
+  x += from + (row0 + line) * m.from_stride + across * kAcross + pack;
+#pragma unroll
+  for (int k = 0; k < kRuns; k++) {
+    if (line + k * kDown < rows) v[k] = x[k * kDown * m.from_stride];
+  }
+#pragma unroll
+  for (int k = 0; k < kRuns; k++) {
+    const int row = line + k * kDown;
+    if (row >= rows) break;
+#pragma unroll
+    for (int j = 0; j < V; j++) tile[pack * V + j][row / V ^ pack].element[row % V] = v[k].element[j];
   }
   __syncthreads();
-  for (int j = threadIdx.y; j < kTile; j += kTileRows) {
-    const int64_t row = row0 + threadIdx.x, column = column0 + j;
-    if (row < m.rows && column < m.columns) y[to + column * m.to_stride + row] = tile[threadIdx.x][j];
+  y += to + (column0 + line) * m.to_stride + down * kAcross + pack;
+#pragma unroll
+  for (int k = 0; k < kRuns; k++) {
+    const int column = line + k * kDown;
+    if (column < columns) y[k * kDown * m.to_stride] = tile[column][pack ^ column / V];
   }
 }
 
 constexpr int64_t kMaxGridY = 65535;
+constexpr int kTile = 32, kLargeTile = 64;
+constexpr int64_t kLargeAxis = 43;  // shorter axes leave more than a third of a large tile empty
+
+// Tiles of matrices that are narrow either way stand mostly empty.
+bool is_wide(int64_t axis) { return axis >= 4 && axis < INT32_MAX - kLargeTile; }
+
+template <class T, int V, int kTile>
+void launch_transpose(Launcher& to, Matrices m, int64_t matrices, void* y, const void* x) {
+  m.outer.in_units(V);
+  m.from_stride /= V, m.to_stride /= V;
+  m.across = static_cast<uint32_t>(ceil_div(m.columns, kTile));
+  const dim3 grid(static_cast<unsigned>(ceil_div(m.rows, kTile) * m.across), static_cast<unsigned>(matrices));
+  launch(to, transpose_kernel<T, V, kTile>, grid, kThreads, static_cast<Pack<V, T>*>(y),
+         static_cast<const Pack<V, T>*>(x), m);
+}
 
 }  // namespace
 
@@ -47,20 +83,26 @@ void transpose(Launcher& to, Loops& loops, void* y, const void* x, int64_t size)
   while (moved < loops.count && loops.from[moved] != 1) moved++;
   const int last = loops.count - 1;
   const int64_t matrices = moved < last ? loops.combinations() / loops.size[moved] / loops.size[last] : 0;
-  // Tiles of matrices that are narrow either way stand mostly empty.
-  const bool tiled = matrices > 0 && matrices <= kMaxGridY && loops.size[moved] >= 4 && loops.size[last] >= 4;
+  const bool tiled = matrices > 0 && matrices <= kMaxGridY && is_wide(loops.size[moved]) && is_wide(loops.size[last]);
   if (!tiled) return move_all(to, loops, y, x, size);
   Matrices m{};
+  Loops outer;
   for (int i = 0; i < last; i++) {
-    if (i != moved) m.outer.add(loops.size[i], loops.from[i], loops.to[i]);
+    if (i != moved) outer.add(loops.size[i], loops.from[i], loops.to[i]);
   }
-  m.rows = loops.size[last], m.columns = loops.size[moved];
+  m.outer = Walk<int>(outer);
+  m.rows = static_cast<int>(loops.size[last]), m.columns = static_cast<int>(loops.size[moved]);
   m.from_stride = loops.from[last], m.to_stride = loops.to[moved];
-  m.across = ceil_div(m.columns, kTile);
-  const dim3 grid(static_cast<unsigned>(ceil_div(m.rows, kTile) * m.across), static_cast<unsigned>(matrices));
+  const bool large = m.rows >= kLargeAxis && m.columns >= kLargeAxis;
   with_size(size, [&](auto element) {
     using T = decltype(element);
-    launch(to, transpose_kernel<T>, grid, dim3(kTile, kTileRows), static_cast<T*>(y), static_cast<const T*>(x), m);
+    constexpr int V = kPack<T>;
+    const bool packed = m.rows % V == 0 && m.columns % V == 0 && steps_in(loops.from, loops, moved, V) &&
+                        steps_in(loops.to, loops, last, V) && is_multiple(x, 16) && is_multiple(y, 16);
+    if (packed && large) return launch_transpose<T, V, kLargeTile>(to, m, matrices, y, x);
+    if (packed) return launch_transpose<T, V, kTile>(to, m, matrices, y, x);
+    if (large) return launch_transpose<T, 1, kLargeTile>(to, m, matrices, y, x);
+    launch_transpose<T, 1, kTile>(to, m, matrices, y, x);
   });
 }
 

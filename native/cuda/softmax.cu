@@ -4,50 +4,56 @@
 namespace forja::cuda {
 namespace {
 
-template <int kGroup>
-__global__ void __launch_bounds__(kThreads) softmax_kernel(const float* in, float* out, int64_t rows, int64_t columns) {
-  const Row<kGroup> row;
-  if (row.row >= rows) return;  // a whole group leaves together
-  const float* x = in + row.row * columns;
-  float* y = out + row.row * columns;
-  const float shift = row.max(x, columns);
-  const double sum = row.sum(columns, [=](int64_t i) { return expf(x[i] - shift); });
+template <class L>
+__global__ void __launch_bounds__(L::kBlock)
+    softmax_kernel(const float* in, float* out, int64_t rows, int64_t columns) {
+  const Row<L> row(rows, columns);
+  Logits<L> x(row, in);
+  const float shift = x.max();
+  const double sum = x.sum([=](int64_t, float value) { return expf(value - shift); });
   const float scale = static_cast<float>(1.0 / sum);
-  for (int64_t i = row.thread; i < columns; i += kGroup) y[i] = expf(x[i] - shift) * scale;
+  x.map(true, out, [=](int64_t, float value) { return expf(value - shift) * scale; });
 }
 
 // dx = y (dy - sum dy y).
-template <int kGroup>
-__global__ void __launch_bounds__(kThreads)
+template <class L>
+__global__ void __launch_bounds__(L::kBlock)
     softmax_grad_kernel(const float* in, const float* grad, float* out, int64_t rows, int64_t columns) {
-  const Row<kGroup> row;
-  if (row.row >= rows) return;
-  const float* y = in + row.row * columns;
-  const float* dy = grad + row.row * columns;
-  const float mixed = static_cast<float>(row.sum(columns, [=](int64_t i) { return y[i] * dy[i]; }));
-  for (int64_t i = row.thread; i < columns; i += kGroup) out[row.row * columns + i] = y[i] * (dy[i] - mixed);
+  const Row<L> row(rows, columns);
+  float y[L::kPer], dy[L::kPer];
+  const auto load = [&](int64_t first) {
+    row.load(in, first, y);
+    row.load(grad, first, dy);
+  };
+  double own = 0;
+  row.walk(false, load,
+           [&](int64_t first) { row.each(first, [&](int64_t, int k) { own += static_cast<double>(y[k] * dy[k]); }); });
+  const float mixed = static_cast<float>(row.sum_of(own));
+  row.walk(true, load, [&](int64_t first) {
+    row.each(first, [&](int64_t, int k) { dy[k] = y[k] * (dy[k] - mixed); });
+    row.store(out, first, dy);
+  });
 }
 
-template <int kGroup>
-__global__ void __launch_bounds__(kThreads)
+template <class L>
+__global__ void __launch_bounds__(L::kBlock)
     log_softmax_kernel(const float* in, float* out, int64_t rows, int64_t columns) {
-  const Row<kGroup> row;
-  if (row.row >= rows) return;
-  const float* x = in + row.row * columns;
+  const Row<L> row(rows, columns);
+  Logits<L> x(row, in);
   // x - max first, then the logarithm: of large logits only the difference counts.
-  const float shift = row.max(x, columns);
-  const double sum = row.sum(columns, [=](int64_t i) { return expf(x[i] - shift); });
+  const float shift = x.max();
+  const double sum = x.sum([=](int64_t, float value) { return expf(value - shift); });
   const float log_sum = logf(static_cast<float>(sum));
-  for (int64_t i = row.thread; i < columns; i += kGroup) out[row.row * columns + i] = (x[i] - shift) - log_sum;
+  x.map(true, out, [=](int64_t, float value) { return (value - shift) - log_sum; });
 }
 
-template <int kGroup>
-__global__ void __launch_bounds__(kThreads)
+template <class L>
+__global__ void __launch_bounds__(L::kBlock)
     log_sum_exp_kernel(const float* in, float* out, int64_t rows, int64_t columns) {
-  const Row<kGroup> row;
-  if (row.row >= rows) return;
-  const LogSumExp y = log_sum_exp(row, in + row.row * columns, columns);
-  if (row.thread == 0) out[row.row] = y.shift + y.log_sum;
+  const Row<L> row(rows, columns);
+  Logits<L> x(row, in);
+  const LogSumExp y = log_sum_exp(x);
+  if (row.thread == 0 && row.row < rows) out[row.row] = y.shift + y.log_sum;
 }
 
 struct Rows {
@@ -55,20 +61,25 @@ struct Rows {
   explicit Rows(const fj_value& x) : count(element_count(x, 0, x.rank - 1)), columns(x.dims[x.rank - 1]) {}
 };
 
+// A row in registers, or two of half as many elements.
+constexpr int kHeldOfOne = 32, kHeldOfTwo = 16;
+
 void run_softmax(const Call& call, Launcher& to) {
   const Rows rows(*call.in[0].value);
   if (rows.columns == 0) return;
-  with_group(rows.count, rows.columns, [&](auto group, int64_t blocks) {
-    launch(to, softmax_kernel<group>, blocks, kThreads, call.in[0].as<const float>(), call.out[0].as<float>(),
-           rows.count, rows.columns);
+  with_rows<kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
+    using L = decltype(lie);
+    launch(to, softmax_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(), rows.count,
+           rows.columns);
   });
 }
 
 void run_softmax_grad(const Call& call, Launcher& to) {
   const Rows rows(*call.in[0].value);
   if (rows.columns == 0) return;
-  with_group(rows.count, rows.columns, [&](auto group, int64_t blocks) {
-    launch(to, softmax_grad_kernel<group>, blocks, kThreads, call.in[0].as<const float>(), call.in[1].as<const float>(),
+  with_rows<kHeldOfTwo>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
+    using L = decltype(lie);
+    launch(to, softmax_grad_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.in[1].as<const float>(),
            call.out[0].as<float>(), rows.count, rows.columns);
   });
 }
@@ -76,16 +87,18 @@ void run_softmax_grad(const Call& call, Launcher& to) {
 void run_log_softmax(const Call& call, Launcher& to) {
   const Rows rows(*call.in[0].value);
   if (rows.columns == 0) return;
-  with_group(rows.count, rows.columns, [&](auto group, int64_t blocks) {
-    launch(to, log_softmax_kernel<group>, blocks, kThreads, call.in[0].as<const float>(), call.out[0].as<float>(),
+  with_rows<kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
+    using L = decltype(lie);
+    launch(to, log_softmax_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(),
            rows.count, rows.columns);
   });
 }
 
 void run_log_sum_exp(const Call& call, Launcher& to) {
   const Rows rows(*call.in[0].value);
-  with_group(rows.count, rows.columns, [&](auto group, int64_t blocks) {
-    launch(to, log_sum_exp_kernel<group>, blocks, kThreads, call.in[0].as<const float>(), call.out[0].as<float>(),
+  with_rows<kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
+    using L = decltype(lie);
+    launch(to, log_sum_exp_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(),
            rows.count, rows.columns);
   });
 }

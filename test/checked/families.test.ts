@@ -45,6 +45,19 @@ describe('elementwise', () => {
       [positive(5, 7), positive(7)],
     ))
 
+  // Whole groups of elements and cut ones, of inputs of all widths and all ways to broadcast.
+  it.each([8, 9])('chains over rows of %i', (columns) =>
+    check(
+      (x, row, column, mask) => {
+        const half = fj.cast(fj.cast(x!, 'bfloat16'), 'float32')
+        const a = fj.add(fj.mul(half, row!), column!)
+        return [fj.where(fj.equal(mask!, 1), fj.mul(a, a), half), fj.cast(fj.sub(a, x!), 'bfloat16')]
+      },
+      [floats(3, 37, columns), floats(columns), floats(37, 1), randomTensor([3, 37, columns], 5, 'uint8', 2)],
+      { gradients: false },
+    ),
+  )
+
   it('comparisons and choices', () =>
     check(
       (x, y) => [
@@ -83,7 +96,21 @@ describe('reductions', () => {
       (x) => [fj.sum(x!), fj.max(x!), fj.cumSum(fj.slice(x!, { starts: [0], ends: [2100] }), { axis: 0 })],
       [floats(40_000)],
     ))
+  it('in packs along the last axis and across it', () =>
+    check(
+      (x) => [fj.sum(x!, { axes: [1] }), fj.sum(x!, { axes: [0, 2] }), fj.max(x!, { axes: [0] })],
+      [floats(40, 6, 20)],
+    ))
   it('softmax', () => check((x) => [fj.softmax(x!), fj.logSoftmax(x!, { axis: 0 })], [floats(5, 33)]))
+  it.each([
+    [5, 20],
+    [2, 516],
+    [2, 1028],
+    [1, 8203],
+    [1, 16400],
+  ])('softmax of %i rows of %i', (...shape) =>
+    check((x) => [fj.softmax(x!), fj.logSumExp(x!, { axes: [1] })], [floats(...shape)]),
+  )
 })
 
 /** As in test/ops/matmul.test.ts. */
@@ -250,6 +277,12 @@ describe('pooling', () => {
       [floats(2, 3, 7, 6)],
     ))
   it('average', () => check((x) => fj.avgPool2d(x!, { ...window, countIncludePad: false }), [floats(2, 3, 7, 6)]))
+  it('maximum and average in packs of channels, of images too', () =>
+    check((x) => [fj.maxPool2d(x!, window), fj.globalAvgPool2d(x!)], [floats(2, 8, 9, 5)]))
+  it('of bfloat16', () =>
+    check((x) => fj.cast(fj.maxPool2d(fj.cast(x!, 'bfloat16'), window), 'float32'), [floats(2, 16, 5, 6)], {
+      rtol: 1e-2,
+    }))
   it('adaptive', () => check((x) => fj.adaptiveAvgPool2d(x!, { outputSize: [2, 3] }), [floats(1, 2, 5, 7)]))
 })
 
@@ -294,6 +327,19 @@ describe('shapes', () => {
         ]
       },
       [floats(5, 7), floats(4, 5)],
+    ))
+  it('in packs, in large tiles and small ones', () =>
+    check(
+      (x, y) => [
+        fj.transpose(x!, [0, 2, 1]),
+        fj.transpose(y!, [1, 0]),
+        fj.cast(fj.transpose(fj.cast(x!, 'bfloat16'), [2, 0, 1]), 'float32'),
+        fj.slice(x!, { starts: [0, 3, 8], ends: [2, 20, 40] }),
+        fj.concat([y!, y!], { axis: 1 }),
+        fj.pad(y!, { pads: [[0, 3], [4, 8]], value: 2 }), // biome-ignore format: a table
+        fj.gather(x!, fj.tensor([1, 0, 1], { dtype: 'int32' }), { axis: 0 }),
+      ],
+      [floats(2, 48, 72), floats(20, 36)],
     ))
   it('indices', () =>
     check(

@@ -121,6 +121,30 @@ describe('broadcasting', () => {
     )
   })
 
+  // Rows of whole groups of elements, their scalars, and inputs that several steps read, of all widths.
+  it.each([4, 8, 12, 13, 300])('chains of many inputs over rows of %i', async (columns) => {
+    const shape = [5, 3, columns]
+    const inputs = [
+      randomTensor(shape, 1),
+      randomTensor([columns], 2),
+      randomTensor([3, 1], 3),
+      randomTensor([5, 1, columns], 4),
+      randomTensor(shape, 5, 'uint8', 2),
+      randomTensor([1], 6),
+    ]
+    await compareWithReference(
+      (x, row, column, plane, mask, number) => {
+        const half = fj.cast(fj.cast(x!, 'bfloat16'), 'float32')
+        const a = fj.add(fj.mul(x!, row!), column!)
+        const b = fj.sub(fj.mul(a, a), fj.mul(plane!, half))
+        const c = fj.where(fj.equal(mask!, 1), b, a)
+        return [fj.where(fj.greater(c, 0), fj.mul(c, number!), fj.add(a, b)), fj.cast(fj.add(c, half), 'bfloat16')]
+      },
+      inputs,
+      { gradients: false },
+    )
+  })
+
   it('refuses shapes that do not broadcast, naming them', () => {
     expect(() => fj.add(fj.zeros([2, 3]), fj.zeros([4]))).toThrow(/\(2, 3\) and \(4,\)/)
   })

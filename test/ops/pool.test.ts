@@ -61,6 +61,14 @@ describe('adaptive windows', () => {
   })
 })
 
+// Few results of many pixels each: threads share out the pixels of a window.
+it.each([1, 3, 8, 24, 130])('averages whole images of %i channels', async (c) => {
+  const x = randomTensor([2, c, 9, 13], c)
+  await compareWithReference((x) => fj.globalAvgPool2d(x!), [x])
+  await compareWithReference((x) => fj.avgPool2d(x!, { kernelSize: [7, 5], stride: 4, padding: 2 }), [x])
+  await compareWithReference((x) => fj.adaptiveAvgPool2d(x!, { outputSize: 2 }), [x])
+})
+
 describe('maxima', () => {
   it('the first of equals gets the gradient', async () => {
     const x = fj.ones([1, 2, 2, 2])

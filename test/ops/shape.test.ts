@@ -94,11 +94,67 @@ describe('transpose', () => {
       [0, 3, 2],
       [2, 0, 1],
     ],
+    // Axes and steps of whole packs of 16 bytes: large tiles, small ones, tiles cut off, other axes around.
+    [
+      [80, 144],
+      [1, 0],
+    ],
+    [
+      [16, 224],
+      [1, 0],
+    ],
+    [
+      [3, 48, 5, 16],
+      [0, 2, 3, 1],
+    ],
+    [
+      [2, 64, 3, 96],
+      [3, 0, 2, 1],
+    ],
+    [
+      [44, 2, 52],
+      [2, 1, 0],
+    ],
   ]
   it.each(CASES)('%j by %j', async (shape, axes) => {
     for (const dtype of DTYPES) {
       const x = randomTensor(shape, 1, dtype, dtype === 'bool' ? 2 : 250)
       await compareWithReference((t) => fj.transpose(t!, axes), [x], { rtol: 0, atol: 0 })
+    }
+  })
+})
+
+it.each([[[80, 144]], [[48, 40]], [[52, 67]]])('transposes bfloat16, %j', (shape) =>
+  compareWithReference(
+    (t) => fj.cast(fj.transpose(fj.cast(t!, 'bfloat16'), [1, 0]), 'float32'),
+    [randomTensor(shape, 1)],
+  ),
+)
+
+/** Parts that begin, end and step by whole packs of 16 bytes or of fewer, and by none. */
+describe('parts of rows', () => {
+  it.each([16, 8, 4, 2, 1])('in steps of %i elements', async (unit) => {
+    for (const dtype of DTYPES) {
+      const x = randomTensor([5, 3, 6 * unit], 1, dtype, dtype === 'bool' ? 2 : 250)
+      const y = randomTensor([5, 3, 2 * unit], 2, dtype, dtype === 'bool' ? 2 : 250)
+      const exact = { rtol: 0, atol: 0 }
+      await compareWithReference(
+        (x) => fj.slice(x!, { starts: [1, 0, unit], ends: [4, 3, 4 * unit], steps: [2, 1, 1] }),
+        [x],
+        exact,
+      )
+      await compareWithReference(
+        (x) => fj.slice(x!, { starts: [-1, 1, 2 * unit], ends: [-5, 3, 6 * unit], steps: [-2, 1, 1] }),
+        [x],
+        exact,
+      )
+      await compareWithReference((x, y) => fj.concat([x!, y!, x!], { axis: -1 }), [x, y], exact)
+      const pads = [
+        [1, 0],
+        [0, 2],
+        [unit, 3 * unit],
+      ] as [number, number][]
+      await compareWithReference((x) => fj.pad(x!, { pads, value: dtype === 'bool' ? 1 : 7 }), [x], exact)
     }
   })
 })

@@ -21,6 +21,23 @@ describe.each(Object.entries(OPS))('%s', (_name, op) => {
     },
   )
 
+  // A row to eight threads, a warp or a block, in one stride or several, in packs or not.
+  it.each([
+    [[70, 3]],
+    [[9, 20]],
+    [[5, 32]],
+    [[5, 33]],
+    [[3, 128]],
+    [[3, 516]],
+    [[2, 517]],
+    [[2, 1024]],
+    [[2, 1028]],
+    [[1, 8196]],
+    [[1, 8203]],
+    [[1, 33004]],
+    [[2, 33005]],
+  ])('rows of %j', (shape) => compareWithReference((x) => op(x!), [randomTensor(shape, 1)]))
+
   it('is differentiated correctly, twice', async () => {
     await fj.gradcheck((x) => op(x!, { axis: 0 }), [randomTensor([3, 4], 2)])
     const twice = (x: fj.Tensor) => fj.grad(fj.sum(fj.mul(op(x), randomTensor([3, 4], 5))), [x])[0]!

@@ -9,6 +9,7 @@ namespace forja::cuda {
 struct Divisor {
   uint32_t divisor, magic, shift;
 
+  Divisor() = default;
   explicit Divisor(int64_t d) : divisor(static_cast<uint32_t>(d)), shift(0) {
     while ((uint64_t{1} << shift) < divisor) shift++;
     magic = static_cast<uint32_t>((((uint64_t{1} << shift) - divisor) << 32) / divisor + 1);
@@ -23,6 +24,22 @@ struct Divisor {
     n = q;
     return rest;
   }
+};
+
+// n / divisor for n >= 0; I: int where numbers stay below 2^31.
+template <class I>
+struct Divide {
+  I divisor;
+  Divide() = default;
+  explicit Divide(int64_t d) : divisor(d) {}
+  __device__ __forceinline__ I operator()(I n) const { return n / divisor; }
+};
+template <>
+struct Divide<int> {
+  Divisor divisor;
+  Divide() = default;
+  explicit Divide(int64_t d) : divisor(d) {}
+  __device__ __forceinline__ int operator()(int n) const { return divisor.quotient(n); }
 };
 
 }  // namespace forja::cuda

@@ -80,4 +80,25 @@ __device__ __forceinline__ void write_floats(E* to, const float* v) {
   write_pack<V>(to, elements);
 }
 
+// A pack as it lies in memory, in registers of 4 bytes, for loads that are to be under way together: where elements of
+// 2 bytes are taken apart, the load is waited for.
+template <int V, class E>
+struct Raw {
+  using Unit = std::conditional_t<V == 1, E, uint32_t>;
+  static constexpr int kUnits = V == 1 ? 1 : V * sizeof(E) / 4;
+  Unit unit[kUnits];
+
+  __device__ __forceinline__ void read(const E* from) { read_pack<kUnits>(reinterpret_cast<const Unit*>(from), unit); }
+  __device__ __forceinline__ float operator[](int i) const {
+    if constexpr (V == 1) {
+      return float_of(unit[i]);
+    } else if constexpr (sizeof(E) == 4) {
+      return __uint_as_float(unit[i]);
+    } else {
+      const uint32_t pair = unit[i / 2];
+      return __uint_as_float(i % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
+    }
+  }
+};
+
 }  // namespace forja::cuda
