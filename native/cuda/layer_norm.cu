@@ -11,16 +11,14 @@
 // cache. Sums: a thread's own in float32, the squares about its own mean; float64 from there. dgamma and dbeta: a
 // thread adds up its columns over the rows of its group, shared memory the groups of a block, sum_rows the blocks. No
 // atomics.
-#include "device/block.cuh"
-#include "device/element.cuh"
-#include "kernel.cuh"
 #include "reduce.cuh"
+#include "rows.cuh"
 
 namespace forja::cuda {
 namespace {
 
 constexpr int kHeld = 16;             // elements of a row
-constexpr int kLongGroup = 512;       // the group of rows of any length
+constexpr int kLongest = 512;         // threads of rows of any length
 constexpr int64_t kMostBlocks = 512;  // with sums over rows: more than fill a device
 
 struct Rows {
@@ -30,63 +28,23 @@ struct Rows {
       : count(element_count(x, 0, x.rank - 1)), columns(x.dims[x.rank - 1]), part(1.0 / static_cast<double>(columns)) {}
 };
 
-template <int kGroup>
-constexpr int kBlock = kGroup > kThreads ? kGroup : kThreads;
-template <int kGroup>
-constexpr int kRowsOfBlock = kBlock<kGroup> / kGroup;
-template <int kGroup>
-constexpr int64_t kSpan = int64_t{kGroup} * kHeld;  // columns that a group holds
-
-// f(first column) for each span of a row.
-template <int kGroup, class F>
-__device__ __forceinline__ void over_spans(int64_t columns, const F& f) {
-  if constexpr (kGroup == kLongGroup) {
-    for (int64_t begin = 0; begin < columns; begin += kSpan<kGroup>) f(begin);
-  } else {
-    f(int64_t{0});
-  }
-}
-
-// f(first of V elements held, their column) for each of this thread's packs of a span.
-template <int V, int kGroup, class F>
-__device__ __forceinline__ void over_packs(int64_t begin, int64_t columns, const F& f) {
-  const int64_t first = begin + threadIdx.x % kGroup * V;
-#pragma unroll
-  for (int i = 0; i < kHeld / V; i++) {
-    const int64_t column = first + i * kGroup * V;
-    if (column < columns) f(i * V, column);
-  }
-}
-
-template <int V, int kGroup, class E>
-__device__ __forceinline__ void read_span(const E* row, int64_t begin, int64_t columns, float* v) {
-  over_packs<V, kGroup>(begin, columns, [=](int at, int64_t column) { read_floats<V>(row + column, v + at); });
-}
-
-// Sums of a row: of x and x^2, for the gradient also of g and g * x. float64 has digits
-// enough where the squares of a large mean cancel.
-template <int V, int kGroup, int N>
-__device__ __forceinline__ void add_sums(int64_t begin, int64_t columns, const float* x, const float* g,
+// Sums of a stride: of x and x^2, for the gradient also of g and g * x. float64 has digits enough where the squares of
+// a large mean cancel.
+template <class L, int N>
+__device__ __forceinline__ void add_sums(const Row<L>& row, int64_t first, const float* x, const float* g,
                                          double (&sums)[N]) {
   float sum = 0, count = 0;
-  over_packs<V, kGroup>(begin, columns, [&](int at, int64_t) {
-    count += V;
-#pragma unroll
-    for (int j = 0; j < V; j++) sum += x[at + j];
-  });
+  row.each(first, [&](int64_t, int k) { sum += x[k], count += 1; });
   if (count == 0) return;
   const float mean = sum / count;
   float rest = 0, squares = 0, of_g = 0, product = 0;
-  over_packs<V, kGroup>(begin, columns, [&](int at, int64_t) {
-#pragma unroll
-    for (int j = 0; j < V; j++) {
-      const float d = x[at + j] - mean;
-      rest += d;
-      squares += d * d;
-      if constexpr (N == 4) {
-        of_g += g[at + j];
-        product += g[at + j] * d;
-      }
+  row.each(first, [&](int64_t, int k) {
+    const float d = x[k] - mean;
+    rest += d;
+    squares += d * d;
+    if constexpr (N == 4) {
+      of_g += g[k];
+      product += g[k] * d;
     }
   });
   const float missed = rest / count;
@@ -115,63 +73,60 @@ struct Normal {
   __device__ __forceinline__ float operator()(float x) const { return (x - mean) * scale + offset; }
 };
 
-template <class E, int V, int kGroup>
-__global__ void __launch_bounds__(kBlock<kGroup>)
-    layer_norm_kernel(const E* x, const float* gamma, const float* beta, E* y, const __grid_constant__ Rows rows,
-                      float eps) {
-  __shared__ double shared[2 * kBlock<kGroup> / kWarp];
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsOfBlock<kGroup> + threadIdx.x / kGroup;
-  const int64_t columns = row < rows.count ? rows.columns : 0;
-  const E* from = x + row * columns;
-  E* to = y + row * columns;
-  float v[kHeld];
-  double sums[2] = {};
-  over_spans<kGroup>(columns, [&](int64_t begin) {
-    read_span<V, kGroup>(from, begin, columns, v);
-    add_sums<V, kGroup>(begin, columns, v, nullptr, sums);
-  });
-  join_group<kGroup>(sums, Add(), shared);
-  const Normal normal(sums, rows, eps);
-  over_spans<kGroup>(columns, [&](int64_t begin) {
-    if (kGroup == kLongGroup && columns > kSpan<kGroup>) read_span<V, kGroup>(from, begin, columns, v);
-    over_packs<V, kGroup>(begin, columns, [&](int at, int64_t column) {
-      float weight[V], bias[V], out[V];
-      if (gamma) read_floats<V>(gamma + column, weight);
-      if (beta) read_floats<V>(beta + column, bias);
+// V elements from `at` of a vector, or as many times `otherwise` where there is none.
+template <int V>
+__device__ __forceinline__ void read_vector(const float* vector, int64_t at, float otherwise, float* to) {
 #pragma unroll
-      for (int j = 0; j < V; j++) {
-        const float h = normal(v[at + j]);
-        out[j] = beta ? h * weight[j] + bias[j] : gamma ? h * weight[j] : h;
-      }
-      write_floats<V>(to + column, out);
+  for (int j = 0; j < V; j++) to[j] = otherwise;
+  if (vector != nullptr) read_floats<V>(vector + at, to);
+}
+
+template <class E, class L>
+__global__ void __launch_bounds__(L::kBlock) layer_norm_kernel(const E* x, const float* gamma, const float* beta, E* y,
+                                                               const __grid_constant__ Rows rows, float eps) {
+  const Row<L> row(rows.count, rows.columns);
+  float v[L::kPer];
+  const auto load = [&](int64_t first) { row.load(x, first, v); };
+  double sums[2] = {};
+  row.walk(false, load, [&](int64_t first) { add_sums(row, first, v, nullptr, sums); });
+  row.sum_of(sums);
+  const Normal normal(sums, rows, eps);
+  row.walk(true, load, [&](int64_t first) {
+    row.packs(first, [&](int64_t i, int k) {
+      float weight[L::V], bias[L::V];
+      read_vector<L::V>(gamma, i, 1, weight);
+      read_vector<L::V>(beta, i, 0, bias);
+#pragma unroll
+      for (int j = 0; j < L::V; j++) v[k + j] = normal(v[k + j]) * weight[j] + bias[j];
     });
+    row.store(y, first, v);
   });
 }
 
-// A thread's columns of dgamma and dbeta, added to what a block has of them. Rows that fit are added up in registers;
-// of others the block's sums lie in memory, where each number is one thread's.
+// A thread's columns of dgamma and dbeta.
 struct Vectors {
   float weight[kHeld], bias[kHeld];
 };
 
-// partial: (2, blocks, C), dgamma's and dbeta's.
-template <int V, int kGroup>
+// Those of rows that fit, added up over the groups of the block; partial: (2, blocks, C), dgamma's and dbeta's.
+template <class L>
 __device__ __forceinline__ void write_vectors(const Vectors& own, float* partial, int64_t columns) {
-  constexpr int kRows = kRowsOfBlock<kGroup>;
-  __shared__ __align__(32) float shared[kRows > 1 ? kRows * kSpan<kGroup> : 1];
+  __shared__ __align__(32) float shared[L::kRows > 1 ? L::kRows * L::kStride : 1];
+  // Every group has columns of its own here, with or without a row.
+  const Row<L> group(0, L::kRows, columns);
 #pragma unroll
   for (int vector = 0; vector < 2; vector++) {
     const float* sums = vector == 0 ? own.weight : own.bias;
     float* to = partial + (static_cast<int64_t>(vector) * gridDim.x + blockIdx.x) * columns;
-    if constexpr (kRows == 1) {
-      over_packs<V, kGroup>(0, columns, [&](int at, int64_t column) { write_floats<V>(to + column, sums + at); });
+    if constexpr (L::kRows == 1) {
+      group.packs(0, [&](int64_t column, int k) { write_floats<L::V>(to + column, sums + k); });
     } else {
-      float* mine = shared + threadIdx.x / kGroup * kSpan<kGroup>;
-      over_packs<V, kGroup>(0, columns, [&](int at, int64_t column) { write_floats<V>(mine + column, sums + at); });
+      float* mine = shared + group.row * L::kStride;
+      group.packs(0, [&](int64_t column, int k) { write_floats<L::V>(mine + column, sums + k); });
       __syncthreads();
-      for (int64_t column = threadIdx.x; column < columns; column += kBlock<kGroup>) {
+      for (int64_t column = threadIdx.x; column < columns; column += L::kBlock) {
         float total = shared[column];
-        for (int i = 1; i < kRows; i++) total += shared[i * kSpan<kGroup> + column];
+        for (int i = 1; i < L::kRows; i++) total += shared[i * L::kStride + column];
         to[column] = total;
       }
       __syncthreads();
@@ -179,103 +134,85 @@ __device__ __forceinline__ void write_vectors(const Vectors& own, float* partial
   }
 }
 
-template <class E, int V, int kGroup, bool kVectors>
-__global__ void __launch_bounds__(kBlock<kGroup>)
+// kVectors: dgamma and dbeta are asked for. Rows that fit are added up in registers; of others the block's sums lie in
+// memory, where each number is one thread's.
+template <class E, class L, bool kVectors>
+__global__ void __launch_bounds__(L::kBlock)
     layer_norm_grad_kernel(const E* dy, const E* x, const float* gamma, E* dx, float* partial,
                            const __grid_constant__ Rows rows, float eps) {
-  __shared__ double shared[4 * kBlock<kGroup> / kWarp];
-  constexpr int kRows = kRowsOfBlock<kGroup>;
-  constexpr bool kInRegisters = kVectors && kGroup < kLongGroup;
+  constexpr bool kInRegisters = kVectors && L::kGroup < kLongest;
   Vectors vectors = {};
-  float v[kHeld], d[kHeld];
+  float v[L::kPer], d[L::kPer];
   // All threads of a block walk together: some may be past the last row.
-  for (int64_t base = static_cast<int64_t>(blockIdx.x) * kRows; base < rows.count;
-       base += static_cast<int64_t>(gridDim.x) * kRows) {
-    const int64_t row = base + threadIdx.x / kGroup;
-    const int64_t columns = row < rows.count ? rows.columns : 0, first = row * columns;
-    const auto read = [&](int64_t begin) {
-      read_span<V, kGroup>(x + first, begin, columns, v);
-      read_span<V, kGroup>(dy + first, begin, columns, d);
+  for (int64_t base = static_cast<int64_t>(blockIdx.x) * L::kRows; base < rows.count;
+       base += static_cast<int64_t>(gridDim.x) * L::kRows) {
+    const Row<L> row(base, rows.count, rows.columns);
+    const auto load = [&](int64_t first) {
+      row.load(x, first, v);
+      row.load(dy, first, d);
     };
     // V elements of dy times gamma.
-    const auto weigh = [&](int at, int64_t column, float* g) {
-      float weight[V];
-      if (gamma) read_floats<V>(gamma + column, weight);
+    const auto weigh = [&](int64_t i, int k, float* g) {
+      read_vector<L::V>(gamma, i, 1, g);
 #pragma unroll
-      for (int j = 0; j < V; j++) g[j] = gamma ? d[at + j] * weight[j] : d[at + j];
+      for (int j = 0; j < L::V; j++) g[j] *= d[k + j];
     };
     double sums[4] = {};
-    over_spans<kGroup>(columns, [&](int64_t begin) {
-      float g[kHeld];
-      read(begin);
-      over_packs<V, kGroup>(begin, columns, [&](int at, int64_t column) { weigh(at, column, g + at); });
-      add_sums<V, kGroup>(begin, columns, v, g, sums);
+    row.walk(false, load, [&](int64_t first) {
+      float g[L::kPer];
+      row.packs(first, [&](int64_t i, int k) { weigh(i, k, g + k); });
+      add_sums(row, first, v, g, sums);
     });
-    join_group<kGroup>(sums, Add(), shared);
+    row.sum_of(sums);
     const Normal normal(sums, rows, eps);
     // dx = s * g + p * h + q
     const float part = static_cast<float>(rows.part), s = normal.scale;
     const float p = -s * s * part * static_cast<float>(sums[3] - normal.average * sums[2]);
     const float q = -s * part * static_cast<float>(sums[2]);
-    over_spans<kGroup>(columns, [&](int64_t begin) {
-      if (kGroup == kLongGroup && columns > kSpan<kGroup>) read(begin);
-      over_packs<V, kGroup>(begin, columns, [&](int at, int64_t column) {
-        float h[V], g[V];
-        weigh(at, column, g);
+    row.walk(true, load, [&](int64_t first) {
+      row.packs(first, [&](int64_t i, int k) {
+        float h[L::V], g[L::V];
+        weigh(i, k, g);
 #pragma unroll
-        for (int j = 0; j < V; j++) {
-          h[j] = normal(v[at + j]);
+        for (int j = 0; j < L::V; j++) {
+          h[j] = normal(v[k + j]);
           g[j] = g[j] * s + (h[j] * p + q);
         }
-        write_floats<V>(dx + first + column, g);
+        write_floats<L::V>(dx + row.row * row.n + i, g);
         if constexpr (kInRegisters) {
 #pragma unroll
-          for (int j = 0; j < V; j++) {
-            vectors.weight[at + j] += d[at + j] * h[j];
-            vectors.bias[at + j] += d[at + j];
+          for (int j = 0; j < L::V; j++) {
+            vectors.weight[k + j] += d[k + j] * h[j];
+            vectors.bias[k + j] += d[k + j];
           }
         } else if constexpr (kVectors) {
-          float* to = partial + blockIdx.x * columns + column;
-          float weight[V] = {}, bias[V] = {};
+          float* to = partial + blockIdx.x * row.n + i;
+          float weight[L::V] = {}, bias[L::V] = {};
           if (base != blockIdx.x) {  // not the block's first row
-            read_floats<V>(to, weight);
-            read_floats<V>(to + gridDim.x * columns, bias);
+            read_floats<L::V>(to, weight);
+            read_floats<L::V>(to + gridDim.x * row.n, bias);
           }
 #pragma unroll
-          for (int j = 0; j < V; j++) {
-            weight[j] += d[at + j] * h[j];
-            bias[j] += d[at + j];
+          for (int j = 0; j < L::V; j++) {
+            weight[j] += d[k + j] * h[j];
+            bias[j] += d[k + j];
           }
-          write_floats<V>(to, weight);
-          write_floats<V>(to + gridDim.x * columns, bias);
+          write_floats<L::V>(to, weight);
+          write_floats<L::V>(to + gridDim.x * row.n, bias);
         }
       });
     });
   }
-  if constexpr (kInRegisters) write_vectors<V, kGroup>(vectors, partial, rows.columns);
+  if constexpr (kInRegisters) write_vectors<L>(vectors, partial, rows.columns);
 }
 
-// f(group) for the smallest of these groups that holds a row; else the last.
-template <int kGroup, int... kLarger, class F>
-void with_group(const Rows& rows, const F& f) {
-  if constexpr (sizeof...(kLarger) > 0) {
-    if (rows.columns > kSpan<kGroup>) return with_group<kLarger...>(rows, f);
-  }
-  f(std::integral_constant<int, kGroup>());
-}
-
-// f(E{}, V, group, rows) for the dtype and length of the rows.
+// f(E{}, Lie, blocks, rows) for the dtype and length of the rows.
 template <class F>
-void with_rows(const fj_value& x, const F& f) {
+void with_elements(const fj_value& x, const F& f) {
   const Rows rows(x);
   const auto of_element = [&](auto element) {
-    constexpr std::integral_constant<int, kPack<decltype(element)>> wide{};
-    if (rows.columns % wide == 0) {
-      with_group<8, kWarp, 64, 128, kThreads, kLongGroup>(rows, [&](auto group) { f(element, wide, group, rows); });
-    } else {
-      with_group<kWarp, 128, kLongGroup>(
-          rows, [&](auto group) { f(element, std::integral_constant<int, 1>(), group, rows); });
-    }
+    with_rows<decltype(element), kHeld, kHeld, kLongest>(
+        rows.count, rows.columns, [&](auto lie, int64_t blocks) { f(element, lie, blocks, rows); });
   };
   if (rows.columns == 0) return;
   if (x.dtype == FJ_BFLOAT16) return of_element(BFloat16{});
@@ -284,30 +221,31 @@ void with_rows(const fj_value& x, const F& f) {
 
 void run_forward(const Call& call, Launcher& to) {
   const float eps = call.attrs<fj_layer_norm_attrs>().eps;
-  with_rows(*call.in[0].value, [&](auto element, auto width, auto group, const Rows& rows) {
+  with_elements(*call.in[0].value, [&](auto element, auto lie, int64_t blocks, const Rows& rows) {
     using E = decltype(element);
-    launch(to, layer_norm_kernel<E, width, group>, ceil_div(rows.count, kRowsOfBlock<group>), kBlock<group>,
-           call.in[0].as<const E>(), call.n_in > 1 ? call.in[1].as<const float>() : nullptr,
+    using L = decltype(lie);
+    launch(to, layer_norm_kernel<E, L>, blocks, L::kBlock, call.in[0].as<const E>(),
+           call.n_in > 1 ? call.in[1].as<const float>() : nullptr,
            call.n_in > 2 ? call.in[2].as<const float>() : nullptr, call.out[0].as<E>(), rows, eps);
   });
 }
 
 void run_backward(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_layer_norm_grad_attrs>();
-  with_rows(*call.in[1].value, [&](auto element, auto width, auto group, const Rows& rows) {
+  with_elements(*call.in[1].value, [&](auto element, auto lie, int64_t all, const Rows& rows) {
     using E = decltype(element);
+    using L = decltype(lie);
     const E *dy = call.in[0].as<const E>(), *x = call.in[1].as<const E>();
     const float* gamma = call.n_in > 2 ? call.in[2].as<const float>() : nullptr;
-    const int64_t all = ceil_div(rows.count, kRowsOfBlock<group>);
     if (attrs.vectors == 0) {
-      launch(to, layer_norm_grad_kernel<E, width, group, false>, all, kBlock<group>, dy, x, gamma, call.out[0].as<E>(),
-             nullptr, rows, attrs.eps);
+      launch(to, layer_norm_grad_kernel<E, L, false>, all, L::kBlock, dy, x, gamma, call.out[0].as<E>(), nullptr, rows,
+             attrs.eps);
       return;
     }
     const int64_t blocks = smaller(all, kMostBlocks);
     auto* partial = reinterpret_cast<float*>(call.scratch + align_up(sum_rows_scratch(rows.columns)));
-    launch(to, layer_norm_grad_kernel<E, width, group, true>, blocks, kBlock<group>, dy, x, gamma, call.out[0].as<E>(),
-           partial, rows, attrs.eps);
+    launch(to, layer_norm_grad_kernel<E, L, true>, blocks, L::kBlock, dy, x, gamma, call.out[0].as<E>(), partial, rows,
+           attrs.eps);
     sum_rows(to, partial, blocks, rows.columns, call.out[1].as<float>(), call.scratch);
     sum_rows(to, partial + blocks * rows.columns, blocks, rows.columns, call.out[2].as<float>(), call.scratch);
   });

@@ -378,11 +378,12 @@ void run_avg(const Call& call, Launcher& to) {
       launch(to, avg_pool2d_kernel<E, V, I>, blocks_for(plan.count), kThreads, x, y, plan, padded);
       return;
     }
-    unsigned across = 1;
+    I across = 1;
     while (across < kWarp && across < plan.packs) across *= 2;
     const dim3 grid(static_cast<unsigned>(plan.count / plan.packs),
                     static_cast<unsigned>(ceil_div(plan.packs, across)));
-    launch(to, avg_pool2d_shared_kernel<E, V, I>, grid, dim3(across, kThreads / across), x, y, plan, padded);
+    const dim3 block(static_cast<unsigned>(across), static_cast<unsigned>(kThreads / across));
+    launch(to, avg_pool2d_shared_kernel<E, V, I>, grid, block, x, y, plan, padded);
   });
 }
 

@@ -155,7 +155,7 @@ size_t scratch_bytes(const Call& call) {
 void run(const Call& call, Launcher& to) {
   const Recurrent r = describe(call);
   const Layout layout(r);
-  Operands o{recurrent_grad_operands(call.in, call.out, call.attrs<fj_recurrent_grad_attrs>())};
+  Operands o{recurrent_grad_operands(call.in, call.out, call.attrs<fj_recurrent_grad_attrs>()), {}, {}, {}, 0};
   o.d_input_part = reinterpret_cast<float*>(call.scratch);
   o.d_state_part = reinterpret_cast<float*>(call.scratch + (layout.gradients - 1) * layout.d_gates);
   auto* scratch = reinterpret_cast<float*>(call.scratch + layout.gradients * layout.d_gates);

@@ -1,11 +1,11 @@
-// One row of logits at a time: its largest element, and the sum of exponentials below it. Shared by softmax.cu and
-// cross_entropy.cu; the twin of native/cpu/softmax.h. A row belongs to a group of kGroup threads: eight of a warp, a
-// warp, or for long rows the block.
+// One row at a time, for softmax.cu, cross_entropy.cu and layer_norm.cu; of logits the largest element, and the sum of
+// exponentials below it, the twin of native/cpu/softmax.h. A row belongs to a group of kGroup threads: eight of a warp,
+// up to eight warps, or for long rows a large block.
 //
 // Bound by memory, so a row is walked in strides of kGroup * kPer elements, whose loads are all under way before the
-// first one is used: up to 128 bytes a thread, 128 bits at a time where V is 4. A row of one stride stays in the
-// threads' registers from the first pass over it to the last, so memory is read once up to 32768 columns; longer rows
-// come from the second-level cache again, since so few of them are under way.
+// first one is used: up to 128 bytes a thread, 128 bits at a time where the length allows. A row of one stride stays in
+// the threads' registers from the first pass over it to the last, so memory is read once up to 32768 columns; longer
+// rows come from the second-level cache again, since so few of them are under way.
 #pragma once
 
 #include "device/block.cuh"
@@ -18,7 +18,7 @@ namespace forja::cuda {
 template <int kGroup_, int kPer_, int V_>
 struct Lie {
   static constexpr int kGroup = kGroup_, kPer = kPer_, V = V_;
-  static constexpr int kBlock = kGroup > kThreads ? kGroup : kThreads;
+  static constexpr int kBlock = kGroup > kThreads ? kGroup : kThreads, kRows = kBlock / kGroup;
   static constexpr int64_t kStride = static_cast<int64_t>(kGroup) * kPer;
 };
 
@@ -30,34 +30,41 @@ struct Row {
   int thread;  // in the group
 
   __device__ __forceinline__ Row(int64_t rows, int64_t columns)
-      : row(static_cast<int64_t>(blockIdx.x) * (L::kBlock / L::kGroup) + threadIdx.x / L::kGroup),
-        n(row < rows ? columns : 0),
-        thread(threadIdx.x % L::kGroup) {}
+      : Row(static_cast<int64_t>(blockIdx.x) * L::kRows, rows, columns) {}
+  // `first`: the row of the block's first group.
+  __device__ __forceinline__ Row(int64_t first, int64_t rows, int64_t columns)
+      : row(first + threadIdx.x / L::kGroup), n(row < rows ? columns : 0), thread(threadIdx.x % L::kGroup) {}
 
-  // f(i, k) for each element i of the stride that begins at `first`, the k-th of this thread.
+  // f(i, k) for each V elements i.. of the stride that begins at `first`, the k-th.. of this thread.
+  template <class F>
+  __device__ __forceinline__ void packs(int64_t first, const F& f) const {
+#pragma unroll
+    for (int k = 0; k < L::kPer; k += L::V) {
+      const int64_t i = first + k * L::kGroup + thread * L::V;
+      if (i < n) f(i, k);
+    }
+  }
+  // f(i, k) for each element.
   template <class F>
   __device__ __forceinline__ void each(int64_t first, const F& f) const {
-#pragma unroll
-    for (int k = 0; k < L::kPer; k += L::V) {
-      const int64_t i = first + k * L::kGroup + thread * L::V;
-      if (i >= n) continue;
+    packs(first, [&](int64_t i, int k) {
 #pragma unroll
       for (int j = 0; j < L::V; j++) f(i + j, k + j);
+    });
+  }
+  template <class E>
+  __device__ __forceinline__ void load(const E* x, int64_t first, float* v) const {
+    if constexpr (sizeof(E) == sizeof(float)) {
+      packs(first, [&](int64_t i, int k) { read_pack<L::V>(x + row * n + i, v + k); });
+    } else {
+      Raw<L::V, E> raw[L::kPer / L::V];
+      packs(first, [&](int64_t i, int k) { raw[k / L::V].read(x + row * n + i); });
+      each(first, [&](int64_t, int k) { v[k] = raw[k / L::V][k % L::V]; });
     }
   }
-  __device__ __forceinline__ void load(const float* x, int64_t first, float* v) const {
-#pragma unroll
-    for (int k = 0; k < L::kPer; k += L::V) {
-      const int64_t i = first + k * L::kGroup + thread * L::V;
-      if (i < n) read_pack<L::V>(x + row * n + i, v + k);
-    }
-  }
-  __device__ __forceinline__ void store(float* y, int64_t first, const float* v) const {
-#pragma unroll
-    for (int k = 0; k < L::kPer; k += L::V) {
-      const int64_t i = first + k * L::kGroup + thread * L::V;
-      if (i < n) write_pack<L::V>(y + row * n + i, v + k);
-    }
+  template <class E>
+  __device__ __forceinline__ void store(E* y, int64_t first, const float* v) const {
+    packs(first, [&](int64_t i, int k) { write_floats<L::V>(y + row * n + i, v + k); });
   }
 
   // f(first) for each stride; before that load(first), but where an earlier pass has loaded all there is.
@@ -70,12 +77,18 @@ struct Row {
   }
 
   __device__ __forceinline__ float max_of(float own) const {
-    __shared__ float shared[L::kGroup / kWarp + 1];
+    __shared__ float shared[L::kBlock / kWarp];
     return join_group<L::kGroup>(own, Larger(), shared);
   }
+  template <int N>
+  __device__ __forceinline__ void sum_of(double (&own)[N]) const {
+    __shared__ double shared[N * L::kBlock / kWarp];
+    join_group<L::kGroup>(own, Add(), shared);
+  }
   __device__ __forceinline__ double sum_of(double own) const {
-    __shared__ double shared[L::kGroup / kWarp + 1];
-    return join_group<L::kGroup>(own, Add(), shared);
+    double sums[1] = {own};
+    sum_of(sums);
+    return sums[0];
   }
 };
 
@@ -135,23 +148,27 @@ __device__ __forceinline__ LogSumExp log_sum_exp(Logits<L>& x) {
   return {m, logf(static_cast<float>(sum))};
 }
 
-// Calls f(Lie, blocks) for rows of this length, with kPer elements of a stride to a thread, or fewer where rows are
-// short; the group is as large as it takes for a thread to have no more than kMost of a row, up to 1024 threads.
-template <int kPer, int kMost = kPer, class F>
+// Calls f(Lie, blocks) for rows of E of this length, with kPer elements of a stride to a thread, or fewer where rows
+// are short; the group is as large as it takes for a thread to have no more than kMost of a row, up to kLargest
+// threads.
+template <class E, int kPer, int kMost = kPer, int kLargest = 1024, class F>
 void with_rows(int64_t rows, int64_t columns, const F& f) {
+  constexpr int kFew = kPack<E>;
   const auto group = [&](auto size, auto per) {
     constexpr int kGroup = decltype(size)::value, kElements = decltype(per)::value;
-    const int64_t blocks = ceil_div(rows, Lie<kGroup, kElements, 1>::kBlock / kGroup);
-    if (columns % 4 == 0) return f(Lie<kGroup, kElements, 4>(), blocks);
+    const int64_t blocks = ceil_div(rows, Lie<kGroup, kElements, 1>::kRows);
+    if (columns % kPack<E> == 0) return f(Lie<kGroup, kElements, kPack<E>>(), blocks);
     f(Lie<kGroup, kElements, 1>(), blocks);
   };
-  using Few = std::integral_constant<int, 4>;
+  using Few = std::integral_constant<int, kFew>;
   using Many = std::integral_constant<int, kPer>;
-  if (columns <= 8 * 4) return group(std::integral_constant<int, 8>(), Few());
-  if (columns <= kWarp * 4) return group(std::integral_constant<int, kWarp>(), Few());
+  if (columns <= 8 * kFew) return group(std::integral_constant<int, 8>(), Few());
+  if (columns <= kWarp * kFew) return group(std::integral_constant<int, kWarp>(), Few());
   if (columns <= kWarp * kMost) return group(std::integral_constant<int, kWarp>(), Many());
+  if (columns <= 64 * kMost) return group(std::integral_constant<int, 64>(), Many());
+  if (columns <= 128 * kMost) return group(std::integral_constant<int, 128>(), Many());
   if (columns <= kThreads * kMost) return group(std::integral_constant<int, kThreads>(), Many());
-  group(std::integral_constant<int, 1024>(), Many());
+  group(std::integral_constant<int, kLargest>(), Many());
 }
 
 }  // namespace forja::cuda

@@ -67,7 +67,7 @@ constexpr int kHeldOfOne = 32, kHeldOfTwo = 16;
 void run_softmax(const Call& call, Launcher& to) {
   const Rows rows(*call.in[0].value);
   if (rows.columns == 0) return;
-  with_rows<kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
+  with_rows<float, kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
     using L = decltype(lie);
     launch(to, softmax_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(), rows.count,
            rows.columns);
@@ -77,7 +77,7 @@ void run_softmax(const Call& call, Launcher& to) {
 void run_softmax_grad(const Call& call, Launcher& to) {
   const Rows rows(*call.in[0].value);
   if (rows.columns == 0) return;
-  with_rows<kHeldOfTwo>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
+  with_rows<float, kHeldOfTwo>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
     using L = decltype(lie);
     launch(to, softmax_grad_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.in[1].as<const float>(),
            call.out[0].as<float>(), rows.count, rows.columns);
@@ -87,7 +87,7 @@ void run_softmax_grad(const Call& call, Launcher& to) {
 void run_log_softmax(const Call& call, Launcher& to) {
   const Rows rows(*call.in[0].value);
   if (rows.columns == 0) return;
-  with_rows<kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
+  with_rows<float, kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
     using L = decltype(lie);
     launch(to, log_softmax_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(),
            rows.count, rows.columns);
@@ -96,7 +96,7 @@ void run_log_softmax(const Call& call, Launcher& to) {
 
 void run_log_sum_exp(const Call& call, Launcher& to) {
   const Rows rows(*call.in[0].value);
-  with_rows<kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
+  with_rows<float, kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
     using L = decltype(lie);
     launch(to, log_sum_exp_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(),
            rows.count, rows.columns);
