@@ -74,7 +74,7 @@ constexpr int kHeld = 32, kPassing = 8;
 
 void run_cross_entropy(const Call& call, Launcher& to) {
   const Labels labels(call, 2);
-  with_rows<float, kHeld>(labels.rows, labels.classes, [&](auto lie, int64_t blocks) {
+  with_rows<float, kHeld>(Rows(*call.in[0].value), [&](auto lie, int64_t blocks) {
     using L = decltype(lie);
     launch(to, cross_entropy_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), labels,
            call.out[0].as<float>(), call.out[1].as<float>(), call.out[2].as<float>(), call.out[3].as<float>());
@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(L::kBlock)
 
 void run_cross_entropy_grad(const Call& call, Launcher& to) {
   const Labels labels(call, 5);
-  with_rows<float, kPassing, kHeld>(labels.rows, labels.classes, [&](auto lie, int64_t blocks) {
+  with_rows<float, kPassing, kHeld>(Rows(*call.in[0].value), [&](auto lie, int64_t blocks) {
     using L = decltype(lie);
     launch(to, cross_entropy_grad_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), labels,
            call.in[2].as<const float>(), call.in[3].as<const float>(), call.in[4].as<const float>(),

@@ -3,8 +3,8 @@
 // all of its kernels. A driver that refuses branches gets a line. All of the program is one graph where kernels cannot
 // find anything wrong in their data. Where they can, nothing may be committed then: the commit is the body of a
 // conditional node, which a kernel behind the pure part opens, so that the host need not look in between and the next
-// run can be handed over at once. CUDA before 13, and a driver that refuses
-// conditions, get two graphs, and the host looks.
+// run can be handed over at once. CUDA before 13, and a driver that refuses conditions, get two
+// graphs, and the host looks.
 #include <algorithm>
 
 #include "../core/conflict.h"

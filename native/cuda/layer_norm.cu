@@ -21,11 +21,9 @@ constexpr int kHeld = 16;             // elements of a row
 constexpr int kLongest = 512;         // threads of rows of any length
 constexpr int64_t kMostBlocks = 512;  // with sums over rows: more than fill a device
 
-struct Rows {
-  int64_t count, columns;
+struct NormRows : Rows {
   double part;  // 1 / columns
-  explicit Rows(const fj_value& x)
-      : count(element_count(x, 0, x.rank - 1)), columns(x.dims[x.rank - 1]), part(1.0 / static_cast<double>(columns)) {}
+  explicit NormRows(const fj_value& x) : Rows(x), part(1.0 / static_cast<double>(columns)) {}
 };
 
 // Sums of a stride: of x and x^2, for the gradient also of g and g * x. float64 has digits enough where the squares of
@@ -63,7 +61,7 @@ struct Normal {
   double average;
   float mean, scale, offset;
 
-  __device__ __forceinline__ Normal(const double* sums, const Rows& rows, float eps) {
+  __device__ __forceinline__ Normal(const double* sums, const NormRows& rows, float eps) {
     average = sums[0] * rows.part;
     const double variance = sums[1] * rows.part - average * average;
     mean = static_cast<float>(average);
@@ -83,7 +81,7 @@ __device__ __forceinline__ void read_vector(const float* vector, int64_t at, flo
 
 template <class E, class L>
 __global__ void __launch_bounds__(L::kBlock) layer_norm_kernel(const E* x, const float* gamma, const float* beta, E* y,
-                                                               const __grid_constant__ Rows rows, float eps) {
+                                                               const __grid_constant__ NormRows rows, float eps) {
   const Row<L> row(rows.count, rows.columns);
   float v[L::kPer];
   const auto load = [&](int64_t first) { row.load(x, first, v); };
@@ -139,7 +137,7 @@ __device__ __forceinline__ void write_vectors(const Vectors& own, float* partial
 template <class E, class L, bool kVectors>
 __global__ void __launch_bounds__(L::kBlock)
     layer_norm_grad_kernel(const E* dy, const E* x, const float* gamma, E* dx, float* partial,
-                           const __grid_constant__ Rows rows, float eps) {
+                           const __grid_constant__ NormRows rows, float eps) {
   constexpr bool kInRegisters = kVectors && L::kGroup < kLongest;
   Vectors vectors = {};
   float v[L::kPer], d[L::kPer];
@@ -208,20 +206,18 @@ __global__ void __launch_bounds__(L::kBlock)
 
 // f(E{}, Lie, blocks, rows) for the dtype and length of the rows.
 template <class F>
-void with_elements(const fj_value& x, const F& f) {
-  const Rows rows(x);
-  const auto of_element = [&](auto element) {
-    with_rows<decltype(element), kHeld, kHeld, kLongest>(
-        rows.count, rows.columns, [&](auto lie, int64_t blocks) { f(element, lie, blocks, rows); });
-  };
+void with_norm_rows(const fj_value& x, const F& f) {
+  const NormRows rows(x);
   if (rows.columns == 0) return;
-  if (x.dtype == FJ_BFLOAT16) return of_element(BFloat16{});
-  of_element(float{});
+  with_element(x, [&](auto element) {
+    with_rows<decltype(element), kHeld, kHeld, kLongest>(
+        rows, [&](auto lie, int64_t blocks) { f(element, lie, blocks, rows); });
+  });
 }
 
 void run_forward(const Call& call, Launcher& to) {
   const float eps = call.attrs<fj_layer_norm_attrs>().eps;
-  with_elements(*call.in[0].value, [&](auto element, auto lie, int64_t blocks, const Rows& rows) {
+  with_norm_rows(*call.in[0].value, [&](auto element, auto lie, int64_t blocks, const NormRows& rows) {
     using E = decltype(element);
     using L = decltype(lie);
     launch(to, layer_norm_kernel<E, L>, blocks, L::kBlock, call.in[0].as<const E>(),
@@ -232,7 +228,7 @@ void run_forward(const Call& call, Launcher& to) {
 
 void run_backward(const Call& call, Launcher& to) {
   const auto& attrs = call.attrs<fj_layer_norm_grad_attrs>();
-  with_elements(*call.in[1].value, [&](auto element, auto lie, int64_t all, const Rows& rows) {
+  with_norm_rows(*call.in[1].value, [&](auto element, auto lie, int64_t all, const NormRows& rows) {
     using E = decltype(element);
     using L = decltype(lie);
     const E *dy = call.in[0].as<const E>(), *x = call.in[1].as<const E>();
@@ -253,7 +249,7 @@ void run_backward(const Call& call, Launcher& to) {
 
 size_t backward_scratch(const Call& call) {
   if (call.attrs<fj_layer_norm_grad_attrs>().vectors == 0) return 0;
-  const Rows rows(*call.in[1].value);
+  const NormRows rows(*call.in[1].value);
   const auto partial = static_cast<size_t>(smaller(rows.count, kMostBlocks) * 2 * rows.columns) * sizeof(float);
   return align_up(sum_rows_scratch(rows.columns)) + partial;
 }

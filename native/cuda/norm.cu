@@ -215,14 +215,12 @@ __global__ void __launch_bounds__(kThreads, 3)
 // f(E{}, V) for the dtype of the maps and the width of the layout.
 template <class F>
 void with_maps(const fj_value& x, const F& f) {
-  const auto of_element = [&](auto element) {
+  with_element(x, [&](auto element) {
     using E = decltype(element);
     const Layout l(x, kPack<E>);
     if (l.width == 1) return f(element, std::integral_constant<int, 1>(), l);
     f(element, std::integral_constant<int, kPack<E>>(), l);
-  };
-  if (x.dtype == FJ_BFLOAT16) return of_element(BFloat16{});
-  of_element(float{});
+  });
 }
 
 size_t scratch_of_maps(const fj_value& x) {

@@ -304,16 +304,14 @@ void with_plan(const Operand& maps, const PoolGeometry& g, bool of_image, const 
   if (element_count(*maps.value) == 0) return;
   const bool is_small = is_short(g.rows) && is_short(g.columns) && g.rows.size * g.columns.size < kMostPixels &&
                         element_count(*maps.value) < INT32_MAX;
-  const auto of_element = [&](auto element) {
+  with_element(*maps.value, [&](auto element) {
     constexpr int kWide = kPack<decltype(element)>;
     using One = std::integral_constant<int, 1>;
     using Wide = std::integral_constant<int, kWide>;
     if (!is_small) return f(element, One(), Plan<int64_t>(g, 1, of_image));
     if (g.c % kWide != 0) return f(element, One(), Plan<int>(g, 1, of_image));
     f(element, Wide(), Plan<int>(g, kWide, of_image));
-  };
-  if (maps.value->dtype == FJ_BFLOAT16) return of_element(BFloat16{});
-  of_element(float{});
+  });
 }
 
 // f(Tap{}) with the dtype of a value of taps.

@@ -14,6 +14,12 @@
 
 namespace forja::cuda {
 
+// All axes of a value but the last, and the last.
+struct Rows {
+  int64_t count, columns;
+  explicit Rows(const fj_value& x) : count(element_count(x, 0, x.rank - 1)), columns(x.dims[x.rank - 1]) {}
+};
+
 // How threads lie over rows: kGroup to each, V neighbouring elements in a load, kPer elements of a stride.
 template <int kGroup_, int kPer_, int V_>
 struct Lie {
@@ -152,11 +158,12 @@ __device__ __forceinline__ LogSumExp log_sum_exp(Logits<L>& x) {
 // are short; the group is as large as it takes for a thread to have no more than kMost of a row, up to kLargest
 // threads.
 template <class E, int kPer, int kMost = kPer, int kLargest = 1024, class F>
-void with_rows(int64_t rows, int64_t columns, const F& f) {
+void with_rows(const Rows& rows, const F& f) {
   constexpr int kFew = kPack<E>;
+  const int64_t columns = rows.columns;
   const auto group = [&](auto size, auto per) {
     constexpr int kGroup = decltype(size)::value, kElements = decltype(per)::value;
-    const int64_t blocks = ceil_div(rows, Lie<kGroup, kElements, 1>::kRows);
+    const int64_t blocks = ceil_div(rows.count, Lie<kGroup, kElements, 1>::kRows);
     if (columns % kPack<E> == 0) return f(Lie<kGroup, kElements, kPack<E>>(), blocks);
     f(Lie<kGroup, kElements, 1>(), blocks);
   };

@@ -56,50 +56,39 @@ __global__ void __launch_bounds__(L::kBlock)
   if (row.thread == 0 && row.row < rows) out[row.row] = y.shift + y.log_sum;
 }
 
-struct Rows {
-  int64_t count, columns;
-  explicit Rows(const fj_value& x) : count(element_count(x, 0, x.rank - 1)), columns(x.dims[x.rank - 1]) {}
-};
-
 // A row in registers, or two of half as many elements.
 constexpr int kHeldOfOne = 32, kHeldOfTwo = 16;
 
-void run_softmax(const Call& call, Launcher& to) {
+// kernel_of(lie): the kernel that makes y of x's rows, lying so.
+template <class F>
+void run_rows(const Call& call, Launcher& to, const F& kernel_of) {
   const Rows rows(*call.in[0].value);
-  if (rows.columns == 0) return;
-  with_rows<float, kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
-    using L = decltype(lie);
-    launch(to, softmax_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(), rows.count,
-           rows.columns);
+  if (call.out[0].value->bytes == 0) return;
+  with_rows<float, kHeldOfOne>(rows, [&](auto lie, int64_t blocks) {
+    launch(to, kernel_of(lie), blocks, decltype(lie)::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(),
+           rows.count, rows.columns);
   });
+}
+
+void run_softmax(const Call& call, Launcher& to) {
+  run_rows(call, to, [](auto lie) { return &softmax_kernel<decltype(lie)>; });
+}
+
+void run_log_softmax(const Call& call, Launcher& to) {
+  run_rows(call, to, [](auto lie) { return &log_softmax_kernel<decltype(lie)>; });
+}
+
+void run_log_sum_exp(const Call& call, Launcher& to) {
+  run_rows(call, to, [](auto lie) { return &log_sum_exp_kernel<decltype(lie)>; });
 }
 
 void run_softmax_grad(const Call& call, Launcher& to) {
   const Rows rows(*call.in[0].value);
   if (rows.columns == 0) return;
-  with_rows<float, kHeldOfTwo>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
+  with_rows<float, kHeldOfTwo>(rows, [&](auto lie, int64_t blocks) {
     using L = decltype(lie);
     launch(to, softmax_grad_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.in[1].as<const float>(),
            call.out[0].as<float>(), rows.count, rows.columns);
-  });
-}
-
-void run_log_softmax(const Call& call, Launcher& to) {
-  const Rows rows(*call.in[0].value);
-  if (rows.columns == 0) return;
-  with_rows<float, kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
-    using L = decltype(lie);
-    launch(to, log_softmax_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(),
-           rows.count, rows.columns);
-  });
-}
-
-void run_log_sum_exp(const Call& call, Launcher& to) {
-  const Rows rows(*call.in[0].value);
-  with_rows<float, kHeldOfOne>(rows.count, rows.columns, [&](auto lie, int64_t blocks) {
-    using L = decltype(lie);
-    launch(to, log_sum_exp_kernel<L>, blocks, L::kBlock, call.in[0].as<const float>(), call.out[0].as<float>(),
-           rows.count, rows.columns);
   });
 }
 

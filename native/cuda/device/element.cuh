@@ -1,11 +1,19 @@
 // Elements of maps and matrices: float, or bfloat16; sums are float32 in either case.
 #pragma once
 
+#include "../../abi/backend.h"
 #include "../launch.cuh"
 
 namespace forja::cuda {
 
 using BFloat16 = __nv_bfloat16;
+
+// f(E{}) with the element type of maps.
+template <class F>
+void with_element(const fj_value& maps, const F& f) {
+  if (maps.dtype == FJ_BFLOAT16) return f(BFloat16{});
+  f(float{});
+}
 
 // A number, rounded to nearest even.
 template <class E>

@@ -1,7 +1,7 @@
 // wgmma: products by a warpgroup of operands in shared memory. Each warp makes its 16 rows of the 64 for itself.
-#include <bit>
 #include <cstring>
 
+#include "half.h"
 #include "internal.h"
 
 namespace forja::simt {
@@ -12,7 +12,7 @@ constexpr unsigned kWarpRows = 16, kSteps = 16;
 float from_bf16(const char* at) {
   uint16_t bits;
   std::memcpy(&bits, at, 2);
-  return std::bit_cast<float>(uint32_t(bits) << 16);
+  return bf16_to_float(bits);
 }
 
 // What a descriptor says: 14 bits each of the address and of two distances, in units of 16 bytes, and the layout.
