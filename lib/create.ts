@@ -2,7 +2,7 @@
  * Tensors from host data and from nothing: tensor, zeros, ones, full, arange, eye.
  */
 import { allocate, checkDType, type DType, dtypeOfArray, type TypedArray } from './dtype.js'
-import { ForjaError } from './errors.js'
+import { describeGiven, ForjaError } from './errors.js'
 import { filled } from './ops/apply.js'
 import { makeLeaf } from './ops/creation.js'
 import { checkShape, formatShape, type Shape, sizeOfShape } from './shape.js'
@@ -24,12 +24,12 @@ export function fromData(data: TypedArray, shape: Shape, dtype: DType, name?: st
  *
  * @param values nested arrays of equal lengths; dtype float32 unless given. A typed array's dtype follows it
  *   (Float64Array becomes float32 unless dtype says float64).
- * @throws ERR_SHAPE for ragged arrays or a shape that does not fit; ERR_DTYPE for an unknown dtype.
+ * @throws ERR_SHAPE for ragged arrays or a shape that does not fit; ERR_DTYPE for an unknown dtype, or none where the
+ *   typed array is of no dtype (Int16Array); ERR_ARGUMENT for anything else than numbers.
  */
 export function tensor(values: NestedArray | boolean | TypedArray, options: TensorOptions = {}): Tensor {
   const isTyped = ArrayBuffer.isView(values)
-  const natural = isTyped ? dtypeOfArray(values) : 'float32'
-  const dtype = options.dtype ?? (natural === 'float64' ? 'float32' : natural)
+  const dtype = options.dtype ?? naturalDType(values)
   checkDType(dtype, 'tensor')
   const source: ArrayLike<number> = isTyped ? (values as TypedArray) : flatten(values as NestedArray)
   const shape = options.shape ?? (isTyped ? [source.length] : shapeOf(values as NestedArray))
@@ -45,6 +45,17 @@ export function tensor(values: NestedArray | boolean | TypedArray, options: Tens
   return fromData(data, [...shape], dtype, options.name)
 }
 
+function naturalDType(values: unknown): DType {
+  if (!ArrayBuffer.isView(values)) return 'float32'
+  const dtype = dtypeOfArray(values)
+  if (dtype === undefined) {
+    throw new ForjaError('ERR_DTYPE', `tensor: ${describeGiven(values)} is the array of no dtype`, {
+      hint: "name one, { dtype: 'int32' }, or give a Float32Array, Float64Array, Int32Array or Uint8Array",
+    })
+  }
+  return dtype === 'float64' ? 'float32' : dtype
+}
+
 function shapeOf(values: NestedArray): number[] {
   return Array.isArray(values) ? [values.length, ...(values.length > 0 ? shapeOf(values[0]!) : [])] : []
 }
@@ -54,6 +65,7 @@ function flatten(values: NestedArray): number[] {
   const flat: number[] = []
   const visit = (item: NestedArray, axis: number): void => {
     if (!Array.isArray(item)) {
+      if (typeof item !== 'number' && typeof item !== 'boolean') throw noNumber(item, axis)
       if (axis !== shape.length) throw ragged()
       flat.push(Number(item))
       return
@@ -61,6 +73,14 @@ function flatten(values: NestedArray): number[] {
     if (axis >= shape.length || item.length !== shape[axis]) throw ragged()
     for (const child of item) visit(child, axis + 1)
   }
+  const noNumber = (item: unknown, axis: number) =>
+    new ForjaError(
+      'ERR_ARGUMENT',
+      axis === 0
+        ? `tensor: a number, nested arrays of numbers or a typed array was expected, got ${describeGiven(item)}`
+        : `tensor: nested arrays must hold numbers, got ${describeGiven(item)}`,
+      ArrayBuffer.isView(item) ? { hint: 'join the rows in one typed array and give its shape' } : {},
+    )
   const ragged = () =>
     new ForjaError(
       'ERR_SHAPE',

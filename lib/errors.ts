@@ -43,3 +43,11 @@ export class AbortError extends Error {
     this.name = 'AbortError'
   }
 }
+
+/** What was given, for messages: `3`, `'abc'`, `null`, `Float32Array`, `a function`. */
+export function describeGiven(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
+  if (typeof value === 'function') return 'a function'
+  if (typeof value !== 'object' || value === null) return String(value)
+  return value.constructor?.name ?? 'an object'
+}

@@ -11,7 +11,7 @@
  * The order of an epoch is `permutation(length, seed, epoch)` of lib/random.ts: (seed, epoch) decides it everywhere.
  */
 import { allocate, type DType, dtypeOfArray, isFloat, type TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { checkSeed, defaultSeed, range, Shuffle } from '../random.js'
 
 /** value = stored * scale + offset; one entry for each index of a sample's first axis, or one for all. */
@@ -321,7 +321,7 @@ function flatten(
     throw new ForjaError('ERR_ARGUMENT', `fromArrays: ${name}: expected a typed array, numbers or rows of numbers`)
   }
   if (!Array.isArray(values[0])) {
-    return { data: Float32Array.from(values as readonly number[]), shape: checkShape(shape ?? [], name) }
+    return { data: toFloats(values as readonly number[], name), shape: checkShape(shape ?? [], name) }
   }
   const rows = values as readonly (readonly number[])[]
   const width = rows[0]!.length
@@ -332,7 +332,19 @@ function flatten(
       `fromArrays: row ${ragged} of ${name} has ${rows[ragged]?.length ?? 'no'} numbers; row 0 has ${width}`,
     )
   }
-  return { data: Float32Array.from(rows.flat()), shape: checkShape(shape ?? [width], name) }
+  return { data: toFloats(rows.flat(), name), shape: checkShape(shape ?? [width], name) }
+}
+
+function toFloats(numbers: readonly number[], name: string): Float32Array {
+  const at = numbers.findIndex((value) => typeof value !== 'number' && typeof value !== 'boolean')
+  if (at >= 0) {
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `fromArrays: ${name}: expected a typed array, numbers or rows of numbers, got ${describeGiven(numbers[at])} among them`,
+      typeof numbers[at] === 'object' ? { hint: 'join the samples in one typed array and give the shape of one' } : {},
+    )
+  }
+  return Float32Array.from(numbers)
 }
 
 /** Integer typed arrays are labels; plain numbers are targets unless `classes` says otherwise. */

@@ -72,6 +72,19 @@ describe('fromArrays', () => {
     ],
     ['a size of 0', () => fromArrays({ x: [1], y: [1], shape: [0] }), 'ERR_SHAPE', /holds 0/],
     ['ragged rows', () => fromArrays({ x: [[1, 2], [3]], y: [1, 2] }), 'ERR_SHAPE', /row 1 of x has 1 numbers; row 0/],
+    [
+      'rows of typed arrays',
+      () => fromArrays({ x: [Float32Array.of(1, 2)] as never, y: [1] }),
+      'ERR_ARGUMENT',
+      /x: .* got Float32Array among them\n {2}hint {2}join/,
+    ],
+    [
+      'rows of rows',
+      () => fromArrays({ x: [[[1, 2]]] as never, y: [1] }),
+      'ERR_ARGUMENT',
+      /x: expected .* numbers, got Array among them/,
+    ],
+    ['a missing number', () => fromArrays({ x: [1, 2], y: [1, undefined as never] }), 'ERR_ARGUMENT', /got undefined/],
     ['a string', () => fromArrays({ x: 'abc' as never, y: [1] }), 'ERR_ARGUMENT', /x: expected a typed array/],
     [
       'a normalisation of other channels',
