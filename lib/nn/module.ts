@@ -5,10 +5,12 @@
  *     class Net extends Module {
  *       conv = new Conv2d(1, 6, 5)
  *       heads = [new Linear(10, 2), new Linear(10, 3)]
+ *       experts = { left: new Linear(10, 2), right: new Linear(10, 2) }
  *       forward(x: Tensor) { ... this.conv.forward(x) ... }
  *     }
  *
- * Fields are found in the order of their definition; a layer's path is the fields that lead to it: `conv`, `heads.0`.
+ * Fields are found in the order of their definition, but for private ones (#conv), which nobody sees; a layer's path is
+ * the fields that lead to it: `conv`, `heads.0`, `experts.left`.
  * A variable is called by the name it was given, else by its field, so `conv.weight`, `bn1.running_mean` are PyTorch's
  * names. Own variables come before those of children.
  *
@@ -58,7 +60,7 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
     return Object.entries(this)
   }
 
-  /** @internal Puts another value in the place of the one that `members`, arrays opened, call `name`. */
+  /** @internal Puts another value in the place of the one that `members`, arrays and objects opened, call `name`. */
   setMember(name: string, value: unknown): void {
     const keys = name.split('.')
     const last = keys.pop()!
@@ -185,13 +187,25 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
   }
 }
 
-/** Arrays opened: ['heads', [a, b]] becomes ['heads.0', a], ['heads.1', b]. */
-function flatMembers(members: readonly [string, unknown][]): [string, unknown][] {
-  return members.flatMap(([name, value]) =>
-    Array.isArray(value)
-      ? flatMembers(value.map((item, i): [string, unknown] => [`${name}.${i}`, item]))
-      : [[name, value] as [string, unknown]],
-  )
+/**
+ * Arrays and plain objects opened: ['heads', [a, b]] becomes ['heads.0', a], ['heads.1', b].
+ *
+ * @param holders what the members lie in: an object that holds one of these does not go round
+ */
+function flatMembers(members: readonly [string, unknown][], holders: readonly unknown[] = []): [string, unknown][] {
+  return members.flatMap(([name, value]): [string, unknown][] => {
+    if (!isPlain(value)) return [[name, value]]
+    if (holders.includes(value)) return []
+    const inside = Object.entries(value).map(([key, item]): [string, unknown] => [`${name}.${key}`, item])
+    return flatMembers(inside, [...holders, value])
+  })
+}
+
+/** An array or an object literal. */
+function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return Array.isArray(value) || prototype === Object.prototype || prototype === null
 }
 
 /** Every module below `module`, parents first; a module that holds one of its `ancestors` does not go round. */

@@ -59,6 +59,24 @@ describe('names', () => {
     ])
   })
 
+  it('follow the keys of objects, which may be in arrays and hold themselves', async () => {
+    class Experts extends fj.nn.Module {
+      branches = { left: new fj.nn.Linear(2, 1, { bias: false }), right: [new Block(2)] }
+      settings: Record<string, unknown> = { rate: 0.1, name: 'experts', none: null }
+
+      override forward(x: fj.Tensor): fj.Tensor {
+        return fj.add(this.branches.left.forward(x), this.branches.right[0]!.forward(x))
+      }
+    }
+    const net = new Experts()
+    net.settings.self = net.settings
+    const names = ['branches.left.weight', 'branches.right.0.scale', 'branches.right.0.first.weight']
+    expect(net.namedParameters().map(([name]) => name)).toEqual([...names, 'branches.right.0.first.bias'])
+    expect(() => net.forward(fj.ones([1, 3]))).toThrowError(/matmul \(branches\.left\)/)
+    fj.replaceHead(net, 5, { layer: 'branches.left' })
+    expect(net.branches.left.weight.shape).toEqual([5, 2])
+  })
+
   it('list a shared parameter once and both its names in the state', () => {
     class Tied extends fj.nn.Module {
       a = new fj.nn.Linear(3, 3)
