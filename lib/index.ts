@@ -1,6 +1,7 @@
 /** forja: the public surface, nothing else. */
 import './ops/methods.js'
 
+export { detach } from './autodiff/detach.js'
 export { type GradOptions, grad } from './autodiff/grad.js'
 export { type GradcheckOptions, gradcheck } from './autodiff/gradcheck.js'
 export { arange, eye, full, ones, type TensorOptions, tensor, zeros } from './create.js'

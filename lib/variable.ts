@@ -83,12 +83,6 @@ export class Variable extends Tensor {
     return transpose(stored, inversePermutation(this.#axes))
   }
 
-  /** The value as differentiation sees a constant: no gradient of what is made of it reaches the variable. */
-  detach(): Tensor {
-    const leaf = new Tensor(makeLeaf(this.state, this.state.type), this.name)
-    return transpose(leaf, inversePermutation(this.#axes))
-  }
-
   /**
    * Gives the variable a new value of the same shape and dtype. Inside a compiled function the assignment takes effect
    * when the call succeeds; outside, when the returned promise resolves.

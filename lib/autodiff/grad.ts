@@ -9,6 +9,7 @@ import { add } from '../ops/elementwise.js'
 import { sumTo } from '../ops/reduce.js'
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
+import { isDetached } from './detach.js'
 
 export interface GradOptions {
   /** Vectors of the vector-Jacobian product, one per output. Default: ones, for scalars only. */
@@ -70,7 +71,7 @@ export function gradValues(
     }
   }
   const wanted = new Set(inputs)
-  const order = topological(outputs)
+  const order = topological(outputs, (value) => !isDetached(value.node))
   const reaches = markReaching(order, wanted)
   const grads = new Map<Value, Tensor>()
   const accumulate = (value: Value, g: Tensor) => {

@@ -1,6 +1,7 @@
 /**
  * Every operation whose first operand is a tensor, as a method of that tensor: `x.add(y)` is `add(x, y)`.
  */
+import { detach } from '../autodiff/detach.js'
 import { Tensor } from '../tensor.js'
 import { elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh } from './activation.js'
 import { argMax, argMin, cumSum, sort, topK } from './axis.js'
@@ -46,7 +47,7 @@ import { logSoftmax, logSumExp, softmax } from './softmax.js'
 
 const FUNCTIONS = {
   ...{ abs, add, clamp, cos, div, erf, exp, expm1, log, log1p, maximum, minimum, mul, neg, pow, reciprocal, rsqrt },
-  ...{ sign, sin, sqrt, square, sub, where, cast },
+  ...{ sign, sin, sqrt, square, sub, where, cast, detach },
   ...{ equal, greater, greaterEqual, less, lessEqual, logicalAnd, logicalNot, logicalOr, notEqual },
   ...{ elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh, softmax, logSoftmax },
   ...{ all, any, argMax, argMin, cumSum, logSumExp, max, mean, min, prod, sort, sum, topK, variance },
