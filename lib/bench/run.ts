@@ -143,7 +143,8 @@ export async function runBench(
   const write = async (what: BenchResult) => {
     if (out !== undefined) await writeFileAtomic(out, Buffer.from(`${JSON.stringify(what, null, 2)}\n`))
   }
-  let cases = 0
+  const names: string[] = []
+  const isWanted = (name: string) => options.case === undefined || name.includes(options.case)
   try {
     await SUITES[suite]({
       device,
@@ -155,9 +156,8 @@ export async function runBench(
       seconds: options.seconds ?? 6,
       ladder: options.ladder ?? false,
       wants: (name) => {
-        const wanted = options.case === undefined || name.includes(options.case)
-        if (wanted) cases++
-        return wanted
+        names.push(name)
+        return isWanted(name)
       },
       report: async (row) => {
         rows.push(row)
@@ -176,7 +176,11 @@ export async function runBench(
   } finally {
     for (const peer of peers) if (peer instanceof Peer) peer.stop()
   }
-  if (cases === 0) throw new ForjaError('ERR_ARGUMENT', `no case of ${suite} has '${options.case}' in its name`)
+  if (!names.some(isWanted)) {
+    throw new ForjaError('ERR_ARGUMENT', `no case of ${suite} has '${options.case}' in its name`, {
+      hint: `its cases are ${names.join(', ')}`,
+    })
+  }
   const others = devices.slice(1).map((other) => winsOf(device, other, rows))
   for (const text of others) listener.say(`\n${text}`)
   await write(result())

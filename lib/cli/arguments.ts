@@ -10,7 +10,7 @@ export function modelArgument(listed: (model: models.ModelInfo) => boolean = () 
     .filter(listed)
     .map((model) => model.name)
   return new Argument('<model>', `one of ${shown.join(', ')}`).argParser((name) => {
-    if (!names.includes(name)) throw new InvalidArgumentError(`expected one of ${names.join(', ')}`)
+    if (!names.includes(name)) throw new InvalidArgumentError(`expected one of ${shown.join(', ')}`)
     return name
   })
 }

@@ -392,6 +392,7 @@ describe('train', () => {
     const model = await forja('train', 'nosuch')
     expect(model.code).toBe(2)
     expect(model.stderr).toMatch(/'nosuch' is invalid .* expected one of softmaxRegression/)
+    expect(model.stderr).not.toContain('deepBeliefNetwork')
     const wrong = await forja('train', 'resnet18Cifar', '--data', 'synthetic')
     expect(wrong.code).toBe(1)
     expect(wrong.stderr).toMatch(
