@@ -7,6 +7,7 @@
 import { fromData, zeros } from './create.js'
 import { ForjaError } from './errors.js'
 import type { Assignment, Value } from './graph/graph.js'
+import { requireTensors } from './ops/check_call.js'
 import { makeLeaf } from './ops/creation.js'
 import { transpose } from './ops/shape.js'
 import { activeTrace } from './runtime/compile.js'
@@ -110,6 +111,7 @@ export class Variable extends Tensor {
   }
 
   #check(value: Tensor): void {
+    requireTensors('assign', { value })
     if (!sameShape(value.shape, this.shape)) {
       throw new ForjaError(
         'ERR_SHAPE',
@@ -133,5 +135,6 @@ export class Variable extends Tensor {
 
 /** A persistent variable with this initial value. */
 export function variable(initial: Tensor, options: VariableOptions = {}): Variable {
+  requireTensors('variable', { initial })
   return new Variable(initial, options)
 }

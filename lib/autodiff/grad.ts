@@ -5,6 +5,7 @@
 import { ForjaError } from '../errors.js'
 import { type Node, topological, type Value } from '../graph/graph.js'
 import { filled } from '../ops/apply.js'
+import { requireTensorList } from '../ops/check_call.js'
 import { add } from '../ops/elementwise.js'
 import { sumTo } from '../ops/reduce.js'
 import { formatShape, sameShape } from '../shape.js'
@@ -29,6 +30,8 @@ export function grad(
   options: GradOptions = {},
 ): Tensor[] {
   const list = outputs instanceof Tensor ? [outputs] : outputs
+  requireTensorList('grad', 'outputs', list)
+  requireTensorList('grad', 'inputs', inputs)
   const seeds = list.map((output, i) => seedFor(output, options.gradOutputs?.[i]))
   return gradValues(
     list.map((t) => t.value),

@@ -5,6 +5,7 @@
 import { fromData } from '../create.js'
 import { ForjaError } from '../errors.js'
 import { Graph, type InputSource } from '../graph/graph.js'
+import { requireTensorList } from '../ops/check_call.js'
 import { makeLeaf } from '../ops/creation.js'
 import { mul } from '../ops/elementwise.js'
 import { sum } from '../ops/reduce.js'
@@ -33,6 +34,7 @@ export async function gradcheck(
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},
 ): Promise<void> {
+  requireTensorList('gradcheck', 'inputs', inputs)
   const { epsilon = 1e-5, tolerance = 1e-5 } = options
   const data = await evaluate(inputs.map((t) => t.value))
   const sources = inputs.map((_, i): InputSource => ({ kind: 'input', name: `input ${i}` }))

@@ -1,6 +1,8 @@
 /**
  * Activations and dropout as layers, for Sequential; in `forward` the functions of the same names are shorter.
  */
+
+import { checkOptions } from '../ops/check_call.js'
 import {
   dropout,
   elu,
@@ -39,8 +41,9 @@ export class ReLU6 extends Module {
 export class LeakyReLU extends Module {
   readonly alpha: number
 
-  constructor({ alpha = 0.01 }: { alpha?: number } = {}) {
+  constructor(options: { alpha?: number } = {}) {
     super()
+    const { alpha = 0.01 } = checkOptions('LeakyReLU', options, ['alpha'])
     checkNumber('LeakyReLU', 'alpha', alpha)
     this.alpha = alpha
   }
@@ -54,8 +57,9 @@ export class LeakyReLU extends Module {
 export class ELU extends Module {
   readonly alpha: number
 
-  constructor({ alpha = 1 }: { alpha?: number } = {}) {
+  constructor(options: { alpha?: number } = {}) {
     super()
+    const { alpha = 1 } = checkOptions('ELU', options, ['alpha'])
     checkNumber('ELU', 'alpha', alpha)
     this.alpha = alpha
   }
@@ -117,8 +121,9 @@ export class Hardswish extends Module {
 export class Softmax extends Module {
   readonly axis: number
 
-  constructor({ axis = -1 }: { axis?: number } = {}) {
+  constructor(options: { axis?: number } = {}) {
     super()
+    const { axis = -1 } = checkOptions('Softmax', options, ['axis'])
     checkInteger('Softmax', 'axis', axis, -Infinity)
     this.axis = axis
   }
@@ -132,8 +137,9 @@ export class Softmax extends Module {
 export class LogSoftmax extends Module {
   readonly axis: number
 
-  constructor({ axis = -1 }: { axis?: number } = {}) {
+  constructor(options: { axis?: number } = {}) {
     super()
+    const { axis = -1 } = checkOptions('LogSoftmax', options, ['axis'])
     checkInteger('LogSoftmax', 'axis', axis, -Infinity)
     this.axis = axis
   }

@@ -2,7 +2,11 @@
  * Convolution layers. Images (N, C, H, W); weights (K, C/groups, R, S), kept in memory as (R, S, C/groups, K), the
  * order in which the kernels read them.
  */
+
+import { checkOptions } from '../ops/check_call.js'
 import {
+  CONV_OPTIONS,
+  CONV_TRANSPOSE_OPTIONS,
   type Conv1dOptions as Conv1dCall,
   type Conv2dOptions as Conv2dCall,
   type ConvTranspose2dOptions as ConvTranspose2dCall,
@@ -43,7 +47,7 @@ function describe(kernelSize: readonly number[], options: { stride?: number | re
   return formatSizes(kernelSize) + (stride.some((s) => s !== 1) ? ` /${[...new Set(stride)].join('×')}` : '')
 }
 
-interface WindowOptions extends ConvLayerOptions {
+interface WindowOptions {
   stride?: number | readonly number[]
   padding?: number | readonly number[] | 'same' | 'valid'
   dilation?: number | readonly number[]
@@ -51,22 +55,28 @@ interface WindowOptions extends ConvLayerOptions {
 }
 
 /** What the layers share: checks where a layer is written, not where it first runs; weight and bias. */
-abstract class Convolution<Options extends WindowOptions> extends Module {
+abstract class Convolution<Call extends WindowOptions> extends Module {
   weight: Variable
   bias: Variable | null
   readonly kernelSize: readonly number[]
+  /** As the operation takes them. */
+  readonly options: Call
 
-  /** @param axes of the window @param transposed the weight begins with the input's channels */
+  /** @param known the operation's options @param axes of the window @param transposed the weight begins with the input's channels */
   constructor(
     readonly inChannels: number,
     readonly outChannels: number,
     kernelSize: number | readonly number[],
-    readonly options: Options,
+    options: Call & ConvLayerOptions,
+    known: readonly (keyof Call & string)[],
     axes: 1 | 2,
     transposed = false,
   ) {
     super()
     const layer = this.constructor.name
+    checkOptions<Call & ConvLayerOptions>(layer, options, [...known, 'bias', 'weightInit', 'biasInit'])
+    const { bias, weightInit, biasInit, ...call } = options
+    this.options = call as unknown as Call
     const { groups = 1, stride = 1, dilation = 1, padding = 0 } = options
     checkInteger(layer, 'inChannels', inChannels)
     checkInteger(layer, 'outChannels', outChannels)
@@ -77,7 +87,11 @@ abstract class Convolution<Options extends WindowOptions> extends Module {
     // Named paddings are checked by the operation.
     if (typeof padding !== 'string') perAxis(layer, 'padding', padding, axes, 0)
     const [first, second] = transposed ? [inChannels, outChannels] : [outChannels, inChannels]
-    const variables = convVariables([first, second / groups, ...this.kernelSize], outChannels, options)
+    const variables = convVariables([first, second / groups, ...this.kernelSize], outChannels, {
+      bias,
+      weightInit,
+      biasInit,
+    })
     this.weight = variables.weight
     this.bias = variables.bias
   }
@@ -88,14 +102,14 @@ abstract class Convolution<Options extends WindowOptions> extends Module {
 }
 
 /** (N, inChannels, L) → (N, outChannels, OL). weight (outChannels, inChannels/groups, kernelSize). */
-export class Conv1d extends Convolution<Conv1dOptions> {
+export class Conv1d extends Convolution<Conv1dCall> {
   constructor(
     inChannels: number,
     outChannels: number,
     kernelSize: number | readonly [number],
     options: Conv1dOptions = {},
   ) {
-    super(inChannels, outChannels, kernelSize, options, 1)
+    super(inChannels, outChannels, kernelSize, options, CONV_OPTIONS, 1)
   }
 
   override forward(x: Tensor): Tensor {
@@ -104,14 +118,14 @@ export class Conv1d extends Convolution<Conv1dOptions> {
 }
 
 /** (N, inChannels, H, W) → (N, outChannels, OH, OW). weight (outChannels, inChannels/groups, R, S). */
-export class Conv2d extends Convolution<Conv2dOptions> {
+export class Conv2d extends Convolution<Conv2dCall> {
   constructor(
     inChannels: number,
     outChannels: number,
     kernelSize: number | readonly number[],
     options: Conv2dOptions = {},
   ) {
-    super(inChannels, outChannels, kernelSize, options, 2)
+    super(inChannels, outChannels, kernelSize, options, CONV_OPTIONS, 2)
   }
 
   override forward(x: Tensor): Tensor {
@@ -120,14 +134,14 @@ export class Conv2d extends Convolution<Conv2dOptions> {
 }
 
 /** (N, inChannels, H, W) → (N, outChannels, OH, OW), upsampling. weight (inChannels, outChannels/groups, R, S). */
-export class ConvTranspose2d extends Convolution<ConvTranspose2dOptions> {
+export class ConvTranspose2d extends Convolution<ConvTranspose2dCall> {
   constructor(
     inChannels: number,
     outChannels: number,
     kernelSize: number | readonly number[],
     options: ConvTranspose2dOptions = {},
   ) {
-    super(inChannels, outChannels, kernelSize, options, 2, true)
+    super(inChannels, outChannels, kernelSize, options, CONV_TRANSPOSE_OPTIONS, 2, true)
     perAxis(this.constructor.name, 'outputPadding', options.outputPadding ?? 0, 2, 0)
   }
 

@@ -1,6 +1,8 @@
 /**
  * Linear, Embedding, Flatten.
  */
+
+import { checkOptions } from '../ops/check_call.js'
 import { embedding, flatten, linear } from '../ops/index.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
@@ -27,9 +29,10 @@ export class Linear extends Module {
   constructor(
     readonly inFeatures: number,
     readonly outFeatures: number,
-    { bias = true, weightInit, biasInit }: LinearOptions = {},
+    options: LinearOptions = {},
   ) {
     super()
+    const { bias = true, weightInit, biasInit } = checkOptions('Linear', options, ['bias', 'weightInit', 'biasInit'])
     checkInteger('Linear', 'inFeatures', inFeatures)
     checkInteger('Linear', 'outFeatures', outFeatures)
     const initial = fanInUniform(inFeatures)
@@ -49,9 +52,10 @@ export class Embedding extends Module {
   constructor(
     readonly numEmbeddings: number,
     readonly embeddingDim: number,
-    { weightInit = normal() }: { weightInit?: Initializer } = {},
+    options: { weightInit?: Initializer } = {},
   ) {
     super()
+    const { weightInit = normal() } = checkOptions('Embedding', options, ['weightInit'])
     checkInteger('Embedding', 'numEmbeddings', numEmbeddings)
     checkInteger('Embedding', 'embeddingDim', embeddingDim)
     this.weight = new Variable(weightInit([numEmbeddings, embeddingDim]), { name: 'weight' })
@@ -70,9 +74,9 @@ export class Embedding extends Module {
 export class Flatten extends Module {
   readonly startAxis: number
 
-  constructor({ startAxis = 1 }: { startAxis?: number } = {}) {
+  constructor(options: { startAxis?: number } = {}) {
     super()
-    this.startAxis = startAxis
+    this.startAxis = checkOptions('Flatten', options, ['startAxis']).startAxis ?? 1
   }
 
   override forward(x: Tensor): Tensor {

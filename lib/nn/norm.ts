@@ -4,6 +4,7 @@
  */
 import { ones, zeros } from '../create.js'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../ops/check_call.js'
 import { add } from '../ops/elementwise.js'
 import { batchNorm, groupNorm, layerNorm, localResponseNorm } from '../ops/norm_api.js'
 import { currentScope } from '../ops/registry.js'
@@ -37,10 +38,12 @@ abstract class BatchNorm extends Module {
 
   constructor(
     readonly numFeatures: number,
-    { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true }: BatchNormOptions = {},
+    options: BatchNormOptions = {},
   ) {
     super()
     const layer = this.constructor.name
+    const known = ['eps', 'momentum', 'affine', 'trackRunningStats'] as const
+    const { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = checkOptions(layer, options, known)
     checkInteger(layer, 'numFeatures', numFeatures)
     checkNumber(layer, 'eps', eps, 0)
     checkNumber(layer, 'momentum', momentum, 0, 1)
@@ -118,11 +121,10 @@ export class LayerNorm extends Module {
   bias: Variable | null
   readonly eps: number
 
-  constructor(
-    normalizedShape: number | Shape,
-    { eps = 1e-5, elementwiseAffine = true, bias = true }: LayerNormOptions = {},
-  ) {
+  constructor(normalizedShape: number | Shape, options: LayerNormOptions = {}) {
     super()
+    const known = ['eps', 'elementwiseAffine', 'bias'] as const
+    const { eps = 1e-5, elementwiseAffine = true, bias = true } = checkOptions('LayerNorm', options, known)
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape]
     if (this.normalizedShape.length === 0) {
       throw new ForjaError('ERR_ARGUMENT', 'LayerNorm: normalizedShape must name at least one axis, got []')
@@ -160,9 +162,10 @@ export class GroupNorm extends Module {
   constructor(
     readonly numGroups: number,
     readonly numChannels: number,
-    { eps = 1e-5, affine = true }: GroupNormOptions = {},
+    options: GroupNormOptions = {},
   ) {
     super()
+    const { eps = 1e-5, affine = true } = checkOptions('GroupNorm', options, ['eps', 'affine'])
     checkInteger('GroupNorm', 'numChannels', numChannels)
     checkGroups('GroupNorm', numGroups, { numChannels })
     checkNumber('GroupNorm', 'eps', eps, 0)
@@ -193,9 +196,10 @@ export class LocalResponseNorm extends Module {
 
   constructor(
     readonly size: number,
-    { alpha = 1e-4, beta = 0.75, k = 1 }: LocalResponseNormOptions = {},
+    options: LocalResponseNormOptions = {},
   ) {
     super()
+    const { alpha = 1e-4, beta = 0.75, k = 1 } = checkOptions('LocalResponseNorm', options, ['alpha', 'beta', 'k'])
     checkInteger('LocalResponseNorm', 'size', size)
     checkNumber('LocalResponseNorm', 'alpha', alpha)
     checkNumber('LocalResponseNorm', 'beta', beta)

@@ -2,6 +2,7 @@
  * Pooling layers over images (N, C, H, W).
  */
 
+import { checkOptions } from '../ops/check_call.js'
 import type { Pair } from '../ops/image.js'
 import {
   type AdaptivePool2dOptions,
@@ -19,7 +20,10 @@ import { Module } from './module.js'
 export type MaxPool2dOptions = Omit<MaxPool2dCall, 'kernelSize'>
 export type AvgPool2dOptions = Omit<AvgPool2dCall, 'kernelSize'>
 
-function checkPool(layer: string, kernelSize: unknown, { stride, padding = 0 }: MaxPool2dOptions): number[] {
+const OPTIONS = ['stride', 'padding', 'ceilMode'] as const
+
+function checkPool(layer: string, kernelSize: unknown, options: AvgPool2dOptions, known: readonly string[]): number[] {
+  const { stride, padding = 0 } = checkOptions(layer, options, known as readonly (keyof AvgPool2dOptions)[])
   if (stride !== undefined) perAxis(layer, 'stride', stride, 2)
   if (typeof padding !== 'string') perAxis(layer, 'padding', padding, 2, 0)
   return perAxis(layer, 'kernelSize', kernelSize, 2)
@@ -34,7 +38,7 @@ export class MaxPool2d extends Module {
     readonly options: MaxPool2dOptions = {},
   ) {
     super()
-    this.kernelSize = checkPool('MaxPool2d', kernelSize, options)
+    this.kernelSize = checkPool('MaxPool2d', kernelSize, options, OPTIONS)
   }
 
   override forward(x: Tensor): Tensor {
@@ -55,7 +59,7 @@ export class AvgPool2d extends Module {
     readonly options: AvgPool2dOptions = {},
   ) {
     super()
-    this.kernelSize = checkPool('AvgPool2d', kernelSize, options)
+    this.kernelSize = checkPool('AvgPool2d', kernelSize, options, [...OPTIONS, 'countIncludePad'])
   }
 
   override forward(x: Tensor): Tensor {

@@ -3,6 +3,8 @@
  * (`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `.._l1`, `.._reverse`), shapes and initial values: evenly
  * within 1/√hiddenSize.
  */
+
+import { checkOptions } from '../ops/check_call.js'
 import type { Cell } from '../ops/recurrent.js'
 import {
   gru,
@@ -37,6 +39,8 @@ export interface RNNLayerOptions extends RecurrentLayerOptions {
   nonlinearity?: 'tanh' | 'relu'
 }
 
+const OPTIONS = ['numLayers', 'bidirectional', 'dropout', 'bias'] as const
+
 /** What RNN, LSTM and GRU share; they differ in the cell. */
 abstract class Recurrent<Output extends RecurrentOutput> extends Module<
   [x: Tensor, initial?: Partial<RecurrentState> | null],
@@ -52,10 +56,13 @@ abstract class Recurrent<Output extends RecurrentOutput> extends Module<
     cell: Cell,
     readonly inputSize: number,
     readonly hiddenSize: number,
-    { numLayers = 1, bidirectional = false, dropout = 0, bias = true }: RecurrentLayerOptions = {},
+    options: RecurrentLayerOptions,
+    known: readonly string[],
   ) {
     super()
     const layer = this.constructor.name
+    checkOptions(layer, options, known as readonly (keyof RecurrentLayerOptions)[])
+    const { numLayers = 1, bidirectional = false, dropout = 0, bias = true } = options
     checkInteger(layer, 'inputSize', inputSize)
     checkInteger(layer, 'hiddenSize', hiddenSize)
     checkInteger(layer, 'numLayers', numLayers)
@@ -94,8 +101,9 @@ abstract class Recurrent<Output extends RecurrentOutput> extends Module<
 export class RNN extends Recurrent<RecurrentOutput> {
   readonly nonlinearity: 'tanh' | 'relu'
 
-  constructor(inputSize: number, hiddenSize: number, { nonlinearity = 'tanh', ...options }: RNNLayerOptions = {}) {
-    super('tanh', inputSize, hiddenSize, options)
+  constructor(inputSize: number, hiddenSize: number, options: RNNLayerOptions = {}) {
+    super('tanh', inputSize, hiddenSize, options, [...OPTIONS, 'nonlinearity'])
+    const { nonlinearity = 'tanh' } = options
     this.nonlinearity = nonlinearity
   }
 
@@ -108,7 +116,7 @@ export class RNN extends Recurrent<RecurrentOutput> {
 /** Long short-term memory: (N, T, inputSize) → { y, h, c }. */
 export class LSTM extends Recurrent<LSTMOutput> {
   constructor(inputSize: number, hiddenSize: number, options: RecurrentLayerOptions = {}) {
-    super('lstm', inputSize, hiddenSize, options)
+    super('lstm', inputSize, hiddenSize, options, OPTIONS)
   }
 
   override forward(x: Tensor, initial?: Partial<RecurrentState> | null): LSTMOutput {
@@ -119,7 +127,7 @@ export class LSTM extends Recurrent<LSTMOutput> {
 /** Gated recurrent unit: (N, T, inputSize) → { y, h }. */
 export class GRU extends Recurrent<RecurrentOutput> {
   constructor(inputSize: number, hiddenSize: number, options: RecurrentLayerOptions = {}) {
-    super('gru', inputSize, hiddenSize, options)
+    super('gru', inputSize, hiddenSize, options, OPTIONS)
   }
 
   override forward(x: Tensor, initial?: Partial<RecurrentState> | null): RecurrentOutput {

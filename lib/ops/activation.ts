@@ -5,6 +5,7 @@
  */
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
+import { checkOptions } from './check_call.js'
 import { greater, greaterEqual, less, lessEqual, logicalOr, where } from './compare.js'
 import { defineElementwise } from './define_elementwise.js'
 import { add, mul, sub } from './elementwise.js'
@@ -176,7 +177,7 @@ const leakyReluOp = defineElementwise({
 
 /** x where it is positive, else alpha · x. Default alpha 0.01. */
 export function leakyRelu(x: Tensor, options: { alpha?: number } = {}): Tensor {
-  return apply(leakyReluOp, [x], { alpha: options.alpha ?? 0.01 })
+  return apply(leakyReluOp, [x], { alpha: checkOptions('leakyRelu', options, ['alpha']).alpha ?? 0.01 })
 }
 
 const eluOp = defineElementwise({
@@ -193,7 +194,7 @@ const eluOp = defineElementwise({
 
 /** x where it is positive, else alpha · (exp(x) - 1). Default alpha 1. */
 export function elu(x: Tensor, options: { alpha?: number } = {}): Tensor {
-  return apply(eluOp, [x], { alpha: options.alpha ?? 1, scale: 1 })
+  return apply(eluOp, [x], { alpha: checkOptions('elu', options, ['alpha']).alpha ?? 1, scale: 1 })
 }
 
 /** Scale and alpha for which activations keep mean 0 and variance 1 (self-normalising networks). */

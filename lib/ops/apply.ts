@@ -3,7 +3,7 @@
  * expect to write them.
  */
 import type { DType } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { Tensor } from '../tensor.js'
 import { makeFull } from './creation.js'
 import { type AttrLayout, type Attrs, makeNode, type Op } from './registry.js'
@@ -16,7 +16,7 @@ export function applyAll<L extends AttrLayout>(op: Op<L>, inputs: readonly Tenso
     if (!(input instanceof Tensor)) {
       throw new ForjaError(
         'ERR_ARGUMENT',
-        `${op.name}: ${op.inputs[i] ?? `input ${i}`} must be a tensor, got ${typeof input}`,
+        `${op.name}: ${op.inputs[i] ?? `input ${i}`} must be a tensor, got ${describeGiven(input)}`,
       )
     }
   })

@@ -8,6 +8,7 @@ import { type RefArray, refArray } from '../reference/array.js'
 import { aroundAxis, formatShape, inversePermutation, normalizeAxis, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, applyAll } from './apply.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { putAlongAxis } from './indexing.js'
 import { defineOp, type Op, type Site } from './registry.js'
 import { reshape, transpose } from './shape.js'
@@ -63,7 +64,9 @@ export interface ArgOptions extends AxisOptions {
   keepDims?: boolean
 }
 
-function arg(op: Op<{ axis: 'i32' }>, x: Tensor, { axis, keepDims }: ArgOptions): Tensor {
+function arg(op: Op<{ axis: 'i32' }>, x: Tensor, options: ArgOptions): Tensor {
+  requireTensors(op.name, { x })
+  const { axis, keepDims } = checkOptions(op.name, options, ['axis', 'keepDims'])
   if (axis === undefined) return apply(op, [reshape(x, [x.size])], { axis: 0 })
   const at = normalizeAxis(axis, x.rank, op.name)
   const y = apply(op, [x], { axis: at })
@@ -111,7 +114,9 @@ export interface CumSumOptions extends AxisOptions {
 }
 
 /** Running sums along `axis` (default: the last). */
-export function cumSum(x: Tensor, { axis = -1, reverse = false }: CumSumOptions = {}): Tensor {
+export function cumSum(x: Tensor, options: CumSumOptions = {}): Tensor {
+  requireTensors('cumSum', { x })
+  const { axis = -1, reverse = false } = checkOptions('cumSum', options, ['axis', 'reverse'])
   return apply(cumSumOp, [x], { axis: normalizeAxis(axis, x.rank, 'cumSum'), reverse: reverse ? 1 : 0 })
 }
 
@@ -164,7 +169,8 @@ export interface TopKOptions extends AxisOptions {
  * the first comes first; NaN counts as larger than every number.
  */
 export function topK(x: Tensor, options: TopKOptions): { values: Tensor; indices: Tensor } {
-  const { k, axis = -1, smallest = false } = options
+  requireTensors('topK', { x })
+  const { k, axis = -1, smallest = false } = checkOptions('topK', options, ['k', 'axis', 'smallest'])
   if (!Number.isInteger(k)) throw new ForjaError('ERR_ARGUMENT', `topK: k must be an integer, got ${k}`)
   if (x.rank === 0) throw new ForjaError('ERR_SHAPE', `topK: x has no axes, its shape is ${formatShape(x.shape)}`)
   const { moved, back } = axisToLast(x, normalizeAxis(axis, x.rank, 'topK'))
@@ -181,10 +187,9 @@ export interface SortOptions extends AxisOptions {
  * The elements along `axis` (default: the last) in order, and the indices (int32) they came from. Equal elements keep
  * their order; NaN counts as larger than every number.
  */
-export function sort(
-  x: Tensor,
-  { axis = -1, descending = false }: SortOptions = {},
-): { values: Tensor; indices: Tensor } {
+export function sort(x: Tensor, options: SortOptions = {}): { values: Tensor; indices: Tensor } {
+  requireTensors('sort', { x })
+  const { axis = -1, descending = false } = checkOptions('sort', options, ['axis', 'descending'])
   if (x.rank === 0) throw new ForjaError('ERR_SHAPE', `sort: x has no axes, its shape is ${formatShape(x.shape)}`)
   const k = x.shape[normalizeAxis(axis, x.rank, 'sort')]!
   return topK(x, { k, axis, smallest: !descending })

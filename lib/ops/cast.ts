@@ -14,6 +14,7 @@ import { checkDType, DTYPES, type DType, dtypeCode, isFloat } from '../dtype.js'
 import { fromRef, refArray, toRef } from '../reference/array.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
+import { requireTensors } from './check_call.js'
 import { defineElementwise } from './define_elementwise.js'
 
 export const castOp = defineElementwise({
@@ -42,6 +43,7 @@ function castNumber(x: number, dtype: DType): number {
 
 /** x as `dtype`; x itself if it has it. Floats become integers by truncation, kept in range; bool is x ≠ 0. */
 export function cast(x: Tensor, dtype: DType): Tensor {
+  requireTensors('cast', { x })
   checkDType(dtype, 'cast')
   return x.dtype === dtype ? x : apply(castOp, [x], { dtype: dtypeCode(dtype) })
 }

@@ -6,6 +6,7 @@ import type { DType } from '../dtype.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, asTensor, type TensorLike } from './apply.js'
+import { requireTensorLikes, requireTensors } from './check_call.js'
 import { defineElementwise, requireSameDType } from './define_elementwise.js'
 import { binary, operand } from './operands.js'
 import type { Op } from './registry.js'
@@ -92,16 +93,19 @@ function truth(x: TensorLike): Tensor {
 
 /** a and b as bool, broadcast; operands of other dtypes are true where they are not 0. */
 export function logicalAnd(a: TensorLike, b: TensorLike): Tensor {
+  requireTensorLikes('logicalAnd', { a, b })
   return apply(logicalAndOp, [truth(a), truth(b)], {})
 }
 
 /** a or b as bool, broadcast; operands of other dtypes are true where they are not 0. */
 export function logicalOr(a: TensorLike, b: TensorLike): Tensor {
+  requireTensorLikes('logicalOr', { a, b })
   return apply(logicalOrOp, [truth(a), truth(b)], {})
 }
 
 /** not x as bool; other dtypes are true where they are not 0. */
 export function logicalNot(x: TensorLike): Tensor {
+  requireTensorLikes('logicalNot', { x })
   return apply(logicalNotOp, [truth(x)], {})
 }
 
@@ -130,6 +134,8 @@ const whereOp: Op<Plain> = defineElementwise({
 
 /** a where condition (bool) is true, else b; all three broadcast. The operand that is not chosen gets no gradient. */
 export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
+  requireTensors('where', { condition })
+  requireTensorLikes('where', { a, b })
   const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'float32'
   return apply(whereOp, [condition, operand('where', a, dtype), operand('where', b, dtype)], {})
 }

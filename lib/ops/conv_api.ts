@@ -5,6 +5,7 @@
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
+import { checkOptions } from './check_call.js'
 import { col2imOp, conv, convGradInput, im2colOp, outputSize, outputSizes, type WindowAttrs } from './conv.js'
 import { add } from './elementwise.js'
 import { type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
@@ -86,7 +87,13 @@ export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options:
     other,
     pairOf('conv1d', what, typeof value === 'number' ? value : value[0], least)[1],
   ]
-  const { stride = 1, padding = 0, dilation = 1, groups = 1, paddingMode = 'zeros' } = options
+  const {
+    stride = 1,
+    padding = 0,
+    dilation = 1,
+    groups = 1,
+    paddingMode = 'zeros',
+  } = checkOptions('conv1d', options, CONV_OPTIONS)
   const wide: Conv2dOptions = {
     stride: row('stride', stride, 1, 1),
     padding: typeof padding === 'string' ? padding : row('padding', padding, 0, 0),
@@ -105,6 +112,9 @@ export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options:
   return reshape(y, [n, k, y.shape[3]!])
 }
 
+/** @internal */
+export const CONV_OPTIONS = ['stride', 'padding', 'dilation', 'groups', 'paddingMode'] as const
+
 /** conv2d on checked ranks; `shown`: the weight's shape as the user gave it. */
 function convolve(
   name: string,
@@ -114,6 +124,7 @@ function convolve(
   bias: Tensor | null | undefined,
   options: Conv2dOptions,
 ): Tensor {
+  checkOptions(name, options, CONV_OPTIONS)
   const [, c, h, w] = x.shape as [number, number, number, number]
   const [k, perGroup, r, s] = weight.shape as [number, number, number, number]
   const groups = checkGroups(name, options.groups)
@@ -136,6 +147,9 @@ function convolve(
   return toChannelsFirst(conv(padded, toFilters(weight), { ...attrs, padding: [0, 0, 0, 0] }, bias))
 }
 
+/** @internal */
+export const CONV_TRANSPOSE_OPTIONS = ['stride', 'padding', 'outputPadding', 'dilation', 'groups'] as const
+
 /**
  * The adjoint of conv2d, upsampling for stride > 1: x (N, C, H, W), weight (C, K/groups, R, S), bias (K,) →
  * (N, K, (H - 1)·stride - 2·padding + dilation·(R - 1) + outputPadding + 1, ...).
@@ -151,6 +165,7 @@ export function convTranspose2d(
   const name = 'convTranspose2d'
   requireRank(name, 'input', x, 'N, C, H, W')
   requireRank(name, 'weight', weight, 'C, K/groups, R, S')
+  checkOptions(name, options, CONV_TRANSPOSE_OPTIONS)
   const groups = checkGroups(name, options.groups)
   const [, c, h, w] = x.shape as [number, number, number, number]
   const [expected, perGroup, r, s] = weight.shape as [number, number, number, number]
@@ -188,6 +203,7 @@ export function convTranspose2d(
  */
 export function im2col(x: Tensor, options: Im2colOptions): Tensor {
   requireRank('im2col', 'input', x, 'N, C, H, W')
+  checkOptions('im2col', options, ['kernelSize', 'stride', 'padding', 'dilation'])
   const kernel = pairOf('im2col', 'kernelSize', options.kernelSize, 1)
   const attrs = windowOf('im2col', options)
   checkFits('im2col', x.shape.slice(2), kernel, attrs)
@@ -204,6 +220,7 @@ export function im2col(x: Tensor, options: Im2colOptions): Tensor {
 export function col2im(columns: Tensor, options: Col2imOptions): Tensor {
   const name = 'col2im'
   requireRank(name, 'input', columns, 'N, C·R·S, L')
+  checkOptions(name, options, ['outputSize', 'kernelSize', 'stride', 'padding', 'dilation'])
   const [r, s] = pairOf(name, 'kernelSize', options.kernelSize, 1)
   const size = pairOf(name, 'outputSize', options.outputSize, 1)
   const attrs = windowOf(name, options)

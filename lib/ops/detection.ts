@@ -12,6 +12,7 @@ import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, applyAll } from './apply.js'
 import { topK } from './axis.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { less, where } from './compare.js'
 import { add, div, maximum, minimum, mul, sub } from './elementwise.js'
 import { type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
@@ -39,6 +40,7 @@ function requireBoxes(name: string, what: string, boxes: Tensor): void {
  * @throws ERR_SHAPE, ERR_DTYPE for operands that are no float32 boxes
  */
 export function boxIou(a: Tensor, b: Tensor): Tensor {
+  requireTensors('boxIou', { a, b })
   requireBoxes('boxIou', 'a', a)
   requireBoxes('boxIou', 'b', b)
   const columns = (boxes: Tensor, axis: 0 | 1) =>
@@ -104,7 +106,8 @@ export interface NmsOptions {
  * @throws ERR_SHAPE, ERR_DTYPE for operands that are no float32 boxes and scores; ERR_ARGUMENT for the threshold
  */
 export function nmsPadded(boxes: Tensor, scores: Tensor, options: NmsOptions = {}): { indices: Tensor; count: Tensor } {
-  const { iouThreshold = 0.5 } = options
+  requireTensors('nms', { boxes, scores })
+  const { iouThreshold = 0.5 } = checkOptions('nms', options, ['iouThreshold'])
   requireBoxes('nms', 'boxes', boxes)
   if (scores.rank !== 1 || scores.shape[0] !== boxes.shape[0] || scores.dtype !== 'float32') {
     const text = `scores must be float32 (${boxes.shape[0]},), got ${scores.dtype} ${formatShape(scores.shape)}`
@@ -357,7 +360,8 @@ function roiAttrs(name: string, x: Tensor, options: RoiPoolOptions): Attrs<typeo
  *   a region of an image that is not there or one that lies absurdly far out
  */
 export function roiAlign(x: Tensor, rois: Tensor, options: RoiAlignOptions): Tensor {
-  const { samplingRatio = -1, aligned = false } = options
+  const known = ['outputSize', 'spatialScale', 'samplingRatio', 'aligned'] as const
+  const { samplingRatio = -1, aligned = false } = checkOptions('roiAlign', options, known)
   const attrs = roiAttrs('roiAlign', x, options)
   if (!Number.isInteger(samplingRatio) || samplingRatio > 1024) {
     refuse('roiAlign', 'ERR_ARGUMENT', `samplingRatio must be an integer up to 1024, got ${String(samplingRatio)}`)
@@ -371,5 +375,6 @@ export function roiAlign(x: Tensor, rois: Tensor, options: RoiAlignOptions): Ten
  * (K, C, OH, OW). Errors as roiAlign's.
  */
 export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
+  checkOptions('roiPool', options, ['outputSize', 'spatialScale'])
   return toChannelsFirst(applyAll(roiPoolOp, [toChannelsLast(x), rois], roiAttrs('roiPool', x, options))[0]!)
 }

@@ -11,6 +11,8 @@ import { binary, unary } from './operands.js'
 
 export { defineElementwise, inferBroadcast, requireSameDType } from './define_elementwise.js'
 
+import { requireTensorLikes } from './check_call.js'
+
 export const addOp = defineElementwise({
   name: 'add',
   code: 16,
@@ -139,6 +141,7 @@ function integerPower(base: number, exponent: number): number {
  * 2 and 3 given as numbers become reciprocal, rsqrt, sqrt and products.
  */
 export function pow(a: TensorLike, b: TensorLike): Tensor {
+  requireTensorLikes('pow', { a, b })
   if (typeof a !== 'number' && typeof b === 'number') {
     if (b === 1 && a.dtype !== 'bool' && a.dtype !== 'uint8') return a
     if (b === 2) return square(a)

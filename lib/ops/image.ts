@@ -4,6 +4,7 @@
  */
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
+import { requireTensors } from './check_call.js'
 import { refuse } from './refuse.js'
 import { transpose } from './shape.js'
 
@@ -52,6 +53,7 @@ export function resolvePadding(
 }
 
 export function requireRank(name: string, what: string, x: Tensor, axes: string): void {
+  requireTensors(name, { [what]: x })
   const rank = axes.split(',').length
   if (x.rank !== rank) {
     refuse(name, 'ERR_SHAPE', `${what} must have ${rank} dimensions (${axes}), got shape ${formatShape(x.shape)}`)

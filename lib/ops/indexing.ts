@@ -11,6 +11,7 @@ import { type RefArray, refArray } from '../reference/array.js'
 import { aroundAxis, formatShape, normalizeAxis, type Shape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { add } from './elementwise.js'
 import { defineOp, type Op, type Site } from './registry.js'
 
@@ -89,12 +90,15 @@ const gatherGradOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
  * Slices of x along `axis` (default 0) in the order of `index` (int32 or uint8, any shape): the result has x's shape
  * with the axis replaced by the index's axes.
  */
-export function gather(x: Tensor, index: Tensor, { axis = 0 }: { axis?: number } = {}): Tensor {
+export function gather(x: Tensor, index: Tensor, options: { axis?: number } = {}): Tensor {
+  requireTensors('gather', { x, index })
+  const { axis = 0 } = checkOptions('gather', options, ['axis'])
   return apply(gatherOp, [x, index], { axis: normalizeAxis(axis, x.rank, 'gather') })
 }
 
 /** Rows of weight (rows, features) for every index: shape index.shape + (features,). */
 export function embedding(index: Tensor, weight: Tensor): Tensor {
+  requireTensors('embedding', { index, weight })
   if (weight.rank !== 2) {
     throw new ForjaError('ERR_SHAPE', `embedding: weight must be (rows, features), got ${formatShape(weight.shape)}`)
   }
@@ -105,7 +109,9 @@ export function embedding(index: Tensor, weight: Tensor): Tensor {
  * x with `updates` added to its slices along `axis` (default 0) that `index` names: the adjoint of gather, so updates
  * has x's shape with the axis replaced by the index's axes. Indices that occur more than once add up.
  */
-export function scatterAdd(x: Tensor, index: Tensor, updates: Tensor, { axis = 0 }: { axis?: number } = {}): Tensor {
+export function scatterAdd(x: Tensor, index: Tensor, updates: Tensor, options: { axis?: number } = {}): Tensor {
+  requireTensors('scatterAdd', { x, index, updates })
+  const { axis = 0 } = checkOptions('scatterAdd', options, ['axis'])
   const at = normalizeAxis(axis, x.rank, 'scatterAdd')
   const expected = gatheredShape(x.shape, at, index.shape)
   if (!sameShape(updates.shape, expected)) {
@@ -183,12 +189,16 @@ const putAlongAxisOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
 })
 
 /** For every index the element of x at that index along `axis` (default: the last), the other coordinates the same. */
-export function takeAlongAxis(x: Tensor, index: Tensor, { axis = -1 }: { axis?: number } = {}): Tensor {
+export function takeAlongAxis(x: Tensor, index: Tensor, options: { axis?: number } = {}): Tensor {
+  requireTensors('takeAlongAxis', { x, index })
+  const { axis = -1 } = checkOptions('takeAlongAxis', options, ['axis'])
   return apply(takeAlongAxisOp, [x, index], { axis: normalizeAxis(axis, x.rank, 'takeAlongAxis') })
 }
 
 /** Zeros, `length` along `axis` (default: the last), with updates added where index names: adjoint of takeAlongAxis. */
 export function putAlongAxis(index: Tensor, updates: Tensor, options: { length: number; axis?: number }): Tensor {
+  requireTensors('putAlongAxis', { index, updates })
+  checkOptions('putAlongAxis', options, ['length', 'axis'])
   const axis = normalizeAxis(options.axis ?? -1, index.rank, 'putAlongAxis')
   return apply(putAlongAxisOp, [index, updates], { axis, length: options.length })
 }
@@ -218,7 +228,9 @@ export interface OneHotOptions {
 }
 
 /** 1 at each index, 0 elsewhere, along a new last axis. */
-export function oneHot(index: Tensor, { depth, dtype = 'float32' }: OneHotOptions): Tensor {
+export function oneHot(index: Tensor, options: OneHotOptions): Tensor {
+  requireTensors('oneHot', { index })
+  const { depth, dtype = 'float32' } = checkOptions('oneHot', options, ['depth', 'dtype'])
   if (!Number.isInteger(depth) || depth < 0) {
     throw new ForjaError('ERR_ARGUMENT', `oneHot: depth must be a non-negative integer, got ${depth}`)
   }

@@ -9,6 +9,7 @@
  */
 import { fromData } from '../create.js'
 import type { Tensor } from '../tensor.js'
+import { checkOptions } from './check_call.js'
 import { add, mul, sub } from './elementwise.js'
 import { type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
 import { gather } from './indexing.js'
@@ -31,7 +32,7 @@ export interface InterpolateOptions {
  */
 export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   const name = 'interpolate'
-  const { mode = 'nearest', alignCorners = false } = options
+  const { mode = 'nearest', alignCorners = false } = checkOptions(name, options, ['size', 'mode', 'alignCorners'])
   requireRank(name, 'input', x, 'N, C, H, W')
   requireFloat(x, name)
   const size = pairOf(name, 'size', options.size, 1)

@@ -6,11 +6,13 @@ import { ForjaError } from '../errors.js'
 import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { softplus } from './activation.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { greater, where } from './compare.js'
 import { type LabelLossOptions, labelLoss } from './cross_entropy.js'
 import { add, div, maximum, minimum, mul, neg, sub } from './elementwise.js'
 import { abs, exp, log, square } from './math.js'
 import { mean, requireFloat, sum } from './reduce.js'
+import { refuse } from './refuse.js'
 import { reshape } from './shape.js'
 import { logSoftmax } from './softmax.js'
 
@@ -33,6 +35,7 @@ function reduceLoss(loss: Tensor, reduction: Reduction | undefined, what: string
 }
 
 function requireSameShape(input: Tensor, target: Tensor, what: string): void {
+  requireTensors(what, { input, target })
   requireFloat(input, what)
   if (sameShape(input.shape, target.shape)) return
   throw new ForjaError(
@@ -53,7 +56,9 @@ export interface CrossEntropyOptions extends LabelLossOptions, LossOptions {
  * @throws ERR_ARGUMENT when the program runs on a label that is no class, naming it.
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
-  const { reduction = 'mean', labelSmoothing = 0 } = options
+  requireTensors('crossEntropy', { logits, labels })
+  const known = ['reduction', 'labelSmoothing', 'ignoreIndex', 'weight'] as const
+  const { reduction = 'mean', labelSmoothing = 0 } = checkOptions('crossEntropy', options, known)
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
     throw new ForjaError('ERR_ARGUMENT', `crossEntropy: labelSmoothing is ${labelSmoothing}, expected 0..1`)
   }
@@ -68,7 +73,8 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
  * `crossEntropy`.
  */
 export function nllLoss(input: Tensor, labels: Tensor, options: LabelLossOptions & LossOptions = {}): Tensor {
-  const { reduction = 'mean' } = options
+  requireTensors('nllLoss', { input, labels })
+  const { reduction = 'mean' } = checkOptions('nllLoss', options, ['reduction', 'ignoreIndex', 'weight'])
   checkReduction(reduction, 'nllLoss')
   const { loss, weight } = labelLoss(input, labels, options, 0, 'nllLoss')
   return reduceLabelLoss(loss, weight, reduction)
@@ -81,6 +87,14 @@ function reduceLabelLoss(loss: Tensor, weight: Tensor, reduction: Reduction): Te
 /** -Σ_c w_c t_c logSoftmax(x)_c, targets given as probabilities; mean divides by the number of samples. */
 function probabilityCrossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions): Tensor {
   const { reduction = 'mean', labelSmoothing = 0, weight } = options
+  if (target.rank === logits.rank - 1) {
+    refuse(
+      'crossEntropy',
+      'ERR_SHAPE',
+      `${target.dtype} targets are probabilities, of the shape of the logits ${formatShape(logits.shape)}, got ${formatShape(target.shape)}`,
+      "labels are int32 or uint8: use cast(labels, 'int32')",
+    )
+  }
   requireSameShape(logits, target, 'crossEntropy')
   const axis = logits.rank === 1 ? 0 : 1
   const classes = logits.shape[axis]!
@@ -102,13 +116,15 @@ function channelWeights(weight: Tensor, logits: Tensor, axis: number): Tensor {
 }
 
 /** (input - target)². */
-export function mseLoss(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function mseLoss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  const { reduction } = checkOptions('mseLoss', options, ['reduction'])
   requireSameShape(input, target, 'mseLoss')
   return reduceLoss(square(sub(input, target)), reduction, 'mseLoss')
 }
 
 /** |input - target|. */
-export function l1Loss(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function l1Loss(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  const { reduction } = checkOptions('l1Loss', options, ['reduction'])
   requireSameShape(input, target, 'l1Loss')
   return reduceLoss(abs(sub(input, target)), reduction, 'l1Loss')
 }
@@ -119,7 +135,8 @@ export interface HuberOptions extends LossOptions {
 }
 
 /** ½ d² where d = |input - target| is below delta, delta (d - ½ delta) beyond. */
-export function huberLoss(input: Tensor, target: Tensor, { reduction, delta = 1 }: HuberOptions = {}): Tensor {
+export function huberLoss(input: Tensor, target: Tensor, options: HuberOptions = {}): Tensor {
+  const { reduction, delta = 1 } = checkOptions('huberLoss', options, ['reduction', 'delta'])
   requireSameShape(input, target, 'huberLoss')
   if (!(delta > 0)) throw new ForjaError('ERR_ARGUMENT', `huberLoss: delta is ${delta}, expected a positive number`)
   return reduceLoss(huber(input, target, delta), reduction, 'huberLoss')
@@ -138,7 +155,8 @@ export interface SmoothL1Options extends LossOptions {
 }
 
 /** ½ d² / beta where d = |input - target| is below beta, d - ½ beta beyond. */
-export function smoothL1Loss(input: Tensor, target: Tensor, { reduction, beta = 1 }: SmoothL1Options = {}): Tensor {
+export function smoothL1Loss(input: Tensor, target: Tensor, options: SmoothL1Options = {}): Tensor {
+  const { reduction, beta = 1 } = checkOptions('smoothL1Loss', options, ['reduction', 'beta'])
   requireSameShape(input, target, 'smoothL1Loss')
   if (!(beta >= 0)) throw new ForjaError('ERR_ARGUMENT', `smoothL1Loss: beta is ${beta}, expected 0 or more`)
   const loss = beta === 0 ? abs(sub(input, target)) : div(huber(input, target, beta), beta)
@@ -152,14 +170,16 @@ function boundedLog(x: Tensor): Tensor {
 }
 
 /** -(t log p + (1 - t) log(1 - p)) for probabilities p = input; logarithms are bounded at -100. */
-export function binaryCrossEntropy(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function binaryCrossEntropy(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  const { reduction } = checkOptions('binaryCrossEntropy', options, ['reduction'])
   requireSameShape(input, target, 'binaryCrossEntropy')
   const loss = neg(add(mul(target, boundedLog(input)), mul(sub(1, target), boundedLog(sub(1, input)))))
   return reduceLoss(loss, reduction, 'binaryCrossEntropy')
 }
 
 /** binaryCrossEntropy of sigmoid(input), from logits of any size: softplus(x) - x t. */
-export function binaryCrossEntropyWithLogits(input: Tensor, target: Tensor, { reduction }: LossOptions = {}): Tensor {
+export function binaryCrossEntropyWithLogits(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  const { reduction } = checkOptions('binaryCrossEntropyWithLogits', options, ['reduction'])
   requireSameShape(input, target, 'binaryCrossEntropyWithLogits')
   return reduceLoss(sub(softplus(input), mul(input, target)), reduction, 'binaryCrossEntropyWithLogits')
 }
@@ -173,7 +193,7 @@ export interface KlDivOptions {
 
 /** t (log t - input) for log-probabilities `input` and probabilities t = target, 0 where t is 0. */
 export function klDivLoss(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
-  const { reduction = 'mean', logTarget = false } = options
+  const { reduction = 'mean', logTarget = false } = checkOptions('klDivLoss', options, ['reduction', 'logTarget'])
   requireSameShape(input, target, 'klDivLoss')
   checkReduction(reduction, 'klDivLoss', ['mean', 'sum', 'none', 'batchmean'])
   const loss = logTarget ? mul(exp(target), sub(target, input)) : sub(timesLog(target), mul(target, input))

@@ -6,6 +6,7 @@ import { isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Tensor } from '../tensor.js'
 import { apply, type TensorLike } from './apply.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { greaterEqual, lessEqual, logicalAnd, where } from './compare.js'
 import { type Accepts, defineElementwise } from './define_elementwise.js'
 import { add, div, maximum, minimum, mul, neg } from './elementwise.js'
@@ -168,7 +169,11 @@ const clampOp = defineElementwise({
 
 /** x limited to [min, max]; the gradient passes inside, bounds included. NaN stays. */
 export function clamp(x: Tensor, options: ClampOptions): Tensor {
-  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = options ?? {}
+  requireTensors('clamp', { x })
+  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = checkOptions('clamp', options, [
+    'min',
+    'max',
+  ])
   if (typeof min !== 'number' || typeof max !== 'number' || Number.isNaN(min) || Number.isNaN(max)) {
     throw new ForjaError('ERR_ARGUMENT', `clamp: min and max must be numbers, got ${min} and ${max}`)
   }

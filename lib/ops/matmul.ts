@@ -8,6 +8,7 @@ import { broadcastOffset, forEachIndex, type RefArray, refArray } from '../refer
 import { broadcastShapes, formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { sumTo } from './reduce.js'
 import { defineOp } from './registry.js'
 import { reshape } from './shape.js'
@@ -92,6 +93,8 @@ export interface MatmulOptions {
  * @throws ERR_SHAPE where inner dimensions differ or batch axes do not broadcast; ERR_DTYPE unless float32.
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  requireTensors('matmul', { a, b })
+  checkOptions('matmul', options, ['transposeA', 'transposeB'])
   if (a.rank === 0 || b.rank === 0)
     throw new ForjaError('ERR_SHAPE', 'matmul: operands need at least 1 dimension; use mul() for scalars')
   const left = a.rank === 1 ? reshape(a, options.transposeA ? [a.size, 1] : [1, a.size]) : a
@@ -109,6 +112,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
 
 /** x[.., in] · weight[out, in]ᵀ + bias[out]: a fully connected layer. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
+  requireTensors('linear', { x, weight })
   const rows = x.rank === 2 ? x : reshape(x, [-1, x.shape[x.rank - 1] ?? 1])
   const inputs = bias ? [rows, weight, bias] : [rows, weight]
   const y = apply(matmulOp, inputs, { transposeA: 0, transposeB: 1, activation: 0 })

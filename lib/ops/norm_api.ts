@@ -8,6 +8,7 @@ import { formatShape, inversePermutation, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { filled } from './apply.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { add, div, mul, pow, sub } from './elementwise.js'
 import { normalizeRows } from './layer_norm.js'
 import { rsqrt, square } from './math.js'
@@ -76,9 +77,11 @@ export interface LocalResponseNormOptions {
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   const name = 'batchNorm'
+  requireTensors(name, { x })
   if (x.rank < 2) refuse(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
   const c = x.shape[1]!
-  const { training = false, momentum = 0.1 } = options
+  const known = ['gamma', 'beta', 'runningMean', 'runningVar', 'training', 'momentum', 'eps'] as const
+  const { training = false, momentum = 0.1 } = checkOptions(name, options, known)
   const eps = checkEps(name, options.eps)
   for (const key of ['gamma', 'beta', 'runningMean', 'runningVar'] as const) checkVector(name, key, options[key], [c])
   const gamma = options.gamma ?? filled([c], 1, x.dtype)
@@ -113,6 +116,8 @@ function track(running: Tensor | null | undefined, next: (old: Tensor) => Tensor
 /** (x - mean) / √(variance + eps) · gamma + beta over the last axes of x. */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   const name = 'layerNorm'
+  requireTensors(name, { x })
+  checkOptions(name, options, ['gamma', 'beta', 'eps', 'normalizedShape'])
   const eps = checkEps(name, options.eps)
   const given = options.normalizedShape ?? options.gamma?.shape ?? options.beta?.shape ?? x.shape.slice(-1)
   const shape = typeof given === 'number' ? [given] : [...given]
@@ -137,7 +142,8 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
 /** As layerNorm over the pixels and channels of each of `groups` groups of x (N, C, ...). */
 export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
   const name = 'groupNorm'
-  const { groups } = options
+  requireTensors(name, { x })
+  const { groups } = checkOptions(name, options, ['groups', 'gamma', 'beta', 'eps'])
   if (x.rank < 2) refuse(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
   const [n, c, ...pixels] = x.shape as [number, number, ...number[]]
   if (!Number.isInteger(groups) || groups < 1 || c % groups !== 0) {
@@ -156,7 +162,8 @@ export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
 /** x / (k + alpha / size · Σ x² over `size` neighbouring channels)^beta, for x (N, C, ...). */
 export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions): Tensor {
   const name = 'localResponseNorm'
-  const { size, alpha = 1e-4, beta = 0.75, k = 1 } = options
+  requireTensors(name, { x })
+  const { size, alpha = 1e-4, beta = 0.75, k = 1 } = checkOptions(name, options, ['size', 'alpha', 'beta', 'k'])
   if (!Number.isInteger(size) || size < 1) {
     refuse(name, 'ERR_ARGUMENT', `size must be a positive integer, got ${String(size)}`)
   }

@@ -2,11 +2,13 @@
 import { type DType, isFloat } from '../dtype.js'
 import type { Tensor } from '../tensor.js'
 import { apply, asTensor, type TensorLike } from './apply.js'
+import { requireTensorLikes } from './check_call.js'
 import { refuse } from './refuse.js'
 import type { Op } from './registry.js'
 
 /** `op` on two operands of which either may be a number. */
 export function binary(op: Op<Record<never, never>>, a: TensorLike, b: TensorLike): Tensor {
+  requireTensorLikes(op.name, { a, b })
   const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'float32'
   return apply(op, [operand(op.name, a, dtype), operand(op.name, b, dtype)], {})
 }

@@ -3,6 +3,7 @@
  * layout pass cancels against their neighbours.
  */
 import type { Tensor } from '../tensor.js'
+import { checkOptions } from './check_call.js'
 import { type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
 import { adaptiveKernel, avgPool, maxPool, type PoolAttrs } from './pool.js'
 import { refuse } from './refuse.js'
@@ -60,8 +61,12 @@ export function globalAvgPool2d(x: Tensor): Tensor {
   return toChannelsFirst(avgPool(toChannelsLast(x), adaptiveWindows('globalAvgPool2d', x, { outputSize: 1 }), false))
 }
 
-function fixedWindows(name: string, x: Tensor, options: MaxPool2dOptions): PoolAttrs {
+/** Of both poolings, which share their options in many a program. */
+const POOL_OPTIONS = ['kernelSize', 'stride', 'padding', 'ceilMode', 'countIncludePad'] as const
+
+function fixedWindows(name: string, x: Tensor, options: AvgPool2dOptions): PoolAttrs {
   requireRank(name, 'input', x, 'N, C, H, W')
+  checkOptions(name, options, POOL_OPTIONS)
   const kernel = pairOf(name, 'kernelSize', options.kernelSize, 1)
   const stride = pairOf(name, 'stride', options.stride ?? kernel, 1)
   const sizes = x.shape.slice(2)
@@ -84,16 +89,12 @@ function fixedWindows(name: string, x: Tensor, options: MaxPool2dOptions): PoolA
   return { kernel, stride, padding, output, adaptive: 0 }
 }
 
-function adaptiveWindows(name: string, x: Tensor, { outputSize }: AdaptivePool2dOptions): PoolAttrs {
+function adaptiveWindows(name: string, x: Tensor, options: AdaptivePool2dOptions): PoolAttrs {
   requireRank(name, 'input', x, 'N, C, H, W')
+  const { outputSize } = checkOptions(name, options, ['outputSize'])
   const sizes = x.shape.slice(2)
-  const wanted = typeof outputSize === 'number' ? [outputSize, outputSize] : outputSize
-  const output = pairOf(
-    name,
-    'outputSize',
-    wanted.map((size, axis) => size ?? sizes[axis]!),
-    1,
-  )
+  const wanted = Array.isArray(outputSize) ? outputSize.map((size, axis) => size ?? sizes[axis]!) : outputSize
+  const output = pairOf(name, 'outputSize', wanted as Pair, 1)
   if (sizes.some((size) => size < 1)) refuse(name, 'ERR_SHAPE', `the image has ${sizes.join(' x ')} pixels`)
   const kernel = sizes.map((size, axis) => adaptiveKernel(size, output[axis]!))
   if (sizes.every((size, axis) => size % output[axis]! === 0)) {

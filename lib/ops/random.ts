@@ -22,6 +22,7 @@ import { checkShape, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { cast } from './cast.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { where } from './compare.js'
 import { mul } from './elementwise.js'
 import { defineOp } from './registry.js'
@@ -126,7 +127,8 @@ export interface DropoutOptions {
  * element) is kept for the gradient; a compiled function draws a new one at every run.
  */
 export function dropout(x: Tensor, options: DropoutOptions = {}): Tensor {
-  const { p = 0.5, training = true } = options
+  requireTensors('dropout', { x })
+  const { p = 0.5, training = true } = checkOptions('dropout', options, ['p', 'training'])
   if (!(p >= 0 && p <= 1)) throw new ForjaError('ERR_ARGUMENT', `dropout: p must be from 0 to 1, got ${p}`)
   if (!isFloat(x.dtype)) {
     throw new ForjaError('ERR_DTYPE', `dropout: x must have a float dtype, got ${x.dtype}`, {

@@ -5,6 +5,7 @@
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { filled } from './apply.js'
+import { requireTensors } from './check_call.js'
 import { dropout } from './random.js'
 import { blocksOf, type Cell, type LayerWeights, recurrentLayer } from './recurrent.js'
 import { refuse } from './refuse.js'
@@ -108,6 +109,7 @@ function run(
   options: RecurrentOptions,
 ): RecurrentOutput {
   const { numLayers = 1, bidirectional = false, initial, dropout: p = 0, training = false } = options
+  requireTensors(name, { x })
   if (x.rank !== 3 || x.size === 0) {
     refuse(name, 'ERR_SHAPE', `x must be (N, T, features) with no empty axis, got shape ${formatShape(x.shape)}`)
   }

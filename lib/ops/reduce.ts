@@ -10,6 +10,7 @@ import { formatShape, normalizeAxes, type Shape, sameShape, sizeOfShape, strides
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { cast } from './cast.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { equal, where } from './compare.js'
 import { div, mul, sub } from './elementwise.js'
 import { square } from './math.js'
@@ -90,12 +91,14 @@ export const sumOp = defineReduction({
 
 /** Sum over `axes`; of bool and uint8 elements as int32. */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
+  checkReduction(x, options, 'sum')
   const summed = x.dtype === 'bool' || x.dtype === 'uint8' ? cast(x, 'int32') : x
   return apply(sumOp, [summed], reduceAttrs(x, options, 'sum'))
 }
 
 /** Mean over `axes`: NaN for no elements. */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
+  checkReduction(x, options, 'mean')
   requireFloat(x, 'mean')
   return div(sum(x, options), reducedCount(x, options, 'mean'))
 }
@@ -157,6 +160,7 @@ const prodOp = defineReduction({
 
 /** Product over `axes`; its gradient is right where elements are 0 too. */
 export function prod(x: Tensor, options: ReduceOptions = {}): Tensor {
+  checkReduction(x, options, 'prod')
   return apply(prodOp, [x], reduceAttrs(x, options, 'prod'))
 }
 
@@ -193,11 +197,21 @@ export interface VarianceOptions extends ReduceOptions {
 /** Variance over `axes`, by squared deviations from the mean. */
 export function variance(x: Tensor, options: VarianceOptions = {}): Tensor {
   requireFloat(x, 'variance')
-  const { axes, keepDims = false, correction = 1 } = options
+  const {
+    axes,
+    keepDims = false,
+    correction = 1,
+  } = checkOptions('variance', options, ['axes', 'keepDims', 'correction'])
   const reduced = axes === undefined ? {} : { axes }
   const deviation = sub(x, mean(x, { ...reduced, keepDims: true }))
   const count = reducedCount(x, reduced, 'variance')
   return div(sum(square(deviation), { ...reduced, keepDims }), Math.max(0, count - correction))
+}
+
+/** @internal ERR_ARGUMENT unless this is what a reduction takes. */
+export function checkReduction(x: Tensor, options: ReduceOptions, what: string): void {
+  requireTensors(what, { x })
+  checkOptions(what, options, ['axes', 'keepDims'])
 }
 
 /** @internal The attributes of a reduction. */
@@ -213,6 +227,7 @@ function reducedCount(x: Tensor, options: ReduceOptions, what: string): number {
 }
 
 function requireElements(x: Tensor, options: ReduceOptions, what: string): void {
+  checkReduction(x, options, what)
   if (reducedCount(x, options, what) > 0) return
   throw new ForjaError(
     'ERR_SHAPE',
@@ -222,6 +237,7 @@ function requireElements(x: Tensor, options: ReduceOptions, what: string): void 
 
 /** @internal ERR_DTYPE unless x holds floats. */
 export function requireFloat(x: Tensor, what: string): void {
+  requireTensors(what, { x })
   if (isFloat(x.dtype)) return
   refuse(what, 'ERR_DTYPE', `x must be a float tensor, got ${x.dtype}`, 'use cast()')
 }

@@ -18,6 +18,7 @@ import {
 } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
+import { checkOptions, requireArray, requireTensors } from './check_call.js'
 import { sumTo } from './reduce.js'
 import { defineOp } from './registry.js'
 
@@ -39,6 +40,8 @@ export const reshapeOp = defineOp({
 
 /** The same elements under another shape; one entry may be -1 and is inferred. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  requireTensors('reshape', { x })
+  requireArray('reshape', 'shape', shape)
   const unknown = shape.filter((dim) => dim === -1).length
   if (unknown > 1) throw new ForjaError('ERR_SHAPE', `reshape: only one dimension may be -1, got ${formatShape(shape)}`)
   const known = sizeOfShape(shape.filter((dim) => dim !== -1))
@@ -60,7 +63,9 @@ export interface FlattenOptions {
 }
 
 /** The axes from startAxis to endAxis as one. */
-export function flatten(x: Tensor, { startAxis = 0, endAxis = -1 }: FlattenOptions = {}): Tensor {
+export function flatten(x: Tensor, options: FlattenOptions = {}): Tensor {
+  requireTensors('flatten', { x })
+  const { startAxis = 0, endAxis = -1 } = checkOptions('flatten', options, ['startAxis', 'endAxis'])
   if (x.rank === 0) return reshape(x, [1])
   const start = normalizeAxis(startAxis, x.rank, 'flatten')
   const end = normalizeAxis(endAxis, x.rank, 'flatten')
@@ -72,6 +77,8 @@ export function flatten(x: Tensor, { startAxis = 0, endAxis = -1 }: FlattenOptio
 
 /** x without its axes of size 1, or without those named, which must have size 1. */
 export function squeeze(x: Tensor, options: { axes?: number | readonly number[] } = {}): Tensor {
+  requireTensors('squeeze', { x })
+  checkOptions('squeeze', options, ['axes'])
   const named = options.axes !== undefined
   const axes = normalizeAxes(options.axes, x.rank, 'squeeze').filter((axis) => named || x.shape[axis] === 1)
   const wrong = axes.find((axis) => x.shape[axis] !== 1)
@@ -85,7 +92,9 @@ export function squeeze(x: Tensor, options: { axes?: number | readonly number[] 
 }
 
 /** x with a new axis of size 1 at `axis` of the result (default 0). */
-export function unsqueeze(x: Tensor, { axis = 0 }: { axis?: number } = {}): Tensor {
+export function unsqueeze(x: Tensor, options: { axis?: number } = {}): Tensor {
+  requireTensors('unsqueeze', { x })
+  const { axis = 0 } = checkOptions('unsqueeze', options, ['axis'])
   const at = normalizeAxis(axis, x.rank + 1, 'unsqueeze')
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)])
 }
@@ -116,6 +125,8 @@ export const broadcastToOp = defineOp({
 
 /** x repeated along the axes where it has size 1, to `shape`. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  requireTensors('broadcastTo', { x })
+  requireArray('broadcastTo', 'shape', shape)
   return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape: [...shape] })
 }
 
@@ -138,7 +149,9 @@ export const transposeOp = defineOp({
 
 /** Axes reordered: result axis i is source axis axes[i]. Default: reversed. */
 export function transpose(x: Tensor, axes?: readonly number[]): Tensor {
+  requireTensors('transpose', { x })
   const perm = axes ?? x.shape.map((_, axis) => x.rank - 1 - axis)
+  requireArray('transpose', 'axes', perm)
   const valid = perm.length === x.rank && [...perm].sort((a, b) => a - b).every((axis, i) => axis === i)
   if (!valid) {
     throw new ForjaError('ERR_ARGUMENT', `transpose: axes [${perm.join(', ')}] are not a permutation of ${x.rank} axes`)

@@ -8,6 +8,7 @@ import { forEachIndex, refArray } from '../reference/array.js'
 import { formatShape, normalizeAxes, normalizeAxis, putBack, type Shape, sizeOfShape, stridesOf } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
+import { checkOptions, requireArray, requireTensorList, requireTensors } from './check_call.js'
 import { defineOp, type Op } from './registry.js'
 import { broadcastTo, reshape, unsqueeze } from './shape.js'
 
@@ -111,6 +112,8 @@ export interface SliceOptions {
 
 /** Part of x: indices starts, starts + steps, .. before ends, per axis, as Python's slices; axes not named are whole. */
 export function slice(x: Tensor, options: SliceOptions = {}): Tensor {
+  requireTensors('slice', { x })
+  checkOptions('slice', options, ['starts', 'ends', 'steps'])
   for (const [name, list] of Object.entries(options) as [string, readonly number[]][]) {
     if (list.length > x.rank) {
       throw new ForjaError(
@@ -145,7 +148,8 @@ function resolveRange(dim: number, axis: number, start: number | undefined, end:
 
 /** The elements in reverse order along `axes` (default: all). */
 export function flip(x: Tensor, options: { axes?: number | readonly number[] } = {}): Tensor {
-  const axes = normalizeAxes(options.axes, x.rank, 'flip')
+  requireTensors('flip', { x })
+  const axes = normalizeAxes(checkOptions('flip', options, ['axes']).axes, x.rank, 'flip')
   return slice(x, { steps: x.shape.map((_, axis) => (axes.includes(axis) ? -1 : 1)) })
 }
 
@@ -162,10 +166,14 @@ export interface SplitOptions {
 }
 
 /** x cut along `axis` (default 0) into `parts` equal pieces, or into pieces of the given sizes. */
-export function split(x: Tensor, parts: number | readonly number[], { axis = 0 }: SplitOptions = {}): Tensor[] {
+export function split(x: Tensor, parts: number | readonly number[], options: SplitOptions = {}): Tensor[] {
+  requireTensors('split', { x })
+  const { axis = 0 } = checkOptions('split', options, ['axis'])
   const at = normalizeAxis(axis, x.rank, 'split')
   const dim = x.shape[at]!
-  const sizes = typeof parts === 'number' ? new Array<number>(parts).fill(dim / parts) : parts
+  if (typeof parts !== 'number') requireArray('split', 'parts', parts)
+  const even = typeof parts === 'number' && Number.isInteger(parts) && parts > 0
+  const sizes = typeof parts !== 'number' ? parts : even ? new Array<number>(parts).fill(dim / parts) : []
   const valid = sizes.every((size) => Number.isInteger(size) && size >= 0) && sizes.reduce((a, b) => a + b, 0) === dim
   if (!valid) {
     throw new ForjaError(
@@ -220,29 +228,34 @@ const concatOp = defineOp({
   },
 })
 
+function requireSome(what: string, list: readonly Tensor[]): void {
+  requireTensorList(what, 'x', list)
+  if (list.length === 0) throw new ForjaError('ERR_ARGUMENT', `${what}: expected an array of at least one tensor`)
+}
+
 /** The tensors one after the other along `axis` (default 0); the other axes must agree. */
-export function concat(list: readonly Tensor[], { axis = 0 }: { axis?: number } = {}): Tensor {
-  if (!Array.isArray(list) || list.length === 0) {
-    throw new ForjaError('ERR_ARGUMENT', 'concat: expected an array of at least one tensor')
-  }
-  const at = normalizeAxis(axis, (list as readonly Tensor[])[0]!.rank, 'concat')
+export function concat(list: readonly Tensor[], options: { axis?: number } = {}): Tensor {
+  requireSome('concat', list)
+  const { axis = 0 } = checkOptions('concat', options, ['axis'])
+  const at = normalizeAxis(axis, list[0]!.rank, 'concat')
   return list.length === 1 ? list[0]! : apply(concatOp, list, { axis: at })
 }
 
 /** The tensors, all of one shape, along a new axis (default 0). */
-export function stack(list: readonly Tensor[], { axis = 0 }: { axis?: number } = {}): Tensor {
-  if (!Array.isArray(list) || list.length === 0) {
-    throw new ForjaError('ERR_ARGUMENT', 'stack: expected an array of at least one tensor')
-  }
-  const at = normalizeAxis(axis, (list as readonly Tensor[])[0]!.rank + 1, 'stack')
+export function stack(list: readonly Tensor[], options: { axis?: number } = {}): Tensor {
+  requireSome('stack', list)
+  const { axis = 0 } = checkOptions('stack', options, ['axis'])
+  const at = normalizeAxis(axis, list[0]!.rank + 1, 'stack')
   return concat(
-    (list as readonly Tensor[]).map((t) => unsqueeze(t, { axis: at })),
+    list.map((t) => unsqueeze(t, { axis: at })),
     { axis: at },
   )
 }
 
 /** x repeated `repeats[i]` times along axis i; more repeats than axes add axes in front. */
 export function tile(x: Tensor, repeats: readonly number[]): Tensor {
+  requireTensors('tile', { x })
+  requireArray('tile', 'repeats', repeats)
   if (!repeats.every((n) => Number.isInteger(n) && n >= 0)) {
     throw new ForjaError('ERR_ARGUMENT', `tile: repeats must be non-negative integers, got [${repeats.join(', ')}]`)
   }
@@ -273,7 +286,10 @@ export interface PadOptions {
 }
 
 /** x with elements added around it. */
-export function pad(x: Tensor, { pads, mode = 'constant', value = 0 }: PadOptions): Tensor {
+export function pad(x: Tensor, options: PadOptions): Tensor {
+  requireTensors('pad', { x })
+  const { pads, mode = 'constant', value = 0 } = checkOptions('pad', options, ['pads', 'mode', 'value'])
+  requireArray('pad', 'pads', pads)
   const valid =
     pads.length <= x.rank && pads.every((p) => p.length === 2 && p.every((n) => Number.isInteger(n) && n >= 0))
   if (!valid) {

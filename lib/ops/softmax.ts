@@ -9,8 +9,9 @@ import { normalizeAxes, normalizeAxis } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { axisToLast } from './axis.js'
+import { checkOptions } from './check_call.js'
 import { mul, sub } from './elementwise.js'
-import { type ReduceOptions, requireFloat, sum } from './reduce.js'
+import { checkReduction, type ReduceOptions, requireFloat, sum } from './reduce.js'
 import { defineOp, type Op } from './registry.js'
 import { reshape, transpose } from './shape.js'
 
@@ -123,24 +124,26 @@ export interface SoftmaxOptions {
   axis?: number
 }
 
-function alongAxis(op: RowOp, x: Tensor, axis: number): Tensor {
+function alongAxis(op: RowOp, x: Tensor, options: SoftmaxOptions): Tensor {
   requireFloat(x, op.name)
+  const { axis = -1 } = checkOptions(op.name, options, ['axis'])
   const { moved, back } = axisToLast(x, normalizeAxis(axis, x.rank, op.name))
   return back(apply(op, [moved], {}))
 }
 
 /** exp(x) / Σ exp(x) along `axis`. */
-export function softmax(x: Tensor, { axis = -1 }: SoftmaxOptions = {}): Tensor {
-  return alongAxis(softmaxOp, x, axis)
+export function softmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
+  return alongAxis(softmaxOp, x, options)
 }
 
 /** log(softmax(x)) along `axis`, exact where softmax underflows. */
-export function logSoftmax(x: Tensor, { axis = -1 }: SoftmaxOptions = {}): Tensor {
-  return alongAxis(logSoftmaxOp, x, axis)
+export function logSoftmax(x: Tensor, options: SoftmaxOptions = {}): Tensor {
+  return alongAxis(logSoftmaxOp, x, options)
 }
 
 /** log Σ exp(x) over `axes`. */
 export function logSumExp(x: Tensor, options: ReduceOptions = {}): Tensor {
+  checkReduction(x, options, 'logSumExp')
   requireFloat(x, 'logSumExp')
   const axes = normalizeAxes(options.axes, x.rank, 'logSumExp')
   const kept = x.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis))

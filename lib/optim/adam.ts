@@ -3,6 +3,7 @@
  * square. AdamW (Loshchilov and Hutter, 2019) takes the weight decay out of these means.
  */
 import { applyAll } from '../ops/apply.js'
+import { checkOptions } from '../ops/check_call.js'
 import { adamUpdateOp } from '../ops/optim.js'
 import type { Tensor } from '../tensor.js'
 import { checkRate, type Parameters } from './groups.js'
@@ -18,11 +19,14 @@ export interface AdamOptions extends LearningRate {
   amsgrad?: boolean
 }
 
+const OPTIONS = ['lr', 'betas', 'eps', 'weightDecay', 'amsgrad'] as const
+
 export class Adam extends Optimizer {
   readonly #attrs: { rate1: number; rate2: number; eps: number; decoupled: number }
 
   /** Default learning rate 0.001; weightDecay (default 0) is added to the gradient as an L2 penalty's would be. */
   constructor(parameters: Parameters, options: AdamOptions = {}) {
+    checkOptions('Adam', options, OPTIONS)
     super(parameters, options.lr ?? 0.001, { m: 0, v: 0, ...(options.amsgrad ? { vmax: 0 } : {}) }, options.weightDecay)
     const [beta1, beta2] = checkBetas(options.betas, this.name)
     this.#attrs = {
@@ -45,6 +49,7 @@ export class Adam extends Optimizer {
 /** weightDecay (default 0.01) shrinks every parameter by lr · weightDecay a step. */
 export class AdamW extends Adam {
   constructor(parameters: Parameters, options: AdamOptions = {}) {
+    checkOptions('AdamW', options, OPTIONS)
     super(parameters, { ...options, weightDecay: options.weightDecay ?? 0.01 })
   }
 

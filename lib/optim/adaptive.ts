@@ -3,6 +3,7 @@
  * passes over memory of each. Formulas and defaults are PyTorch's; weightDecay is added to the gradient.
  */
 import { cast } from '../ops/cast.js'
+import { checkOptions } from '../ops/check_call.js'
 import { add, div, maximum, mul, sub } from '../ops/elementwise.js'
 import { abs, exp, expm1, sqrt, square } from '../ops/math.js'
 import type { Tensor } from '../tensor.js'
@@ -17,6 +18,8 @@ export interface AdaptiveOptions extends LearningRate {
   /** Default 0. */
   weightDecay?: number
 }
+
+const COMMON = ['lr', 'eps', 'weightDecay'] as const
 
 /** What these have in common: the L2 penalty. */
 abstract class Adaptive extends Optimizer {
@@ -67,7 +70,8 @@ export class Adagrad extends Adaptive {
 
   /** Defaults: lr 0.01, eps 1e-10. */
   constructor(parameters: Parameters, options: AdagradOptions = {}) {
-    const { lr = 0.01, lrDecay = 0, initialAccumulatorValue = 0 } = options
+    const known = [...COMMON, 'lrDecay', 'initialAccumulatorValue'] as const
+    const { lr = 0.01, lrDecay = 0, initialAccumulatorValue = 0 } = checkOptions('Adagrad', options, known)
     super(
       parameters,
       lr,
@@ -102,7 +106,8 @@ export class RMSprop extends Adaptive {
 
   /** Defaults: lr 0.01, eps 1e-8. */
   constructor(parameters: Parameters, options: RMSpropOptions = {}) {
-    const { lr = 0.01, alpha = 0.99, centered = false, momentum = 0 } = options
+    const known = [...COMMON, 'alpha', 'centered', 'momentum'] as const
+    const { lr = 0.01, alpha = 0.99, centered = false, momentum = 0 } = checkOptions('RMSprop', options, known)
     const slots = { square: 0, ...(centered ? { mean: 0 } : {}), ...(momentum > 0 ? { velocity: 0 } : {}) }
     super(parameters, lr, slots, options, 1e-8)
     this.#alpha = checkRate(alpha, 'RMSprop: alpha')
@@ -131,6 +136,7 @@ export class Adadelta extends Adaptive {
 
   /** Defaults: lr 1, eps 1e-6. */
   constructor(parameters: Parameters, options: AdadeltaOptions = {}) {
+    checkOptions('Adadelta', options, [...COMMON, 'rho'])
     super(parameters, options.lr ?? 1, { square: 0, delta: 0 }, options, 1e-6)
     this.#rho = checkRate(options.rho ?? 0.9, 'Adadelta: rho')
   }
@@ -152,6 +158,7 @@ export class Adamax extends Adaptive {
 
   /** Defaults: lr 0.002, betas [0.9, 0.999], eps 1e-8. */
   constructor(parameters: Parameters, options: AdamaxOptions = {}) {
+    checkOptions('Adamax', options, [...COMMON, 'betas'])
     super(parameters, options.lr ?? 0.002, { mean: 0, largest: 0 }, options, 1e-8)
     this.#betas = checkBetas(options.betas, 'Adamax')
   }
@@ -179,6 +186,7 @@ export class NAdam extends Adaptive {
 
   /** Defaults: lr 0.002, betas [0.9, 0.999], eps 1e-8. */
   constructor(parameters: Parameters, options: NAdamOptions = {}) {
+    checkOptions('NAdam', options, [...COMMON, 'betas', 'momentumDecay'])
     super(parameters, options.lr ?? 0.002, { mean: 0, square: 0 }, options, 1e-8)
     this.#betas = checkBetas(options.betas, 'NAdam')
     this.#decay = checkRate(options.momentumDecay ?? 0.004, 'NAdam: momentumDecay')

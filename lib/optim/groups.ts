@@ -2,7 +2,7 @@
  * Groups of parameters: those that share a learning rate and a weight decay.
  */
 import { isFloat } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { makeLeaf } from '../ops/creation.js'
 import { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
@@ -93,14 +93,15 @@ const GROUP_OPTIONS = ['params', 'lr', 'weightDecay']
 /** The parameters, each once. */
 export function checkParameters(parameters: readonly Variable[], who: string): readonly Variable[] {
   if (!Array.isArray(parameters) || parameters.length === 0) {
-    throw new ForjaError('ERR_ARGUMENT', `${who}: an array of parameters was expected`, {
+    const given = Array.isArray(parameters) ? 'an empty one' : describeGiven(parameters)
+    throw new ForjaError('ERR_ARGUMENT', `${who}: an array of parameters was expected, got ${given}`, {
       hint: `new ${who}(model.parameters(), { ... })`,
     })
   }
   const seen = new Map<Variable, number>()
   for (const [i, parameter] of parameters.entries()) {
     if (!(parameter instanceof Variable)) {
-      throw new ForjaError('ERR_ARGUMENT', `${who}: parameter ${i} must be a variable, got ${typeof parameter}`)
+      throw new ForjaError('ERR_ARGUMENT', `${who}: parameter ${i} must be a variable, got ${describeGiven(parameter)}`)
     }
     if (!isFloat(parameter.dtype)) {
       throw new ForjaError('ERR_DTYPE', `${who}: parameter ${i} ('${parameter.name}') is ${parameter.dtype}`)
@@ -122,7 +123,7 @@ export function checkParameters(parameters: readonly Variable[], who: string): r
 export function checkRate(value: number, what: string, low = 0, high = Number.POSITIVE_INFINITY): number {
   if (typeof value !== 'number' || !(value >= low && value < high)) {
     const range = high === Number.POSITIVE_INFINITY ? `a finite number from ${low}` : `a number in [${low}, ${high})`
-    throw new ForjaError('ERR_ARGUMENT', `${what} is ${String(value)}; expected ${range}`)
+    throw new ForjaError('ERR_ARGUMENT', `${what} is ${describeGiven(value)}; expected ${range}`)
   }
   return value
 }

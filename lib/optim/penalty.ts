@@ -2,6 +2,7 @@
  * What is added to a loss or done to gradients before an update.
  */
 import { ForjaError } from '../errors.js'
+import { requireArray } from '../ops/check_call.js'
 import { add, div, minimum, mul } from '../ops/elementwise.js'
 import { abs, sqrt, square } from '../ops/math.js'
 import { sum } from '../ops/reduce.js'
@@ -25,6 +26,7 @@ export function l2Penalty(parameters: readonly Tensor[], rate: number): Tensor {
  */
 export function clipGradNorm<G extends Tensor | null>(gradients: readonly G[], max: number): G[] {
   checkRate(max, 'clipGradNorm: max')
+  requireArray('clipGradNorm', 'gradients', gradients)
   const present = gradients.filter((g): g is G & Tensor => g !== null)
   const norm = sqrt(total(present, 'clipGradNorm', square))
   const scale = minimum(div(max, add(norm, 1e-6)), 1)

@@ -3,6 +3,7 @@
  */
 import { ForjaError } from '../errors.js'
 import { applyAll } from '../ops/apply.js'
+import { checkOptions } from '../ops/check_call.js'
 import { sgdUpdateOp } from '../ops/optim.js'
 import type { Tensor } from '../tensor.js'
 import { checkRate, type Parameters } from './groups.js'
@@ -19,12 +20,20 @@ export interface SGDOptions extends LearningRate {
   weightDecay?: number
 }
 
+const OPTIONS = ['lr', 'momentum', 'dampening', 'nesterov', 'weightDecay'] as const
+
 export class SGD extends Optimizer {
   readonly #attrs: { momentum: number; dampening: number; nesterov: number }
 
   /** Default learning rate 0.001. */
   constructor(parameters: Parameters, options: SGDOptions = {}) {
-    const { lr = 0.001, momentum = 0, dampening = 0, nesterov = false, weightDecay = 0 } = options
+    const {
+      lr = 0.001,
+      momentum = 0,
+      dampening = 0,
+      nesterov = false,
+      weightDecay = 0,
+    } = checkOptions('SGD', options, OPTIONS)
     checkRate(momentum, 'SGD: momentum')
     if (nesterov && (momentum === 0 || dampening !== 0)) {
       throw new ForjaError(

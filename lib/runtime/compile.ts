@@ -2,8 +2,9 @@
  * `compile`: a TypeScript function traced once per shape and dtype of its arguments, then run as one native program.
  */
 import type { TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { type Assignment, Graph, type InputSource, rewrite, type Value } from '../graph/graph.js'
+import { checkOptions } from '../ops/check_call.js'
 import { makeLeaf } from '../ops/creation.js'
 import type { Precision } from '../passes/lower.js'
 import { Tensor } from '../tensor.js'
@@ -66,7 +67,8 @@ export function compile<A extends readonly Tensor[], R extends Result>(
   options: CompileFunctionOptions = {},
 ): CompiledFunction<A, R> {
   if (typeof fn !== 'function')
-    throw new ForjaError('ERR_ARGUMENT', `compile: a function was expected, got ${typeof fn}`)
+    throw new ForjaError('ERR_ARGUMENT', `compile: a function was expected, got ${describeGiven(fn)}`)
+  checkOptions('compile', options, ['device', 'algorithms', 'precision'])
   const device = resolveDevice(options.device)
   checkPrecision(options.precision ?? 'float32', device)
   const traces = new Map<string, Traced | Promise<Traced>>()
@@ -88,6 +90,9 @@ export function compile<A extends readonly Tensor[], R extends Result>(
   }
   const call = async (...args: unknown[]): Promise<R> => {
     const { tensors, signal } = splitArguments(args)
+    if (tensors.length < fn.length) {
+      throw new ForjaError('ERR_ARGUMENT', `the compiled function takes ${fn.length} tensors, got ${tensors.length}`)
+    }
     signal?.throwIfAborted()
     return runInOrder(device, tracedFor(tensors), tensors, signal) as R | Promise<R>
   }
@@ -166,7 +171,7 @@ function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal?:
     if (!(t instanceof Tensor)) {
       throw new ForjaError(
         'ERR_ARGUMENT',
-        `argument ${i} of a compiled function must be a tensor, got ${t === null ? 'null' : typeof t}`,
+        `argument ${i} of a compiled function must be a tensor, got ${describeGiven(t)}`,
       )
     }
   })

@@ -11,13 +11,13 @@
  */
 import { tensor } from '../create.js'
 import { checkDType, type DType, type TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { type Assignment, Graph, type InputSource, topological, type Value } from '../graph/graph.js'
 import { UNKNOWN_SIZE } from '../graph/unknown_size.js'
 import { makeLeaf } from '../ops/creation.js'
 import { checkShape, formatShape, sizeOfShape } from '../shape.js'
 import { type NestedArray, Tensor } from '../tensor.js'
-import { livingVariables, type Variable } from '../variable.js'
+import { livingVariables, Variable } from '../variable.js'
 import { captureResident, recording, runInOrder, Traced } from './compile.js'
 import { type Device, resolveDevice } from './device.js'
 import { missingFeed } from './evaluate.js'
@@ -62,6 +62,9 @@ export class Operation {
 
 /** The operation that gives `variable` a value of its shape and dtype. */
 export function assign(variable: Variable, value: Tensor): Operation {
+  if (!(variable instanceof Variable)) {
+    throw new ForjaError('ERR_ARGUMENT', `assign: variable must be a variable, got ${describeGiven(variable)}`)
+  }
   return new Operation(`assign ${variable.name}`, [variable.assignment(value)])
 }
 

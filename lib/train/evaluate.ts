@@ -4,7 +4,7 @@
 import { fromData } from '../create.js'
 import type { Dataset } from '../data/dataset.js'
 import { allocate, sizeOf } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { type CompileFunctionOptions, compile } from '../runtime/compile.js'
 import { resolveDevice } from '../runtime/device.js'
 import { evaluate } from '../runtime/evaluate.js'
@@ -59,12 +59,13 @@ export class Evaluator {
       batches?: number
     },
     who: string,
+    role?: string,
   ) {
     const { batchSize = 256, batches, device, precision } = options
     this.#batchSize = checkBatchSize(batchSize, who)
     this.#batches = batches
     this.#objective = objective
-    this.#feed = feedOf(dataset, who, resolveDevice(device), options)
+    this.#feed = feedOf(dataset, who, resolveDevice(device), options, role)
     this.#step = compile(
       (...args: Tensor[]): StepResult => {
         const { x, y } = this.#feed.read(args)
@@ -112,9 +113,16 @@ export async function predict(model: Trainable, x: Tensor, options: PredictOptio
   const { batchSize = 256 } = options
   checkBatchSize(batchSize, 'predict')
   if (!(x instanceof Tensor) || x.rank === 0) {
-    throw new ForjaError('ERR_ARGUMENT', 'predict: a tensor (N, ...) was expected', {
-      hint: 'a single sample needs a batch axis: reshape(x, [1, ...x.shape])',
-    })
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `predict: a tensor (N, ...) was expected, got ${x instanceof Tensor ? 'a scalar' : describeGiven(x)}`,
+      {
+        hint:
+          x instanceof Tensor
+            ? 'a single sample needs a batch axis: reshape(x, [1, ...x.shape])'
+            : 'make one with tensor(); of a data set, from the x and xShape of its batches()',
+      },
+    )
   }
   // Not compiled but evaluated: the program is kept by the structure of the graph, so a changed network is never stale.
   const device = resolveDevice(options.device)

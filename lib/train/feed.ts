@@ -8,11 +8,12 @@
 import { fromData, tensor } from '../create.js'
 import { ArrayDataset, type BatchOptions, type Dataset, epochOrder, type Field } from '../data/dataset.js'
 import { dtypeOfArray, type TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { cast } from '../ops/cast.js'
 import { add, mul } from '../ops/elementwise.js'
 import { gather } from '../ops/indexing.js'
 import type { Device } from '../runtime/device.js'
+import { sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 
@@ -50,15 +51,26 @@ export interface PlacementOptions {
 
 /**
  * @param who names the caller in messages: `fit`
+ * @param role what the data are to the caller: `validation`
  * @throws ERR_ARGUMENT where `dataset` is none, is empty, or cannot be placed as asked.
  */
-export function feedOf(dataset: Dataset, who: string, device: Device, options: PlacementOptions = {}): Feed {
-  const what = `${who}: the data set`
+export function feedOf(
+  dataset: Dataset,
+  who: string,
+  device: Device,
+  options: PlacementOptions = {},
+  role = 'the data set',
+): Feed {
+  const what = `${who}: ${role}`
   const { dataOnDevice = 'auto' } = options
   if (typeof dataset?.batches !== 'function' || typeof dataset.length !== 'number') {
-    throw new ForjaError('ERR_ARGUMENT', `${what} must be a data set with length and batches()`, {
-      hint: 'make one from arrays with data.fromArrays({ x, y, shape })',
-    })
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `${what} must be a data set with length and batches(), got ${describeGiven(dataset)}`,
+      {
+        hint: 'make one from arrays with data.fromArrays({ x, y, shape })',
+      },
+    )
   }
   if (dataset.length === 0) throw new ForjaError('ERR_ARGUMENT', `${what} has no samples`)
   if (dataOnDevice !== 'auto' && typeof dataOnDevice !== 'boolean') {
@@ -133,6 +145,24 @@ function normalized(x: Tensor, { normalization }: Field): Tensor {
   return add(mul(values, constant(scale)), constant(offset))
 }
 
+/** What a user's own data set gave; ERR_SHAPE, ERR_DTYPE unless a program can take it. */
+function hostTensor(name: string, data: TypedArray, shape: readonly number[]): Tensor {
+  const dtype = dtypeOfArray(data)
+  if (dtype === undefined) {
+    throw new ForjaError(
+      'ERR_DTYPE',
+      `batches(): ${name} of a batch must be a Float32Array, Int32Array or Uint8Array, got ${describeGiven(data)}`,
+    )
+  }
+  if (!Array.isArray(shape) || sizeOfShape(shape) !== data.length) {
+    throw new ForjaError(
+      'ERR_SHAPE',
+      `batches(): ${name} of a batch has ${data.length} elements, its ${name}Shape is ${JSON.stringify(shape)}`,
+    )
+  }
+  return fromData(data, shape, dtype)
+}
+
 class HostFeed implements Feed {
   readonly length: number
 
@@ -148,9 +178,10 @@ class HostFeed implements Feed {
         if (end === 0) return
         for await (const batch of dataset.batches(options)) {
           if (++count <= skip) continue
-          const x = fromData(batch.x, batch.xShape, dtypeOfArray(batch.x) ?? 'float32')
-          const y = fromData(batch.y, batch.yShape, dtypeOfArray(batch.y) ?? 'float32')
-          yield { args: [x, y], length: batch.length }
+          yield {
+            args: [hostTensor('x', batch.x, batch.xShape), hostTensor('y', batch.y, batch.yShape)],
+            length: batch.length,
+          }
           if (count === end) return
         }
       },

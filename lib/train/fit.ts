@@ -2,7 +2,7 @@
  * fit(): epochs of forward, backward and update, each batch one call of one native program.
  */
 import type { Dataset } from '../data/dataset.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import type { Stateful } from '../io/checkpoint.js'
 import { checkRate } from '../optim/groups.js'
 import { Optimizer } from '../optim/optimizer.js'
@@ -73,7 +73,7 @@ export async function fit(model: Trainable, dataset: Dataset, options: FitOption
 
 function checkOptions(options: FitOptions): FitOptions {
   if (!(options?.optimizer instanceof Optimizer)) {
-    throw new ForjaError('ERR_ARGUMENT', 'fit: an optimizer was expected', {
+    throw new ForjaError('ERR_ARGUMENT', `fit: an optimizer was expected, got ${describeGiven(options?.optimizer)}`, {
       hint: 'optimizer: new optim.SGD(model.parameters(), { lr: 0.05, momentum: 0.9 })',
     })
   }
@@ -84,7 +84,13 @@ function checkOptions(options: FitOptions): FitOptions {
   if (options.resume !== undefined && options.initialEpoch !== undefined) {
     throw new ForjaError('ERR_ARGUMENT', 'fit: resume and initialEpoch both say where to begin; give one of them')
   }
-  for (const { name, stateDict, loadStateDict } of options.callbacks ?? []) {
+  for (const [i, callback] of (options.callbacks ?? []).entries()) {
+    if (typeof callback !== 'object' || callback === null) {
+      throw new ForjaError('ERR_ARGUMENT', `fit: callback ${i} must be an object, got ${describeGiven(callback)}`, {
+        hint: 'callbacks: [{ onEpochEnd(logs) { ... } }]',
+      })
+    }
+    const { name, stateDict, loadStateDict } = callback
     if (stateDict === undefined || (name !== undefined && loadStateDict !== undefined)) continue
     throw new ForjaError('ERR_ARGUMENT', 'fit: a callback with stateDict() needs a name and loadStateDict()', {
       hint: `its name is ${String(name)}; by it a checkpoint's state finds the callback again`,

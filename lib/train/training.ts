@@ -93,7 +93,7 @@ export class Training {
       batchSize: Math.max(batchSize, 256),
       ...(few < Infinity && { batches: few }),
     }
-    this.#evaluator = validation && new Evaluator(model, validation, this.#objective, evaluation, 'fit')
+    this.#evaluator = validation && new Evaluator(model, validation, this.#objective, evaluation, 'fit', 'validation')
     this.#reporter = reporterFor(options.verbose ?? 'auto')
     this.#context = {
       model,

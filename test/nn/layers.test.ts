@@ -195,3 +195,29 @@ it.each([
 ])('%s is refused', (make) => {
   expect(make).toThrow(code('ERR_ARGUMENT'))
 })
+
+it.each<[string, () => unknown, RegExp]>([
+  ['Conv2d', () => new nn.Conv2d(1, 2, 3, { pading: 1 } as never), /Conv2d: unknown option 'pading'; expected stride,/],
+  [
+    'Conv1d',
+    () => new nn.Conv1d(1, 2, 3, 2 as never),
+    /Conv1d: options \{ stride, .* biasInit \} were expected, got 2/,
+  ],
+  [
+    'ConvTranspose2d',
+    () => new nn.ConvTranspose2d(1, 2, 3, { paddingMode: 'reflect' } as never),
+    /unknown option 'padd/,
+  ],
+  ['MaxPool2d', () => new nn.MaxPool2d(3, 2 as never), /MaxPool2d: options \{ stride, padding, ceilMode \} .* got 2/],
+  ['AvgPool2d', () => new nn.AvgPool2d(2, { strides: 2 } as never), /AvgPool2d: unknown option 'strides'/],
+  ['Linear', () => new nn.Linear(2, 2, false as never), /Linear: options \{ bias, .* got false/],
+  ['Embedding', () => new nn.Embedding(2, 2, { paddingIdx: 0 } as never), /Embedding: unknown option 'paddingIdx'/],
+  ['BatchNorm2d', () => new nn.BatchNorm2d(2, 1e-5 as never), /BatchNorm2d: options \{ eps, .* got 0.00001/],
+  ['LayerNorm', () => new nn.LayerNorm(2, { affine: false } as never), /LayerNorm: unknown option 'affine'/],
+  ['GroupNorm', () => new nn.GroupNorm(1, 2, { epsilon: 1 } as never), /GroupNorm: unknown option 'epsilon'/],
+  ['RNN', () => new nn.RNN(2, 2, { activation: 'relu' } as never), /RNN: unknown option 'activation'; .* nonlinearity/],
+  ['LSTM', () => new nn.LSTM(2, 2, { nonlinearity: 'relu' } as never), /LSTM: unknown option 'nonlinearity'/],
+  ['GRU', () => new nn.GRU(2, 2, 3 as never), /GRU: options \{ numLayers, .* got 3/],
+])('%s refuses an option that it does not have', (_, make, message) => {
+  expect(make).toThrowError(expect.objectContaining({ code: 'ERR_ARGUMENT', message: expect.stringMatching(message) }))
+})

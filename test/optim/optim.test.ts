@@ -283,6 +283,13 @@ it('refuses bad input by name', async () => {
   expect(() => new fj.optim.SGD([p, p])).toThrow(argument(/parameters 0 and 1 are the same variable 'p'/))
   expect(() => new fj.optim.SGD([])).toThrow(argument(/array of parameters/))
   expect(() => new fj.optim.SGD([p], { lr: -1 })).toThrow(argument(/lr is -1/))
+  expect(() => new fj.optim.SGD([p], { lr: '0.1' as never })).toThrow(argument(/lr is '0.1'; expected a finite number/))
+  expect(() => new fj.optim.SGD([p], 0.1 as never)).toThrow(argument(/SGD: options \{ lr, momentum, .* got 0.1/))
+  for (const Kind of Object.values(fj.optim).filter((kind) => kind.prototype instanceof fj.optim.Optimizer)) {
+    const make = Kind as unknown as new (parameters: fj.Variable[], options: object) => fj.optim.Optimizer
+    expect(() => new make([p], { learningRate: 0.1 })).toThrow(argument(/unknown option 'learningRate'; expected lr/))
+  }
+  expect(() => new fj.optim.SGD(fj.ones([1]) as never)).toThrow(argument(/parameter 0 must be a variable, got Tensor/))
   expect(() => new fj.optim.SGD([p], { lr: Number.NaN })).toThrow(argument(/lr is NaN/))
   expect(() => new fj.optim.SGD([p], { nesterov: true })).toThrow(argument(/nesterov needs momentum/))
   expect(() => new fj.optim.Adam([p], { betas: [0.9, 1] })).toThrow(

@@ -320,7 +320,10 @@ it('refuses bad input by name', async () => {
       expect.objectContaining({ name: 'ForjaError', message: expect.stringMatching(text) }),
     )
   }
-  await bad({ optimizer: undefined }, /an optimizer was expected/)
+  await bad({ optimizer: undefined }, /an optimizer was expected, got undefined/)
+  await bad({ optimizer: 'adam' }, /an optimizer was expected, got 'adam'/)
+  await bad({ validation: 0.2 }, /^fit: validation must be a data set with length and batches\(\), got 0.2/)
+  await bad({ callbacks: [() => {}] }, /^fit: callback 0 must be an object, got a function/)
   await bad({ epochs: 1.5 }, /epochs 1.5; expected an integer/)
   await bad({ batchSize: 0 }, /batchSize 0/)
   await bad({ loss: 'crossentropy' }, /unknown loss 'crossentropy'; expected a function or one of crossEntropy/)
@@ -328,5 +331,29 @@ it('refuses bad input by name', async () => {
   await bad({ loss: (x: fj.Tensor) => x }, /the loss has shape \(4, 3\)/)
   await bad({}, /must be a data set/, [] as unknown as Dataset)
   await bad({}, /has no samples/, samples(4).slice(0, 0))
-  await expect(fj.predict(model, fj.tensor(1))).rejects.toThrow(/a tensor \(N, \.\.\.\) was expected/)
+  await expect(fj.predict(model, fj.tensor(1))).rejects.toThrow(/a tensor \(N, \.\.\.\) was expected, got a scalar/)
+  await expect(fj.predict(model, samples(4) as never)).rejects.toThrow(
+    /expected, got ArrayDataset\n {2}hint {2}make one/,
+  )
+})
+
+it('names what a data set of the user gave that is no batch', async () => {
+  const model = new Tiny()
+  const { x, xShape, y, yShape, indices, length } = samples(4).gather(Int32Array.of(0, 1, 2, 3))
+  const run = async (changed: object) => {
+    const optimizer = new fj.optim.SGD(model.parameters(), { lr: 0.1 })
+    const batches = async function* () {
+      yield { x, xShape, y, yShape, indices, length, ...changed }
+    }
+    return await fj.fit(model, { ...plain(samples(4)), batches }, { ...QUIET, optimizer })
+  }
+  expect((await run({})).epochs).toHaveLength(1)
+  await expect(run({ xShape: [4, 7] })).rejects.toMatchObject({
+    code: 'ERR_SHAPE',
+    message: `batches(): x of a batch has ${x.length} elements, its xShape is [4,7]`,
+  })
+  await expect(run({ y: [0, 1, 2, 0] })).rejects.toMatchObject({
+    code: 'ERR_DTYPE',
+    message: 'batches(): y of a batch must be a Float32Array, Int32Array or Uint8Array, got Array',
+  })
 })
