@@ -17,7 +17,7 @@ export function epilogue(graph: Graph): Graph {
 
 /**
  * add(f(x, ..), r) = f(x, .., r). What is added is visited before all else, so that it is there when f is made; where
- * it is not, it needs another output of f.
+ * it is not, it or one before it needs f's other outputs, and the sum stays.
  */
 function residuals(graph: Graph): Graph {
   const sums = findSums(graph)
