@@ -57,7 +57,8 @@ export class Tensor {
 
   /** The elements as nested arrays of numbers; a number for rank 0. */
   async array(): Promise<NestedArray> {
-    return nest(await this.data(), this.shape)
+    const { shape } = this
+    return nest(await this.data(), shape)
   }
 
   /** The only element; ERR_SHAPE for more than one. */
@@ -96,8 +97,9 @@ export async function evaluateTensors(tensors: readonly Tensor[]): Promise<Typed
   if (!Array.isArray(tensors) || !tensors.every((t) => t instanceof Tensor)) {
     throw new ForjaError('ERR_ARGUMENT', 'evaluate: an array of tensors was expected')
   }
-  const elements = await evaluate(tensors.map((t) => t.value))
-  return tensors.map(({ dtype }, i) => {
+  const values = tensors.map((t) => t.value)
+  const elements = await evaluate(values)
+  return values.map(({ dtype }, i) => {
     const copy = allocate(dtype, elements[i]!.length)
     copy.set(elements[i]!)
     return copy
