@@ -266,20 +266,19 @@ export function standardize(x: TypedArray, shape: readonly number[]): Normalizat
   const plane = elements(shape) / channels
   const scale: number[] = []
   const offset: number[] = []
+  const count = Math.max(x.length / channels, 1)
   for (let c = 0; c < channels; c++) {
-    let sum = 0
-    let squares = 0
-    let count = 0
-    for (let start = c * plane; start < x.length; start += channels * plane) {
-      for (let i = start; i < start + plane; i++) {
-        const value = x[i]!
-        sum += value
-        squares += value * value
+    const sum = (term: (value: number) => number): number => {
+      let total = 0
+      for (let start = c * plane; start < x.length; start += channels * plane) {
+        for (let i = start; i < start + plane; i++) total += term(x[i]!)
       }
-      count += plane
+      return total
     }
-    const mean = count > 0 ? sum / count : 0
-    const deviation = Math.sqrt(Math.max(squares / Math.max(count, 1) - mean * mean, 0)) || 1
+    const mean = sum((value) => value) / count
+    const spread = Math.sqrt(sum((value) => (value - mean) ** 2) / count)
+    // What rounding of the mean leaves of equal values is no variation.
+    const deviation = spread > 1e-10 * Math.abs(mean) ? spread : 1
     scale.push(1 / deviation)
     offset.push(-mean / deviation)
   }
