@@ -4,14 +4,11 @@
 import { isFloat } from '../dtype.js'
 import type { Tensor } from '../tensor.js'
 import type { TensorLike } from './apply.js'
+import { requireTensorLikes } from './check_call.js'
 import { equal, greater, greaterEqual, less, logicalAnd, where } from './compare.js'
 import { defineElementwise } from './define_elementwise.js'
 import { log, reciprocal, rsqrt, sqrt, square } from './math.js'
 import { binary, unary } from './operands.js'
-
-export { defineElementwise, inferBroadcast, requireSameDType } from './define_elementwise.js'
-
-import { requireTensorLikes } from './check_call.js'
 
 export const addOp = defineElementwise({
   name: 'add',
