@@ -8,6 +8,7 @@ import { fromData, zeros } from './create.js'
 import { ForjaError } from './errors.js'
 import type { Assignment, Value } from './graph/graph.js'
 import { makeLeaf } from './ops/creation.js'
+import { requireTensor } from './ops/refuse.js'
 import { transpose } from './ops/shape.js'
 import { activeTrace } from './runtime/compile.js'
 import { evaluate } from './runtime/evaluate.js'
@@ -92,10 +93,18 @@ export class Variable extends Tensor {
   /**
    * Gives the variable a new value of the same shape and dtype. Inside a compiled function the assignment takes effect
    * when the call succeeds; outside, when the returned promise resolves.
+   *
+   * @throws ERR_SHAPE, ERR_DTYPE for a value that does not fit, ERR_DISPOSED; inside a compiled function at once, since
+   *   nobody waits for a promise there.
    */
-  async assign(value: Tensor): Promise<void> {
-    const { value: stored } = this.assignment(value)
-    if (!this.#record(stored)) await this.state.write((await evaluate([stored]))[0]!)
+  assign(value: Tensor): Promise<void> {
+    if (activeTrace() === null) return this.#write(value)
+    this.#record(this.assignment(value).value)
+    return Promise.resolve()
+  }
+
+  async #write(value: Tensor): Promise<void> {
+    await this.state.write((await evaluate([this.assignment(value).value]))[0]!)
   }
 
   /** @internal What assigns `value`, in a program that is yet to be made. */
@@ -116,6 +125,7 @@ export class Variable extends Tensor {
   }
 
   #check(value: Tensor): void {
+    requireTensor('assign', 'value', value)
     if (!sameShape(value.shape, this.shape)) {
       throw new ForjaError(
         'ERR_SHAPE',
