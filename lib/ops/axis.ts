@@ -9,7 +9,8 @@ import { aroundAxis, formatShape, inversePermutation, normalizeAxis, type Shape 
 import type { Tensor } from '../tensor.js'
 import { apply, applyAll } from './apply.js'
 import { putAlongAxis } from './indexing.js'
-import { defineOp, type Op, type Site } from './registry.js'
+import { requireTensor } from './refuse.js'
+import { defineOp, type Op, requireDType, type Site } from './registry.js'
 import { reshape, transpose } from './shape.js'
 
 export interface AxisOptions {
@@ -36,6 +37,7 @@ function defineArg(name: string, code: number, sign: 1 | -1): Op<{ axis: 'i32' }
     inputs: ['x'],
     attrs: { axis: 'i32' },
     infer: ([x], { axis }, site) => {
+      requireDType(x!, site, 'float32', 'int32', 'uint8')
       if (x!.shape[axis] === 0) site.fail('ERR_SHAPE', `no elements to choose from along axis ${axis}`)
       return [{ shape: x!.shape.filter((_, i) => i !== axis), dtype: 'int32' }]
     },
@@ -64,6 +66,7 @@ export interface ArgOptions extends AxisOptions {
 }
 
 function arg(op: Op<{ axis: 'i32' }>, x: Tensor, { axis, keepDims }: ArgOptions): Tensor {
+  requireTensor(op.name, 'x', x)
   if (axis === undefined) return apply(op, [reshape(x, [x.size])], { axis: 0 })
   const at = normalizeAxis(axis, x.rank, op.name)
   const y = apply(op, [x], { axis: at })
@@ -85,7 +88,10 @@ const cumSumOp: Op<{ axis: 'i32'; reverse: 'i32' }> = defineOp({
   code: 71,
   inputs: ['x'],
   attrs: { axis: 'i32', reverse: 'i32' },
-  infer: ([x]) => [x!.type],
+  infer: ([x], _attrs, site) => {
+    requireDType(x!, site, 'float32', 'int32')
+    return [x!.type]
+  },
   grad: ({ gradOutputs: [dy], attrs }) => [
     apply(cumSumOp, [dy!], { axis: attrs.axis, reverse: attrs.reverse ? 0 : 1 }),
   ],
@@ -112,6 +118,7 @@ export interface CumSumOptions extends AxisOptions {
 
 /** Running sums along `axis` (default: the last). */
 export function cumSum(x: Tensor, { axis = -1, reverse = false }: CumSumOptions = {}): Tensor {
+  requireTensor('cumSum', 'x', x)
   return apply(cumSumOp, [x], { axis: normalizeAxis(axis, x.rank, 'cumSum'), reverse: reverse ? 1 : 0 })
 }
 
@@ -122,6 +129,7 @@ const topKOp = defineOp({
   inputs: ['x'],
   attrs: { k: 'i32', smallest: 'i32' },
   infer: ([x], { k }, site) => {
+    requireDType(x!, site, 'float32', 'int32')
     checkK(x!, k, site)
     const shape = [...x!.shape.slice(0, -1), k]
     return [
@@ -165,6 +173,7 @@ export interface TopKOptions extends AxisOptions {
  */
 export function topK(x: Tensor, options: TopKOptions): { values: Tensor; indices: Tensor } {
   const { k, axis = -1, smallest = false } = options
+  requireTensor('topK', 'x', x)
   if (!Number.isInteger(k)) throw new ForjaError('ERR_ARGUMENT', `topK: k must be an integer, got ${k}`)
   if (x.rank === 0) throw new ForjaError('ERR_SHAPE', `topK: x has no axes, its shape is ${formatShape(x.shape)}`)
   const { moved, back } = axisToLast(x, normalizeAxis(axis, x.rank, 'topK'))
@@ -185,6 +194,7 @@ export function sort(
   x: Tensor,
   { axis = -1, descending = false }: SortOptions = {},
 ): { values: Tensor; indices: Tensor } {
+  requireTensor('sort', 'x', x)
   if (x.rank === 0) throw new ForjaError('ERR_SHAPE', `sort: x has no axes, its shape is ${formatShape(x.shape)}`)
   const k = x.shape[normalizeAxis(axis, x.rank, 'sort')]!
   return topK(x, { k, axis, smallest: !descending })

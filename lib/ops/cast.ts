@@ -15,6 +15,7 @@ import { fromRef, refArray, toRef } from '../reference/array.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { defineElementwise } from './define_elementwise.js'
+import { requireTensor } from './refuse.js'
 
 export const castOp = defineElementwise({
   name: 'cast',
@@ -29,7 +30,8 @@ export const castOp = defineElementwise({
   ],
 })
 
-function castNumber(x: number, dtype: DType): number {
+/** One element; a number that `dtype` holds stays as it is. */
+export function castNumber(x: number, dtype: DType): number {
   if (dtype === 'bool') return x !== 0 ? 1 : 0
   if (dtype === 'float16' || dtype === 'bfloat16') {
     return toRef([], dtype, fromRef(refArray([], dtype, Float64Array.of(x)))).data[0]!
@@ -42,6 +44,7 @@ function castNumber(x: number, dtype: DType): number {
 
 /** x as `dtype`; x itself if it has it. Floats become integers by truncation, kept in range; bool is x ≠ 0. */
 export function cast(x: Tensor, dtype: DType): Tensor {
+  requireTensor('cast', 'x', x)
   checkDType(dtype, 'cast')
   return x.dtype === dtype ? x : apply(castOp, [x], { dtype: dtypeCode(dtype) })
 }

@@ -7,7 +7,8 @@ import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, asTensor, type TensorLike } from './apply.js'
 import { defineElementwise, requireSameDType } from './define_elementwise.js'
-import { binary, operand } from './operands.js'
+import { binary, dtypeOf, operand } from './operands.js'
+import { requireTensor } from './refuse.js'
 import type { Op } from './registry.js'
 
 type Plain = Record<never, never>
@@ -87,6 +88,7 @@ const logicalNotOp = logic('logicalNot', 50, ['x'], ([x]) => x === 0)
 /** Numbers count as true unless they are 0. */
 function truth(x: TensorLike): Tensor {
   if (typeof x === 'number') return asTensor(x !== 0 ? 1 : 0, 'bool')
+  requireTensor('logic', 'an operand', x)
   return x.dtype === 'bool' ? x : notEqual(x, 0)
 }
 
@@ -130,6 +132,6 @@ const whereOp: Op<Plain> = defineElementwise({
 
 /** a where condition (bool) is true, else b; all three broadcast. The operand that is not chosen gets no gradient. */
 export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
-  const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'float32'
+  const dtype = dtypeOf(a, b)
   return apply(whereOp, [condition, operand('where', a, dtype), operand('where', b, dtype)], {})
 }

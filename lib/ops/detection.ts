@@ -16,8 +16,8 @@ import { less, where } from './compare.js'
 import { add, div, maximum, minimum, mul, sub } from './elementwise.js'
 import { type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
 import { gather, putAlongAxis } from './indexing.js'
-import { refuse } from './refuse.js'
-import { type Attrs, defineOp, type Op, type Site } from './registry.js'
+import { refuse, requireTensor } from './refuse.js'
+import { type Attrs, defineOp, type Op, requireDType, type Site } from './registry.js'
 import { reshape, transpose } from './shape.js'
 import { split } from './slice.js'
 
@@ -25,6 +25,7 @@ import { split } from './slice.js'
 const FARTHEST = 2 ** 16
 
 function requireBoxes(name: string, what: string, boxes: Tensor): void {
+  requireTensor(name, what, boxes)
   if (boxes.rank !== 2 || boxes.shape[1] !== 4) {
     refuse(name, 'ERR_SHAPE', `${what} must be (N, 4), got shape ${formatShape(boxes.shape)}`)
   }
@@ -106,6 +107,7 @@ export interface NmsOptions {
 export function nmsPadded(boxes: Tensor, scores: Tensor, options: NmsOptions = {}): { indices: Tensor; count: Tensor } {
   const { iouThreshold = 0.5 } = options
   requireBoxes('nms', 'boxes', boxes)
+  requireTensor('nms', 'scores', scores)
   if (scores.rank !== 1 || scores.shape[0] !== boxes.shape[0] || scores.dtype !== 'float32') {
     const text = `scores must be float32 (${boxes.shape[0]},), got ${scores.dtype} ${formatShape(scores.shape)}`
     throw new ForjaError(scores.dtype === 'float32' ? 'ERR_SHAPE' : 'ERR_DTYPE', `nms: ${text}`)
@@ -140,10 +142,6 @@ function inferRois(image: readonly number[], rois: Value, { output }: Attrs<type
     site.fail('ERR_SHAPE', 'rois must be (K, 5), each [image, x1, y1, x2, y2]')
   }
   return [rois.shape[0]!, output[0]!, output[1]!, image[3]!]
-}
-
-function requireFloat32(values: readonly Value[], site: Site): void {
-  for (const { dtype } of values) if (dtype !== 'float32') site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
 }
 
 /** The image of region k and its scaled coordinates: the texts kernels raise too. */
@@ -217,7 +215,7 @@ const roiAlignOp: Op<typeof ALIGN> = defineOp({
   inputs: ['x', 'rois'],
   attrs: ALIGN,
   infer: ([x, rois], attrs, site) => {
-    requireFloat32([x!, rois!], site)
+    for (const operand of [x!, rois!]) requireDType(operand, site, 'float32')
     return [{ shape: inferRois(x!.shape, rois!, attrs, site), dtype: x!.dtype }]
   },
   grad: ({ inputs: [x, rois], gradOutputs: [dy], attrs }) => [
@@ -244,7 +242,7 @@ const roiAlignGradOp: Op<typeof ALIGN_GRAD> = defineOp({
   inputs: ['dy', 'rois'],
   attrs: ALIGN_GRAD,
   infer: ([dy, rois], attrs, site) => {
-    requireFloat32([dy!, rois!], site)
+    for (const operand of [dy!, rois!]) requireDType(operand, site, 'float32')
     const image = [...attrs.image, dy!.shape[3]!]
     const shape = inferRois(image, rois!, attrs, site)
     if (dy!.shape.some((dim, axis) => dim !== shape[axis])) site.fail('ERR_SHAPE', `${formatShape(shape)} expected`)
@@ -272,7 +270,7 @@ const roiPoolOp = defineOp({
   inputs: ['x', 'rois'],
   attrs: ROI,
   infer: ([x, rois], attrs, site) => {
-    requireFloat32([x!, rois!], site)
+    for (const operand of [x!, rois!]) requireDType(operand, site, 'float32')
     const shape = inferRois(x!.shape, rois!, attrs, site)
     return [
       { shape, dtype: x!.dtype },

@@ -4,7 +4,7 @@
  */
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
-import { refuse } from './refuse.js'
+import { refuse, requireTensor } from './refuse.js'
 import { transpose } from './shape.js'
 
 /** One number for rows and columns alike, or [rows, columns]. */
@@ -52,6 +52,7 @@ export function resolvePadding(
 }
 
 export function requireRank(name: string, what: string, x: Tensor, axes: string): void {
+  requireTensor(name, what, x)
   const rank = axes.split(',').length
   if (x.rank !== rank) {
     refuse(name, 'ERR_SHAPE', `${what} must have ${rank} dimensions (${axes}), got shape ${formatShape(x.shape)}`)

@@ -12,7 +12,8 @@ import { aroundAxis, formatShape, normalizeAxis, type Shape, sameShape } from '.
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { add } from './elementwise.js'
-import { defineOp, type Op, type Site } from './registry.js'
+import { requireTensor } from './refuse.js'
+import { defineOp, type Op, requireDType, type Site } from './registry.js'
 
 function requireIndex(index: Value, site: Site): void {
   if (index.dtype === 'int32' || index.dtype === 'uint8') return
@@ -71,9 +72,11 @@ const gatherGradOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
   code: 201,
   inputs: ['index', 'dy'],
   attrs: { axis: 'i32', length: 'i32' },
-  infer: ([index, dy], { axis, length }) => [
-    { shape: [...dy!.shape.slice(0, axis), length, ...dy!.shape.slice(axis + index!.shape.length)], dtype: dy!.dtype },
-  ],
+  infer: ([index, dy], { axis, length }, site) => {
+    requireDType(dy!, site, 'float32', 'int32')
+    const shape = [...dy!.shape.slice(0, axis), length, ...dy!.shape.slice(axis + index!.shape.length)]
+    return [{ shape, dtype: dy!.dtype }]
+  },
   grad: ({ inputs: [index], gradOutputs: [d], attrs: { axis } }) => [null, apply(gatherOp, [d!, index!], { axis })],
   flops: ([, dy]) => dy!.size,
   reference: ([index, dy], { axis }, [type]) => {
@@ -90,11 +93,13 @@ const gatherGradOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
  * with the axis replaced by the index's axes.
  */
 export function gather(x: Tensor, index: Tensor, { axis = 0 }: { axis?: number } = {}): Tensor {
+  requireTensor('gather', 'x', x)
   return apply(gatherOp, [x, index], { axis: normalizeAxis(axis, x.rank, 'gather') })
 }
 
 /** Rows of weight (rows, features) for every index: shape index.shape + (features,). */
 export function embedding(index: Tensor, weight: Tensor): Tensor {
+  requireTensor('embedding', 'weight', weight)
   if (weight.rank !== 2) {
     throw new ForjaError('ERR_SHAPE', `embedding: weight must be (rows, features), got ${formatShape(weight.shape)}`)
   }
@@ -106,6 +111,9 @@ export function embedding(index: Tensor, weight: Tensor): Tensor {
  * has x's shape with the axis replaced by the index's axes. Indices that occur more than once add up.
  */
 export function scatterAdd(x: Tensor, index: Tensor, updates: Tensor, { axis = 0 }: { axis?: number } = {}): Tensor {
+  requireTensor('scatterAdd', 'x', x)
+  requireTensor('scatterAdd', 'index', index)
+  requireTensor('scatterAdd', 'updates', updates)
   const at = normalizeAxis(axis, x.rank, 'scatterAdd')
   const expected = gatheredShape(x.shape, at, index.shape)
   if (!sameShape(updates.shape, expected)) {
@@ -164,7 +172,9 @@ const putAlongAxisOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
   inputs: ['index', 'updates'],
   attrs: { axis: 'i32', length: 'i32' },
   infer: ([index, updates], { axis, length }, site) => {
+    requireDType(updates!, site, 'float32', 'int32')
     requireAlong(index!, updates!.shape, axis, site)
+    if (length < 0) site.fail('ERR_ARGUMENT', `length must not be negative, got ${length}`)
     if (index!.shape[axis] !== updates!.shape[axis]) site.fail('ERR_SHAPE', 'index and updates must have one shape')
     return [{ shape: index!.shape.with(axis, length), dtype: updates!.dtype }]
   },
@@ -184,11 +194,13 @@ const putAlongAxisOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
 
 /** For every index the element of x at that index along `axis` (default: the last), the other coordinates the same. */
 export function takeAlongAxis(x: Tensor, index: Tensor, { axis = -1 }: { axis?: number } = {}): Tensor {
+  requireTensor('takeAlongAxis', 'x', x)
   return apply(takeAlongAxisOp, [x, index], { axis: normalizeAxis(axis, x.rank, 'takeAlongAxis') })
 }
 
 /** Zeros, `length` along `axis` (default: the last), with updates added where index names: adjoint of takeAlongAxis. */
 export function putAlongAxis(index: Tensor, updates: Tensor, options: { length: number; axis?: number }): Tensor {
+  requireTensor('putAlongAxis', 'index', index)
   const axis = normalizeAxis(options.axis ?? -1, index.rank, 'putAlongAxis')
   return apply(putAlongAxisOp, [index, updates], { axis, length: options.length })
 }

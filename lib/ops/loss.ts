@@ -11,6 +11,7 @@ import { type LabelLossOptions, labelLoss } from './cross_entropy.js'
 import { add, div, maximum, minimum, mul, neg, sub } from './elementwise.js'
 import { abs, exp, log, square } from './math.js'
 import { mean, requireFloat, sum } from './reduce.js'
+import { requireTensor } from './refuse.js'
 import { reshape } from './shape.js'
 import { logSoftmax } from './softmax.js'
 
@@ -34,6 +35,7 @@ function reduceLoss(loss: Tensor, reduction: Reduction | undefined, what: string
 
 function requireSameShape(input: Tensor, target: Tensor, what: string): void {
   requireFloat(input, what)
+  requireTensor(what, 'target', target)
   if (sameShape(input.shape, target.shape)) return
   throw new ForjaError(
     'ERR_SHAPE',
@@ -58,6 +60,8 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
     throw new ForjaError('ERR_ARGUMENT', `crossEntropy: labelSmoothing is ${labelSmoothing}, expected 0..1`)
   }
   checkReduction(reduction, 'crossEntropy')
+  requireTensor('crossEntropy', 'labels', labels)
+  requireTensor('crossEntropy', 'logits', logits)
   if (labels.dtype === logits.dtype) return probabilityCrossEntropy(logits, labels, options)
   const { loss, weight } = labelLoss(logits, labels, options, labelSmoothing, 'crossEntropy')
   return reduceLabelLoss(loss, weight, reduction)

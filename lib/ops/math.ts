@@ -10,6 +10,7 @@ import { greaterEqual, lessEqual, logicalAnd, where } from './compare.js'
 import { type Accepts, defineElementwise } from './define_elementwise.js'
 import { add, div, maximum, minimum, mul, neg } from './elementwise.js'
 import { operand, unary } from './operands.js'
+import { requireTensor } from './refuse.js'
 import type { Op } from './registry.js'
 
 type Gradient = (x: Tensor, y: Tensor, dy: Tensor) => Tensor | null
@@ -172,6 +173,7 @@ export function clamp(x: Tensor, options: ClampOptions): Tensor {
   if (typeof min !== 'number' || typeof max !== 'number' || Number.isNaN(min) || Number.isNaN(max)) {
     throw new ForjaError('ERR_ARGUMENT', `clamp: min and max must be numbers, got ${min} and ${max}`)
   }
+  requireTensor('clamp', 'x', x)
   if (isFloat(x.dtype)) return apply(clampOp, [x], { min, max })
   const low = Number.isFinite(min) ? maximum(x, operand('clamp', min, x.dtype)) : x
   return Number.isFinite(max) ? minimum(low, operand('clamp', max, x.dtype)) : low

@@ -9,6 +9,7 @@ import { broadcastShapes, formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { sumTo } from './reduce.js'
+import { requireTensor } from './refuse.js'
 import { defineOp } from './registry.js'
 import { reshape } from './shape.js'
 
@@ -30,6 +31,9 @@ const matmulOp = defineOp({
         'ERR_SHAPE',
         `batch dimensions ${formatShape(a!.shape.slice(0, -2))} and ${formatShape(b!.shape.slice(0, -2))} do not broadcast`,
       )
+    }
+    if (bias && bias.dtype !== 'float32' && bias.dtype !== a!.dtype) {
+      site.fail('ERR_DTYPE', `a float32 bias expected, got ${bias.dtype}`)
     }
     if (bias && (bias.shape.length !== 1 || bias.shape[0] !== n)) site.fail('ERR_SHAPE', `bias must have shape (${n},)`)
     return [{ shape: [...batch, m, n], dtype: a!.dtype }]
@@ -92,6 +96,8 @@ export interface MatmulOptions {
  * @throws ERR_SHAPE where inner dimensions differ or batch axes do not broadcast; ERR_DTYPE unless float32.
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  requireTensor('matmul', 'a', a)
+  requireTensor('matmul', 'b', b)
   if (a.rank === 0 || b.rank === 0)
     throw new ForjaError('ERR_SHAPE', 'matmul: operands need at least 1 dimension; use mul() for scalars')
   const left = a.rank === 1 ? reshape(a, options.transposeA ? [a.size, 1] : [1, a.size]) : a
@@ -109,6 +115,8 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
 
 /** x[.., in] · weight[out, in]ᵀ + bias[out]: a fully connected layer. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
+  requireTensor('linear', 'x', x)
+  requireTensor('linear', 'weight', weight)
   const rows = x.rank === 2 ? x : reshape(x, [-1, x.shape[x.rank - 1] ?? 1])
   const inputs = bias ? [rows, weight, bias] : [rows, weight]
   const y = apply(matmulOp, inputs, { transposeA: 0, transposeB: 1, activation: 0 })

@@ -4,7 +4,7 @@
  * elementwise operations.
  */
 import { activeTrace } from '../runtime/compile.js'
-import { formatShape, inversePermutation, sizeOfShape } from '../shape.js'
+import { checkShape, formatShape, inversePermutation, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { filled } from './apply.js'
@@ -13,7 +13,7 @@ import { normalizeRows } from './layer_norm.js'
 import { rsqrt, square } from './math.js'
 import { normalizeBatch } from './norm.js'
 import { avgPool } from './pool.js'
-import { refuse } from './refuse.js'
+import { refuse, requireTensor } from './refuse.js'
 import { reshape, transpose } from './shape.js'
 
 export interface BatchNormOptions {
@@ -76,6 +76,7 @@ export interface LocalResponseNormOptions {
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   const name = 'batchNorm'
+  requireTensor(name, 'input', x)
   if (x.rank < 2) refuse(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
   const c = x.shape[1]!
   const { training = false, momentum = 0.1 } = options
@@ -113,9 +114,11 @@ function track(running: Tensor | null | undefined, next: (old: Tensor) => Tensor
 /** (x - mean) / √(variance + eps) · gamma + beta over the last axes of x. */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   const name = 'layerNorm'
+  requireTensor(name, 'input', x)
   const eps = checkEps(name, options.eps)
   const given = options.normalizedShape ?? options.gamma?.shape ?? options.beta?.shape ?? x.shape.slice(-1)
-  const shape = typeof given === 'number' ? [given] : [...given]
+  const shape = typeof given === 'number' ? [given] : given
+  checkShape(shape, name)
   const tail = x.shape.slice(x.rank - shape.length)
   if (shape.length === 0 || shape.length > x.rank || shape.some((dim, i) => dim !== tail[i])) {
     refuse(
@@ -137,6 +140,7 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
 /** As layerNorm over the pixels and channels of each of `groups` groups of x (N, C, ...). */
 export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
   const name = 'groupNorm'
+  requireTensor(name, 'input', x)
   const { groups } = options
   if (x.rank < 2) refuse(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
   const [n, c, ...pixels] = x.shape as [number, number, ...number[]]
@@ -156,6 +160,7 @@ export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
 /** x / (k + alpha / size · Σ x² over `size` neighbouring channels)^beta, for x (N, C, ...). */
 export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions): Tensor {
   const name = 'localResponseNorm'
+  requireTensor(name, 'input', x)
   const { size, alpha = 1e-4, beta = 0.75, k = 1 } = options
   if (!Number.isInteger(size) || size < 1) {
     refuse(name, 'ERR_ARGUMENT', `size must be a positive integer, got ${String(size)}`)
@@ -182,6 +187,7 @@ function checkEps(name: string, eps = 1e-5): number {
 }
 
 function checkVector(name: string, what: string, v: Tensor | null | undefined, shape: readonly number[]): void {
+  if (v) requireTensor(name, what, v)
   if (v && (v.rank !== shape.length || v.shape.some((dim, i) => dim !== shape[i]))) {
     refuse(name, 'ERR_SHAPE', `${what} has shape ${formatShape(v.shape)}; ${formatShape(shape)} expected`)
   }

@@ -88,6 +88,9 @@ function adaptiveWindows(name: string, x: Tensor, { outputSize }: AdaptivePool2d
   requireRank(name, 'input', x, 'N, C, H, W')
   const sizes = x.shape.slice(2)
   const wanted = typeof outputSize === 'number' ? [outputSize, outputSize] : outputSize
+  if (!Array.isArray(wanted)) {
+    refuse(name, 'ERR_ARGUMENT', `outputSize must be an integer of at least 1, or two, got ${String(wanted)}`)
+  }
   const output = pairOf(
     name,
     'outputSize',

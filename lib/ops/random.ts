@@ -24,6 +24,7 @@ import { apply } from './apply.js'
 import { cast } from './cast.js'
 import { where } from './compare.js'
 import { mul } from './elementwise.js'
+import { requireTensor } from './refuse.js'
 import { defineOp } from './registry.js'
 
 /** Values of the attribute `kind`; the index is the code. */
@@ -128,6 +129,7 @@ export interface DropoutOptions {
 export function dropout(x: Tensor, options: DropoutOptions = {}): Tensor {
   const { p = 0.5, training = true } = options
   if (!(p >= 0 && p <= 1)) throw new ForjaError('ERR_ARGUMENT', `dropout: p must be from 0 to 1, got ${p}`)
+  requireTensor('dropout', 'x', x)
   if (!isFloat(x.dtype)) {
     throw new ForjaError('ERR_DTYPE', `dropout: x must have a float dtype, got ${x.dtype}`, {
       hint: "use cast(x, 'float32')",

@@ -7,7 +7,7 @@ import { Tensor } from '../tensor.js'
 import { filled } from './apply.js'
 import { dropout } from './random.js'
 import { blocksOf, type Cell, type LayerWeights, recurrentLayer } from './recurrent.js'
-import { refuse } from './refuse.js'
+import { refuse, requireTensor } from './refuse.js'
 import { reshape } from './shape.js'
 import { concat, slice, stack } from './slice.js'
 
@@ -108,6 +108,7 @@ function run(
   options: RecurrentOptions,
 ): RecurrentOutput {
   const { numLayers = 1, bidirectional = false, initial, dropout: p = 0, training = false } = options
+  requireTensor(name, 'x', x)
   if (x.rank !== 3 || x.size === 0) {
     refuse(name, 'ERR_SHAPE', `x must be (N, T, features) with no empty axis, got shape ${formatShape(x.shape)}`)
   }
@@ -148,7 +149,9 @@ function checkNames(name: string, weights: RecurrentWeights, numLayers: number, 
   if (typeof weights !== 'object' || weights === null) {
     refuse(name, 'ERR_ARGUMENT', `weights must be an object of tensors by name, got ${String(weights)}`)
   }
-  const known = Array.from({ length: numLayers }, (_, layer) =>
+  // More layers than there are weights need no names to be refused.
+  const layersNamed = Math.min(numLayers, Object.keys(weights).length + 1)
+  const known = Array.from({ length: layersNamed }, (_, layer) =>
     directions.map((reverse) => weightNames(layer, reverse)),
   ).flat(2)
   const missing = known.filter((key) => key.startsWith('weight') && !(weights[key] instanceof Tensor))
@@ -196,6 +199,7 @@ function initialStates(
 }
 
 function checkOperand(name: string, what: string, x: Tensor, shape: readonly number[]): void {
+  requireTensor(name, what, x)
   checkFloat(name, what, x)
   if (!sameShape(x.shape, shape)) {
     refuse(name, 'ERR_SHAPE', `${what} has shape ${formatShape(x.shape)}; ${formatShape(shape)} expected`)

@@ -6,6 +6,7 @@ import { ForjaError } from '../errors.js'
 import { broadcastOffset, forEachIndex, refArray } from '../reference/array.js'
 import {
   broadcastShapes,
+  checkShape,
   formatShape,
   inversePermutation,
   normalizeAxes,
@@ -19,6 +20,7 @@ import {
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { sumTo } from './reduce.js'
+import { refuse, requireTensor } from './refuse.js'
 import { defineOp } from './registry.js'
 
 export const reshapeOp = defineOp({
@@ -39,6 +41,9 @@ export const reshapeOp = defineOp({
 
 /** The same elements under another shape; one entry may be -1 and is inferred. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  requireTensor('reshape', 'x', x)
+  if (!Array.isArray(shape))
+    refuse('reshape', 'ERR_ARGUMENT', `shape must be an array of integers, got ${String(shape)}`)
   const unknown = shape.filter((dim) => dim === -1).length
   if (unknown > 1) throw new ForjaError('ERR_SHAPE', `reshape: only one dimension may be -1, got ${formatShape(shape)}`)
   const known = sizeOfShape(shape.filter((dim) => dim !== -1))
@@ -61,6 +66,7 @@ export interface FlattenOptions {
 
 /** The axes from startAxis to endAxis as one. */
 export function flatten(x: Tensor, { startAxis = 0, endAxis = -1 }: FlattenOptions = {}): Tensor {
+  requireTensor('flatten', 'x', x)
   if (x.rank === 0) return reshape(x, [1])
   const start = normalizeAxis(startAxis, x.rank, 'flatten')
   const end = normalizeAxis(endAxis, x.rank, 'flatten')
@@ -72,6 +78,7 @@ export function flatten(x: Tensor, { startAxis = 0, endAxis = -1 }: FlattenOptio
 
 /** x without its axes of size 1, or without those named, which must have size 1. */
 export function squeeze(x: Tensor, options: { axes?: number | readonly number[] } = {}): Tensor {
+  requireTensor('squeeze', 'x', x)
   const named = options.axes !== undefined
   const axes = normalizeAxes(options.axes, x.rank, 'squeeze').filter((axis) => named || x.shape[axis] === 1)
   const wrong = axes.find((axis) => x.shape[axis] !== 1)
@@ -86,6 +93,7 @@ export function squeeze(x: Tensor, options: { axes?: number | readonly number[] 
 
 /** x with a new axis of size 1 at `axis` of the result (default 0). */
 export function unsqueeze(x: Tensor, { axis = 0 }: { axis?: number } = {}): Tensor {
+  requireTensor('unsqueeze', 'x', x)
   const at = normalizeAxis(axis, x.rank + 1, 'unsqueeze')
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)])
 }
@@ -116,6 +124,8 @@ export const broadcastToOp = defineOp({
 
 /** x repeated along the axes where it has size 1, to `shape`. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  requireTensor('broadcastTo', 'x', x)
+  checkShape(shape, 'broadcastTo')
   return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape: [...shape] })
 }
 
@@ -138,10 +148,12 @@ export const transposeOp = defineOp({
 
 /** Axes reordered: result axis i is source axis axes[i]. Default: reversed. */
 export function transpose(x: Tensor, axes?: readonly number[]): Tensor {
+  requireTensor('transpose', 'x', x)
   const perm = axes ?? x.shape.map((_, axis) => x.rank - 1 - axis)
-  const valid = perm.length === x.rank && [...perm].sort((a, b) => a - b).every((axis, i) => axis === i)
+  const valid =
+    Array.isArray(perm) && perm.length === x.rank && [...perm].sort((a, b) => a - b).every((axis, i) => axis === i)
   if (!valid) {
-    throw new ForjaError('ERR_ARGUMENT', `transpose: axes [${perm.join(', ')}] are not a permutation of ${x.rank} axes`)
+    throw new ForjaError('ERR_ARGUMENT', `transpose: axes [${String(perm)}] are not a permutation of ${x.rank} axes`)
   }
   return perm.every((axis, i) => axis === i) ? x : apply(transposeOp, [x], { perm: [...perm] })
 }

@@ -3,12 +3,15 @@
  * steps[i]-th element from starts[i] on (steps may be negative: flip), `place` writes a tensor to such positions of a
  * filled one (the gradient of slice; constant padding), `concat` joins along an axis.
  */
+import { isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { forEachIndex, refArray } from '../reference/array.js'
 import { formatShape, normalizeAxes, normalizeAxis, putBack, type Shape, sizeOfShape, stridesOf } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
-import { defineOp, type Op } from './registry.js'
+import { castNumber } from './cast.js'
+import { requireTensor } from './refuse.js'
+import { defineOp, type Op, requireDType } from './registry.js'
 import { broadcastTo, reshape, unsqueeze } from './shape.js'
 
 /** Attributes hold 8 entries; those beyond the rank are 0. */
@@ -85,7 +88,14 @@ const placeOp: Op<{ starts: 'i32x8'; steps: 'i32x8'; value: 'f32'; shape: 'i32[]
   code: 193,
   inputs: ['x'],
   attrs: { starts: 'i32x8', steps: 'i32x8', value: 'f32', shape: 'i32[]' },
-  infer: ([x], { shape }) => [{ shape, dtype: x!.dtype }],
+  infer: ([x], { shape, value }, site) => {
+    requireDType(x!, site, 'float32', 'int32', 'uint8', 'bool')
+    // The attribute is a float32.
+    if (!isFloat(x!.dtype) && castNumber(Math.fround(value), x!.dtype) !== value) {
+      site.fail('ERR_DTYPE', `x is ${x!.dtype}, which cannot be filled with ${value}`, "use cast(x, 'float32')")
+    }
+    return [{ shape, dtype: x!.dtype }]
+  },
   grad: ({ inputs: [x], gradOutputs: [dy], attrs: { starts, steps } }) => [
     apply(sliceOp, [dy!], { starts, steps, shape: x!.shape }),
   ],
@@ -111,11 +121,12 @@ export interface SliceOptions {
 
 /** Part of x: indices starts, starts + steps, .. before ends, per axis, as Python's slices; axes not named are whole. */
 export function slice(x: Tensor, options: SliceOptions = {}): Tensor {
+  requireTensor('slice', 'x', x)
   for (const [name, list] of Object.entries(options) as [string, readonly number[]][]) {
-    if (list.length > x.rank) {
+    if (list !== undefined && !(Array.isArray(list) && list.length <= x.rank)) {
       throw new ForjaError(
         'ERR_ARGUMENT',
-        `slice: ${name} has ${list.length} entries, x has shape ${formatShape(x.shape)}`,
+        `slice: ${name} must have up to ${x.rank} entries for shape ${formatShape(x.shape)}, got ${JSON.stringify(list)}`,
       )
     }
   }
@@ -145,6 +156,7 @@ function resolveRange(dim: number, axis: number, start: number | undefined, end:
 
 /** The elements in reverse order along `axes` (default: all). */
 export function flip(x: Tensor, options: { axes?: number | readonly number[] } = {}): Tensor {
+  requireTensor('flip', 'x', x)
   const axes = normalizeAxes(options.axes, x.rank, 'flip')
   return slice(x, { steps: x.shape.map((_, axis) => (axes.includes(axis) ? -1 : 1)) })
 }
@@ -163,10 +175,16 @@ export interface SplitOptions {
 
 /** x cut along `axis` (default 0) into `parts` equal pieces, or into pieces of the given sizes. */
 export function split(x: Tensor, parts: number | readonly number[], { axis = 0 }: SplitOptions = {}): Tensor[] {
+  requireTensor('split', 'x', x)
   const at = normalizeAxis(axis, x.rank, 'split')
   const dim = x.shape[at]!
-  const sizes = typeof parts === 'number' ? new Array<number>(parts).fill(dim / parts) : parts
-  const valid = sizes.every((size) => Number.isInteger(size) && size >= 0) && sizes.reduce((a, b) => a + b, 0) === dim
+  // Nothing may be cut, too, but not into any number of pieces.
+  const fits = (n: number) => Number.isInteger(n) && n >= 1 && n <= Math.max(dim, 1024) && dim % n === 0
+  const sizes = typeof parts === 'number' && fits(parts) ? new Array<number>(parts).fill(dim / parts) : parts
+  const valid =
+    Array.isArray(sizes) &&
+    sizes.every((size) => Number.isInteger(size) && size >= 0) &&
+    sizes.reduce((a, b) => a + b, 0) === dim
   if (!valid) {
     throw new ForjaError(
       'ERR_SHAPE',
@@ -225,6 +243,7 @@ export function concat(list: readonly Tensor[], { axis = 0 }: { axis?: number } 
   if (!Array.isArray(list) || list.length === 0) {
     throw new ForjaError('ERR_ARGUMENT', 'concat: expected an array of at least one tensor')
   }
+  requireTensor('concat', 'list[0]', list[0])
   const at = normalizeAxis(axis, (list as readonly Tensor[])[0]!.rank, 'concat')
   return list.length === 1 ? list[0]! : apply(concatOp, list, { axis: at })
 }
@@ -234,6 +253,7 @@ export function stack(list: readonly Tensor[], { axis = 0 }: { axis?: number } =
   if (!Array.isArray(list) || list.length === 0) {
     throw new ForjaError('ERR_ARGUMENT', 'stack: expected an array of at least one tensor')
   }
+  requireTensor('stack', 'list[0]', list[0])
   const at = normalizeAxis(axis, (list as readonly Tensor[])[0]!.rank + 1, 'stack')
   return concat(
     (list as readonly Tensor[]).map((t) => unsqueeze(t, { axis: at })),
@@ -243,8 +263,9 @@ export function stack(list: readonly Tensor[], { axis = 0 }: { axis?: number } =
 
 /** x repeated `repeats[i]` times along axis i; more repeats than axes add axes in front. */
 export function tile(x: Tensor, repeats: readonly number[]): Tensor {
-  if (!repeats.every((n) => Number.isInteger(n) && n >= 0)) {
-    throw new ForjaError('ERR_ARGUMENT', `tile: repeats must be non-negative integers, got [${repeats.join(', ')}]`)
+  requireTensor('tile', 'x', x)
+  if (!(Array.isArray(repeats) && repeats.every((n) => Number.isInteger(n) && n >= 0))) {
+    throw new ForjaError('ERR_ARGUMENT', `tile: repeats must be non-negative integers, got [${String(repeats)}]`)
   }
   const rank = Math.max(x.rank, repeats.length)
   const shape = [...new Array<number>(rank - x.rank).fill(1), ...x.shape]
@@ -274,8 +295,11 @@ export interface PadOptions {
 
 /** x with elements added around it. */
 export function pad(x: Tensor, { pads, mode = 'constant', value = 0 }: PadOptions): Tensor {
+  requireTensor('pad', 'x', x)
   const valid =
-    pads.length <= x.rank && pads.every((p) => p.length === 2 && p.every((n) => Number.isInteger(n) && n >= 0))
+    Array.isArray(pads) &&
+    pads.length <= x.rank &&
+    pads.every((p) => Array.isArray(p) && p.length === 2 && p.every((n) => Number.isInteger(n) && n >= 0))
   if (!valid) {
     throw new ForjaError(
       'ERR_ARGUMENT',

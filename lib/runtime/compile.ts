@@ -160,7 +160,7 @@ export function runInOrder(
 function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal?: AbortSignal } {
   const last = args[args.length - 1]
   const hasOptions =
-    last !== undefined && !(last instanceof Tensor) && (last as CallOptions).signal instanceof AbortSignal
+    !(last instanceof Tensor) && (last as CallOptions | null | undefined)?.signal instanceof AbortSignal
   const tensors = hasOptions ? args.slice(0, -1) : args
   tensors.forEach((t, i) => {
     if (!(t instanceof Tensor)) {
