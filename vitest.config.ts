@@ -6,6 +6,7 @@ import { defineConfig } from 'vitest/config'
 const onAnyDevice = [
   'test/ops/**/*.test.ts',
   'test/optim/optim.test.ts',
+  'test/passes/join.test.ts',
   'test/passes/schedule.test.ts',
   'test/passes/hoist.test.ts',
   'test/passes/pooled.test.ts',

@@ -10,9 +10,12 @@
  *     first attribute of the operation, its bits
  *     second attribute, its bits
  *
+ * Several results of one micro-program, each of operands of its own, may be one step: operands of the result's size, or
+ * of one element.
+ *
  * `full` sets a register to an immediate. Comparisons and `cast` may leave another lane in dst than their operands'.
  */
-import { DTYPES, type DType, isFloat } from '../dtype.js'
+import { DTYPES, type DType, dtypeCode, isFloat } from '../dtype.js'
 import { fullOp } from './creation.js'
 import { type AnyOp, defineOp, opOfCode } from './registry.js'
 
@@ -32,8 +35,20 @@ export const fusedOp = defineOp({
   attrs: { dtype: 'i32', rank: 'i32', shape: 'i32x8', registers: 'i32', result: 'i32', code: 'i32[]' },
   infer: (_inputs, attrs) => [{ shape: attrs.shape.slice(0, attrs.rank), dtype: DTYPES[attrs.dtype]! }],
   grad: null,
-  traits: { internal: true, inplaceAny: true },
-  flops: (_inputs, [y], attrs) => (attrs.code.length / FUSED_WORDS) * y!.size,
+  traits: {
+    internal: true,
+    inplaceAny: true,
+    joins: {
+      shared: 0,
+      alike: (inputs, [y], { shape: _shape, rank: _rank, ...program }) => {
+        const isOne = inputs.map(({ size }) => (size === y!.size ? 0 : 1))
+        const plain = inputs.every((x, i) => !isOne[i] || x.size === 1)
+        return plain ? { ...program, isOne, dtypes: inputs.map((x) => dtypeCode(x.dtype)) } : null
+      },
+    },
+  },
+  flops: (_inputs, outputs, attrs) =>
+    (attrs.code.length / FUSED_WORDS) * outputs.reduce((sum, { size }) => sum + size, 0),
   describe: ({ code }) => operationsIn(code),
   reference: null,
 })

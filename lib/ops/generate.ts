@@ -48,10 +48,12 @@ export function generateHeader(): string {
     '  }',
     '}',
     '',
-    '/* How many inputs the updates of one instruction share (joined updates follow each other); 0: it is one update. */',
+    '/* How many inputs the updates that an instruction joins share; those of one update after the other follow them. */',
     'static inline uint32_t fj_op_joins(uint32_t opcode) {',
     '  switch (opcode) {',
-    ...ops.filter((op) => op.traits.joins).map((op) => `    case ${opConstant(op)}: return ${op.traits.joins};`),
+    ...ops
+      .filter((op) => op.traits.joins?.shared)
+      .map((op) => `    case ${opConstant(op)}: return ${op.traits.joins!.shared};`),
     '    default: return 0;',
     '  }',
     '}',

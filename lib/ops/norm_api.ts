@@ -8,7 +8,7 @@ import { checkShape, formatShape, inversePermutation, sizeOfShape } from '../sha
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { filled } from './apply.js'
-import { add, div, mul, pow, sub } from './elementwise.js'
+import { add, mul, pow, sub } from './elementwise.js'
 import { normalizeRows } from './layer_norm.js'
 import { rsqrt, square } from './math.js'
 import { normalizeBatch } from './norm.js'
@@ -100,9 +100,9 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
     refuse(name, 'ERR_SHAPE', `training needs more than one value per channel, got shape ${formatShape(x.shape)}`)
   }
   const [y, mean, variance] = normalizeBatch(last, gamma, beta, eps)
-  const towards = (old: Tensor, batch: Tensor) => add(mul(old, 1 - momentum), mul(batch, momentum))
-  track(runningMean, (old) => towards(old, mean))
-  track(runningVar, (old) => towards(old, div(mul(variance, count), count - 1)))
+  const towards = (old: Tensor, batch: Tensor, rate: number) => add(mul(old, 1 - momentum), mul(batch, rate))
+  track(runningMean, (old) => towards(old, mean, momentum))
+  track(runningVar, (old) => towards(old, variance, (momentum * count) / (count - 1)))
   return back(y)
 }
 

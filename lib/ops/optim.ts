@@ -39,7 +39,7 @@ export const sgdUpdateOp = defineOp({
   infer: inferUpdate,
   grad: null,
   traits: {
-    joins: SHARED,
+    joins: { shared: SHARED },
     inplace: [
       [0, 2],
       [1, 4],
@@ -73,7 +73,7 @@ export const adamUpdateOp = defineOp({
   infer: inferUpdate,
   grad: null,
   traits: {
-    joins: SHARED,
+    joins: { shared: SHARED },
     inplace: [
       [0, 2],
       [1, 4],

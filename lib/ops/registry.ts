@@ -31,10 +31,14 @@ export interface Traits {
   /** [output, input]: the kernel may write this output over this input's memory. */
   readonly inplace?: readonly (readonly [number, number])[]
   /**
-   * Updates that share their first `joins` inputs, and differ in nothing else but their variables, run as one step: the
-   * shared inputs, then the others of one update after the other; outputs likewise. `inplace` counts within an update.
+   * Steps that share their first `shared` inputs, and are alike in all but their other operands, run as one: the shared
+   * inputs, then the others of one step after the other; outputs likewise. `inplace` counts within a step.
    */
-  readonly joins?: number
+  readonly joins?: {
+    readonly shared: number
+    /** What joined steps have in common, null where a step cannot be joined. Default: the attributes. */
+    readonly alike?: (inputs: readonly Value[], outputs: readonly Value[], attrs: AttrRecord) => AttrRecord | null
+  }
   /** The kernel may write its one output over any input of that size: it reads each element before it writes it. */
   readonly inplaceAny?: boolean
   /** Attribute `activation` (ACTIVATIONS of lib/ops/activation.ts) can absorb an activation of its first output. */

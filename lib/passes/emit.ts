@@ -15,8 +15,9 @@ import type {
 import type { AnyOp, AttrRecord } from '../ops/registry.js'
 import { formatShape, MAX_RANK, sizeOfShape } from '../shape.js'
 import type { LowerOptions } from './lower.js'
-import { byteSize, type Plan } from './plan.js'
-import { type Schedule, storageOf } from './schedule.js'
+import type { Plan } from './plan.js'
+import type { Schedule } from './schedule.js'
+import { byteSize, storageOf } from './storage.js'
 
 const PROGRAM_MAGIC = 0x4a524f46
 const PROGRAM_VERSION = 1

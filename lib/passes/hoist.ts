@@ -7,7 +7,7 @@
 import { type Assignment, Graph, rewrite, type Value, type VariableSource } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import { parameterValues } from './parameters.js'
-import { byteSize } from './plan.js'
+import { byteSize } from './storage.js'
 
 /** A variable that a program of its own writes. */
 export interface DerivedSource extends VariableSource {

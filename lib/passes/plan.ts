@@ -6,10 +6,9 @@
  * Blocks that take turns in memory tie their steps to one order. A device with `branches` runs steps that share no
  * memory side by side: there a small arena is laid out without turns.
  */
-import { sizeOf } from '../dtype.js'
 import type { Value } from '../graph/graph.js'
-import { sizeOfShape } from '../shape.js'
-import { type Schedule, type Step, storageOf } from './schedule.js'
+import type { Schedule, Step } from './schedule.js'
+import { byteSize, lastUses, storageOf } from './storage.js'
 
 /** Bytes; FJ_ALIGNMENT of native/abi/program.h. */
 const ALIGNMENT = 64
@@ -33,14 +32,10 @@ export interface Plan {
   readonly inPlace: number
 }
 
-export function byteSize(value: Value): number {
-  return sizeOfShape(value.shape) * sizeOf(value.dtype)
-}
-
 export function plan(schedule: Schedule, { branches = false }: { branches?: boolean } = {}): Plan {
   const { steps } = schedule
   const blocks = new Map<Value, Block>()
-  const lastUse = lastUses(schedule)
+  const lastUse = lastUses(steps, schedule.outputs)
   let inPlace = 0
   steps.forEach((step, index) => {
     for (const output of step.outputs) {
@@ -64,20 +59,11 @@ export function plan(schedule: Schedule, { branches = false }: { branches?: bool
   return { offsets, arenaBytes: placed.bytes, naiveBytes, inPlace }
 }
 
-/** The last step that reads each stored value; values returned to the caller live to the end. */
-function lastUses({ steps, outputs }: Schedule): Map<Value, number> {
-  const last = new Map<Value, number>()
-  steps.forEach((step, index) => {
-    for (const input of step.inputs) last.set(storageOf(input), index)
-  })
-  for (const output of outputs) last.set(storageOf(output), steps.length)
-  return last
-}
-
 /** The block of an input that dies at this step and that the output may overwrite. */
 function findDonor(step: Step, index: number, output: Value, blocks: ReadonlyMap<Value, Block>): Block | undefined {
   const { traits } = step.node.op
   const position = step.node.outputs.indexOf(output)
+  if (position < 0) return undefined // of joined steps
   const placesOf = (block: Block) =>
     [...step.inputs, ...step.node.outputs.slice(0, position)].filter((v) => blocks.get(storageOf(v)) === block).length
   const candidates =

@@ -4,8 +4,9 @@
  */
 import { ForjaError } from '../errors.js'
 import type { Value, VariableSource } from '../graph/graph.js'
-import { byteSize, type Plan } from './plan.js'
-import { type Schedule, storageOf } from './schedule.js'
+import type { Plan } from './plan.js'
+import type { Schedule } from './schedule.js'
+import { byteSize, storageOf } from './storage.js'
 
 /** `12 matmul [64+1024] <- ..`: every step with the places it writes, the commit marked. */
 export function printPlan({ steps, commitIndex }: Schedule, plan: Plan): string {

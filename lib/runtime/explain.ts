@@ -2,8 +2,7 @@
 import type { Value } from '../graph/graph.js'
 import { printAttrs } from '../graph/print.js'
 import type { Program } from '../passes/emit.js'
-import { byteSize } from '../passes/plan.js'
-import { storageOf } from '../passes/schedule.js'
+import { byteSize, storageOf } from '../passes/storage.js'
 
 export function explainProgram(program: Program, kernels: readonly string[]): string {
   const { steps, commitIndex } = program.schedule

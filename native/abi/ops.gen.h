@@ -321,7 +321,7 @@ static inline const char* fj_op_name(uint32_t opcode) {
   }
 }
 
-/* How many inputs the updates of one instruction share (joined updates follow each other); 0: it is one update. */
+/* How many inputs the updates that an instruction joins share; those of one update after the other follow them. */
 static inline uint32_t fj_op_joins(uint32_t opcode) {
   switch (opcode) {
     case FJ_OP_SGD_UPDATE: return 2;

@@ -6,21 +6,36 @@
 namespace forja {
 namespace {
 
+// Operands of one micro-program, or of several results of it: those of a result follow each other.
 bool check_fused(Check& c) {
   const size_t size = sizeof(fj_fused_attrs);
-  if (!c.arity(0, FJ_FUSED_MAX_INPUTS, 1) || !c.attr_size_with_tail(size)) return false;
+  const int results = c.outputs();
+  if (!c.expect(results >= 1 && c.inputs() % results == 0 && c.inputs() / results <= FJ_FUSED_MAX_INPUTS,
+                "operands are not those of whole micro-programs") ||
+      !c.attr_size_with_tail(size)) {
+    return false;
+  }
+  const int inputs = c.inputs() / results;
   const auto& attrs = c.attrs<fj_fused_attrs>();
-  const fj_value& out = c.out(0);
-  if (!c.expect(out.dtype == attrs.dtype && out.dtype != FJ_FLOAT64, "fused output has the wrong dtype")) return false;
   if (!c.expect(c.tail_length(size) % FJ_FUSED_WORDS == 0, "micro-program is cut off")) return false;
-  if (!c.expect(attrs.registers >= 1 && attrs.registers <= FJ_FUSED_MAX_REGISTERS && attrs.registers >= c.inputs(),
+  if (!c.expect(attrs.registers >= 1 && attrs.registers <= FJ_FUSED_MAX_REGISTERS && attrs.registers >= inputs,
                 "micro-program uses too many registers") ||
       !c.expect(attrs.result >= 0 && attrs.result < attrs.registers, "micro-program's result is no register")) {
     return false;
   }
-  for (int i = 0; i < c.inputs(); i++) {
-    if (!c.expect(c.in(i).dtype != FJ_FLOAT64, "float64 has no kernel here") || !c.broadcasts_to(c.in(i), out))
+  for (int k = 0; k < results; k++) {
+    const fj_value& out = c.out(k);
+    if (!c.expect(out.dtype == attrs.dtype && out.dtype != FJ_FLOAT64, "fused output has the wrong dtype"))
       return false;
+    for (int i = 0; i < inputs; i++) {
+      const fj_value& x = c.in(k * inputs + i);
+      if (!c.expect(x.dtype != FJ_FLOAT64, "float64 has no kernel here") || !c.broadcasts_to(x, out)) return false;
+      if (k > 0 && !c.expect(x.dtype == c.in(i).dtype, "joined micro-programs differ in a dtype")) return false;
+      if (results > 1 && !c.expect(element_count(x) == 1 || element_count(x) == element_count(out),
+                                   "joined micro-programs broadcast nothing but single elements")) {
+        return false;
+      }
+    }
   }
   const int32_t* code = c.tail(size);
   const size_t instructions = c.tail_length(size) / FJ_FUSED_WORDS;
@@ -35,8 +50,7 @@ bool check_fused(Check& c) {
         return false;
     }
     // Inputs may be read straight from memory: nothing may write their registers.
-    if (!c.expect((registers & 255) >= static_cast<uint32_t>(c.inputs()), "a micro-program writes an input"))
-      return false;
+    if (!c.expect((registers & 255) >= static_cast<uint32_t>(inputs), "a micro-program writes an input")) return false;
   }
   return true;
 }

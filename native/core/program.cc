@@ -101,15 +101,19 @@ class Decoder {
     return true;
   }
 
-  // Whether the operation may write its output over its input, both of the same update where it joins several.
-  static bool inplace(const fj_instr& instr, uint32_t output, uint32_t input) {
+  // How many steps an instruction joins: of an update each has one input more than outputs, the gradient.
+  static uint32_t joined(const fj_instr& instr) {
+    if (instr.opcode == FJ_OP_FUSED) return instr.n_out;
     const uint32_t shared = fj_op_joins(instr.opcode);
-    if (shared == 0 || input < shared || instr.n_in <= shared + instr.n_out) {
-      return fj_op_inplace(instr.opcode, output, input) != 0;
-    }
-    const uint32_t count = instr.n_in - shared - instr.n_out;  // each has one input more than outputs, the gradient
-    const uint32_t outs = instr.n_out / count, ins = outs + 1;
-    return outs > 0 && output / outs == (input - shared) / ins &&
+    return shared > 0 && instr.n_in > shared + instr.n_out ? instr.n_in - shared - instr.n_out : 1;
+  }
+
+  // Whether the operation may write its output over its input, both of the same step where it joins several.
+  static bool inplace(const fj_instr& instr, uint32_t output, uint32_t input) {
+    const uint32_t shared = fj_op_joins(instr.opcode), count = joined(instr);
+    if (count == 1 || input < shared) return fj_op_inplace(instr.opcode, output, input) != 0;
+    const uint32_t outs = instr.n_out / count, ins = (instr.n_in - shared) / count;
+    return outs > 0 && ins > 0 && output / outs == (input - shared) / ins &&
            fj_op_inplace(instr.opcode, output % outs, shared + (input - shared) % ins) != 0;
   }
 

@@ -181,12 +181,11 @@ int prepare(const int32_t* code, int instructions, int fill, float* const* regis
 
 constexpr int kMaxSteps = 64;
 
-void run_fused(const Call& call, Team& team) {
+// This thread's share, `range`, of one result.
+void run_program(const Call& call, Range range) {
   const auto& attrs = call.attrs<fj_fused_attrs>();
   const Operand& out = call.out[0];
   const int64_t count = element_count(*out.value);
-  const Range range = split(count, team, kGrain);
-  if (range.begin >= range.end) return;
   const int block = block_length(attrs.registers);
   const int fill = static_cast<int>(smaller((range.end - range.begin + kWidth - 1) / kWidth * kWidth, block));
 
@@ -255,6 +254,19 @@ void run_fused(const Call& call, Team& team) {
     } else {
       store_elements(out, at, n, place[attrs.result]);
     }
+  }
+}
+
+// Results that one thread would make alone are taken in turns.
+void run_fused(const Call& call, Team& team) {
+  Call each = call;
+  each.n_in = call.n_in / call.n_out;
+  each.n_out = 1;
+  for (int k = 0; k < call.n_out; k++, each.in += each.n_in, each.out++) {
+    const int64_t count = element_count(*each.out->value);
+    Range range = split(count, team, kGrain);
+    if (count <= kGrain) range = k % team.count == team.id ? Range{0, count} : Range{0, 0};
+    if (range.begin < range.end) run_program(each, range);
   }
 }
 

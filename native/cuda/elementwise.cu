@@ -29,18 +29,35 @@ constexpr int kAhead = 2;  // inputs whose loads are under way together
 constexpr uint8_t kHeld = 255;  // the registers, as the step before has left it there
 constexpr uint8_t kNone = 254;
 
-// I: int, or int64_t where the output has 2^31 elements or more.
-template <class I>
-struct Fused {
-  void* out;
-  int64_t count;
-  uint8_t dtype;
+struct MicroProgram {
+  uint8_t dtype;  // of the result
   uint8_t inputs, steps, result;
   uint8_t slot[FJ_FUSED_MAX_INPUTS];  // of each input
-  GroupSource<I> sources[FJ_FUSED_MAX_INPUTS];
   MicroStep step[kMaxSteps];
 };
+
+// One result. I: int, or int64_t where it has 2^31 elements or more.
+template <class I>
+struct Fused {
+  MicroProgram program;
+  void* out;
+  int64_t count;
+  GroupSource<I> sources[FJ_FUSED_MAX_INPUTS];
+};
 static_assert(sizeof(Fused<int64_t>) <= 4096, "kernel arguments do not fit");
+
+// Many results of less than 2^31 elements, of inputs of the result's size or of one element. Of each a row of `words`:
+// its first block, its number of elements, where it lies, and where its inputs do (+ 1: one element for all).
+struct Joined {
+  static constexpr int kWords = 360, kInputsAt = 3;
+  MicroProgram program;
+  uint8_t dtypes[FJ_FUSED_MAX_INPUTS];
+  int results;
+  uint64_t words[kWords];
+
+  __host__ __device__ int row() const { return kInputsAt + program.inputs; }
+};
+static_assert(sizeof(Joined) <= 4096, "kernel arguments do not fit");
 
 // A group's place in the memory of slots: neighbouring threads in neighbouring 16 bytes.
 __device__ __forceinline__ uint4* place_of(uint8_t slot, int group) {
@@ -63,15 +80,17 @@ __device__ __forceinline__ void store_slot(uint8_t slot, const uint32_t* r) {
   }
 }
 
-template <class I>
-__global__ void __launch_bounds__(kThreads, sizeof(I) == 4 ? 5 : 4) fused_kernel(const __grid_constant__ Fused<I> p) {
-  const int64_t first = (static_cast<int64_t>(blockIdx.x) * blockDim.x * kGroups + threadIdx.x) * kGroup;
-  if (first >= p.count) return;
+// This thread's groups of a result, in the block-th of its blocks. source_of(i): where input i comes from.
+template <class I, class SourceOf>
+__device__ __forceinline__ void run_program(const MicroProgram& p, const SourceOf& source_of, int64_t block, void* out,
+                                            int64_t count) {
+  const int64_t first = (block * blockDim.x * kGroups + threadIdx.x) * kGroup;
+  if (first >= count) return;
   I at[kGroups];
   int n[kGroups];
 #pragma unroll
   for (int g = 0; g < kGroups; g++) {
-    const int64_t begin = first + static_cast<int64_t>(g * blockDim.x) * kGroup, left = p.count - begin;
+    const int64_t begin = first + static_cast<int64_t>(g * blockDim.x) * kGroup, left = count - begin;
     n[g] = left < 0 ? 0 : left < kGroup ? static_cast<int>(left) : kGroup;
     at[g] = left > 0 ? static_cast<I>(begin) : 0;
   }
@@ -82,13 +101,13 @@ __global__ void __launch_bounds__(kThreads, sizeof(I) == 4 ? 5 : 4) fused_kernel
     for (int j = 0; j < kAhead; j++) {
       if (i + j >= p.inputs) break;
 #pragma unroll
-      for (int g = 0; g < kGroups; g++) fetch(p.sources[i + j], at[g], n[g], raw[j] + g * kGroup);
+      for (int g = 0; g < kGroups; g++) fetch(source_of(i + j), at[g], n[g], raw[j] + g * kGroup);
     }
 #pragma unroll
     for (int j = 0; j < kAhead; j++) {
       if (i + j >= p.inputs) break;
 #pragma unroll
-      for (int g = 0; g < kGroups; g++) unpack(p.sources[i + j].dtype, raw[j] + g * kGroup, r + g * kGroup);
+      for (int g = 0; g < kGroups; g++) unpack(source_of(i + j).dtype, raw[j] + g * kGroup, r + g * kGroup);
       store_slot(p.slot[i + j], r);
     }
   }
@@ -105,7 +124,31 @@ __global__ void __launch_bounds__(kThreads, sizeof(I) == 4 ? 5 : 4) fused_kernel
   }
   load_slot(p.result, r);
 #pragma unroll
-  for (int g = 0; g < kGroups; g++) store(p.out, p.dtype, at[g], n[g], r + g * kGroup);
+  for (int g = 0; g < kGroups; g++) store(out, p.dtype, at[g], n[g], r + g * kGroup);
+}
+
+template <class I>
+__global__ void __launch_bounds__(kThreads, sizeof(I) == 4 ? 5 : 4) fused_kernel(const __grid_constant__ Fused<I> p) {
+  run_program<I>(
+      p.program, [&](int i) -> const GroupSource<I>& { return p.sources[i]; }, blockIdx.x, p.out, p.count);
+}
+
+__global__ void __launch_bounds__(kThreads, 4) joined_kernel(const __grid_constant__ Joined p) {
+  const int row = p.row();
+  int low = 0, high = p.results;  // the last result that begins at or before this block
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (p.words[middle * row] <= blockIdx.x ? low : high) = middle;
+  }
+  const uint64_t* own = p.words + low * row;
+  const auto count = static_cast<int64_t>(own[1]);
+  const auto source = [&](int i) {
+    const uint64_t word = own[Joined::kInputsAt + i];
+    return PlainSource{reinterpret_cast<const void*>(word & ~uint64_t{1}), p.dtypes[i],
+                       (word & 1) != 0 ? Access::kSame : Access::kWhole};
+  };
+  run_program<int>(p.program, source, blockIdx.x - static_cast<int64_t>(own[0]), reinterpret_cast<void*>(own[2]),
+                   count);
 }
 
 // A micro-program's registers as slots. Only what is not held when it is used has one.
@@ -140,15 +183,11 @@ struct Slots {
   }
 };
 
-template <class I>
-void launch_fused(const Call& call, Launcher& to) {
+// Places the program's registers in slots: how many there are.
+int decode(const Call& call, MicroProgram& p) {
   const auto& attrs = call.attrs<fj_fused_attrs>();
-  Fused<I> p{};
-  p.out = call.out[0].data;
-  p.count = element_count(*call.out[0].value);
-  if (p.count == 0) return;
   p.dtype = call.out[0].value->dtype;
-  p.inputs = static_cast<uint8_t>(call.n_in);
+  p.inputs = static_cast<uint8_t>(call.n_in / call.n_out);
   p.steps = static_cast<uint8_t>((call.attr_bytes - sizeof(fj_fused_attrs)) / (4 * FJ_FUSED_WORDS));
   const int32_t* code = call.tail(sizeof(fj_fused_attrs));
   MicroStep step[kMaxSteps];
@@ -164,10 +203,7 @@ void launch_fused(const Call& call, Launcher& to) {
                {static_cast<uint32_t>(code[2]), static_cast<uint32_t>(code[3])}};
   }
   Slots slots(step, p.steps, attrs.result);
-  for (int i = 0; i < p.inputs; i++) {
-    p.sources[i] = source_of<I>(call.in[i], *call.out[0].value);
-    p.slot[i] = slots.keep(i, 0, i + 1 == p.inputs);
-  }
+  for (int i = 0; i < p.inputs; i++) p.slot[i] = slots.keep(i, 0, i + 1 == p.inputs);
   int held = p.inputs - 1;
   const auto place = [&](uint8_t reg) { return reg == held ? kHeld : slots.of[reg]; };
   for (int i = 0; i < p.steps; i++) {
@@ -180,16 +216,72 @@ void launch_fused(const Call& call, Launcher& to) {
     held = step[i].d;
   }
   p.result = place(static_cast<uint8_t>(attrs.result));
-  // Slots within what every block may have; with 64 threads all of them fit.
-  const auto bytes = [&](int threads) { return sizeof(uint32_t) * kElements * threads * slots.count; };
+  return slots.count;
+}
+
+// Threads of a block with slots within what every block may have; with 64 threads all of them fit.
+Threads threads_for(int slots) {
+  const auto bytes = [&](int threads) { return sizeof(uint32_t) * kElements * threads * slots; };
   int threads = kThreads;
   while (bytes(threads) > kPlainShared) threads /= 2;
-  launch(to, fused_kernel<I>, ceil_div(p.count, threads * kElements), Threads(threads, bytes(threads)), p);
+  return Threads(threads, bytes(threads));
+}
+
+template <class I>
+void launch_fused(const Call& call, Launcher& to) {
+  Fused<I> p{};
+  p.out = call.out[0].data;
+  p.count = element_count(*call.out[0].value);
+  if (p.count == 0) return;
+  const Threads threads = threads_for(decode(call, p.program));
+  for (int i = 0; i < call.n_in; i++) p.sources[i] = source_of<I>(call.in[i], *call.out[0].value);
+  launch(to, fused_kernel<I>, ceil_div(p.count, threads.size.x * kElements), threads, p);
+}
+
+void run_one(const Call& call, Launcher& to) {
+  if (element_count(*call.out[0].value) < INT32_MAX) return launch_fused<int>(call, to);
+  launch_fused<int64_t>(call, to);
+}
+
+// As many results at a time as a kernel's arguments hold; the largest, whose elements have larger numbers, alone.
+void run_joined(const Call& call, Launcher& to) {
+  Joined p{};
+  const Threads threads = threads_for(decode(call, p.program));
+  const int row = p.row();
+  int64_t blocks = 0;
+  const auto flush = [&] {
+    launch(to, joined_kernel, blocks, threads, p);
+    p.results = 0;
+    blocks = 0;
+  };
+  Call each = call;
+  each.n_in = call.n_in / call.n_out;
+  each.n_out = 1;
+  for (int i = 0; i < each.n_in; i++) p.dtypes[i] = call.in[i].value->dtype;
+  for (int k = 0; k < call.n_out; k++, each.in += each.n_in, each.out++) {
+    const int64_t count = element_count(*each.out->value);
+    if (count == 0) continue;
+    if (count >= INT32_MAX) {
+      run_one(each, to);
+      continue;
+    }
+    uint64_t* own = p.words + p.results++ * row;
+    *own++ = static_cast<uint64_t>(blocks);
+    *own++ = static_cast<uint64_t>(count);
+    *own++ = reinterpret_cast<uint64_t>(each.out->data);
+    for (int i = 0; i < each.n_in; i++) {
+      const bool same = element_count(*each.in[i].value) == 1;
+      *own++ = reinterpret_cast<uint64_t>(each.in[i].data) | uint64_t{same};
+    }
+    blocks += ceil_div(count, threads.size.x * kElements);
+    if ((p.results + 1) * row > Joined::kWords) flush();
+  }
+  if (p.results > 0) flush();
 }
 
 void run_fused(const Call& call, Launcher& to) {
-  if (element_count(*call.out[0].value) < INT32_MAX) return launch_fused<int>(call, to);
-  launch_fused<int64_t>(call, to);
+  if (call.n_out == 1) return run_one(call, to);
+  run_joined(call, to);
 }
 
 bool supports_fused(const Call& call) { return all_steps(call, kMaxSteps, has_micro_op); }

@@ -31,6 +31,13 @@ struct GroupSource {
   Divide<I> by[FJ_MAX_RANK];
 };
 
+// An input of the result's size, or of one element.
+struct PlainSource {
+  const void* data;
+  uint8_t dtype;
+  Access access;  // kWhole or kSame
+};
+
 template <class I>
 GroupSource<I> source_of(const Operand& operand, const fj_value& y) {
   const fj_value& x = *operand.value;
@@ -67,9 +74,14 @@ __device__ __forceinline__ I offset_of(const GroupSource<I>& s, I at) {
   return offset;
 }
 
-// Elements at .. at + n - 1 of the output, n <= kGroup, as they lie in memory, packed: nothing waits for them here.
 template <class I>
-__device__ __forceinline__ void fetch(const GroupSource<I>& s, I at, int n, uint32_t* raw) {
+__device__ __forceinline__ I offset_of(const PlainSource&, I) {
+  return 0;
+}
+
+// Elements at .. at + n - 1 of the output, n <= kGroup, as they lie in memory, packed: nothing waits for them here.
+template <class Source, class I>
+__device__ __forceinline__ void fetch(const Source& s, I at, int n, uint32_t* raw) {
   if (n == kGroup && s.access <= Access::kRow) {
     const I from = s.access == Access::kWhole ? at : offset_of(s, at);
     if (is_word(s.dtype)) {
@@ -92,7 +104,7 @@ __device__ __forceinline__ void fetch(const GroupSource<I>& s, I at, int n, uint
     if (s.access == Access::kWhole) {
       from = at + k;
     } else if (k == 0 || s.access != Access::kSame) {
-      from = offset_of<I>(s, at + k);
+      from = offset_of(s, static_cast<I>(at + k));
     }
     if (is_word(s.dtype)) {
       raw[k] = static_cast<const uint32_t*>(s.data)[from];

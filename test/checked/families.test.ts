@@ -45,6 +45,15 @@ describe('elementwise', () => {
       [positive(5, 7), positive(7)],
     ))
 
+  it('results of one micro-program that are joined', () =>
+    check(
+      (...x) => x.map((v) => fj.cast(v, 'float16')),
+      [3, 8, 1029].map((n) => floats(n)),
+      {
+        gradients: false,
+      },
+    ))
+
   // Whole groups of elements and cut ones, of inputs of all widths and all ways to broadcast.
   it.each([8, 9])('chains over rows of %i', (columns) =>
     check(

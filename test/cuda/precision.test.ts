@@ -98,7 +98,9 @@ describe('bfloat16', () => {
     const before = await w.data()
     await step(randomTensor([40, 24], 2))
     const lines = step.explain().split('\n')
-    const results = lines.filter((line) => /^\d+ +fused/.test(line)).map((line) => line.split(/ {2,}/)[2])
+    const results = lines
+      .filter((line) => /^\d+ +fused/.test(line))
+      .flatMap((line) => line.split(/ {2,}/)[2]!.split(' '))
     expect(results.filter((type) => type === 'bfloat16[24,24]')).toHaveLength(1) // w
     expect(results).toContain('bfloat16[40,24]') // x, tanh(x w)
     expect(w.dtype).toBe('float32')

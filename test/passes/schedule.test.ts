@@ -132,7 +132,7 @@ describe('updates in place', () => {
       name: 'joined',
       code: 65002,
       inputs: ['rate', 'parameter', 'gradient'],
-      traits: { joins: 1, inplace: [[0, 1]] },
+      traits: { joins: { shared: 1 }, inplace: [[0, 1]] },
     }
     const [first, second] = [fj.tensor([1]).value, fj.tensor([2]).value]
     const step = (rate: Value, parameter: Value, attrs = {}) =>
@@ -156,6 +156,48 @@ describe('updates in place', () => {
         const { steps, commitIndex } = schedule(new Graph([], updates))
         expect(steps.slice(commitIndex).map((s) => s.outputs)).toEqual([[a.state], [apart.state]])
       }
+    })
+  })
+  describe('of elementwise steps', () => {
+    const one = fj.variable(fj.zeros([1, 2]), { name: 'one' })
+    const count = fj.variable(fj.tensor([0]), { name: 'count' })
+    const assigned = (...pairs: [fj.Variable, fj.Tensor][]) =>
+      names(
+        new Graph(
+          [],
+          pairs.map(([v, { value }]) => ({ variable: v.state, value })),
+        ),
+      )
+
+    it('run on the variable, which other steps read before', () => {
+      const { pure, commit } = assigned([one, fj.add(one, fj.sum(one))])
+      expect({ pure, commit }).toEqual({ pure: ['sum'], commit: ['add one'] })
+    })
+    it('come behind the updates that read the variable', () => {
+      const graph = new Graph(
+        [],
+        [
+          { variable: count.state, value: fj.add(count, 1).value },
+          { variable: a.state, value: update(a.value, count.value) },
+        ],
+      )
+      expect(names(graph).commit).toEqual(['update a', 'add count'])
+    })
+    it('are computed apart where they read what an update writes', () => {
+      const graph = new Graph(
+        [],
+        [
+          { variable: a.state, value: update(a.value, b.value) },
+          { variable: count.state, value: fj.add(count, a).value },
+        ],
+      )
+      expect(names(graph)).toEqual({ pure: ['add'], commit: ['update a', 'copy count'] })
+    })
+    it('are computed apart where each reads what the other writes', () => {
+      const [x, y] = ['x', 'y'].map((name) => fj.variable(fj.tensor([1]), { name }))
+      const { pure, commit } = assigned([x!, fj.add(x!, y!)], [y!, fj.sub(x!, y!)])
+      expect(pure).toEqual(['sub'])
+      expect(commit).toEqual(['add x', 'copy y'])
     })
   })
   it('of an assigned variable that is returned: the old value is saved first', () => {

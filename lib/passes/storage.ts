@@ -1,0 +1,26 @@
+/** Values as pieces of memory. */
+import { sizeOf } from '../dtype.js'
+import type { Value } from '../graph/graph.js'
+import { sizeOfShape } from '../shape.js'
+import type { Step } from './schedule.js'
+
+/** The value whose memory `value` is: itself, or what a chain of views looks at. */
+export function storageOf(value: Value): Value {
+  let current = value
+  while (current.node.op.traits.view) current = current.node.inputs[0]!
+  return current
+}
+
+export function byteSize(value: Value): number {
+  return sizeOfShape(value.shape) * sizeOf(value.dtype)
+}
+
+/** The last step that reads each stored value; what is kept is read behind all of them. */
+export function lastUses(steps: readonly Step[], kept: readonly Value[]): Map<Value, number> {
+  const last = new Map<Value, number>()
+  steps.forEach((step, index) => {
+    for (const input of step.inputs) last.set(storageOf(input), index)
+  })
+  for (const value of kept) last.set(storageOf(value), steps.length)
+  return last
+}
