@@ -1,10 +1,11 @@
 /**
  * Tensors from host data and from nothing: tensor, zeros, ones, full, arange, eye.
  */
-import { allocate, checkDType, type DType, dtypeOfArray, type TypedArray } from './dtype.js'
+import { allocate, checkDType, type DType, dtypeOfArray, isHalf, type TypedArray } from './dtype.js'
 import { ForjaError } from './errors.js'
 import { filled } from './ops/apply.js'
 import { makeLeaf } from './ops/creation.js'
+import { fromRef, refArray } from './reference/array.js'
 import { checkShape, formatShape, type Shape, sizeOfShape } from './shape.js'
 import { type NestedArray, Tensor } from './tensor.js'
 
@@ -23,7 +24,7 @@ export function fromData(data: TypedArray, shape: Shape, dtype: DType, name?: st
  * A tensor with the elements of a number, nested arrays or a typed array (copied).
  *
  * @param values nested arrays of equal lengths; dtype float32 unless given. A typed array's dtype follows it
- *   (Float64Array becomes float32 unless dtype says float64).
+ *   (Float64Array becomes float32 unless dtype says float64); a Uint16Array holds the bits of float16 and bfloat16.
  * @throws ERR_SHAPE for ragged arrays or a shape that does not fit; ERR_DTYPE for an unknown dtype.
  */
 export function tensor(values: NestedArray | boolean | TypedArray, options: TensorOptions = {}): Tensor {
@@ -40,9 +41,17 @@ export function tensor(values: NestedArray | boolean | TypedArray, options: Tens
       `tensor: shape ${formatShape(shape)} needs ${sizeOfShape(shape)} elements, got ${source.length}`,
     )
   }
+  return fromData(carried(source, dtype), [...shape], dtype, options.name)
+}
+
+/** A copy of `source` in the array that carries `dtype`. */
+function carried(source: ArrayLike<number>, dtype: DType): TypedArray {
+  if (isHalf(dtype) && !(source instanceof Uint16Array)) {
+    return fromRef(refArray([source.length], dtype, Float64Array.from(source)))
+  }
   const data = allocate(dtype, source.length)
-  data.set(dtype === 'bool' ? Uint8Array.from(source, (x) => (x ? 1 : 0)) : (source as TypedArray))
-  return fromData(data, [...shape], dtype, options.name)
+  data.set(dtype === 'bool' ? Uint8Array.from(source, (x) => (x ? 1 : 0)) : source)
+  return data
 }
 
 function shapeOf(values: NestedArray): number[] {
@@ -93,7 +102,7 @@ export function ones(shape: Shape, options: FillOptions = {}): Tensor {
 /** start, start + step, .. up to but without `stop`; arange(n) counts from 0. */
 export function arange(start: number, stop?: number, step = 1, options: FillOptions = {}): Tensor {
   const [from, to] = stop === undefined ? [0, start] : [start, stop]
-  if (!(Math.abs(step) > 0) || !Number.isFinite(to - from))
+  if (step === 0 || !Number.isFinite(step) || !Number.isFinite(to - from))
     throw new ForjaError('ERR_ARGUMENT', `arange: step ${step} never reaches ${to} from ${from}`)
   const count = Math.max(0, Math.ceil((to - from) / step))
   const values = allocate('float64', count).map((_, i) => from + i * step)

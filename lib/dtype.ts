@@ -30,7 +30,12 @@ export function sizeOf(dtype: DType): number {
 }
 
 export function isFloat(dtype: DType): boolean {
-  return dtype === 'float32' || dtype === 'float16' || dtype === 'bfloat16' || dtype === 'float64'
+  return dtype === 'float32' || dtype === 'float64' || isHalf(dtype)
+}
+
+/** Carried as bits: its typed array does not hold numbers. */
+export function isHalf(dtype: DType): boolean {
+  return dtype === 'float16' || dtype === 'bfloat16'
 }
 
 /**

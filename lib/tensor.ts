@@ -2,10 +2,11 @@
  * `Tensor`: what users hold. A tensor is one value of the graph; operations only build the graph, and reading a value
  * (`await t.data()`) compiles and runs what it needs. Methods named like operations are added in ops/methods.ts.
  */
-import { allocate, type DType, type TypedArray } from './dtype.js'
+import { allocate, type DType, isHalf, type TypedArray } from './dtype.js'
 import { ForjaError } from './errors.js'
 import type { Value } from './graph/graph.js'
 import { formatDimension } from './graph/unknown_size.js'
+import { toRef } from './reference/array.js'
 import { evaluate } from './runtime/evaluate.js'
 import { type Shape, sizeOfShape } from './shape.js'
 
@@ -57,7 +58,8 @@ export class Tensor {
 
   /** The elements as nested arrays of numbers; a number for rank 0. */
   async array(): Promise<NestedArray> {
-    return nest(await this.data(), this.shape)
+    const { shape, dtype } = this
+    return nest(numbers(await this.data(), dtype), shape)
   }
 
   /** The only element; ERR_SHAPE for more than one. */
@@ -68,7 +70,8 @@ export class Tensor {
         `item() needs exactly one element, the tensor has shape [${this.shape.join(', ')}]`,
       )
     }
-    return (await this.data())[0]!
+    const { dtype } = this
+    return numbers(await this.data(), dtype)[0]!
   }
 
   /** Forgets the value at once; garbage collection does the same later. Safe to call twice. */
@@ -96,12 +99,17 @@ export async function evaluateTensors(tensors: readonly Tensor[]): Promise<Typed
   if (!Array.isArray(tensors) || !tensors.every((t) => t instanceof Tensor)) {
     throw new ForjaError('ERR_ARGUMENT', 'evaluate: an array of tensors was expected')
   }
-  const elements = await evaluate(tensors.map((t) => t.value))
-  return tensors.map(({ dtype }, i) => {
+  const values = tensors.map((t) => t.value)
+  const elements = await evaluate(values)
+  return values.map(({ dtype }, i) => {
     const copy = allocate(dtype, elements[i]!.length)
     copy.set(elements[i]!)
     return copy
   })
+}
+
+function numbers(data: TypedArray, dtype: DType): TypedArray {
+  return isHalf(dtype) ? toRef([data.length], dtype, data).data : data
 }
 
 function nest(data: TypedArray, shape: Shape): NestedArray {

@@ -113,6 +113,12 @@ export class Variable extends Tensor {
     return { variable: this.state, value: this.toStorage(value).value }
   }
 
+  /** @internal What the function being traced has assigned so far; before that, and outside of any, the variable. */
+  get assigned(): Tensor {
+    const value = activeTrace()?.assignments.get(this.state)
+    return value ? transpose(new Tensor(value), inversePermutation(this.#axes)) : this
+  }
+
   /** @internal As assign, of a value in storage order; only while tracing. */
   assignStorage(value: Tensor): void {
     if (!this.#record(value.value)) throw new ForjaError('ERR_INTERNAL', 'assignStorage outside a compiled function')

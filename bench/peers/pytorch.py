@@ -172,6 +172,7 @@ def op(case, files):
         "add": lambda x, dy: lambda: x + dy,
         "batchNorm": lambda x: lambda: batch_norm(x),
         "batchNormRelu": lambda x: lambda: F.relu_(batch_norm(x)),
+        "batchNormAddRelu": lambda x, dy: lambda: F.relu_(batch_norm(x).add_(dy)),
         "batchNormGradient": batch_norm_gradient,
         "maxPool": lambda x: lambda: F.max_pool2d(x, *pool_window()),
         "maxPoolGradient": max_pool_gradient,

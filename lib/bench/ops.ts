@@ -78,6 +78,14 @@ function imageCases(N: number): Spec[] {
       passes: 3,
     },
     {
+      name: 'batch norm + add + relu',
+      inputs: { x: image, gamma: channel, beta: channel, dy: image },
+      build: (given) => fj.relu(fj.add(normalized(given), given.dy!)),
+      corner: { x: ONE_CHANNEL, gamma: [1], beta: [1], dy: ONE_CHANNEL, result: ONE_CHANNEL },
+      task: { op: 'batchNormAddRelu' },
+      passes: 4,
+    },
+    {
       name: 'batch norm gradient',
       inputs: { x: image, gamma: channel, beta: channel, dy: image },
       build: (given) => fj.grad([normalized(given)], [given.x!], { gradOutputs: [given.dy!] })[0]!,

@@ -6,7 +6,7 @@
 import { allocate, dtypeOfArray, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { permutation, range } from '../random.js'
-import { sameShape } from '../shape.js'
+import { sameShape, sizeOfShape } from '../shape.js'
 import {
   ArrayDataset,
   type Batch,
@@ -14,7 +14,6 @@ import {
   batchesOf,
   checkIndex,
   type Dataset,
-  elements,
   type Field,
   type ReadOptions,
   type Sample,
@@ -78,7 +77,7 @@ class SampleDataset implements Dataset {
 
 /** The rows one after another, in the type of the first (of the field where they are plain numbers). */
 function stack(rows: readonly (TypedArray | readonly number[])[], field: Field): TypedArray {
-  const size = elements(field.shape)
+  const size = sizeOfShape(field.shape)
   const out = allocate(dtypeOfArray(rows[0]) ?? field.dtype, rows.length * size)
   for (const [i, row] of rows.entries()) {
     if (row.length !== size) {
@@ -157,7 +156,7 @@ export function concat(datasets: readonly Dataset[]): Dataset {
   const length = datasets.reduce((total, dataset) => total + dataset.length, 0)
   if (datasets.every((dataset) => dataset instanceof ArrayDataset)) {
     const join = (name: 'x' | 'y', field: Field) => {
-      const out = allocate(field.dtype, length * elements(field.shape))
+      const out = allocate(field.dtype, length * sizeOfShape(field.shape))
       let at = 0
       for (const { [name]: part } of datasets) {
         out.set(part, at)

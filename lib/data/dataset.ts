@@ -13,6 +13,7 @@
 import { allocate, type DType, dtypeOfArray, isFloat, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { checkSeed, defaultSeed, range, Shuffle } from '../random.js'
+import { sizeOfShape } from '../shape.js'
 
 /** value = stored * scale + offset; one entry for each index of a sample's first axis, or one for all. */
 export interface Normalization {
@@ -169,7 +170,7 @@ export class ArrayDataset implements Dataset {
         `dataset.slice: [${start}, ${end}); expected integers with 0 <= start <= end <= ${this.length}`,
       )
     }
-    const [sizeX, sizeY] = this.fields.map((field) => elements(field.shape)) as [number, number]
+    const [sizeX, sizeY] = this.fields.map((field) => sizeOfShape(field.shape)) as [number, number]
     const x = this.x.subarray(start * sizeX, end * sizeX)
     return this.#with(x, this.y.subarray(start * sizeY, end * sizeY), this.fields, end - start)
   }
@@ -225,15 +226,15 @@ export function fromArrays(options: ArraysOptions): ArrayDataset {
   const x = flatten(options.x, 'x', options.shape)
   const classes = options.classes ?? classNames?.length ?? inferClasses(options.y)
   const y = flatten(options.y, 'y', classes === undefined ? options.targetShape : [])
-  const sampleSize = elements(x.shape)
-  const targetSize = elements(y.shape)
+  const sampleSize = sizeOfShape(x.shape)
+  const targetSize = sizeOfShape(y.shape)
   if (sampleSize < 1 || targetSize < 1) {
     throw new ForjaError('ERR_SHAPE', `fromArrays: a sample of shape [${x.shape.join(', ')}] has no elements`)
   }
   const length = x.data.length / sampleSize
   const targets = y.data.length / targetSize
   if (!Number.isInteger(length) || !Number.isInteger(targets) || length !== targets) {
-    const whole = elements(x.shape) === x.data.length && x.shape[0] === targets && targets > 1
+    const whole = sizeOfShape(x.shape) === x.data.length && x.shape[0] === targets && targets > 1
     throw new ForjaError(
       'ERR_SHAPE',
       `fromArrays: x has ${x.data.length} elements = ${length} samples of shape [${x.shape.join(', ')}], ` +
@@ -263,23 +264,22 @@ export function fromArrays(options: ArraysOptions): ArrayDataset {
  */
 export function standardize(x: TypedArray, shape: readonly number[]): Normalization {
   const channels = shape[0] ?? 1
-  const plane = elements(shape) / channels
+  const plane = sizeOfShape(shape) / channels
   const scale: number[] = []
   const offset: number[] = []
+  const count = Math.max(x.length / channels, 1)
   for (let c = 0; c < channels; c++) {
-    let sum = 0
-    let squares = 0
-    let count = 0
-    for (let start = c * plane; start < x.length; start += channels * plane) {
-      for (let i = start; i < start + plane; i++) {
-        const value = x[i]!
-        sum += value
-        squares += value * value
+    const sum = (term: (value: number) => number): number => {
+      let total = 0
+      for (let start = c * plane; start < x.length; start += channels * plane) {
+        for (let i = start; i < start + plane; i++) total += term(x[i]!)
       }
-      count += plane
+      return total
     }
-    const mean = count > 0 ? sum / count : 0
-    const deviation = Math.sqrt(Math.max(squares / Math.max(count, 1) - mean * mean, 0)) || 1
+    const mean = sum((value) => value) / count
+    const spread = Math.sqrt(sum((value) => (value - mean) ** 2) / count)
+    // What rounding of the mean leaves of equal values is no variation.
+    const deviation = spread > 1e-10 * Math.abs(mean) ? spread : 1
     scale.push(1 / deviation)
     offset.push(-mean / deviation)
   }
@@ -287,7 +287,7 @@ export function standardize(x: TypedArray, shape: readonly number[]): Normalizat
 }
 
 function gatherField(data: TypedArray, field: Field, indices: Int32Array, raw: boolean): TypedArray {
-  const size = elements(field.shape)
+  const size = sizeOfShape(field.shape)
   if (raw || field.normalization === undefined) {
     const out = allocate(field.dtype, indices.length * size)
     for (let i = 0; i < indices.length; i++) {
@@ -388,9 +388,4 @@ function checkNames(names: readonly string[], classes: number): readonly string[
     throw new ForjaError('ERR_ARGUMENT', `fromArrays: ${names.length} classNames for ${classes} classes`)
   }
   return names
-}
-
-/** Of a sample of this shape. */
-export function elements(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1)
 }

@@ -13,6 +13,7 @@
 import { constants, gunzipSync } from 'node:zlib'
 import { allocate, type DType, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { MAX_RANK } from '../shape.js'
 
 export interface IdxArray {
   shape: number[]
@@ -47,8 +48,6 @@ const TYPES: Record<number, IdxType> = {
   14: { name: 'float64', bytes: 8, dtype: 'float64', read: (view, at) => view.getFloat64(at) },
 }
 
-/** No array of the package has more dimensions than this. */
-const MAX_RANK = 8
 const MAX_HEADER_BYTES = 4 + 4 * MAX_RANK
 /** Enough for any usual gzip header (with a file name) and the IDX header after it. */
 const GZIP_PREFIX_BYTES = 4096

@@ -5,7 +5,7 @@ import { ForjaError } from '../errors.js'
 import { type LocateOptions, locateFile } from './cache.js'
 import { split } from './combine.js'
 import { columnMeans, dropIncomplete, fillMissing, readTable, toDataset } from './csv.js'
-import { type ArrayDataset, fromArrays, standardize } from './dataset.js'
+import { fromArrays, standardize } from './dataset.js'
 import type { Splits } from './mnist.js'
 import { SOURCES } from './sources.js'
 
@@ -89,8 +89,7 @@ export async function digits(options: PartOptions = {}): Promise<Splits> {
     classNames: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
     normalization: { scale: [1 / 16], offset: [0] },
   })
-  const parts: { train: ArrayDataset; test: ArrayDataset } = split(all, { test, seed })
-  return parts
+  return split(all, { test, seed })
 }
 
 function pixels(path: string, values: Float32Array, lines: Int32Array): Uint8Array {

@@ -13,6 +13,8 @@ interface Pending<Result> {
 interface Member<Result> {
   worker: Worker
   pending: Map<number, Pending<Result>>
+  /** Why it takes no more jobs. */
+  ended?: ForjaError
 }
 
 export class WorkerPool<Job, Result> {
@@ -27,7 +29,8 @@ export class WorkerPool<Job, Result> {
 
   /** Runs a job on the thread that has least to do; the job is copied. */
   run(job: Job): Promise<Result> {
-    const { worker, pending } = this.#members.reduce((a, b) => (b.pending.size < a.pending.size ? b : a))
+    const { worker, pending, ended } = this.#members.reduce((a, b) => (b.pending.size < a.pending.size ? b : a))
+    if (ended) return Promise.reject(ended)
     const id = this.#nextId++
     return new Promise<Result>((resolve, reject) => {
       worker.ref()
@@ -46,10 +49,10 @@ function start<Result>(url: URL): Member<Result> {
   // Without the parent's --import and the like: the file needs none.
   const worker = new Worker(url, { execArgv: [] })
   const pending = new Map<number, Pending<Result>>()
+  const member: Member<Result> = { worker, pending }
   const fail = (cause: Error): void => {
-    for (const { reject } of pending.values()) {
-      reject(new ForjaError('ERR_INTERNAL', `a data worker ended: ${cause.message}`, { cause }))
-    }
+    member.ended ??= new ForjaError('ERR_INTERNAL', `a data worker ended: ${cause.message}`, { cause })
+    for (const { reject } of pending.values()) reject(member.ended)
     pending.clear()
   }
   worker.unref()
@@ -61,5 +64,5 @@ function start<Result>(url: URL): Member<Result> {
   })
   worker.on('error', fail)
   worker.on('exit', (code) => fail(new Error(`exit code ${code}`)))
-  return { worker, pending }
+  return member
 }

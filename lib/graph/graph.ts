@@ -57,7 +57,7 @@ export class Node {
   }
 }
 
-/** State that outlives a program: a device buffer with a current value. Implemented by runtime/variable.ts. */
+/** State that outlives a program: a device buffer with a current value. Implemented by runtime/state.ts. */
 export interface VariableSource {
   readonly kind: 'variable'
   readonly id: number

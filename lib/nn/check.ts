@@ -8,7 +8,7 @@ export function checkInteger(layer: string, what: string, value: unknown, least 
   if (!Number.isSafeInteger(value) || (value as number) < least) {
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `${layer}: ${what} must be an integer of at least ${least}, got ${JSON.stringify(value)}`,
+      `${layer}: ${what} must be an integer${least > -Infinity ? ` of at least ${least}` : ''}, got ${JSON.stringify(value)}`,
     )
   }
 }

@@ -70,7 +70,7 @@ abstract class BatchNorm extends Module {
     }
     // As the running statistics, which batchNorm updates in compiled functions only.
     if (this.training && this.numBatchesTracked && activeTrace()) {
-      void this.numBatchesTracked.assign(add(this.numBatchesTracked, ones([], { dtype: 'int32' })))
+      void this.numBatchesTracked.assign(add(this.numBatchesTracked.assigned, ones([], { dtype: 'int32' })))
     }
     return batchNorm(x, {
       gamma: this.weight,

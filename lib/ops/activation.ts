@@ -186,9 +186,11 @@ const eluOp = defineElementwise({
   attrs: { alpha: 'f32', scale: 'f32' },
   accepts: 'float',
   scalar: ([x], { alpha, scale }) => scale * (x! > 0 ? x! : alpha * Math.expm1(x!)),
-  grad: ({ inputs: [x], attrs: { alpha, scale } }, dy) => [
-    mul(dy, where(lessEqual(x!, 0), mul(exp(x!), alpha * scale), scale)),
-  ],
+  grad: ({ inputs: [x], attrs: { alpha, scale } }, dy) => {
+    const negative = lessEqual(x!, 0)
+    // exp of 0 elsewhere: of a large x it is infinite, and 0 times that, in the next gradient, not 0.
+    return [mul(dy, where(negative, mul(exp(where(negative, x!, 0)), alpha * scale), scale))]
+  },
 })
 
 /** x where it is positive, else alpha · (exp(x) - 1). Default alpha 1. */

@@ -10,7 +10,7 @@
  *
  * The gradient is the cast back between float dtypes, and zero otherwise.
  */
-import { checkDType, DTYPES, type DType, dtypeCode, isFloat } from '../dtype.js'
+import { checkDType, DTYPES, type DType, dtypeCode, isFloat, isHalf } from '../dtype.js'
 import { fromRef, refArray, toRef } from '../reference/array.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
@@ -33,7 +33,7 @@ export const castOp = defineElementwise({
 /** One element; a number that `dtype` holds stays as it is. */
 export function castNumber(x: number, dtype: DType): number {
   if (dtype === 'bool') return x !== 0 ? 1 : 0
-  if (dtype === 'float16' || dtype === 'bfloat16') {
+  if (isHalf(dtype)) {
     return toRef([], dtype, fromRef(refArray([], dtype, Float64Array.of(x)))).data[0]!
   }
   if (isFloat(dtype)) return x

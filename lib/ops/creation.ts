@@ -1,7 +1,7 @@
 /**
  * Leaves of the graph and tensors made from nothing: input, constant, variable, hostScalar, full.
  */
-import { DTYPES, type DType, dtypeCode, isFloat } from '../dtype.js'
+import { allocate, DTYPES, type DType, dtypeCode, isFloat } from '../dtype.js'
 import { type ConstantSource, type LeafSource, Node, type TensorType, type Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
 import { defineOp, makeNode } from './registry.js'
@@ -49,8 +49,9 @@ export const fullOp = defineOp({
   },
 })
 
-/** The value of a node that holds `value` everywhere. */
-export function makeFull(shape: readonly number[], value: number, dtype: DType): Value {
-  const integer = isFloat(dtype) ? 0 : Math.trunc(value)
+/** The value of a node that holds `number` everywhere, as its dtype can hold it. */
+export function makeFull(shape: readonly number[], number: number, dtype: DType): Value {
+  const value = isFloat(dtype) ? number : dtype === 'bool' ? Number(number !== 0) : allocate(dtype, 1).fill(number)[0]!
+  const integer = isFloat(dtype) ? 0 : value
   return makeNode(fullOp, [], { value, integer, dtype: dtypeCode(dtype), shape: [...shape] }).outputs[0]!
 }

@@ -9,8 +9,6 @@ import { defineElementwise } from './define_elementwise.js'
 import { log, reciprocal, rsqrt, sqrt, square } from './math.js'
 import { binary, unary } from './operands.js'
 
-export { defineElementwise, inferBroadcast, requireSameDType } from './define_elementwise.js'
-
 export const addOp = defineElementwise({
   name: 'add',
   code: 16,

@@ -3,8 +3,7 @@
  * each index (PyTorch's gather); `scatterAdd` and `putAlongAxis` are their adjoints. An index out of range is found
  * while the program runs: ERR_ARGUMENT, naming the index.
  */
-import type { DType } from '../dtype.js'
-import { DTYPES, dtypeCode } from '../dtype.js'
+import { checkDType, DTYPES, type DType, dtypeCode } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Value } from '../graph/graph.js'
 import { type RefArray, refArray } from '../reference/array.js'
@@ -234,5 +233,6 @@ export function oneHot(index: Tensor, { depth, dtype = 'float32' }: OneHotOption
   if (!Number.isInteger(depth) || depth < 0) {
     throw new ForjaError('ERR_ARGUMENT', `oneHot: depth must be a non-negative integer, got ${depth}`)
   }
+  checkDType(dtype, 'oneHot')
   return apply(oneHotOp, [index], { depth, dtype: dtypeCode(dtype) })
 }

@@ -2,7 +2,7 @@
  * Batch normalisation: the operations, on x (.., C) with channels last; M = elements per channel.
  *
  *     mean[c] = Σ x / M      variance[c] = Σ (x - mean)² / M      s = 1 / √(variance + eps)
- *     y = (x - mean) · s · gamma + beta        then an activation if asked for
+ *     y = (x - mean) · s · gamma + beta        then plus a residual where there is one, then an activation if asked for
  *     dbeta = Σ dy      dgamma = Σ dy·(x - mean)·s      dx = gamma·s·(dy - dbeta / M - (x - mean)·s·dgamma / M)
  *
  * The functions users call are in norm_api.ts.
@@ -11,7 +11,7 @@ import { standsForFloat32 } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
-import { formatShape } from '../shape.js'
+import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { applyAll, filled } from './apply.js'
 import { add, div, mul, neg, sub } from './elementwise.js'
@@ -22,17 +22,20 @@ import { broadcastTo } from './shape.js'
 
 const NORM_ATTRS = { eps: 'f32', activation: 'i32' } as const
 
-/** x, gamma (C), beta (C) → y, mean (C), variance (C). */
-const batchNormOp: Op<typeof NORM_ATTRS> = defineOp({
+/** x, gamma (C), beta (C) → y, mean (C), variance (C). With a residual, like x: y = activation(.. + beta + residual). */
+export const batchNormOp: Op<typeof NORM_ATTRS> = defineOp({
   name: 'batchNorm',
   code: 120,
-  inputs: ['x', 'gamma', 'beta'],
+  inputs: ['x', 'gamma', 'beta', 'residual'],
   attrs: NORM_ATTRS,
-  infer: ([x, gamma, beta], _attrs, site) => {
+  infer: ([x, gamma, beta, residual], _attrs, site) => {
     const c = checkChannels(x!, [gamma!, beta!], site)
+    checkMaps(x!, residual ? [residual] : [], site)
     return [x!.type, { shape: [c], dtype: gamma!.dtype }, { shape: [c], dtype: gamma!.dtype }]
   },
-  grad: ({ inputs: [x, gamma], outputs: [, mean, variance], gradOutputs: [dy, dmean, dvariance], attrs }) => {
+  grad: ({ inputs, outputs: [, mean, variance], gradOutputs: [dy, dmean, dvariance], attrs }) => {
+    const [x, gamma, , residual] = inputs
+    if (residual) throw new ForjaError('ERR_INTERNAL', 'batchNorm: passes fold residuals after differentiation')
     const [dx, dgamma, dbeta] = dy
       ? applyAll(batchNormGradOp, [dy, x!, gamma!, mean!, variance!], { eps: attrs.eps })
       : [null, null, null]
@@ -42,9 +45,17 @@ const batchNormOp: Op<typeof NORM_ATTRS> = defineOp({
     if (dvariance) parts.push(mul(sub(x!, mean!), div(mul(dvariance, 2), perChannel)))
     return [parts.length > 0 ? parts.reduce((a, b) => add(a, b)) : null, dgamma!, dbeta!]
   },
-  traits: { epilogue: true, inplace: [[0, 0]], narrow: [0] },
-  flops: ([x]) => 7 * x!.size,
-  reference: ([x, gamma, beta], attrs, [type, stats]) => {
+  traits: {
+    epilogue: true,
+    residual: 3,
+    inplace: [
+      [0, 0],
+      [0, 3],
+    ],
+    narrow: [0, 3],
+  },
+  flops: ([x, , , residual]) => (residual ? 8 : 7) * x!.size,
+  reference: ([x, gamma, beta, residual], attrs, [type, stats]) => {
     const c = stats!.shape[0]!
     const count = x!.data.length / c
     const y = refArray(type!.shape, type!.dtype)
@@ -59,7 +70,8 @@ const batchNormOp: Op<typeof NORM_ATTRS> = defineOp({
     x!.data.forEach((value, i) => {
       const k = i % c
       const scaled = ((value - mean.data[k]!) / Math.sqrt(variance.data[k]! + attrs.eps)) * gamma!.data[k]!
-      y.data[i] = attrs.activation === 1 ? Math.max(scaled + beta!.data[k]!, 0) : scaled + beta!.data[k]!
+      const total = scaled + beta!.data[k]! + (residual ? residual.data[i]! : 0)
+      y.data[i] = attrs.activation === 1 ? Math.max(total, 0) : total
     })
     return [y, mean, variance]
   },
@@ -78,11 +90,7 @@ export const batchNormGradOp: Op<typeof GRAD_ATTRS> = defineOp({
   attrs: GRAD_ATTRS,
   infer: ([dy, x, gamma, mean, variance, y], _attrs, site) => {
     const c = checkChannels(x!, [gamma!, mean!, variance!], site)
-    for (const like of y ? [dy!, y] : [dy!]) {
-      if (like.dtype !== x!.dtype || like.shape.some((dim, axis) => dim !== x!.shape[axis])) {
-        site.fail('ERR_SHAPE', `${formatShape(x!.shape)} expected`)
-      }
-    }
+    checkMaps(x!, y ? [dy!, y] : [dy!], site)
     return [x!.type, { shape: [c], dtype: gamma!.dtype }, { shape: [c], dtype: gamma!.dtype }]
   },
   // L = Σ a·dx + b·dgamma + e·dbeta, with h = (x - mean)·s, A = Σ a, P = Σ a·h, G = dgamma, B = dbeta:
@@ -138,6 +146,13 @@ export const batchNormGradOp: Op<typeof GRAD_ATTRS> = defineOp({
 function checkChannels(x: Value, vectors: readonly Value[], site: Site): number {
   if (x.size < 1) site.fail('ERR_SHAPE', 'x has no elements or no channels')
   return checkVectors(x, vectors, site)
+}
+
+/** Maps of x's shape and dtype. */
+function checkMaps(x: Value, maps: readonly Value[], site: Site): void {
+  for (const { shape, dtype } of maps)
+    if (dtype !== x.dtype || !sameShape(shape, x.shape))
+      site.fail('ERR_SHAPE', `${x.dtype} ${formatShape(x.shape)} expected`)
 }
 
 /** The last axis of x, C, where the vectors have C elements. */

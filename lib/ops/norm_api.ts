@@ -108,7 +108,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
 
 /** Assigns a running statistic that is a Variable; a plain tensor, and any outside a compiled function, stays as it is. */
 function track(running: Tensor | null | undefined, next: (old: Tensor) => Tensor): void {
-  if (running instanceof Variable && activeTrace() !== null) void running.assign(next(running))
+  if (running instanceof Variable && activeTrace() !== null) void running.assign(next(running.assigned))
 }
 
 /** (x - mean) / √(variance + eps) · gamma + beta over the last axes of x. */

@@ -247,5 +247,5 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   const lead = x.rank - shape.length
   const axes = x.shape.map((_, axis) => axis).filter((axis) => axis < lead || shape[axis - lead] !== x.shape[axis])
   const summed = axes.length > 0 ? sum(x, { axes, keepDims: true }) : x
-  return sizeOfShape(summed.shape) === sizeOfShape(shape) ? reshape(summed, shape) : summed
+  return reshape(summed, shape)
 }

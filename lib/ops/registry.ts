@@ -28,7 +28,7 @@ export interface Traits {
   readonly elementwise?: boolean
   /** The output is the first input's memory under another shape. */
   readonly view?: boolean
-  /** [output, input]: the kernel may write this output over this input's memory. */
+  /** [output, input]: the kernel may write this output over the memory of this input, where it is given. */
   readonly inplace?: readonly (readonly [number, number])[]
   /**
    * Steps that share their first `shared` inputs, and are alike in all but their other operands, run as one: the shared
@@ -43,6 +43,8 @@ export interface Traits {
   readonly inplaceAny?: boolean
   /** Attribute `activation` (ACTIVATIONS of lib/ops/activation.ts) can absorb an activation of its first output. */
   readonly epilogue?: boolean
+  /** The last input, often left out: a value that is added to the first output, which it is like, before an activation. */
+  readonly residual?: number
   /** The code in ACTIVATIONS of the activation that this operation is. */
   readonly activation?: number
   /** [input, value]: where that input is `value` everywhere, the result is the other input. */

@@ -146,6 +146,11 @@ function resolveRange(dim: number, axis: number, start: number | undefined, end:
   if (!Number.isInteger(step) || step === 0) {
     throw new ForjaError('ERR_ARGUMENT', `slice: the step of axis ${axis} is ${step}, expected an integer other than 0`)
   }
+  for (const [name, index] of Object.entries({ start, end })) {
+    if (index !== undefined && !Number.isInteger(index) && Math.abs(index) !== Number.POSITIVE_INFINITY) {
+      throw new ForjaError('ERR_ARGUMENT', `slice: the ${name} of axis ${axis} is ${index}, expected an integer`)
+    }
+  }
   const [low, high] = step > 0 ? [0, dim] : [-1, dim - 1]
   const clip = (index: number) => Math.min(high, Math.max(low, index < 0 ? index + dim : index))
   const from = start === undefined ? (step > 0 ? 0 : dim - 1) : clip(start)

@@ -293,9 +293,13 @@ export abstract class Optimizer {
         )
       }
     }
-    this.lr = (await dict.lr!.data())[0]!
-    for (const [name, group] of this.#scaled()) group.scale = checkRate((await dict[name]!.data())[0]!, name)
-    for (const [name, state] of this.#state) await state.state.write((await evaluate([dict[name]!.value]))[0]!)
+    const rate = async (name: string) => checkRate(await dict[name]!.item(), `${this.name}.loadStateDict: ${name}`)
+    const lr = await rate('lr')
+    const scales = await Promise.all([...this.#scaled().keys()].map(rate))
+    const values = await evaluate([...this.#state.keys()].map((name) => dict[name]!.value))
+    this.#lr = lr
+    for (const [i, group] of [...this.#scaled().values()].entries()) group.scale = scales[i]!
+    await Promise.all([...this.#state.values()].map(({ state }, i) => state.write(values[i]!)))
   }
 
   /** Releases the state; the parameters stay. */

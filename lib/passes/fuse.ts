@@ -100,9 +100,12 @@ function emitGroup(root: Node, group: readonly Node[], get: (value: Value) => Va
   const members = new Set(group)
   const inputs = externalInputs(members)
   const registers = new Map<Value, number>(inputs.map((value, i) => [value, i]))
+  /** What a register was written for: inputs are broadcast while they are loaded, numbers are the same everywhere. */
+  const held = (value: Value): Value =>
+    members.has(value.node) && value.node.op === (broadcastToOp as AnyOp) ? held(value.node.inputs[0]!) : value
   const lastUse = new Map<Value, number>()
   group.forEach((node, i) => {
-    for (const input of node.inputs) lastUse.set(input, i)
+    for (const input of node.inputs) lastUse.set(held(input), i)
   })
   let used = inputs.length
   const free: number[] = []
@@ -122,7 +125,6 @@ function emitGroup(root: Node, group: readonly Node[], get: (value: Value) => Va
     const output = node.outputs[0]!
     const operands = node.inputs.map((input) => registers.get(input)!)
     if (node.op === (broadcastToOp as AnyOp)) {
-      // Inputs are broadcast while they are loaded: the register already holds the result.
       registers.set(output, operands[0]!)
       return
     }
@@ -135,9 +137,8 @@ function emitGroup(root: Node, group: readonly Node[], get: (value: Value) => Va
     const [a = 0, b = 0, c = 0] = operands
     const words = attrWords(node)
     code.push(node.op.code | (lane << 16), register | (a << 8) | (b << 16) | (c << 24), words[0] ?? 0, words[1] ?? 0)
-    for (const value of new Set(node.inputs)) {
-      const temporary =
-        registers.get(value)! >= inputs.length && !isImmediate(value) && value.node.op !== (broadcastToOp as AnyOp)
+    for (const value of new Set(node.inputs.map(held))) {
+      const temporary = registers.get(value)! >= inputs.length && !isImmediate(value)
       if (temporary && lastUse.get(value) === i) free.push(registers.get(value)!)
     }
   })

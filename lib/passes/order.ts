@@ -24,19 +24,19 @@ export function frugalOrder(nodes: readonly Node[], kept: readonly Value[]): Nod
   const total = (values: readonly Value[]) => values.reduce((sum, value) => sum + byteSize(value), 0)
   const frees = (node: Node) => total(read.get(node)!.filter(isLast)) - total(node.outputs) > 0
 
-  const queue: Node[] = []
-  const run = (node: Node) => {
+  /** Runs the node; those that may be ready now, or that read a value as the last. */
+  const run = (node: Node): Node[] => {
     order.push(node)
     done.add(node)
-    const changed = [...read.get(node)!, ...node.outputs]
     for (const value of read.get(node)!) readers.get(value)?.delete(node)
-    const candidates = new Set(changed.flatMap((value) => [...(readers.get(value) ?? [])]))
-    queue.push(...[...candidates].sort((a, b) => position.get(a)! - position.get(b)!))
+    const changed = [...read.get(node)!.filter(isLast), ...node.outputs]
+    const candidates = new Set(changed.flatMap((value) => [...readers.get(value)!]))
+    return [...candidates].sort((a, b) => position.get(b)! - position.get(a)!)
   }
   for (const node of nodes) {
-    if (!done.has(node)) run(node)
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      if (!done.has(next) && isReady(next) && frees(next)) run(next)
+    const stack = done.has(node) ? [] : run(node)
+    for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+      if (!done.has(next) && isReady(next) && frees(next)) stack.push(...run(next))
     }
   }
   return order

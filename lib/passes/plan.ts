@@ -67,7 +67,9 @@ function findDonor(step: Step, index: number, output: Value, blocks: ReadonlyMap
   const placesOf = (block: Block) =>
     [...step.inputs, ...step.node.outputs.slice(0, position)].filter((v) => blocks.get(storageOf(v)) === block).length
   const candidates =
-    traits.inplace?.filter(([out]) => out === position).map(([, input]) => step.inputs[input]!) ??
+    traits.inplace
+      ?.filter(([out, input]) => out === position && input < step.inputs.length)
+      .map(([, input]) => step.inputs[input]!) ??
     (traits.inplaceAny ? step.inputs.filter((input) => input.size === output.size) : [])
   for (const input of candidates) {
     const block = blocks.get(storageOf(input))

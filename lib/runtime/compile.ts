@@ -3,7 +3,7 @@
  */
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { type Assignment, Graph, type InputSource, rewrite, type Value } from '../graph/graph.js'
+import { type Assignment, Graph, type HostScalarSource, type InputSource, rewrite, type Value } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import type { Precision } from '../passes/lower.js'
 import { Tensor } from '../tensor.js'
@@ -69,41 +69,38 @@ export function compile<A extends readonly Tensor[], R extends Result>(
     throw new ForjaError('ERR_ARGUMENT', `compile: a function was expected, got ${typeof fn}`)
   const device = resolveDevice(options.device)
   checkPrecision(options.precision ?? 'float32', device)
-  const traces = new Map<string, Traced | Promise<Traced>>()
+  const traces = new Map<string, Traced>()
   let disposed = false
 
-  const tracedFor = (tensors: readonly Tensor[]): Traced | Promise<Traced> => {
+  const tracedFor = (tensors: readonly Tensor[]): Traced => {
     if (disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
     const key = tensors.map((t) => `${t.dtype}[${t.shape}]`).join(';')
     const known = traces.get(key)
     if (known) return known
-    const graph = trace(fn as unknown as (...args: Tensor[]) => Result, tensors, device)
-    const pending = Traced.create(graph, device, options)
-    traces.set(key, pending)
-    pending.then(
-      (traced) => traces.has(key) && traces.set(key, traced),
-      () => traces.delete(key),
-    )
-    return pending
+    const traced = new Traced(trace(fn as unknown as (...args: Tensor[]) => Result, tensors, device), device, options)
+    traces.set(key, traced)
+    // What cannot be compiled is tried anew next time.
+    traced.compiled.catch(() => traces.delete(key))
+    return traced
   }
   const call = async (...args: unknown[]): Promise<R> => {
     const { tensors, signal } = splitArguments(args)
     signal?.throwIfAborted()
-    return runInOrder(device, tracedFor(tensors), tensors, signal) as R | Promise<R>
+    return runInOrder(tracedFor(tensors), tensors, signal) as R | Promise<R>
   }
   return Object.assign(call, {
-    profile: async (...args: Tensor[]) => (await tracedFor(args)).profile(args),
+    profile: async (...args: unknown[]) => {
+      const { tensors } = splitArguments(args)
+      const traced = tracedFor(tensors)
+      return await inTurn(device, () => traced.profile(tensors))
+    },
     explain: () => {
-      const finished = [...traces.values()].filter((traced) => traced instanceof Traced)
-      return finished.map((t) => t.explain()).join('\n\n') || 'not traced yet: call the function once'
+      const texts = [...traces.values()].flatMap((traced) => traced.explain() ?? [])
+      return texts.join('\n\n') || 'not traced yet: call the function once'
     },
     dispose: () => {
       disposed = true
-      for (const traced of traces.values())
-        Promise.resolve(traced).then(
-          (traced) => traced.dispose(),
-          () => {},
-        )
+      for (const traced of traces.values()) traced.dispose()
       traces.clear()
     },
   }) as unknown as CompiledFunction<A, R>
@@ -124,44 +121,48 @@ function checkPrecision(precision: Precision, device: Device): void {
 /** The last of the calls that could not start at once and wait, of each device. */
 const waiting = new WeakMap<Device, Promise<void>>()
 
-/**
- * Runs a program after the starts of all earlier calls on this device: a call that must be traced and compiled first is
- * not overtaken by the next one, so that variables change in the order in which the calls were written. Nothing is waited
- * for that is there.
- */
-export function runInOrder(
-  device: Device,
-  program: Traced | Promise<Traced>,
-  args: readonly Tensor[],
-  signal?: AbortSignal,
-): unknown {
+/** `start`, when the starts of all earlier calls on this device that had to wait are over. */
+function inTurn<T>(device: Device, start: () => Promise<T>): Promise<T> {
   const before = waiting.get(device)
-  if (!before && program instanceof Traced && program.isBound()) {
-    const data = residentData(args.map((t) => t.value))
-    if (data) return program.run(data, signal)
-  }
-  const start = async () => {
-    await before
-    const traced = await program
-    const data = await traced.prepare(args)
-    // In a box: waiting for the start does not wait for the end.
-    return { result: traced.run(data, signal) }
-  }
-  const starting = start()
+  const starting = before ? before.then(start) : start()
   const started = starting.then(
     () => {},
     () => {},
   )
   waiting.set(device, started)
   started.then(() => waiting.get(device) === started && waiting.delete(device))
+  return starting
+}
+
+/**
+ * Runs a program after the starts of all earlier calls on its device: a call that must be traced and compiled first is
+ * not overtaken by the next one, so that variables change in the order in which the calls were written, each with the
+ * numbers (a learning rate) of the moment of the call. Nothing is waited for that is there.
+ */
+export function runInOrder(program: Traced, args: readonly Tensor[], signal?: AbortSignal): unknown {
+  if (!waiting.has(program.device) && program.isBound()) {
+    const data = residentData(args.map((t) => t.value))
+    if (data) return program.run(data, signal)
+  }
+  const scalars = program.readScalars()
+  const starting = inTurn(program.device, async () => {
+    const data = await program.prepare(args)
+    // In a box: waiting for the start does not wait for the end.
+    return { result: program.run(data, signal, scalars) }
+  })
   return starting.then(({ result }) => result)
 }
 
-function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal?: AbortSignal } {
+function isCallOptions(value: unknown): value is CallOptions {
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return false
+  const { signal, ...rest } = value as CallOptions
+  return (signal === undefined || signal instanceof AbortSignal) && Object.keys(rest).length === 0
+}
+
+function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal: AbortSignal | undefined } {
   const last = args[args.length - 1]
-  const hasOptions =
-    !(last instanceof Tensor) && (last as CallOptions | null | undefined)?.signal instanceof AbortSignal
-  const tensors = hasOptions ? args.slice(0, -1) : args
+  const options = isCallOptions(last) ? last : undefined
+  const tensors = options ? args.slice(0, -1) : args
   tensors.forEach((t, i) => {
     if (!(t instanceof Tensor)) {
       throw new ForjaError(
@@ -170,8 +171,7 @@ function splitArguments(args: readonly unknown[]): { tensors: Tensor[]; signal?:
       )
     }
   })
-  const { signal } = hasOptions ? (last as CallOptions) : {}
-  return signal ? { tensors: tensors as Tensor[], signal } : { tensors: tensors as Tensor[] }
+  return { tensors: tensors as Tensor[], signal: options?.signal }
 }
 
 /** A graph and how a run feeds it. */
@@ -203,6 +203,7 @@ function trace(fn: (...args: Tensor[]) => Result, args: readonly Tensor[], devic
   const { value: result, assignments } = recording(device, () => {
     const result = fn(...placeholders)
     if (result instanceof Promise) {
+      result.catch(() => {}) // that it is refused is told below
       throw new ForjaError('ERR_ARGUMENT', 'compile: the function returned a promise; it must be synchronous', {
         hint: 'read results outside: the compiled function returns them',
       })
@@ -244,54 +245,77 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
 
 /** A graph and its executable, which is made anew where a variable was moved meanwhile. */
 export class Traced {
+  /** When it was compiled for the first time; rejects where it could not be. */
+  readonly compiled: Promise<void>
+  readonly #scalars: readonly HostScalarSource[]
+  #executable: Executable | null = null
   #disposed = false
 
-  private constructor(
+  constructor(
     private readonly traced: TraceResult,
-    private readonly device: Device,
+    readonly device: Device,
     private readonly options: CompileFunctionOptions,
-    private executable: Executable,
-  ) {}
+  ) {
+    this.#scalars = traced.graph.nodes().flatMap(({ source }) => (source?.kind === 'hostScalar' ? source : []))
+    this.compiled = this.#compile()
+  }
 
-  static async create(traced: TraceResult, device: Device, options: CompileFunctionOptions): Promise<Traced> {
-    return new Traced(traced, device, options, await device.compile(traced.graph, options))
+  async #compile(): Promise<void> {
+    this.#executable?.dispose()
+    this.#executable = null
+    const executable = await this.device.compile(this.traced.graph, this.options)
+    if (this.#disposed) {
+      executable.dispose()
+      this.#check()
+    }
+    this.#executable = executable
+  }
+
+  #check(): void {
+    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
   }
 
   /** False where only `prepare` makes it fit to run. */
   isBound(): boolean {
-    return this.executable.isBound()
+    return this.#executable?.isBound() ?? false
   }
 
   /** The elements of the arguments, for `run`; compiles anew if a variable was moved. */
   async prepare(args: readonly Tensor[]): Promise<TypedArray[]> {
+    await this.compiled
     const data = await evaluate(
       args.map((t) => t.value),
       this.device,
     )
-    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
-    if (!this.executable.isBound()) {
-      this.executable.dispose()
-      this.executable = await this.device.compile(this.traced.graph, this.options)
-    }
+    this.#check()
+    if (!this.isBound()) await this.#compile()
     return data
   }
 
+  /** The numbers that a call takes from JavaScript besides its arguments, as they are now. */
+  readScalars(): ReadonlyMap<HostScalarSource, number> {
+    return new Map(this.#scalars.map((source) => [source, source.read()]))
+  }
+
   /** One array per input of the executable. */
-  #feed(data: readonly TypedArray[]): TypedArray[] {
-    return this.executable.inputs.map(({ source }) => {
-      if (source.kind === 'hostScalar') return scalar(source.read())
+  #feed(data: readonly TypedArray[], scalars?: ReadonlyMap<HostScalarSource, number>): TypedArray[] {
+    return this.#executable!.inputs.map(({ source }) => {
+      if (source.kind === 'hostScalar') return scalar(scalars?.get(source) ?? source.read())
       return data[this.traced.inputs.indexOf(source)] ?? missingFeed(source)
     })
   }
 
   async profile(args: readonly Tensor[]): Promise<ProfileRow[]> {
     const data = await this.prepare(args)
-    return await this.executable.profile(this.#feed(data))
+    return await this.#executable!.profile(this.#feed(data))
   }
 
-  /** The answer of a run that is queued when this returns, or that was so short that it is over. */
-  run(data: readonly TypedArray[], signal?: AbortSignal): unknown {
-    const outputs = this.executable.run(this.#feed(data), signal)
+  /**
+   * The answer of a run that is queued when this returns, or that was so short that it is over. To be called where
+   * `isBound()`, with numbers from JavaScript as they are now unless `scalars` has them.
+   */
+  run(data: readonly TypedArray[], signal?: AbortSignal, scalars?: ReadonlyMap<HostScalarSource, number>): unknown {
+    const outputs = this.#executable!.run(this.#feed(data, scalars), signal)
     return outputs instanceof Promise ? outputs.then((arrays) => this.#answer(arrays)) : this.#answer(outputs)
   }
 
@@ -303,12 +327,13 @@ export class Traced {
     })
   }
 
-  explain(): string {
-    return this.executable.explain()
+  /** Undefined until it is compiled. */
+  explain(): string | undefined {
+    return this.#executable?.explain()
   }
 
   dispose(): void {
     this.#disposed = true
-    this.executable.dispose()
+    this.#executable?.dispose()
   }
 }

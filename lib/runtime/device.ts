@@ -58,7 +58,7 @@ export interface Device {
   supportsDType(dtype: DType): boolean
 }
 
-const CUDA_NAME = /^cuda(?::(\d+))?$/
+const CUDA_NAME = /^cuda(?::(0|[1-9]\d*))?$/
 
 let defaultName = 'auto'
 let automaticName: string | undefined

@@ -106,8 +106,8 @@ export async function setThreads(count: number): Promise<void> {
   if (!Number.isInteger(count) || count < 1 || count > 1024) {
     throw new ForjaError('ERR_ARGUMENT', `setThreads: an integer in [1, 1024] was expected, got ${count}`)
   }
-  threads = count
   await native('cpu').native.setThreads(count)
+  threads = count
 }
 
 /**

@@ -26,6 +26,8 @@ const CACHE_BYTES = 128 * 2 ** 20
 
 interface CachedProgram {
   readonly executable: Promise<Executable>
+  /** Whose buffers it is bound to. */
+  readonly variables: readonly VariableSource[]
   /** Calls that wait for it or run it; thrown out of the cache, it is disposed after the last one. */
   users: number
   dropped: boolean
@@ -33,7 +35,7 @@ interface CachedProgram {
   bytes: number
 }
 
-const caches = new WeakMap<Device, Map<string, CachedProgram>>()
+const caches = new Map<Device, Map<string, CachedProgram>>()
 
 /** The elements of values that are all known, else undefined. */
 export function residentData(values: readonly Value[]): TypedArray[] | undefined {
@@ -109,8 +111,7 @@ async function withExecutable<T>(
   use: (executable: Executable) => T | Promise<T>,
 ): Promise<T> {
   for (;;) {
-    const entry = cache.get(key) ?? { executable: make(), users: 0, dropped: false, bytes: 0 }
-    for (const variable of variables) bindersOf(variable).set(key, () => drop(cache, key, entry))
+    const entry = cache.get(key) ?? { executable: make(), variables, users: 0, dropped: false, bytes: 0 }
     cache.delete(key)
     cache.set(key, entry)
     entry.users++
@@ -131,19 +132,11 @@ async function withExecutable<T>(
   }
 }
 
-/** What throws a variable's programs out of the caches, by their keys. */
-const binders = new WeakMap<VariableSource, Map<string, () => void>>()
-
-function bindersOf(variable: VariableSource): Map<string, () => void> {
-  const known = binders.get(variable) ?? new Map<string, () => void>()
-  binders.set(variable, known)
-  return known
-}
-
-/** Called when a variable is disposed: cached programs would keep its buffer. */
+/** Called when a variable's buffer is released: cached programs would keep it. */
 export function forgetVariable(variable: VariableSource): void {
-  for (const dropProgram of binders.get(variable)?.values() ?? []) dropProgram()
-  binders.delete(variable)
+  for (const cache of caches.values()) {
+    for (const [key, entry] of cache) if (entry.variables.includes(variable)) drop(cache, key, entry)
+  }
 }
 
 function trim(cache: Map<string, CachedProgram>): void {

@@ -48,10 +48,18 @@ export class AddonDevice implements Device {
     const smallMaps = this.kind === 'cpu'
     const { program, prepare } = await lower(graph, { ...options, smallMaps, branches: !smallMaps })
     const bound = new Map<VariableSource, NativeDeviceBuffer>()
-    if (prepare === null) return await this.#load(program, bound)
-    for (const source of writtenBy(prepare)) bound.set(source, this.createBuffer(source.type))
-    const prepared = new Prepared(this, await this.#load(prepare, bound), [...bound.values()])
-    return await this.#load(program, bound, prepared)
+    let prepared: Prepared | undefined
+    try {
+      if (prepare !== null) {
+        for (const source of writtenBy(prepare)) bound.set(source, this.createBuffer(source.type))
+        prepared = new Prepared(this, await this.#load(prepare, bound), [...bound.values()])
+      }
+      return await this.#load(program, bound, prepared)
+    } catch (error) {
+      if (prepared) prepared.dispose()
+      else for (const buffer of bound.values()) buffer.dispose()
+      throw error
+    }
   }
 
   /** @param bound buffers of variables that are no VariableState */
@@ -63,20 +71,25 @@ export class AddonDevice implements Device {
     const constants: NativeDeviceBuffer[] = []
     const buffers: NativeBuffer[] = []
     const variables = new Map<VariableSource, NativeDeviceBuffer>()
-    for (const { source, type } of program.buffers) {
-      let buffer: NativeDeviceBuffer
-      if (source.kind === 'variable') {
-        buffer = bound.get(source) ?? ((await (source as VariableState).on(this)) as NativeDeviceBuffer)
-        variables.set(source, buffer)
-      } else {
-        buffer = this.createBuffer(type)
-        constants.push(buffer)
-        await buffer.fill(source.data)
+    try {
+      for (const { source, type } of program.buffers) {
+        let buffer: NativeDeviceBuffer
+        if (source.kind === 'variable') {
+          buffer = bound.get(source) ?? ((await (source as VariableState).on(this)) as NativeDeviceBuffer)
+          variables.set(source, buffer)
+        } else {
+          buffer = this.createBuffer(type)
+          constants.push(buffer)
+          await buffer.fill(source.data)
+        }
+        buffers.push(buffer.native)
       }
-      buffers.push(buffer.native)
+      const native = await this.native.createProgram(program.bytes, buffers)
+      return new NativeExecutable(program, native, constants, variables, prepared)
+    } catch (error) {
+      for (const constant of constants) constant.dispose()
+      throw error
     }
-    const native = await this.native.createProgram(program.bytes, buffers)
-    return new NativeExecutable(program, native, constants, variables, prepared)
   }
 }
 
@@ -207,9 +220,13 @@ class NativeExecutable implements Executable {
 
   async profile(inputs: readonly TypedArray[]): Promise<ProfileRow[]> {
     await this.native.profile(true)
-    const ready = this.#begin()
-    await Promise.all([this.native.run(inputs, undefined, true), ready])
-    const nanoseconds = await this.native.profile(false)
+    let nanoseconds: Float64Array
+    try {
+      const ready = this.#begin()
+      await Promise.all([this.native.run(inputs, undefined, true), ready])
+    } finally {
+      nanoseconds = await this.native.profile(false)
+    }
     const kernels = this.native.describe().trimEnd().split('\n')
     return this.program.schedule.steps.map(({ node }, i) => ({
       operation: node.op.name,

@@ -25,7 +25,8 @@ function stateFor(draw: number, domain: number, seed = defaultSeed()): Int32Arra
 // Compiled programs hold on to their state variable: it is written, not replaced.
 onSetSeed(() => {
   eagerDraws = 0
-  for (const state of states.values()) state.reset(stateFor(0, DOMAINS.program))
+  // A device that is lost says so to whoever uses it.
+  for (const state of states.values()) state.write(stateFor(0, DOMAINS.program)).catch(() => {})
 })
 
 /** State and stream of the next random operation. */

@@ -108,7 +108,7 @@ export interface RunOptions {
 const PROGRAMS = 64
 
 interface KeptProgram {
-  readonly traced: Promise<Traced>
+  readonly traced: Traced
   /** Runs that wait for it or run it. */
   users: number
 }
@@ -151,7 +151,7 @@ export class Session {
     const program = this.#program(key, () => this.#compile(values, assignments, leaves, size))
     program.users++
     try {
-      const outputs = (await runInOrder(this.#device, program.traced, fed, signal)) as Tensor[]
+      const outputs = (await runInOrder(program.traced, fed, signal)) as Tensor[]
       let next = 0
       return mapFetches(fetches, () => outputs[next++]!)
     } finally {
@@ -159,14 +159,14 @@ export class Session {
     }
   }
 
-  #program(key: string, make: () => Promise<Traced>): KeptProgram {
+  #program(key: string, make: () => Traced): KeptProgram {
     const known = this.#programs.get(key)
     const program = known ?? { traced: make(), users: 0 }
     this.#programs.delete(key)
     this.#programs.set(key, program)
     if (!known) {
       // What cannot be compiled is tried anew next time.
-      program.traced.catch(() => this.#programs.delete(key))
+      program.traced.compiled.catch(() => this.#programs.delete(key))
       const idle = [...this.#programs].filter(([, { users }]) => users === 0).map(([name]) => name)
       for (const name of idle.slice(0, Math.max(0, this.#programs.size - PROGRAMS))) {
         if (name !== key) this.#release(name)
@@ -175,12 +175,12 @@ export class Session {
     return program
   }
 
-  async #compile(
+  #compile(
     values: readonly Value[],
     written: readonly Assignment[],
     leaves: readonly Value[],
     size: number | null,
-  ): Promise<Traced> {
+  ): Traced {
     // Initial values are those that the variables had, not drawn anew.
     const isInitial = ({ variable, value }: Assignment) => value === (variable as VariableState).origin
     const rest = written.filter((assignment) => !isInitial(assignment))
@@ -189,14 +189,11 @@ export class Session {
     const graph = captureResident(new Graph(special.outputs, all))
     const inputs = leaves.map(({ node }) => node.source as InputSource)
     const result = special.outputs.map((output) => new Tensor(output))
-    return await Traced.create({ graph, inputs, result }, this.#device, this.#options)
+    return new Traced({ graph, inputs, result }, this.#device, this.#options)
   }
 
   #release(key: string): void {
-    this.#programs.get(key)?.traced.then(
-      (program) => program.dispose(),
-      () => {},
-    )
+    this.#programs.get(key)?.traced.dispose()
     this.#programs.delete(key)
   }
 

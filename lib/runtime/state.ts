@@ -18,6 +18,7 @@ export class VariableState implements VariableSource {
   readonly origin: Value
   #initial: Value | null
   #buffer: DeviceBuffer | null = null
+  /** The last of the moves that are not over; each waits for the one before. */
   #placing: Promise<DeviceBuffer> | null = null
   #disposed = false
 
@@ -42,24 +43,39 @@ export class VariableState implements VariableSource {
   /** The buffer on `device`, moved there if need be. Calls for one device share the work. */
   async on(device: Device): Promise<DeviceBuffer> {
     this.#check()
-    if (this.#buffer?.device === device) return this.#buffer
-    const busy = this.#placing
-    this.#placing = (async () => {
-      await busy?.catch(() => {}) // its own caller hears of the failure
+    if (!this.#placing && this.#buffer?.device === device) return this.#buffer
+    const before = this.#placing
+    const placing = (async () => {
+      await before?.catch(() => {}) // its own caller hears of the failure
       return this.#buffer?.device === device ? this.#buffer : await this.#place(device)
     })()
-    return await this.#placing
+    this.#placing = placing
+    const done = () => {
+      if (this.#placing === placing) this.#placing = null
+    }
+    placing.then(done, done)
+    return await placing
   }
 
   async #place(device: Device): Promise<DeviceBuffer> {
     const data = await this.read()
     const buffer = device.createBuffer(this.type)
-    await buffer.fill(data)
-    this.#check()
-    this.#buffer?.dispose()
+    try {
+      await buffer.fill(data)
+      this.#check()
+    } catch (error) {
+      buffer.dispose()
+      throw error
+    }
+    if (this.#buffer) this.#release(this.#buffer)
     this.#buffer = buffer
     this.#initial = null
     return buffer
+  }
+
+  #release(buffer: DeviceBuffer): void {
+    forgetVariable(this)
+    buffer.dispose()
   }
 
   /** The current elements, in storage order. */
@@ -69,29 +85,18 @@ export class VariableState implements VariableSource {
     return (await evaluate([this.#initial!]))[0]!
   }
 
-  /** Replaces the value; `data` in storage order. */
+  /** Replaces the value, for every run that is started from now on; `data` in storage order. */
   async write(data: TypedArray): Promise<void> {
     this.#check()
-    await this.#placing?.catch(() => {})
-    if (this.#buffer) {
-      await this.#buffer.write(data)
-      return
-    }
-    this.#initial = makeLeaf({ kind: 'constant', data }, this.type)
-  }
-
-  /** As write, in effect for every run that is started from now on. */
-  reset(data: TypedArray): void {
+    while (this.#placing) await this.#placing.catch(() => {})
     this.#check()
-    if (this.#buffer) void this.#buffer.write(data)
-    else if (this.#placing) void this.#placing.then((buffer) => buffer.write(data))
+    if (this.#buffer) await this.#buffer.write(data)
     else this.#initial = makeLeaf({ kind: 'constant', data }, this.type)
   }
 
   dispose(): void {
     this.#disposed = true
-    forgetVariable(this)
-    this.#buffer?.dispose()
+    if (this.#buffer) this.#release(this.#buffer)
     this.#buffer = null
     this.#initial = null
   }

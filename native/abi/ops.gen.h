@@ -356,6 +356,7 @@ static inline int fj_op_may_be_narrow(uint32_t opcode) {
 static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input) {
   if (opcode == FJ_OP_FUSED) return 1;
   if (opcode == FJ_OP_BATCH_NORM && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_BATCH_NORM && output == 0 && input == 3) return 1;
   if (opcode == FJ_OP_BATCH_NORM_GRAD && output == 0 && input == 0) return 1;
   if (opcode == FJ_OP_LAYER_NORM && output == 0 && input == 0) return 1;
   if (opcode == FJ_OP_LAYER_NORM_GRAD && output == 0 && input == 0) return 1;

@@ -10,19 +10,25 @@ bool check_image(Check& c, const fj_value& x) {
 
 bool check_rows(Check& c, const fj_value& x) { return c.map_dtype(x) && c.expect(x.rank >= 1, "a scalar has no rows"); }
 
+// `map` is as x is.
+bool check_map(Check& c, const fj_value& map, const fj_value& x) {
+  return c.dtype(map, x.dtype) && c.same_shape(map, x);
+}
+
 bool check_vector(Check& c, const fj_value& v, const fj_value& x) {
   return c.dtype(v, FJ_FLOAT32) && c.rank(v, 1) &&
          c.expect(v.dims[0] == x.dims[x.rank - 1], "a vector does not match the channels");
 }
 
-// x, gamma, beta -> y, mean, variance.
+// x, gamma, beta, residual or not -> y, mean, variance.
 bool check_batch_norm(Check& c) {
-  if (!c.arity(3, 3, 3) || !c.attr_size(sizeof(fj_batch_norm_attrs))) return false;
+  if (!c.arity(3, 4, 3) || !c.attr_size(sizeof(fj_batch_norm_attrs))) return false;
   const auto& attrs = c.attrs<fj_batch_norm_attrs>();
   const fj_value& x = c.in(0);
+  if (c.inputs() == 4 && !check_map(c, c.in(3), x)) return false;
   return c.expect(attrs.activation >= 0 && attrs.activation <= FJ_ACTIVATION_RELU, "unknown activation") &&
-         check_image(c, x) && c.dtype(c.out(0), x.dtype) && c.same_shape(c.out(0), x) && check_vector(c, c.in(1), x) &&
-         check_vector(c, c.in(2), x) && check_vector(c, c.out(1), x) && check_vector(c, c.out(2), x);
+         check_image(c, x) && check_map(c, c.out(0), x) && check_vector(c, c.in(1), x) && check_vector(c, c.in(2), x) &&
+         check_vector(c, c.out(1), x) && check_vector(c, c.out(2), x);
 }
 
 // dy, x, gamma, mean, variance, and y or not -> dx, dgamma, dbeta.
@@ -33,16 +39,16 @@ bool check_batch_norm_grad(Check& c) {
   for (int i = 2; i < 5; i++) {
     if (!check_vector(c, c.in(i), x)) return false;
   }
-  if (c.inputs() == 6 && (!c.dtype(c.in(5), x.dtype) || !c.same_shape(c.in(5), x))) return false;
-  return c.dtype(c.in(0), x.dtype) && c.same_shape(c.in(0), x) && c.dtype(c.out(0), x.dtype) &&
-         c.same_shape(c.out(0), x) && check_vector(c, c.out(1), x) && check_vector(c, c.out(2), x);
+  if (c.inputs() == 6 && !check_map(c, c.in(5), x)) return false;
+  return check_map(c, c.in(0), x) && check_map(c, c.out(0), x) && check_vector(c, c.out(1), x) &&
+         check_vector(c, c.out(2), x);
 }
 
 // x, gamma or not, with it beta or not -> y.
 bool check_layer_norm(Check& c) {
   if (!c.arity(1, 3, 1) || !c.attr_size(sizeof(fj_layer_norm_attrs))) return false;
   const fj_value& x = c.in(0);
-  if (!check_rows(c, x) || !c.dtype(c.out(0), x.dtype) || !c.same_shape(c.out(0), x)) return false;
+  if (!check_rows(c, x) || !check_map(c, c.out(0), x)) return false;
   for (int i = 1; i < c.inputs(); i++) {
     if (!check_vector(c, c.in(i), x)) return false;
   }
@@ -57,10 +63,7 @@ bool check_layer_norm_grad(Check& c) {
     return false;
   }
   const fj_value& x = c.in(1);
-  if (!check_rows(c, x) || !c.dtype(c.in(0), x.dtype) || !c.same_shape(c.in(0), x) || !c.dtype(c.out(0), x.dtype) ||
-      !c.same_shape(c.out(0), x)) {
-    return false;
-  }
+  if (!check_rows(c, x) || !check_map(c, c.in(0), x) || !check_map(c, c.out(0), x)) return false;
   return (c.inputs() == 2 || check_vector(c, c.in(2), x)) &&
          (vectors == 0 || (check_vector(c, c.out(1), x) && check_vector(c, c.out(2), x)));
 }

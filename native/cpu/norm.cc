@@ -1,7 +1,7 @@
 // Batch normalisation of float32 maps (M, C), channels last; M: all axes but the last.
 //
 //   mean = sum x / M    variance = sum (x - mean)^2 / M    s = 1 / sqrt(variance + eps)
-//   y    = (x - mean) * s * gamma + beta, then ReLU if asked for
+//   y    = (x - mean) * s * gamma + beta, then plus a residual where there is one, then ReLU if asked for
 //   dbeta = sum dy    dgamma = sum dy * (x - mean) * s    dx = gamma*s * (dy - dbeta/M - (x - mean)*s * dgamma/M)
 //
 // Sums: M is cut into chunks of rows that stay in cache. Each chunk is summed in float32, its squares about its own
@@ -11,6 +11,7 @@
 // Few channels: `group` rows are treated as one of group * C columns, so that vectors are full (C = 6 and 16 lanes: 8
 // rows of 6 are 3 vectors). Vectors of numbers per channel are repeated to that width.
 #include <cmath>
+#include <type_traits>
 
 #include "kernel.h"
 #include "simd/vec.h"
@@ -178,6 +179,7 @@ void run_forward(const Call& call, Team& team) {
   const Scratch s = scratch_of(l, call, team);
   const float* x = call.in[0].as<const float>();  // (M, C)
   const float *gamma = call.in[1].as<const float>(), *beta = call.in[2].as<const float>();
+  const float* residual = call.n_in > 3 ? call.in[3].as<const float>() : nullptr;  // (M, C); y may lie over it, or x
   float* y = call.out[0].as<float>();
   float *mean = call.out[1].as<float>(), *variance = call.out[2].as<float>();
   const Range chunks = split(l.chunks, team);
@@ -219,17 +221,20 @@ void run_forward(const Call& call, Team& team) {
   team.barrier();
   const bool relu = attrs.activation == FJ_ACTIVATION_RELU;
   const bool streams = l.width % kLineFloats == 0 && outgrows_caches(call, 0);
-  for (int64_t chunk = chunks.begin; chunk < chunks.end; chunk++) {
-    const Range rows = l.chunk(chunk);
-    const float* from = x + rows.begin * l.c;
-    float* to = y + rows.begin * l.c;
-    over_elements(l.width, (rows.end - rows.begin) * l.c,
-                  [&](int64_t at, int64_t column, Mask m, bool whole) FJ_LAMBDA {
-                    const Vec centred = load_lanes(from + at, m, whole) - load_lanes(s.shift + column, m, whole);
-                    const Vec v = fma(centred, load_lanes(s.p + column, m, whole), load_lanes(s.q + column, m, whole));
-                    put_lanes(to + at, m, whole, streams, relu ? max(zero(), v) : v);
-                  });
-  }
+  const auto apply = [&](auto adds) FJ_LAMBDA {
+    for (int64_t chunk = chunks.begin; chunk < chunks.end; chunk++) {
+      const Range rows = l.chunk(chunk);
+      const int64_t begin = rows.begin * l.c;
+      over_elements(l.width, (rows.end - rows.begin) * l.c,
+                    [&](int64_t at, int64_t column, Mask m, bool whole) FJ_LAMBDA {
+                      const Vec d = load_lanes(x + begin + at, m, whole) - load_lanes(s.shift + column, m, whole);
+                      Vec v = fma(d, load_lanes(s.p + column, m, whole), load_lanes(s.q + column, m, whole));
+                      if constexpr (decltype(adds)::value) v = v + load_lanes(residual + begin + at, m, whole);
+                      put_lanes(y + begin + at, m, whole, streams, relu ? max(zero(), v) : v);
+                    });
+    }
+  };
+  residual ? apply(std::true_type()) : apply(std::false_type());
   if (streams) stream_fence();
 }
 

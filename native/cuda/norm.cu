@@ -2,7 +2,7 @@
 // vectors of channels float32.
 //
 //   mean = sum x / M    variance = sum (x - mean)^2 / M    s = 1 / sqrt(variance + eps)
-//   y    = (x - mean) * s * gamma + beta, then ReLU if asked for
+//   y    = (x - mean) * s * gamma + beta, then plus a residual where there is one, then ReLU if asked for
 //   dbeta = sum dy    dgamma = sum dy * (x - mean) * s    dx = gamma*s * (dy - dbeta/M - (x - mean)*s * dgamma/M)
 //
 // All three kernels of a direction are bound by memory. A thread holds V neighbouring channels, 128 bits of a row where
@@ -179,10 +179,10 @@ __global__ void batch_norm_statistics_kernel(const __grid_constant__ Scratch s, 
   s.q[c] = beta[c];
 }
 
-// y = (x - shift) * p + q.
-template <class E, int V>
+// y = (x - shift) * p + q, with kAdds plus the residual.
+template <class E, int V, bool kAdds>
 __global__ void __launch_bounds__(kThreads, 3)
-    batch_norm_apply_kernel(const E* x, E* y, const __grid_constant__ Scratch s, bool relu,
+    batch_norm_apply_kernel(const E* x, const E* residual, E* y, const __grid_constant__ Scratch s, bool relu,
                             const __grid_constant__ Layout l) {
   const Place at = place_of<V>(l, gridDim.y - 1 - blockIdx.y);
   if (!at.inside) return;
@@ -190,21 +190,25 @@ __global__ void __launch_bounds__(kThreads, 3)
   read_floats<V>(s.shift + at.channel, shift);
   read_floats<V>(s.p + at.channel, p);
   read_floats<V>(s.q + at.channel, q);
-  for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRun * l.down) {
-    Raw<V, E> v[kRun];  // y may be x's memory: all is read before anything is written
+  constexpr int kRows = kAdds ? kRun / 2 : kRun;  // two maps are under way, or one
+  for (int64_t row = at.begin + threadIdx.y; row < at.end; row += kRows * l.down) {
+    Raw<V, E> v[kRows], r[kRows];  // y may be x's memory, or the residual's: all is read before anything is written
 #pragma unroll
-    for (int i = 0; i < kRun; i++) {
+    for (int i = 0; i < kRows; i++) {
       const int64_t from = row + i * l.down;
-      if (from < at.end) v[i].read(x + at.mirrored(from) * l.c + at.channel);
+      if (from >= at.end) continue;
+      v[i].read(x + at.mirrored(from) * l.c + at.channel);
+      if constexpr (kAdds) r[i].read(residual + at.mirrored(from) * l.c + at.channel);
     }
 #pragma unroll
-    for (int i = 0; i < kRun; i++) {
+    for (int i = 0; i < kRows; i++) {
       const int64_t to = row + i * l.down;
       if (to >= at.end) break;
       float z[V];
 #pragma unroll
       for (int j = 0; j < V; j++) {
         z[j] = (v[i][j] - shift[j]) * p[j] + q[j];
+        if constexpr (kAdds) z[j] += r[i][j];
         z[j] = relu && z[j] < 0 ? 0.0f : z[j];
       }
       write_floats<V>(y + at.mirrored(to) * l.c + at.channel, z);
@@ -238,12 +242,14 @@ void run_forward(const Call& call, Launcher& to) {
     using E = decltype(element);
     constexpr int V = decltype(width)::value;
     const Scratch s = scratch_of(l, call);
-    const E* x = call.in[0].as<const E>();  // (M, C)
+    const E* x = call.in[0].as<const E>();                                   // (M, C)
+    const E* residual = call.n_in > 3 ? call.in[3].as<const E>() : nullptr;  // (M, C)
     launch(to, batch_norm_moments_kernel<E, V>, l.grid(), l.block(), x, s.first, s.second, l);
     launch(to, batch_norm_statistics_kernel, ceil_div(l.c, kChannelsOfBlock), kThreads, s, call.in[1].as<const float>(),
            call.in[2].as<const float>(), call.out[1].as<float>(), call.out[2].as<float>(), l, attrs.eps);
-    launch(to, batch_norm_apply_kernel<E, V>, l.grid(), l.block(), x, call.out[0].as<E>(), s,
-           attrs.activation == FJ_ACTIVATION_RELU, l);
+    const auto apply = residual ? batch_norm_apply_kernel<E, V, true> : batch_norm_apply_kernel<E, V, false>;
+    launch(to, apply, l.grid(), l.block(), x, residual, call.out[0].as<E>(), s, attrs.activation == FJ_ACTIVATION_RELU,
+           l);
   });
 }
 

@@ -88,6 +88,7 @@ Napi::Value Device::create_buffer(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   Napi::Object object = AddonData::of(env).buffer_class.New({});
+  if (object.IsEmpty()) return object;  // the environment is being terminated
   Buffer::Unwrap(object)->state = created;
   if (state_->backend->host_memory) {
     Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(created->bytes));
@@ -183,6 +184,10 @@ Napi::Value Buffer::write(const Napi::CallbackInfo& info) {
   }
   const double offset = info[0].ToNumber().DoubleValue();
   const HostBytes data = HostBytes::copy_of(info[1].As<Napi::TypedArray>());
+  if (!data.data) {
+    throw_error(env, "ERR_OUT_OF_MEMORY", "write: no memory for a copy of the data");
+    return env.Undefined();
+  }
   if (!check_range(env, state, offset, static_cast<double>(data.size))) return env.Undefined();
   return submit(env, *state->device, std::make_shared<WriteTask>(env, state, static_cast<uint64_t>(offset), data));
 }

@@ -304,6 +304,12 @@ describe('normalisation', () => {
       { runs: 1 },
     )
   })
+  it('of a batch, and a residual', () =>
+    check(
+      (x, r, gamma, beta) =>
+        fj.relu(fj.add(fj.batchNorm(x!, { gamma, beta, training: true }), fj.transpose(r!, [0, 3, 1, 2]))),
+      [floats(2, 3, 5, 5), floats(2, 5, 5, 3), floats(3), floats(3)],
+    ))
   it('of layers and groups', () =>
     check(
       (x, g, b) => [

@@ -131,6 +131,7 @@ describe('bfloat16', () => {
         expect(results(op).length, op).toBeGreaterThan(0)
         for (const type of results(op)) expect(type, op).toMatch(/^bfloat16\[/)
       }
+      expect(narrow.explained, 'the sum is made apart').not.toMatch(/fused \{.*\badd\b.*\brelu\b/)
       // All but the result that is given back.
       const maps = results('fused').filter((type) => /^float32\[2,[2-9]/.test(type))
       expect(maps, 'maps kept in float32').toEqual([])
@@ -139,6 +140,49 @@ describe('bfloat16', () => {
           Math.hypot(...Array.from(data, (v, j) => (k === 0 ? v - wide.data[i]![j]! : wide.data[i]![j]!))),
         ) as [number, number]
         expect(error / size, `output ${i}: relative error of the whole`).toBeLessThan(0.03)
+      }
+    })
+
+    it.each([12, 16])('a block that halves the image of %i channels is two batch norms', async (channels) => {
+      const block: Fn = (x, w, v, u, gamma, beta) => {
+        const norm = (t: fj.Tensor) => fj.batchNorm(t, { gamma: gamma!, beta: beta!, training: true })
+        const first = fj.relu(norm(fj.conv2d(x!, w!, null, { stride: 2, padding: 1 })))
+        const second = norm(fj.conv2d(first, v!, null, { padding: 1 }))
+        const sum = fj.relu(fj.add(second, norm(fj.conv2d(x!, u!, null, { stride: 2 }))))
+        return [sum, ...fj.grad(fj.sum(fj.square(fj.conv2d(sum, v!))), [x!, w!, v!, u!, gamma!, beta!])]
+      }
+      const filter = [channels, 8, 3, 3]
+      const shapes = [[3, 8, 9, 7], filter, [channels, channels, 3, 3], [channels, 8, 1, 1], [channels], [channels]]
+      const { narrow, wide } = await both(
+        block,
+        shapes.map((shape, i) => randomTensor(shape, i + 21)), // no sum is so near 0 that rounding passes ReLU's edge
+      )
+      const norms = narrow.explained.match(/^\d+ +batchNorm .*$/gm)!
+      expect(norms).toHaveLength(3)
+      for (const line of norms) expect(line).toContain(`bfloat16[3,5,4,${channels}]`)
+      expect(narrow.explained, 'the sum is made apart').not.toMatch(/fused \{.*\badd\b.*\brelu\b/)
+      for (const [i, data] of narrow.data.entries()) {
+        const size = Math.hypot(...wide.data[i]!)
+        const error = Math.hypot(...data.map((v, j) => v - wide.data[i]![j]!))
+        expect(error / size, `output ${i}: relative error of the whole`).toBeLessThan(0.03)
+      }
+    })
+
+    it('batch norm and residual are summed before they are rounded', async () => {
+      // 257 has 9 bits: rounded first, 256 - 256.
+      const layer: Fn = (x, w, gamma, beta, r) => [
+        fj.add(fj.batchNorm(fj.matmul(x!, w!), { gamma: gamma!, beta: beta!, training: true }), r!),
+      ]
+      for (const columns of [8, 12]) {
+        const { narrow } = await both(layer, [
+          signs([5, 8], 1),
+          signs([8, columns], 2),
+          fj.zeros([columns]),
+          fj.full([columns], 257),
+          fj.full([5, columns], -256),
+        ])
+        expect(narrow.explained).toMatch(new RegExp(`batchNorm .*bfloat16\\[5,${columns}\\]`))
+        expect([...narrow.data[0]!]).toEqual(new Array(5 * columns).fill(1))
       }
     })
 

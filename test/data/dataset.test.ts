@@ -175,4 +175,17 @@ describe('standardize', () => {
     // A channel without variation is only shifted.
     expect([scale[1], offset[1]]).toEqual([1, -10])
   })
+  it.each([
+    [0.1, 1000],
+    [0.3, 20640],
+    [3.3, 1000],
+  ])('sees no variation in %f repeated %i times', (value, count) => {
+    const { scale, offset } = standardize(new Float64Array(count).fill(value), [1])
+    expect(scale).toEqual([1])
+    expect(offset[0]).toBeCloseTo(-value, 10)
+  })
+  it('sees small variation around a large mean', () => {
+    const { scale } = standardize(Float64Array.of(1e8, 1e8 + 1, 1e8 + 2), [1])
+    expect(scale[0]).toBeCloseTo(Math.sqrt(1.5), 10)
+  })
 })

@@ -148,6 +148,15 @@ describe('batch normalisation', () => {
     expect(await layer.numBatchesTracked!.item()).toBe(2)
   })
 
+  it('counts every batch of a function that calls it twice', async () => {
+    const layer = new nn.BatchNorm1d(1, { momentum: 0.5 })
+    const both = fj.compile((x: fj.Tensor) => [layer.forward(x), layer.forward(fj.mul(x, 4))], { device: 'cpu' })
+    await both(fj.tensor([[0], [2]]))
+    expect(await layer.runningMean!.array()).toEqual([(0.5 * 1 + 4) / 2])
+    expectClose(await layer.runningVar!.data(), [(1.5 + 32) / 2], 'running variance')
+    expect(await layer.numBatchesTracked!.item()).toBe(2)
+  })
+
   it('names the layer and the channels it expects', () => {
     const net = new nn.Sequential(new nn.BatchNorm2d(3))
     expect(() => net.forward(image(1, 4, 2, 2))).toThrow(

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
-import { normalizeBatch } from '../../lib/ops/norm.js'
+import { applyAll } from '../../lib/ops/apply.js'
+import { batchNormOp, normalizeBatch } from '../../lib/ops/norm.js'
 import {
   checkGolden,
   compareWithReference,
@@ -84,6 +85,71 @@ describe('batchNorm in training', () => {
       fj.batchNorm(x!, { gamma: gamma!, beta: beta!, training: true, eps: 1e-3 })
     await compareWithReference(norm, inputs, options)
     await compareWithReference((...args) => fj.relu(norm(...args)), inputs, options)
+  })
+
+  it.each(SHAPES.map((shape) => [shape]))('%j with a residual', async (shape) => {
+    const c = shape.at(-1)!
+    const options = { rtol: 2e-4, atol: 1e-5 }
+    const inputs = [randomTensor(shape, 1), randomTensor([c], 2), randomTensor([c], 3), randomTensor(shape, 4)]
+    const norm = (activation: number) => (x?: fj.Tensor, gamma?: fj.Tensor, beta?: fj.Tensor, residual?: fj.Tensor) =>
+      applyAll(batchNormOp, [x!, gamma!, beta!, residual!], { eps: 1e-3, activation })
+    for (const activation of [0, 1]) {
+      await compareWithReference(norm(activation), inputs, { ...options, gradients: false })
+    }
+    // y over the residual's memory, over x's, and both being one.
+    for (const over of [3, 0]) {
+      await compareWithReference(
+        (...args) => norm(1)(...args.map((arg, i) => (i === over ? fj.tanh(arg) : arg)))[0]!,
+        inputs,
+        {
+          ...options,
+          gradients: false,
+          runs: 2,
+          onExplained: (text) => expect(text).toContain(', 1 in place'),
+        },
+      )
+    }
+    const same = (x?: fj.Tensor, gamma?: fj.Tensor, beta?: fj.Tensor) => {
+      const y = fj.tanh(x!)
+      return norm(0)(y, gamma, beta, y)
+    }
+    await compareWithReference(same, inputs.slice(0, 3), { ...options, gradients: false })
+    const block = (x?: fj.Tensor, gamma?: fj.Tensor, beta?: fj.Tensor, residual?: fj.Tensor) =>
+      fj.relu(fj.add(normalizeBatch(x!, gamma!, beta!, 1e-3)[0], residual!))
+    await compareWithReference(block, inputs, {
+      ...options,
+      onExplained: (text) => expect(text).not.toMatch(/\b(add|relu)\b/),
+    })
+  })
+
+  it('adds the shortcuts of residual blocks', async () => {
+    const shapes = [[2, 3, 9, 7], [3, 3, 3, 3], [5, 3, 3, 3], [5, 3, 1, 1], [3], [3], [5], [5]] // biome-ignore format: a table
+    const inputs = shapes.map((shape, i) => randomTensor(shape, i + 1))
+    await compareWithReference(
+      (x, w, v, u, g, b, k, e) => {
+        const norm = (x: fj.Tensor, gamma: fj.Tensor, beta: fj.Tensor) =>
+          fj.batchNorm(x, { gamma, beta, training: true, eps: 1e-2 })
+        const stem = fj.conv2d(x!, w!, null, { padding: 1 })
+        const same = fj.relu(fj.add(norm(fj.conv2d(stem, w!, null, { padding: 1 }), g!, b!), stem))
+        const halved = norm(fj.conv2d(same, v!, null, { stride: 2, padding: 1 }), k!, e!)
+        return fj.relu(fj.add(halved, norm(fj.conv2d(same, u!, null, { stride: 2 }), e!, k!)))
+      },
+      inputs,
+      { rtol: 1e-3, atol: 1e-4, onExplained: (text) => expect(text).not.toMatch(/fused \{.*\brelu\b/) },
+    )
+  })
+
+  it('takes no residual that is unlike x', () => {
+    const [x, vector] = [fj.zeros([4, 2, 3]), fj.zeros([3])]
+    const made = (residual: fj.Tensor) => () =>
+      applyAll(batchNormOp, [x, vector, vector, residual], { eps: 0, activation: 0 })
+    for (const residual of [fj.zeros([2, 4, 3]), fj.zeros([3]), fj.zeros([4, 2, 3], { dtype: 'int32' })]) {
+      expect(made(residual)).toThrow(
+        expect.objectContaining({ code: 'ERR_SHAPE', message: expect.stringContaining('float32 (4, 2, 3) expected') }),
+      )
+    }
+    const [y] = applyAll(batchNormOp, [x, vector, vector, x], { eps: 0, activation: 0 })
+    expect(() => fj.grad(fj.sum(y!), [x])).toThrow('batchNorm: passes fold residuals after differentiation')
   })
 
   it('gives mean and variance with their gradients', async () => {

@@ -48,9 +48,10 @@ describe.each(named(ops))('%s', (_, op) => {
     expect(op.reference).toBeTypeOf('function')
   })
   it('keeps its traits consistent', () => {
-    const { leaf, view, elementwise, inplace } = op.traits
+    const { leaf, view, elementwise, inplace, residual } = op.traits
     expect([leaf, view, elementwise].filter(Boolean).length).toBeLessThanOrEqual(1)
     for (const pair of inplace ?? []) expect(pair).toEqual([expect.any(Number), expect.any(Number)])
+    if (residual !== undefined) expect(residual).toBe(op.inputs.length - 1)
   })
 })
 

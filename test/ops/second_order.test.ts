@@ -56,6 +56,14 @@ describe('the gradient of a gradient', () => {
     await fj.gradcheck(gradient, [randomTensor(shape, 7)], { tolerance: 1e-4 })
   })
 
+  it.each([fj.elu, fj.selu])('$name has no NaN where exp overflows', async (activation) => {
+    const x = fj.tensor([-1, 0.5, 100])
+    const first = fj.grad(fj.sum(activation(x)), [x])[0]!
+    const [negative, ...positive] = await fj.grad(fj.sum(first), [x])[0]!.data()
+    expect(negative).toBeGreaterThan(0.3)
+    expect(positive).toEqual([0, 0])
+  })
+
   it('of x² - 2 is 2, and the next one 0', async () => {
     const x = fj.tensor(1.5)
     const [first] = fj.grad(fj.sub(fj.square(x), 2), [x])

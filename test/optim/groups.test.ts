@@ -130,6 +130,10 @@ it('keeps the rates of groups in its state', async () => {
   expect(Object.keys(state)).toEqual(['lr', 'scale.0', 'scale.1', 'step'])
   await to.loadStateDict(state)
   expect(to.groups.map((group) => group.lr)).toEqual(from.groups.map((group) => group.lr))
+  const wrong = { ...state, lr: fj.tensor(0.7), 'scale.1': fj.tensor(-1) }
+  await expect(to.loadStateDict(wrong)).rejects.toThrow(error('ERR_ARGUMENT', /scale\.1/))
+  await expect(to.loadStateDict({ ...state, lr: fj.tensor(Number.NaN) })).rejects.toThrow(error('ERR_ARGUMENT', /lr/))
+  expect(to.lr).toBe(0.5)
   const single = new fj.optim.SGD([fj.variable(fj.ones([1]))])
   await expect(single.loadStateDict(state)).rejects.toThrow(error('ERR_ARGUMENT', /unexpected \[scale\.0, scale\.1\]/))
 })

@@ -87,6 +87,17 @@ describe('a group', () => {
   })
 })
 
+it('keeps the register of a number that is read under its broadcast later than by itself', async () => {
+  const inputs = [randomTensor([], 1), randomTensor([4], 2), randomTensor([4], 3)]
+  const read = (p?: fj.Tensor, x?: fj.Tensor, y?: fj.Tensor) => {
+    const number = fj.exp(p!)
+    const broadcast = fj.broadcastTo(number, [4])
+    return fj.add(broadcast, fj.mul(fj.add(number, x!), y!))
+  }
+  // Gradients would read the number too, which then is computed apart.
+  await compareWithReference(read, inputs, { gradients: false })
+})
+
 it('computes the same with many registers, shared values and broadcasts', async () => {
   const inputs = [randomTensor([7, 33], 1), randomTensor([33], 2), randomTensor([7, 1], 3)]
   await compareWithReference((a, b, c) => {

@@ -4,7 +4,6 @@ import { printGraph } from '../../lib/graph/print.js'
 import * as fj from '../../lib/index.js'
 import { makeLeaf } from '../../lib/ops/creation.js'
 import { cse } from '../../lib/passes/cse.js'
-import { epilogue } from '../../lib/passes/epilogue.js'
 import { fold } from '../../lib/passes/fold.js'
 import { layout } from '../../lib/passes/layout.js'
 import { compareWithReference, randomTensor } from '../helpers/compare.js'
@@ -106,16 +105,4 @@ describe('fold', () => {
 it('cse shares equal nodes', () => {
   const x = input([2, 3])
   expect(text(cse, fj.add(fj.relu(x), fj.relu(x)))).toContain('add(%1, %1)')
-})
-
-describe('epilogue', () => {
-  it('absorbs an activation into its only producer', () => {
-    const y = fj.relu(fj.linear(input([2, 3]), input([4, 3], 'w'), input([4], 'b')))
-    expect(text(epilogue, y)).toContain('matmul(%0, %1, %2) {transposeB=1 activation=1}')
-  })
-
-  it('leaves a result that others use', () => {
-    const z = fj.matmul(input([2, 3]), input([3, 4], 'w'))
-    expect(text(epilogue, fj.relu(z), z)).toContain('relu')
-  })
 })

@@ -154,6 +154,11 @@ const ENTRIES = [
     return withGrad(fj.relu(fj.batchNorm(x, { gamma, beta, training: true })), [x, gamma, beta])
   }),
   plain('batchNorm', () => {
+    const [x, r, gamma, beta] = [float(5, 3), float(5, 3), float(3), float(3)]
+    const y = fj.relu(fj.add(fj.batchNorm(x, { gamma, beta, training: true }), fj.exp(r)))
+    return withGrad(y, [x, r, gamma, beta])
+  }),
+  plain('batchNorm', () => {
     const options = { gamma: float(3), beta: float(3), runningMean: float(3), runningVar: float(3), training: false }
     return [fj.batchNorm(float(2, 3, 7, 6), options)]
   }),
