@@ -113,8 +113,7 @@ it('numbers that attributes cannot hold', () => {
     [() => fj.putAlongAxis(whole(3), floats(3), { length: 1.5 }), /length must hold 1 32-bit integer, got 1.5/],
     [() => fj.putAlongAxis(whole(3), floats(3), { length: 2 ** 31 }), /length must hold .* got 2147483648/],
     [() => fj.putAlongAxis(whole(3), floats(3), { length: -1 }), /length must not be negative, got -1/],
-    [() => fj.slice(floats(5), { starts: [0.5], ends: [4] }), /starts must hold 8 32-bit integers, got \[0.5, 0, 0/],
-    [() => fj.add(whole(2), 3e9), /full: integer must hold .* got 3000000000/],
+    [() => fj.slice(floats(5), { starts: [0.5], ends: [4] }), /start of axis 0 is 0.5, expected an integer/],
     [() => anything.layerNorm!(floats(2, 3), { eps: [] }), /eps must hold 1 number, got \[\]/],
     [
       () => anything.nllLoss!(floats(2, 3), whole(2), { ignoreIndex: null }),
