@@ -125,16 +125,14 @@ export function arange(start: number, stop?: number, step = 1, options: FillOpti
   if (step === 0 || !Number.isFinite(step) || !Number.isFinite(to - from))
     throw new ForjaError('ERR_ARGUMENT', `arange: step ${step} never reaches ${to} from ${from}`)
   const count = Math.max(0, Math.ceil((to - from) / step))
-  return tensor(
-    Float64Array.from({ length: count }, (_, i) => from + i * step),
-    { dtype: options.dtype ?? 'float32' },
-  )
+  const values = allocate('float64', count).map((_, i) => from + i * step)
+  return tensor(values, { dtype: options.dtype ?? 'float32' })
 }
 
 /** The identity matrix of size n. */
 export function eye(n: number, options: FillOptions = {}): Tensor {
   checkShape([n, n], 'eye')
-  const data = new Float64Array(n * n)
+  const data = allocate('float64', n * n)
   for (let i = 0; i < n; i++) data[i * n + i] = 1
   return tensor(data, { shape: [n, n], dtype: options.dtype ?? 'float32' })
 }

@@ -52,9 +52,13 @@ export function checkDType(dtype: unknown, what: string): asserts dtype is DType
   }
 }
 
-/** A new zeroed array of the type that carries `dtype`. */
-export function allocate(dtype: DType, length: number): TypedArray {
-  return new ARRAYS[dtype](length)
+/** A new zeroed array of the type that carries `dtype`; ERR_OUT_OF_MEMORY where the host has none for it. */
+export function allocate<D extends DType>(dtype: D, length: number): InstanceType<(typeof ARRAYS)[D]> {
+  try {
+    return new ARRAYS[dtype](length) as InstanceType<(typeof ARRAYS)[D]>
+  } catch (cause) {
+    throw new ForjaError('ERR_OUT_OF_MEMORY', `no memory for ${length} elements of ${dtype}`, { cause })
+  }
 }
 
 /** A view of `buffer` as `dtype`, no copy. */

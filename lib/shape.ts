@@ -68,7 +68,7 @@ export function checkShape(shape: unknown, what: string): asserts shape is Shape
 /** An axis in [-rank, rank) as one in [0, rank); ERR_ARGUMENT otherwise. */
 export function normalizeAxis(axis: number, rank: number, what: string): number {
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
-    throw new ForjaError('ERR_ARGUMENT', `${what}: axis ${axis} is out of range for ${rank} dimensions`)
+    throw new ForjaError('ERR_ARGUMENT', `${what}: axis ${String(axis)} is out of range for ${rank} dimensions`)
   }
   return axis < 0 ? axis + rank : axis
 }
@@ -76,6 +76,9 @@ export function normalizeAxis(axis: number, rank: number, what: string): number 
 /** Axes sorted, each in [0, rank); undefined means all; duplicates are ERR_ARGUMENT. */
 export function normalizeAxes(axes: number | readonly number[] | undefined, rank: number, what: string): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, i) => i)
+  if (typeof axes !== 'number' && !Array.isArray(axes)) {
+    throw new ForjaError('ERR_ARGUMENT', `${what}: axes must be a number or an array of them, got ${String(axes)}`)
+  }
   const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(axis, rank, what))
   if (new Set(list).size !== list.length) {
     throw new ForjaError('ERR_ARGUMENT', `${what}: axes ${JSON.stringify(axes)} name a dimension twice`)

@@ -87,10 +87,18 @@ export class Variable extends Tensor {
   /**
    * Gives the variable a new value of the same shape and dtype. Inside a compiled function the assignment takes effect
    * when the call succeeds; outside, when the returned promise resolves.
+   *
+   * @throws ERR_SHAPE, ERR_DTYPE for a value that does not fit, ERR_DISPOSED; inside a compiled function at once, since
+   *   nobody waits for a promise there.
    */
-  async assign(value: Tensor): Promise<void> {
-    const { value: stored } = this.assignment(value)
-    if (!this.#record(stored)) await this.state.write((await evaluate([stored]))[0]!)
+  assign(value: Tensor): Promise<void> {
+    if (activeTrace() === null) return this.#write(value)
+    this.#record(this.assignment(value).value)
+    return Promise.resolve()
+  }
+
+  async #write(value: Tensor): Promise<void> {
+    await this.state.write((await evaluate([this.assignment(value).value]))[0]!)
   }
 
   /** @internal What assigns `value`, in a program that is yet to be made. */

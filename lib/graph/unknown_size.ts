@@ -23,6 +23,11 @@ function decompose(x: number, slack: number): { k: number; c: number } | null {
   return k > 0 && Math.abs(c) <= slack ? { k, c } : null
 }
 
+/** Whether a dimension or integer attribute is to be read back. */
+export function dependsOnUnknown(x: number): boolean {
+  return decompose(x, LARGEST_KNOWN) !== null
+}
+
 /**
  * The dimension or integer attribute `x` where the unknown size is `size`.
  *

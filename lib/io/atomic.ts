@@ -11,6 +11,9 @@ import { ForjaError } from '../errors.js'
  * file it points to is replaced.
  */
 export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+  if (typeof path !== 'string' || path === '') {
+    throw new ForjaError('ERR_ARGUMENT', `the path of a file expected, got ${path === '' ? "''" : String(path)}`)
+  }
   const target = await realpath(path).catch(() => path)
   const folder = dirname(target)
   const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`)

@@ -10,7 +10,7 @@ import type { Tensor } from '../tensor.js'
 import { apply, applyAll } from './apply.js'
 import { checkOptions, requireTensors } from './check_call.js'
 import { putAlongAxis } from './indexing.js'
-import { defineOp, type Op, type Site } from './registry.js'
+import { defineOp, type Op, requireDType, type Site } from './registry.js'
 import { reshape, transpose } from './shape.js'
 
 export interface AxisOptions {
@@ -37,6 +37,7 @@ function defineArg(name: string, code: number, sign: 1 | -1): Op<{ axis: 'i32' }
     inputs: ['x'],
     attrs: { axis: 'i32' },
     infer: ([x], { axis }, site) => {
+      requireDType(x!, site, 'float32', 'int32', 'uint8')
       if (x!.shape[axis] === 0) site.fail('ERR_SHAPE', `no elements to choose from along axis ${axis}`)
       return [{ shape: x!.shape.filter((_, i) => i !== axis), dtype: 'int32' }]
     },
@@ -88,7 +89,10 @@ const cumSumOp: Op<{ axis: 'i32'; reverse: 'i32' }> = defineOp({
   code: 71,
   inputs: ['x'],
   attrs: { axis: 'i32', reverse: 'i32' },
-  infer: ([x]) => [x!.type],
+  infer: ([x], _attrs, site) => {
+    requireDType(x!, site, 'float32', 'int32')
+    return [x!.type]
+  },
   grad: ({ gradOutputs: [dy], attrs }) => [
     apply(cumSumOp, [dy!], { axis: attrs.axis, reverse: attrs.reverse ? 0 : 1 }),
   ],
@@ -127,6 +131,7 @@ const topKOp = defineOp({
   inputs: ['x'],
   attrs: { k: 'i32', smallest: 'i32' },
   infer: ([x], { k }, site) => {
+    requireDType(x!, site, 'float32', 'int32')
     checkK(x!, k, site)
     const shape = [...x!.shape.slice(0, -1), k]
     return [

@@ -30,7 +30,8 @@ export const castOp = defineElementwise({
   ],
 })
 
-function castNumber(x: number, dtype: DType): number {
+/** One element; a number that `dtype` holds stays as it is. */
+export function castNumber(x: number, dtype: DType): number {
   if (dtype === 'bool') return x !== 0 ? 1 : 0
   if (isHalf(dtype)) {
     return toRef([], dtype, fromRef(refArray([], dtype, Float64Array.of(x)))).data[0]!

@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor.js'
 import { apply, asTensor, type TensorLike } from './apply.js'
 import { requireTensorLikes, requireTensors } from './check_call.js'
 import { defineElementwise, requireSameDType } from './define_elementwise.js'
-import { binary, operand } from './operands.js'
+import { binary, dtypeOf, operand } from './operands.js'
 import type { Op } from './registry.js'
 
 type Plain = Record<never, never>
@@ -136,6 +136,6 @@ const whereOp: Op<Plain> = defineElementwise({
 export function where(condition: Tensor, a: TensorLike, b: TensorLike): Tensor {
   requireTensors('where', { condition })
   requireTensorLikes('where', { a, b })
-  const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'float32'
+  const dtype = dtypeOf(a, b)
   return apply(whereOp, [condition, operand('where', a, dtype), operand('where', b, dtype)], {})
 }

@@ -5,7 +5,7 @@
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
-import { checkOptions } from './check_call.js'
+import { checkOptions, requireTensors } from './check_call.js'
 import { col2imOp, conv, convGradInput, im2colOp, outputSize, outputSizes, type WindowAttrs } from './conv.js'
 import { add } from './elementwise.js'
 import { type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
@@ -85,7 +85,7 @@ export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options:
   // One row of pixels: lengths become columns.
   const row = (what: string, value: number | readonly [number], least: number, other: number): [number, number] => [
     other,
-    pairOf('conv1d', what, typeof value === 'number' ? value : value[0], least)[1],
+    pairOf('conv1d', what, Array.isArray(value) && value.length === 1 ? value[0] : value, least)[1],
   ]
   const {
     stride = 1,
@@ -289,6 +289,7 @@ function checkGroups(name: string, groups = 1): number {
 }
 
 function checkBias(name: string, bias: Tensor | null | undefined, channels: number): void {
+  if (bias) requireTensors(name, { bias })
   if (bias && (bias.rank !== 1 || bias.shape[0] !== channels)) {
     refuse(name, 'ERR_SHAPE', `bias has shape ${formatShape(bias.shape)}; (${channels},) expected`)
   }

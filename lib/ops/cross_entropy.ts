@@ -14,11 +14,12 @@ import { formatShape, type Shape, sameShape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, applyAll, filled } from './apply.js'
 import { axisToLast } from './axis.js'
+import { requireTensors } from './check_call.js'
 import { add, mul, neg, sub } from './elementwise.js'
 import { checkedIndex } from './indexing.js'
 import { requireFloat, sum } from './reduce.js'
 import { refuse } from './refuse.js'
-import { type Attrs, defineOp, type Op } from './registry.js'
+import { type Attrs, defineOp, type Op, requireDType } from './registry.js'
 import { reshape } from './shape.js'
 import { logSumExpOf, softmax } from './softmax.js'
 
@@ -31,7 +32,8 @@ const crossEntropyOp: Op<Layout> = defineOp({
   code: 212,
   inputs: ['logits', 'labels', 'weight'],
   attrs: ATTRS,
-  infer: ([logits, labels]) => {
+  infer: ([logits, labels], _attrs, site) => {
+    requireDType(logits!, site, 'float32')
     const type = { shape: labels!.shape, dtype: logits!.dtype }
     return [type, type, type, type]
   },
@@ -149,6 +151,7 @@ export function labelLoss(
 
 function checkLabels(logits: Tensor, labels: Tensor, weight: Tensor | undefined, what: string): void {
   const fail = (message: string) => refuse(what, 'ERR_SHAPE', message)
+  requireTensors(what, { labels })
   if (labels.dtype !== 'int32' && labels.dtype !== 'uint8') {
     refuse(what, 'ERR_DTYPE', `labels must be class indices, int32 or uint8, got ${labels.dtype}`, 'use cast()')
   }

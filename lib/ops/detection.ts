@@ -18,7 +18,7 @@ import { add, div, maximum, minimum, mul, sub } from './elementwise.js'
 import { type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
 import { gather, putAlongAxis } from './indexing.js'
 import { refuse } from './refuse.js'
-import { type Attrs, defineOp, type Op, type Site } from './registry.js'
+import { type Attrs, defineOp, type Op, requireDType, type Site } from './registry.js'
 import { reshape, transpose } from './shape.js'
 import { split } from './slice.js'
 
@@ -26,6 +26,7 @@ import { split } from './slice.js'
 const FARTHEST = 2 ** 16
 
 function requireBoxes(name: string, what: string, boxes: Tensor): void {
+  requireTensors(name, { [what]: boxes })
   if (boxes.rank !== 2 || boxes.shape[1] !== 4) {
     refuse(name, 'ERR_SHAPE', `${what} must be (N, 4), got shape ${formatShape(boxes.shape)}`)
   }
@@ -145,10 +146,6 @@ function inferRois(image: readonly number[], rois: Value, { output }: Attrs<type
   return [rois.shape[0]!, output[0]!, output[1]!, image[3]!]
 }
 
-function requireFloat32(values: readonly Value[], site: Site): void {
-  for (const { dtype } of values) if (dtype !== 'float32') site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
-}
-
 /** The image of region k and its scaled coordinates: the texts kernels raise too. */
 function regionOf(rois: RefArray, k: number, images: number, scale: number) {
   const [image, ...box] = [...rois.data.subarray(k * 5, k * 5 + 5)] as [number, number, number, number, number]
@@ -220,7 +217,7 @@ const roiAlignOp: Op<typeof ALIGN> = defineOp({
   inputs: ['x', 'rois'],
   attrs: ALIGN,
   infer: ([x, rois], attrs, site) => {
-    requireFloat32([x!, rois!], site)
+    for (const operand of [x!, rois!]) requireDType(operand, site, 'float32')
     return [{ shape: inferRois(x!.shape, rois!, attrs, site), dtype: x!.dtype }]
   },
   grad: ({ inputs: [x, rois], gradOutputs: [dy], attrs }) => [
@@ -247,7 +244,7 @@ const roiAlignGradOp: Op<typeof ALIGN_GRAD> = defineOp({
   inputs: ['dy', 'rois'],
   attrs: ALIGN_GRAD,
   infer: ([dy, rois], attrs, site) => {
-    requireFloat32([dy!, rois!], site)
+    for (const operand of [dy!, rois!]) requireDType(operand, site, 'float32')
     const image = [...attrs.image, dy!.shape[3]!]
     const shape = inferRois(image, rois!, attrs, site)
     if (dy!.shape.some((dim, axis) => dim !== shape[axis])) site.fail('ERR_SHAPE', `${formatShape(shape)} expected`)
@@ -275,7 +272,7 @@ const roiPoolOp = defineOp({
   inputs: ['x', 'rois'],
   attrs: ROI,
   infer: ([x, rois], attrs, site) => {
-    requireFloat32([x!, rois!], site)
+    for (const operand of [x!, rois!]) requireDType(operand, site, 'float32')
     const shape = inferRois(x!.shape, rois!, attrs, site)
     return [
       { shape, dtype: x!.dtype },

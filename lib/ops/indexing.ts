@@ -12,7 +12,7 @@ import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { checkOptions, requireTensors } from './check_call.js'
 import { add } from './elementwise.js'
-import { defineOp, type Op, type Site } from './registry.js'
+import { defineOp, type Op, requireDType, type Site } from './registry.js'
 
 function requireIndex(index: Value, site: Site): void {
   if (index.dtype === 'int32' || index.dtype === 'uint8') return
@@ -71,9 +71,11 @@ const gatherGradOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
   code: 201,
   inputs: ['index', 'dy'],
   attrs: { axis: 'i32', length: 'i32' },
-  infer: ([index, dy], { axis, length }) => [
-    { shape: [...dy!.shape.slice(0, axis), length, ...dy!.shape.slice(axis + index!.shape.length)], dtype: dy!.dtype },
-  ],
+  infer: ([index, dy], { axis, length }, site) => {
+    requireDType(dy!, site, 'float32', 'int32')
+    const shape = [...dy!.shape.slice(0, axis), length, ...dy!.shape.slice(axis + index!.shape.length)]
+    return [{ shape, dtype: dy!.dtype }]
+  },
   grad: ({ inputs: [index], gradOutputs: [d], attrs: { axis } }) => [null, apply(gatherOp, [d!, index!], { axis })],
   flops: ([, dy]) => dy!.size,
   reference: ([index, dy], { axis }, [type]) => {
@@ -169,7 +171,9 @@ const putAlongAxisOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
   inputs: ['index', 'updates'],
   attrs: { axis: 'i32', length: 'i32' },
   infer: ([index, updates], { axis, length }, site) => {
+    requireDType(updates!, site, 'float32', 'int32')
     requireAlong(index!, updates!.shape, axis, site)
+    if (length < 0) site.fail('ERR_ARGUMENT', `length must not be negative, got ${length}`)
     if (index!.shape[axis] !== updates!.shape[axis]) site.fail('ERR_SHAPE', 'index and updates must have one shape')
     return [{ shape: index!.shape.with(axis, length), dtype: updates!.dtype }]
   },

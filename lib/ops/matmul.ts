@@ -32,6 +32,9 @@ const matmulOp = defineOp({
         `batch dimensions ${formatShape(a!.shape.slice(0, -2))} and ${formatShape(b!.shape.slice(0, -2))} do not broadcast`,
       )
     }
+    if (bias && bias.dtype !== 'float32' && bias.dtype !== a!.dtype) {
+      site.fail('ERR_DTYPE', `a float32 bias expected, got ${bias.dtype}`)
+    }
     if (bias && (bias.shape.length !== 1 || bias.shape[0] !== n)) site.fail('ERR_SHAPE', `bias must have shape (${n},)`)
     return [{ shape: [...batch, m, n], dtype: a!.dtype }]
   },

@@ -4,7 +4,7 @@
  * elementwise operations.
  */
 import { activeTrace } from '../runtime/compile.js'
-import { formatShape, inversePermutation, sizeOfShape } from '../shape.js'
+import { checkShape, formatShape, inversePermutation, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { filled } from './apply.js'
@@ -120,7 +120,8 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   checkOptions(name, options, ['gamma', 'beta', 'eps', 'normalizedShape'])
   const eps = checkEps(name, options.eps)
   const given = options.normalizedShape ?? options.gamma?.shape ?? options.beta?.shape ?? x.shape.slice(-1)
-  const shape = typeof given === 'number' ? [given] : [...given]
+  const shape = typeof given === 'number' ? [given] : given
+  checkShape(shape, name)
   const tail = x.shape.slice(x.rank - shape.length)
   if (shape.length === 0 || shape.length > x.rank || shape.some((dim, i) => dim !== tail[i])) {
     refuse(
@@ -189,6 +190,7 @@ function checkEps(name: string, eps = 1e-5): number {
 }
 
 function checkVector(name: string, what: string, v: Tensor | null | undefined, shape: readonly number[]): void {
+  if (v) requireTensors(name, { [what]: v })
   if (v && (v.rank !== shape.length || v.shape.some((dim, i) => dim !== shape[i]))) {
     refuse(name, 'ERR_SHAPE', `${what} has shape ${formatShape(v.shape)}; ${formatShape(shape)} expected`)
   }

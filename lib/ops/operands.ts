@@ -1,6 +1,6 @@
 /** Operations of one and two operands on what users write: tensors and numbers. */
 import { type DType, isFloat } from '../dtype.js'
-import type { Tensor } from '../tensor.js'
+import { Tensor } from '../tensor.js'
 import { apply, asTensor, type TensorLike } from './apply.js'
 import { requireTensorLikes } from './check_call.js'
 import { refuse } from './refuse.js'
@@ -9,8 +9,13 @@ import type { Op } from './registry.js'
 /** `op` on two operands of which either may be a number. */
 export function binary(op: Op<Record<never, never>>, a: TensorLike, b: TensorLike): Tensor {
   requireTensorLikes(op.name, { a, b })
-  const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'float32'
+  const dtype = dtypeOf(a, b)
   return apply(op, [operand(op.name, a, dtype), operand(op.name, b, dtype)], {})
+}
+
+/** The dtype that numbers among the operands take: that of the first tensor. */
+export function dtypeOf(...operands: readonly TensorLike[]): DType {
+  return operands.find((x) => x instanceof Tensor)?.dtype ?? 'float32'
 }
 
 /** `x` as a tensor of `dtype`; ERR_DTYPE for a number that dtype cannot hold. */

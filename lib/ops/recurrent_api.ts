@@ -150,7 +150,9 @@ function checkNames(name: string, weights: RecurrentWeights, numLayers: number, 
   if (typeof weights !== 'object' || weights === null) {
     refuse(name, 'ERR_ARGUMENT', `weights must be an object of tensors by name, got ${String(weights)}`)
   }
-  const known = Array.from({ length: numLayers }, (_, layer) =>
+  // More layers than there are weights need no names to be refused.
+  const layersNamed = Math.min(numLayers, Object.keys(weights).length + 1)
+  const known = Array.from({ length: layersNamed }, (_, layer) =>
     directions.map((reverse) => weightNames(layer, reverse)),
   ).flat(2)
   const missing = known.filter((key) => key.startsWith('weight') && !(weights[key] instanceof Tensor))
@@ -198,6 +200,7 @@ function initialStates(
 }
 
 function checkOperand(name: string, what: string, x: Tensor, shape: readonly number[]): void {
+  requireTensors(name, { [what]: x })
   checkFloat(name, what, x)
   if (!sameShape(x.shape, shape)) {
     refuse(name, 'ERR_SHAPE', `${what} has shape ${formatShape(x.shape)}; ${formatShape(shape)} expected`)

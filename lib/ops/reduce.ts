@@ -3,7 +3,7 @@
  * kind itself. `sumTo` is the adjoint of broadcasting. Reductions along one axis whose result is no reduction of the
  * others (argMax, cumSum, topK) are in axis.ts, logSumExp in softmax.ts.
  */
-import { isFloat } from '../dtype.js'
+import { type DType, isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { forEachIndex, type RefArray, refArray } from '../reference/array.js'
 import { formatShape, normalizeAxes, type Shape, sameShape, sizeOfShape, stridesOf } from '../shape.js'
@@ -15,7 +15,7 @@ import { equal, where } from './compare.js'
 import { div, mul, sub } from './elementwise.js'
 import { square } from './math.js'
 import { refuse } from './refuse.js'
-import { defineOp, type GradContext, type Op } from './registry.js'
+import { defineOp, type GradContext, type Op, requireDType } from './registry.js'
 import { broadcastTo, reshape } from './shape.js'
 
 export interface ReduceOptions {
@@ -48,6 +48,7 @@ function forEachReduced(shape: Shape, mask: readonly number[], visit: (from: num
 interface ReductionSpec {
   name: string
   code: number
+  dtypes: readonly DType[]
   /** The result of no elements. */
   initial: number
   join: (total: number, x: number) => number
@@ -61,7 +62,10 @@ function defineReduction(spec: ReductionSpec): Op<ReductionLayout> {
     code: spec.code,
     inputs: ['x'],
     attrs: REDUCTION_ATTRS,
-    infer: ([x], attrs) => [{ shape: reducedShape(x!.shape, attrs.mask, attrs.keepDims === 1), dtype: x!.dtype }],
+    infer: ([x], attrs, site) => {
+      requireDType(x!, site, ...spec.dtypes)
+      return [{ shape: reducedShape(x!.shape, attrs.mask, attrs.keepDims === 1), dtype: x!.dtype }]
+    },
     grad: (context) => [spec.grad(context, context.inputs[0]!, keepReduced(context, context.gradOutputs[0]!))],
     traits: { reduction: true },
     flops: ([x]) => x!.size,
@@ -84,6 +88,7 @@ function keepReduced({ inputs: [x], attrs }: ReductionContext, y: Tensor): Tenso
 export const sumOp = defineReduction({
   name: 'sum',
   code: 64,
+  dtypes: ['float32', 'int32'],
   initial: 0,
   join: (total, x) => total + x,
   grad: (_context, x, dy) => broadcastTo(dy, x.shape),
@@ -113,6 +118,7 @@ function extremumGrad(context: ReductionContext, x: Tensor, dy: Tensor): Tensor 
 const maxOp = defineReduction({
   name: 'max',
   code: 65,
+  dtypes: ['float32', 'int32', 'uint8', 'bool'],
   initial: Number.NEGATIVE_INFINITY,
   join: (total, x) => Math.max(total, x),
   grad: extremumGrad,
@@ -127,6 +133,7 @@ export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
 const minOp = defineReduction({
   name: 'min',
   code: 66,
+  dtypes: ['float32', 'int32', 'uint8', 'bool'],
   initial: Number.POSITIVE_INFINITY,
   join: (total, x) => Math.min(total, x),
   grad: extremumGrad,
@@ -153,6 +160,7 @@ export function all(x: Tensor, options: ReduceOptions = {}): Tensor {
 const prodOp = defineReduction({
   name: 'prod',
   code: 67,
+  dtypes: ['float32', 'int32'],
   initial: 1,
   join: (total, x) => total * x,
   grad: ({ attrs }, x, dy) => mul(apply(productOfOthersOp, [x], { mask: attrs.mask }), dy),
@@ -170,7 +178,10 @@ const productOfOthersOp = defineOp({
   code: 68,
   inputs: ['x'],
   attrs: { mask: 'i32x8' },
-  infer: ([x]) => [x!.type],
+  infer: ([x], _attrs, site) => {
+    requireDType(x!, site, 'float32')
+    return [x!.type]
+  },
   grad: null,
   flops: ([x]) => 2 * x!.size,
   reference: ([x], attrs, [type]) => {
@@ -216,6 +227,7 @@ export function checkReduction(x: Tensor, options: ReduceOptions, what: string):
 
 /** @internal The attributes of a reduction. */
 function reduceAttrs(x: Tensor, options: ReduceOptions, what: string) {
+  requireTensors(what, { x })
   const axes = normalizeAxes(options.axes, x.rank, what)
   const mask = Array.from({ length: 8 }, (_, axis) => (axes.includes(axis) ? 1 : 0))
   return { mask, keepDims: options.keepDims ? 1 : 0 }

@@ -6,10 +6,12 @@
  * To add an operation: an entry in lib/ops/<family>.ts, a check in native/core/check_<family>.cc, kernels in
  * native/cpu/<family>.cc (and native/cuda/<family>.cu), cases in test/ops/<family>.test.ts, then `npm run gen`.
  */
+import type { DType } from '../dtype.js'
 import { ForjaError, type ForjaErrorCode } from '../errors.js'
 import { Node, type TensorType, type Value } from '../graph/graph.js'
+import { dependsOnUnknown } from '../graph/unknown_size.js'
 import type { RefArray } from '../reference/array.js'
-import { formatShape } from '../shape.js'
+import { formatShape, MAX_RANK } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 
 /** Fields of an attribute struct. `i32[]` is a tail of any length and must come last. */
@@ -152,7 +154,10 @@ export function currentScope(): string | undefined {
   return scopes.length > 0 ? scopes.join('.') : undefined
 }
 
-/** A node of `op`, its output types inferred; throws ERR_SHAPE or ERR_DTYPE naming the operands. */
+/**
+ * A node of `op`, its output types inferred; throws ERR_SHAPE or ERR_DTYPE naming the operands, ERR_ARGUMENT for attributes
+ * that the operation's struct cannot hold.
+ */
 export function makeNode<L extends AttrLayout>(op: Op<L>, inputs: readonly Value[], attrs: Attrs<L>): Node {
   const layer = currentScope()
   const site: Site = {
@@ -166,8 +171,38 @@ export function makeNode<L extends AttrLayout>(op: Op<L>, inputs: readonly Value
       throw new ForjaError(code, `${where}: ${message}${table.join('')}`, hint === undefined ? {} : { hint })
     },
   }
+  const open = inputs.some(({ shape }) => shape.some(dependsOnUnknown))
+  checkAttrs(op, attrs as unknown as AttrRecord, open, site)
   const types = op.infer(inputs, attrs, site)
+  for (const { shape } of types) {
+    if (shape.length > MAX_RANK)
+      site.fail('ERR_SHAPE', `at most ${MAX_RANK} dimensions, the result has ${shape.length}`)
+  }
   return new Node(op, inputs, attrs as unknown as AttrRecord, types, layer)
+}
+
+/** Every field holds as many numbers as it says, integers those of an int32 but for sizes that are still `open`. */
+function checkAttrs(op: AnyOp, attrs: AttrRecord, open: boolean, site: Site): void {
+  for (const [name, field] of Object.entries(op.attrs as AttrLayout)) {
+    const value: unknown = attrs[name]
+    const list: readonly unknown[] = Array.isArray(value) ? value : [value]
+    const [kind, count] = field === 'i32[]' ? ['i32', list.length] : [field.slice(0, 3), Number(field.slice(4) || 1)]
+    const holds = kind === 'f32' ? (v: unknown) => typeof v === 'number' : open ? Number.isSafeInteger : isInt32
+    if (list.length === count && list.every(holds)) continue
+    const wanted = `${kind === 'f32' ? 'number' : '32-bit integer'}${count === 1 ? '' : 's'}`
+    const shown = Array.isArray(value) ? `[${value.map(String).join(', ')}]` : String(value)
+    site.fail('ERR_ARGUMENT', `${name} must hold ${count} ${wanted}, got ${shown}`)
+  }
+}
+
+function isInt32(v: unknown): boolean {
+  return Number.isInteger(v) && ((v as number) === ((v as number) | 0) || dependsOnUnknown(v as number))
+}
+
+/** ERR_DTYPE unless the kernels of an operation take the operand; float64 is what the reference has in place of float32. */
+export function requireDType(value: Value, site: Site, ...known: readonly DType[]): void {
+  if (known.includes(value.dtype) || (value.dtype === 'float64' && known.includes('float32'))) return
+  site.fail('ERR_DTYPE', `${known.join(' or ')} expected, got ${value.dtype}`, 'use cast()')
 }
 
 function inputName(op: AnyOp, index: number): string {

@@ -6,6 +6,7 @@ import { ForjaError } from '../errors.js'
 import { broadcastOffset, forEachIndex, refArray } from '../reference/array.js'
 import {
   broadcastShapes,
+  checkShape,
   formatShape,
   inversePermutation,
   normalizeAxes,
@@ -126,7 +127,7 @@ export const broadcastToOp = defineOp({
 /** x repeated along the axes where it has size 1, to `shape`. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   requireTensors('broadcastTo', { x })
-  requireArray('broadcastTo', 'shape', shape)
+  checkShape(shape, 'broadcastTo')
   return sameShape(x.shape, shape) ? x : apply(broadcastToOp, [x], { shape: [...shape] })
 }
 
@@ -154,7 +155,7 @@ export function transpose(x: Tensor, axes?: readonly number[]): Tensor {
   requireArray('transpose', 'axes', perm)
   const valid = perm.length === x.rank && [...perm].sort((a, b) => a - b).every((axis, i) => axis === i)
   if (!valid) {
-    throw new ForjaError('ERR_ARGUMENT', `transpose: axes [${perm.join(', ')}] are not a permutation of ${x.rank} axes`)
+    throw new ForjaError('ERR_ARGUMENT', `transpose: axes [${String(perm)}] are not a permutation of ${x.rank} axes`)
   }
   return perm.every((axis, i) => axis === i) ? x : apply(transposeOp, [x], { perm: [...perm] })
 }

@@ -3,13 +3,15 @@
  * steps[i]-th element from starts[i] on (steps may be negative: flip), `place` writes a tensor to such positions of a
  * filled one (the gradient of slice; constant padding), `concat` joins along an axis.
  */
+import { isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { forEachIndex, refArray } from '../reference/array.js'
 import { formatShape, normalizeAxes, normalizeAxis, putBack, type Shape, sizeOfShape, stridesOf } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
+import { castNumber } from './cast.js'
 import { checkOptions, requireArray, requireTensorList, requireTensors } from './check_call.js'
-import { defineOp, type Op } from './registry.js'
+import { defineOp, type Op, requireDType } from './registry.js'
 import { broadcastTo, reshape, unsqueeze } from './shape.js'
 
 /** Attributes hold 8 entries; those beyond the rank are 0. */
@@ -86,7 +88,14 @@ const placeOp: Op<{ starts: 'i32x8'; steps: 'i32x8'; value: 'f32'; shape: 'i32[]
   code: 193,
   inputs: ['x'],
   attrs: { starts: 'i32x8', steps: 'i32x8', value: 'f32', shape: 'i32[]' },
-  infer: ([x], { shape }) => [{ shape, dtype: x!.dtype }],
+  infer: ([x], { shape, value }, site) => {
+    requireDType(x!, site, 'float32', 'int32', 'uint8', 'bool')
+    // The attribute is a float32.
+    if (!isFloat(x!.dtype) && castNumber(Math.fround(value), x!.dtype) !== value) {
+      site.fail('ERR_DTYPE', `x is ${x!.dtype}, which cannot be filled with ${value}`, "use cast(x, 'float32')")
+    }
+    return [{ shape, dtype: x!.dtype }]
+  },
   grad: ({ inputs: [x], gradOutputs: [dy], attrs: { starts, steps } }) => [
     apply(sliceOp, [dy!], { starts, steps, shape: x!.shape }),
   ],
@@ -115,10 +124,10 @@ export function slice(x: Tensor, options: SliceOptions = {}): Tensor {
   requireTensors('slice', { x })
   checkOptions('slice', options, ['starts', 'ends', 'steps'])
   for (const [name, list] of Object.entries(options) as [string, readonly number[]][]) {
-    if (list.length > x.rank) {
+    if (list !== undefined && !(Array.isArray(list) && list.length <= x.rank)) {
       throw new ForjaError(
         'ERR_ARGUMENT',
-        `slice: ${name} has ${list.length} entries, x has shape ${formatShape(x.shape)}`,
+        `slice: ${name} must have up to ${x.rank} entries for shape ${formatShape(x.shape)}, got ${JSON.stringify(list)}`,
       )
     }
   }
@@ -177,9 +186,13 @@ export function split(x: Tensor, parts: number | readonly number[], options: Spl
   const at = normalizeAxis(axis, x.rank, 'split')
   const dim = x.shape[at]!
   if (typeof parts !== 'number') requireArray('split', 'parts', parts)
-  const even = typeof parts === 'number' && Number.isInteger(parts) && parts > 0
-  const sizes = typeof parts !== 'number' ? parts : even ? new Array<number>(parts).fill(dim / parts) : []
-  const valid = sizes.every((size) => Number.isInteger(size) && size >= 0) && sizes.reduce((a, b) => a + b, 0) === dim
+  // Nothing may be cut, too, but not into any number of pieces.
+  const fits = (n: number) => Number.isInteger(n) && n >= 1 && n <= Math.max(dim, 1024) && dim % n === 0
+  const sizes = typeof parts !== 'number' ? parts : fits(parts) ? new Array<number>(parts).fill(dim / parts) : []
+  const valid =
+    (typeof parts !== 'number' || fits(parts)) &&
+    sizes.every((size) => Number.isInteger(size) && size >= 0) &&
+    sizes.reduce((a, b) => a + b, 0) === dim
   if (!valid) {
     throw new ForjaError(
       'ERR_SHAPE',
@@ -296,7 +309,9 @@ export function pad(x: Tensor, options: PadOptions): Tensor {
   const { pads, mode = 'constant', value = 0 } = checkOptions('pad', options, ['pads', 'mode', 'value'])
   requireArray('pad', 'pads', pads)
   const valid =
-    pads.length <= x.rank && pads.every((p) => p.length === 2 && p.every((n) => Number.isInteger(n) && n >= 0))
+    Array.isArray(pads) &&
+    pads.length <= x.rank &&
+    pads.every((p) => Array.isArray(p) && p.length === 2 && p.every((n) => Number.isInteger(n) && n >= 0))
   if (!valid) {
     throw new ForjaError(
       'ERR_ARGUMENT',

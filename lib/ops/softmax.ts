@@ -12,7 +12,7 @@ import { axisToLast } from './axis.js'
 import { checkOptions } from './check_call.js'
 import { mul, sub } from './elementwise.js'
 import { checkReduction, type ReduceOptions, requireFloat, sum } from './reduce.js'
-import { defineOp, type Op } from './registry.js'
+import { defineOp, type Op, requireDType } from './registry.js'
 import { reshape, transpose } from './shape.js'
 
 type RowOp = Op<Record<never, never>>
@@ -44,6 +44,7 @@ function defineRowOp(
     attrs: {},
     infer: (operands, _attrs, site) => {
       const [x] = operands
+      requireDType(x!, site, 'float32')
       if (x!.shape.length === 0) site.fail('ERR_SHAPE', 'a scalar has no axis')
       return [x!.type]
     },
@@ -106,7 +107,10 @@ const logSumExpOp: RowOp = defineOp({
   code: 211,
   inputs: ['x'],
   attrs: {},
-  infer: ([x]) => [{ shape: x!.shape.slice(0, -1), dtype: x!.dtype }],
+  infer: ([x], _attrs, site) => {
+    requireDType(x!, site, 'float32')
+    return [{ shape: x!.shape.slice(0, -1), dtype: x!.dtype }]
+  },
   grad: ({ inputs: [x], gradOutputs: [dy] }) => [mul(apply(softmaxOp, [x!], {}), reshape(dy!, [...dy!.shape, 1]))],
   flops: ([x]) => 4 * x!.size,
   reference: ([x], _attrs, [type]) => {

@@ -13,7 +13,7 @@ import type {
   VariableSource,
 } from '../graph/graph.js'
 import type { AnyOp, AttrRecord } from '../ops/registry.js'
-import { MAX_RANK, sizeOfShape } from '../shape.js'
+import { formatShape, MAX_RANK, sizeOfShape } from '../shape.js'
 import type { LowerOptions } from './lower.js'
 import type { Plan } from './plan.js'
 import type { Schedule } from './schedule.js'
@@ -24,6 +24,8 @@ const PROGRAM_VERSION = 1
 const HEADER_BYTES = 56
 /** Of one instruction: fj_instr counts them in 16 bits. */
 const MAX_INPUTS = 65_535
+/** kMaxBytes of native/core/program.cc. */
+const MAX_ARENA_BYTES = 2 ** 46
 /** FJ_INSTR_TF32: products may round float32 operands to 10 bits of fraction. */
 const FLAG_TF32 = 1
 const STORAGE = { arena: 0, input: 1, buffer: 2 } as const
@@ -105,6 +107,8 @@ export function emit(order: Schedule, memory: Plan, options: LowerOptions = {}):
   })
   const outputs = order.outputs.map(idOf)
 
+  if (memory.arenaBytes > MAX_ARENA_BYTES)
+    throw new ForjaError('ERR_OUT_OF_MEMORY', `no memory for an arena of ${memory.arenaBytes} bytes`)
   const size = (type: TensorType) => sizeOfShape(type.shape) * sizeOf(type.dtype)
   const inputBytes = inputs.map(({ type }) => size(type))
   const bufferBytes = buffers.map(({ type }) => size(type))
@@ -113,6 +117,8 @@ export function emit(order: Schedule, memory: Plan, options: LowerOptions = {}):
   for (const { type, place, bytes } of values) {
     if (type.shape.length > MAX_RANK)
       throw new ForjaError('ERR_SHAPE', `at most ${MAX_RANK} dimensions, got ${type.shape.length}`)
+    if (type.shape.some((dim) => dim >= 2 ** 31))
+      throw new ForjaError('ERR_SHAPE', `dimensions must be below 2147483648, got ${formatShape(type.shape)}`)
     writer.u8(dtypeCode(type.dtype), type.shape.length, place.storage, 0)
     writer.u32(place.index)
     writer.u64(place.offset, bytes)

@@ -13,7 +13,7 @@ export interface RefArray {
 }
 
 export function refArray(shape: Shape, dtype: DType, data?: Float64Array): RefArray {
-  return { shape, dtype, data: data ?? new Float64Array(sizeOfShape(shape)) }
+  return { shape, dtype, data: data ?? allocate('float64', sizeOfShape(shape)) }
 }
 
 /** Calls `visit` with every index of `shape` in row-major order; the array is reused. */

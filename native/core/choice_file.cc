@@ -60,6 +60,10 @@ class ChoiceFile {
     path_ = in + "/kernels.txt";
     std::error_code none;
     std::filesystem::create_directories(in, none);
+    // A pipe or a device under that name would be waited for, or never end.
+    const auto kind = std::filesystem::status(path_, none).type();
+    if (kind != std::filesystem::file_type::regular && kind != std::filesystem::file_type::not_found) path_.clear();
+    if (path_.empty()) return;
     const uintmax_t bytes = std::filesystem::file_size(path_, none);
     if (!none && bytes > kMostBytes) std::filesystem::remove(path_, none);
     std::ifstream file(path_);

@@ -140,17 +140,16 @@ struct Logits {
   }
 };
 
-// log sum exp(x) = shift + log_sum, kept apart: of large logits only the difference to the shift is exact. An infinite
-// maximum is the answer itself.
+// log sum exp(x) = shift + log_sum, kept apart: of large logits only the difference to the shift is exact. Nothing is
+// taken off where the largest is infinite: NaN may stand beside it, and must not be lost.
 struct LogSumExp {
   float shift, log_sum;
 };
 
 template <class L>
 __device__ __forceinline__ LogSumExp log_sum_exp(Logits<L>& x) {
-  const float m = x.max();
+  const float largest = x.max(), m = largest == -INFINITY || largest == INFINITY ? 0 : largest;
   const double sum = x.sum([=](int64_t, float value) { return expf(value - m); });
-  if (m == -INFINITY || m == INFINITY) return {m, 0};
   return {m, logf(static_cast<float>(sum))};
 }
 

@@ -207,6 +207,13 @@ describe('decodeSafetensors', () => {
 })
 
 describe('writeFileAtomic', () => {
+  it.each([undefined, 5, ''])('refuses %j in place of a path', async (path) => {
+    await expect(writeFileAtomic(path as unknown as string, Uint8Array.of(1))).rejects.toMatchObject({
+      code: 'ERR_ARGUMENT',
+      message: `the path of a file expected, got ${path === '' ? "''" : path}`,
+    })
+  })
+
   let folder: string
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'forja-io-'))

@@ -1,6 +1,6 @@
 /** Binaries that are missing, broken or of another version, and the environment variables that the addon reads. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -136,6 +136,18 @@ describe('FORJA_TUNE', () => {
     writeFileSync(file('large'), `${'0'.repeat(16)} conv2d naive\n`.repeat(40_000))
     await tuned(inCache('large'))
     expect(statSync(file('large')).size).toBeLessThan(1000)
+  })
+
+  it.runIf(process.platform === 'linux')('does without what is no file', async () => {
+    mkdirSync(join(folder, 'pipe'))
+    execFileSync('mkfifo', [file('pipe')])
+    mkdirSync(join(folder, 'device'))
+    symlinkSync('/dev/zero', file('device'))
+    for (const cache of ['pipe', 'device']) {
+      const { first, second } = await tuned(inCache(cache))
+      expect(first, cache).toHaveLength(3)
+      expect(second, cache).toEqual(first)
+    }
   })
 
   it("'fast' is refused", async () => {

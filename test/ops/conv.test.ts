@@ -86,6 +86,9 @@ const GEOMETRIES: Geometry[] = [
   [[2, 13, 8, 9], [17, 13, 2, 5], { padding: [0, 4] }],
   [[5, 3, 6, 6], [18, 3, 5, 5], { padding: 4 }],
   [[2, 24, 10, 9], [3, 24, 5, 5], { padding: 2 }],
+  // Rows of the maps that no filter row reaches, where taps or groups lie apart.
+  [[5, 4, 3, 5], [17, 4, 1, 1], { padding: 1, dilation: 2 }],
+  [[2, 16, 3, 6], [70, 8, 1, 2], { groups: 2, padding: [2, 1] }],
   // Pixels of the image, of the maps, 4 KB apart.
   [[1, 1024, 3, 9], [5, 1024, 1, 1], {}],
   [[1, 512, 5, 17], [9, 512, 1, 1], { stride: 2 }],

@@ -87,5 +87,20 @@ describe('logSumExp', () => {
       await compareWithReference((x) => fj.logSumExp(x!, { axes, keepDims }), [randomTensor(shape, 4)])
     }
   })
+  it.each([1, 40])('keeps NaN beside infinities, in rows of %i more', async (more) => {
+    const [inf, nan] = [Number.POSITIVE_INFINITY, Number.NaN]
+    const rows = [
+      [inf, nan, 1],
+      [nan, inf, -inf],
+      [-inf, nan, -inf],
+      [-inf, -inf, nan],
+      [1, inf, 2],
+      [-inf, -inf, -inf],
+    ].map((row) => [...row, ...new Array<number>(more).fill(-inf)])
+    expect([...(await fj.logSumExp(fj.tensor(rows), { axes: 1 }).data())]).toEqual([nan, nan, nan, nan, inf, -inf])
+    const labels = fj.full([rows.length], 2, { dtype: 'int32' })
+    const losses = await fj.crossEntropy(fj.tensor(rows), labels, { reduction: 'none' }).data()
+    for (const row of [0, 1, 2, 3]) expect(losses[row], `loss of row ${row}`).toBeNaN()
+  })
   it('is differentiated correctly', () => fj.gradcheck((x) => fj.logSumExp(x!, { axes: 0 }), [randomTensor([3, 4], 2)]))
 })

@@ -76,3 +76,25 @@ it('names the operands of a shape error', () => {
     /matmul: inner dimensions differ: 128 ≠ 64\n {2}a {2}\(32, 128\)/,
   )
 })
+
+it('rejects a call whose function assigns what does not fit', async () => {
+  const w = fj.variable(fj.ones([2]), { name: 'w' })
+  const gone = fj.variable(fj.ones([2]))
+  gone.dispose()
+  const call = (variable: fj.Variable, value: fj.Tensor) =>
+    fj.compile((x: fj.Tensor) => {
+      void variable.assign(value)
+      return x
+    })(fj.ones([1]))
+  const refused: [fj.Variable, fj.Tensor, string][] = [
+    [w, fj.ones([3]), 'ERR_SHAPE'],
+    [w, fj.ones([2], { dtype: 'int32' }), 'ERR_DTYPE'],
+    [w, [1, 2] as unknown as fj.Tensor, 'ERR_ARGUMENT'],
+    [gone, fj.ones([2]), 'ERR_DISPOSED'],
+  ]
+  for (const [variable, value, code] of refused) {
+    await expect(call(variable, value), code).rejects.toMatchObject({ code })
+    await expect(variable.assign(value), `${code} outside`).rejects.toMatchObject({ code })
+  }
+  expect(await w.array()).toEqual([1, 1])
+})

@@ -186,7 +186,8 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
   const int64_t soon_segment = own ? g.a_segment : g.soon_segment, soon_image = own ? g.a_image : g.soon_image;
   StoreAhead ahead_c{g.c, g.ldc, MR};
   if constexpr (!kStoreLinesByStep<MR, NV>) unroll<MR>([&](auto) FJ_LAMBDA { ahead_c.template fetch_row<NV>(); });
-  const bool by_rows = NV == kTileVectors && MR * NV >= kVectorRegisters / 4 && g.kc >= kLastSteps && g.segments > 0;
+  const bool by_rows =
+      NV == kTileVectors && MR * NV >= kVectorRegisters / 4 && g.kc >= kLastSteps && g.segments > 0 && g.images > 0;
   for (int64_t image = 0; image < g.images; image++, a += g.a_image, b += g.b_image, soon += soon_image) {
     const float *a_row = a, *soon_row = soon;
     for (int64_t segment = 0; segment < g.segments;
