@@ -357,6 +357,7 @@ function roiAttrs(name: string, x: Tensor, options: RoiPoolOptions): Attrs<typeo
  *   a region of an image that is not there or one that lies absurdly far out
  */
 export function roiAlign(x: Tensor, rois: Tensor, options: RoiAlignOptions): Tensor {
+  requireTensors('roiAlign', { x, rois })
   const known = ['outputSize', 'spatialScale', 'samplingRatio', 'aligned'] as const
   const { samplingRatio = -1, aligned = false } = checkOptions('roiAlign', options, known)
   const attrs = roiAttrs('roiAlign', x, options)
@@ -372,6 +373,7 @@ export function roiAlign(x: Tensor, rois: Tensor, options: RoiAlignOptions): Ten
  * (K, C, OH, OW). Errors as roiAlign's.
  */
 export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
+  requireTensors('roiPool', { x, rois })
   checkOptions('roiPool', options, ['outputSize', 'spatialScale'])
   return toChannelsFirst(applyAll(roiPoolOp, [toChannelsLast(x), rois], roiAttrs('roiPool', x, options))[0]!)
 }

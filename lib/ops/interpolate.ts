@@ -32,9 +32,9 @@ export interface InterpolateOptions {
  */
 export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   const name = 'interpolate'
-  const { mode = 'nearest', alignCorners = false } = checkOptions(name, options, ['size', 'mode', 'alignCorners'])
   requireRank(name, 'input', x, 'N, C, H, W')
   requireFloat(x, name)
+  const { mode = 'nearest', alignCorners = false } = checkOptions(name, options, ['size', 'mode', 'alignCorners'])
   const size = pairOf(name, 'size', options.size, 1)
   if (mode !== 'nearest' && mode !== 'bilinear') {
     refuse(name, 'ERR_ARGUMENT', `mode must be 'nearest' or 'bilinear', got '${String(mode)}'`)

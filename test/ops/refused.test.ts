@@ -23,9 +23,9 @@ const refusal = (run: () => unknown): { code: string; message: string } => {
 }
 
 describe.each([
-  ['an array', [1, 2]],
+  ['Array', [1, 2]],
   ['null', null],
-  ['an object', { shape: [2] }],
+  ['Object', { shape: [2] }],
 ])('%s in place of a tensor', (shown, x) => {
   const square = [floats(2, 2)]
   const images = [{ kernelSize: 2, outputSize: 2, size: 2 }]
@@ -43,9 +43,10 @@ describe.each([
     ),
     ...['flatten', 'squeeze', 'unsqueeze', 'transpose', 'slice', 'flip'].map((name): [string, unknown[]] => [name, []]),
     ...['reshape', 'broadcastTo', 'split', 'tile', 'pad'].map((name): [string, unknown[]] => [name, [[2]]]),
-    ...['maxPool2d', 'adaptiveAvgPool2d', 'im2col', 'col2im', 'interpolate', 'roiPool', 'conv2d'].map(
+    ...['maxPool2d', 'adaptiveAvgPool2d', 'im2col', 'col2im', 'interpolate', 'conv2d'].map(
       (name): [string, unknown[]] => [name, images],
     ),
+    ['roiPool', [floats(1, 5), { outputSize: 2 }]],
     ...['batchNorm', 'layerNorm', 'groupNorm', 'localResponseNorm'].map((name): [string, unknown[]] => [
       name,
       [{ groups: 1, size: 1 }],
@@ -54,8 +55,7 @@ describe.each([
   ])('%s', (name, rest) => {
     const { code, message } = refusal(() => anything[name]!(x, ...rest))
     expect(code).toBe('ERR_ARGUMENT')
-    expect(message).toMatch(/must be a tensor, got /)
-    expect(message).toContain(shown)
+    expect(message).toContain(`must be a tensor, got ${shown}`)
   })
   it('inside lists, as the second operand and as an option', () => {
     for (const run of [
@@ -129,10 +129,10 @@ it('shapes and lists that are none, and more than can be', () => {
   const cases: [() => unknown, string, RegExp][] = [
     [() => fj.unsqueeze(fj.ones([1, 1, 1, 1, 1, 1, 1, 2])), 'ERR_SHAPE', /at most 8 dimensions, the result has 9/],
     [() => fj.broadcastTo(floats(1), [-3]), 'ERR_ARGUMENT', /non-negative integers/],
-    [() => anything.reshape!(floats(2), 2), 'ERR_ARGUMENT', /shape must be an array of integers, got 2/],
+    [() => anything.reshape!(floats(2), 2), 'ERR_ARGUMENT', /reshape: shape must be an array, got 2/],
     [() => anything.sum!(floats(2), { axes: 'x' }), 'ERR_ARGUMENT', /axes must be a number or an array of them, got x/],
-    [() => anything.tile!(floats(2), 2), 'ERR_ARGUMENT', /repeats must be/],
-    [() => anything.transpose!(floats(2), 1), 'ERR_ARGUMENT', /axes \[1\] are not a permutation/],
+    [() => anything.tile!(floats(2), 2), 'ERR_ARGUMENT', /repeats must be an array, got 2/],
+    [() => anything.transpose!(floats(2), 1), 'ERR_ARGUMENT', /axes must be an array, got 1/],
     [() => anything.slice!(floats(2), { starts: 1 }), 'ERR_ARGUMENT', /starts must have up to 1 entries .*got 1/],
     [() => anything.adaptiveAvgPool2d!(floats(1, 1, 2, 2), {}), 'ERR_ARGUMENT', /outputSize must be/],
     [() => fj.split(floats(6), 4), 'ERR_SHAPE', /cannot be cut into 4/],
