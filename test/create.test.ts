@@ -1,5 +1,67 @@
+/** Tensors made of host data: every dtype holds the numbers that it was given, what is no number is refused. */
 import { describe, expect, it } from 'vitest'
 import * as fj from '../lib/index.js'
+
+const code = (code: string) => expect.objectContaining({ code })
+
+describe.each(['float16', 'bfloat16'] as const)('%s', (dtype) => {
+  it('is made of numbers, and read as numbers', async () => {
+    const x = fj.tensor(
+      [
+        [1.5, -2],
+        [0.25, Number.POSITIVE_INFINITY],
+      ],
+      { dtype },
+    )
+    expect(await fj.cast(x, 'float32').array()).toEqual([
+      [1.5, -2],
+      [0.25, Number.POSITIVE_INFINITY],
+    ])
+    expect(await x.array()).toEqual([
+      [1.5, -2],
+      [0.25, Number.POSITIVE_INFINITY],
+    ])
+    expect(await fj.tensor(1.5, { dtype }).item()).toBe(1.5)
+    expect(await fj.full([], 1.5, { dtype }).item()).toBe(1.5)
+    expect(await fj.arange(3, undefined, 1, { dtype }).array()).toEqual([0, 1, 2])
+    expect(await fj.eye(1, { dtype }).array()).toEqual([[1]])
+  })
+  it('is made of its bits', async () => {
+    const bits = (await fj.tensor([1.5, -2], { dtype }).data()) as Uint16Array
+    expect(bits).toBeInstanceOf(Uint16Array)
+    expect(await fj.tensor(bits, { dtype }).array()).toEqual([1.5, -2])
+  })
+})
+
+it('fills with a number of the dtype', async () => {
+  const bool = fj.full([2], 3, { dtype: 'bool' })
+  expect(await bool.data()).toEqual(Uint8Array.of(1, 1))
+  for (const device of ['cpu', 'reference']) {
+    const cast = fj.compile(
+      () => [
+        fj.cast(fj.full([], 3, { dtype: 'bool' }), 'int32'),
+        fj.cast(fj.full([], 1.5, { dtype: 'int32' }), 'float32'),
+        fj.cast(fj.full([], 300, { dtype: 'uint8' }), 'float32'),
+      ],
+      { device },
+    )
+    const read = (await cast()).map((t) => t.item())
+    expect(await Promise.all(read), device).toEqual([1, 1, 44])
+  }
+})
+
+it('refuses what it cannot count or name', () => {
+  for (const step of [0, Number.NaN, Number.POSITIVE_INFINITY]) {
+    expect(() => fj.arange(0, 4, step)).toThrow(code('ERR_ARGUMENT'))
+  }
+  const x = fj.arange(4)
+  for (const wrong of [{ starts: [0.5] }, { ends: [1.5] }, { starts: [Number.NaN] }]) {
+    expect(() => fj.slice(x, wrong), JSON.stringify(wrong)).toThrow(code('ERR_ARGUMENT'))
+  }
+  expect(fj.slice(x, { starts: [Number.NEGATIVE_INFINITY], ends: [Number.POSITIVE_INFINITY] }).shape).toEqual([4])
+  const index = fj.tensor([0], { dtype: 'int32' })
+  expect(() => fj.oneHot(index, { depth: 2, dtype: 'foo' as 'int32' })).toThrow(code('ERR_DTYPE'))
+})
 
 describe('tensor', () => {
   it('takes numbers, booleans, nested and typed arrays', async () => {
