@@ -3,8 +3,8 @@
  * expect to write them.
  */
 import type { DType } from '../dtype.js'
-import { describeGiven, ForjaError } from '../errors.js'
 import { Tensor } from '../tensor.js'
+import { requireTensors } from './check_call.js'
 import { makeFull } from './creation.js'
 import { type AttrLayout, type Attrs, makeNode, type Op } from './registry.js'
 
@@ -13,12 +13,7 @@ export type TensorLike = Tensor | number
 /** All outputs of `op` on `inputs`. */
 export function applyAll<L extends AttrLayout>(op: Op<L>, inputs: readonly Tensor[], attrs: Attrs<L>): Tensor[] {
   inputs.forEach((input, i) => {
-    if (!(input instanceof Tensor)) {
-      throw new ForjaError(
-        'ERR_ARGUMENT',
-        `${op.name}: ${op.inputs[i] ?? `input ${i}`} must be a tensor, got ${describeGiven(input)}`,
-      )
-    }
+    if (!(input instanceof Tensor)) requireTensors(op.name, { [op.inputs[i] ?? `input ${i}`]: input })
   })
   const node = makeNode(
     op,

@@ -14,7 +14,6 @@ import { formatShape, type Shape, sameShape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, applyAll, filled } from './apply.js'
 import { axisToLast } from './axis.js'
-import { requireTensors } from './check_call.js'
 import { add, mul, neg, sub } from './elementwise.js'
 import { checkedIndex } from './indexing.js'
 import { requireFloat, sum } from './reduce.js'
@@ -151,7 +150,6 @@ export function labelLoss(
 
 function checkLabels(logits: Tensor, labels: Tensor, weight: Tensor | undefined, what: string): void {
   const fail = (message: string) => refuse(what, 'ERR_SHAPE', message)
-  requireTensors(what, { labels })
   if (labels.dtype !== 'int32' && labels.dtype !== 'uint8') {
     refuse(what, 'ERR_DTYPE', `labels must be class indices, int32 or uint8, got ${labels.dtype}`, 'use cast()')
   }

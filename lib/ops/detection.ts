@@ -26,7 +26,6 @@ import { split } from './slice.js'
 const FARTHEST = 2 ** 16
 
 function requireBoxes(name: string, what: string, boxes: Tensor): void {
-  requireTensors(name, { [what]: boxes })
   if (boxes.rank !== 2 || boxes.shape[1] !== 4) {
     refuse(name, 'ERR_SHAPE', `${what} must be (N, 4), got shape ${formatShape(boxes.shape)}`)
   }

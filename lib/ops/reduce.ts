@@ -227,7 +227,6 @@ export function checkReduction(x: Tensor, options: ReduceOptions, what: string):
 
 /** @internal The attributes of a reduction. */
 function reduceAttrs(x: Tensor, options: ReduceOptions, what: string) {
-  requireTensors(what, { x })
   const axes = normalizeAxes(options.axes, x.rank, what)
   const mask = Array.from({ length: 8 }, (_, axis) => (axes.includes(axis) ? 1 : 0))
   return { mask, keepDims: options.keepDims ? 1 : 0 }

@@ -188,12 +188,8 @@ export function split(x: Tensor, parts: number | readonly number[], options: Spl
   if (typeof parts !== 'number') requireArray('split', 'parts', parts)
   // Nothing may be cut, too, but not into any number of pieces.
   const fits = (n: number) => Number.isInteger(n) && n >= 1 && n <= Math.max(dim, 1024) && dim % n === 0
-  const sizes = typeof parts !== 'number' ? parts : fits(parts) ? new Array<number>(parts).fill(dim / parts) : []
-  const valid =
-    (typeof parts !== 'number' || fits(parts)) &&
-    sizes.every((size) => Number.isInteger(size) && size >= 0) &&
-    sizes.reduce((a, b) => a + b, 0) === dim
-  if (!valid) {
+  const sizes = typeof parts !== 'number' ? parts : fits(parts) ? new Array<number>(parts).fill(dim / parts) : null
+  if (!sizes?.every((size) => Number.isInteger(size) && size >= 0) || sizes.reduce((a, b) => a + b, 0) !== dim) {
     throw new ForjaError(
       'ERR_SHAPE',
       `split: axis ${at} of ${formatShape(x.shape)} cannot be cut into ${JSON.stringify(parts)}`,
@@ -309,7 +305,6 @@ export function pad(x: Tensor, options: PadOptions): Tensor {
   const { pads, mode = 'constant', value = 0 } = checkOptions('pad', options, ['pads', 'mode', 'value'])
   requireArray('pad', 'pads', pads)
   const valid =
-    Array.isArray(pads) &&
     pads.length <= x.rank &&
     pads.every((p) => Array.isArray(p) && p.length === 2 && p.every((n) => Number.isInteger(n) && n >= 0))
   if (!valid) {
