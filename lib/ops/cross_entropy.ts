@@ -9,11 +9,14 @@
  * Rows whose label is `ignoreIndex` have loss, weight and gradient 0. With logProbabilities = 1 x already holds
  * log-probabilities (nllLoss): lse is 0 and A p_c drops out.
  */
+import type { DType } from '../dtype.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { formatShape, type Shape, sameShape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, applyAll, filled } from './apply.js'
 import { axisToLast } from './axis.js'
+import { cast } from './cast.js'
+import { notEqual } from './compare.js'
 import { add, mul, neg, sub } from './elementwise.js'
 import { checkedIndex } from './indexing.js'
 import { requireFloat, sum } from './reduce.js'
@@ -145,7 +148,19 @@ export function labelLoss(
     [rows, reshape(labels, [labels.size]), ...(weight ? [weight] : [])],
     { smoothing, ignoreIndex, logProbabilities: what === 'nllLoss' ? 1 : 0 },
   )
-  return { loss: reshape(loss!, labels.shape), weight: reshape(weights!, labels.shape) }
+  return {
+    loss: reshape(loss!, labels.shape),
+    weight: weight ? reshape(weights!, labels.shape) : counted(labels, ignoreIndex, logits.dtype),
+  }
+}
+
+/**
+ * 1 for each label that counts, 0 for others: made of the labels alone, so that the gradient of a mean loss need not wait
+ * for the loss.
+ */
+function counted(labels: Tensor, ignoreIndex: number, dtype: DType): Tensor {
+  const possible = labels.dtype !== 'uint8' || (ignoreIndex >= 0 && ignoreIndex <= 255)
+  return possible ? cast(notEqual(labels, ignoreIndex), dtype) : filled(labels.shape, 1, dtype)
 }
 
 function checkLabels(logits: Tensor, labels: Tensor, weight: Tensor | undefined, what: string): void {

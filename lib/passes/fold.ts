@@ -2,8 +2,10 @@
  * Folding: what is known before any run. Elementwise operations on constants that are one number everywhere, identity
  * operands (x + 0, x · 1), reshapes of reshapes, broadcasts and sums of one number.
  */
+import type { DType } from '../dtype.js'
 import { type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { fullOp, makeFull } from '../ops/creation.js'
+import { sumOp } from '../ops/reduce.js'
 import type { AnyOp } from '../ops/registry.js'
 import { broadcastToOp, reshapeOp } from '../ops/shape.js'
 import { refArray } from '../reference/array.js'
@@ -38,6 +40,7 @@ function foldNode(node: Node, inputs: readonly Value[]): Value | undefined {
       return build(broadcastToOp, [source], node.attrs, node.name).outputs[0]!
   }
   if (node.op.traits.reduction && first.size === output.size) return reshapeValue(first, output.shape)
+  if (node.op === (sumOp as AnyOp)) return foldSum(first, output)
   if (!node.op.traits.elementwise) return undefined
   return foldIdentity(node, inputs) ?? foldUniform(node, inputs)
 }
@@ -52,6 +55,19 @@ function foldIdentity(node: Node, inputs: readonly Value[]): Value | undefined {
   return undefined
 }
 
+/** A sum of one number. */
+function foldSum(x: Value, output: Value): Value | undefined {
+  const known = uniform(x)
+  const total = known === undefined || x.size === 0 ? undefined : rounded(known * (x.size / output.size), output.dtype)
+  return total === undefined ? undefined : makeFull(output.shape, total, output.dtype)
+}
+
+/** As the dtype holds it; undefined where it holds no such number. */
+function rounded(x: number, dtype: DType): number | undefined {
+  const held = dtype === 'float32' ? Math.fround(x) : x
+  return dtype === 'int32' ? (held === (held | 0) ? held : undefined) : Number.isFinite(held) ? held : undefined
+}
+
 /** An elementwise operation on numbers, computed by its own reference in float64 and rounded once. */
 function foldUniform(node: Node, inputs: readonly Value[]): Value | undefined {
   const output = node.outputs[0]!
@@ -61,6 +77,6 @@ function foldUniform(node: Node, inputs: readonly Value[]): Value | undefined {
   const type = { shape: [], dtype: output.dtype }
   const attrs = node.op === (broadcastToOp as AnyOp) ? { shape: [] } : node.attrs
   const result = node.op.reference!(arrays, attrs, [type])[0]!.data[0]!
-  const rounded = output.dtype === 'float32' ? Math.fround(result) : result
-  return Number.isFinite(rounded) ? makeFull(output.shape, rounded, output.dtype) : undefined
+  const known = rounded(result, output.dtype)
+  return known === undefined ? undefined : makeFull(output.shape, known, output.dtype)
 }

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { Graph } from '../../lib/graph/graph.js'
 import * as fj from '../../lib/index.js'
+import { makeLeaf } from '../../lib/ops/creation.js'
+import { fold } from '../../lib/passes/fold.js'
 import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
 import { DEVICES } from '../helpers/device.js'
 
@@ -149,6 +152,16 @@ describe('crossEntropy', () => {
     expectClose(await loss.data(), [0, Math.log(2)], 'loss')
     const [dx] = fj.grad(fj.sum(loss), [x])
     expectClose(await dx!.data(), [0, 0, 0, 0, 0.5, -0.5], 'gradient')
+  })
+
+  it('has a gradient that waits for no sum of the loss', () => {
+    const logits = new fj.Tensor(makeLeaf({ kind: 'input', name: 'logits' }, { shape: [3, 4], dtype: 'float32' }))
+    const graphOf = (y: fj.Tensor) => fold(new Graph([fj.grad(fj.crossEntropy(logits, y), [logits])[0]!.value])).nodes()
+    const isSum = ({ op }: { op: { name: string } }) => op.name === 'sum'
+    expect(graphOf(labels(3, 4, 'uint8')).find(isSum)).toBeUndefined()
+    const sum = graphOf(labels(3, 4, 'int32')).find(isSum)!
+    expect(new Graph(sum.inputs).nodes().map(({ op }) => op.name)).toContain('notEqual')
+    expect(new Graph(sum.inputs).nodes().map(({ op }) => op.name)).not.toContain('crossEntropy')
   })
 
   it('takes an empty batch, and gives NaN for a mean over nothing', async () => {
