@@ -13,8 +13,13 @@ import { erf, erfOf, exp, square } from './math.js'
 import { unary } from './operands.js'
 import type { Op } from './registry.js'
 
-/** Codes of the attribute `activation` of operations with the trait `epilogue`; index is the code. */
-export const ACTIVATIONS = ['none', 'relu'] as const
+/**
+ * Codes of the attribute `activation` of operations with the trait `epilogue`, or `masked`, which alone take reluGrad with
+ * that ReLU's result as another operand; index is the code.
+ */
+export const ACTIVATIONS = ['none', 'relu', 'reluGrad'] as const
+export const RELU = ACTIVATIONS.indexOf('relu')
+export const RELU_GRAD = ACTIVATIONS.indexOf('reluGrad')
 
 type Plain = Record<never, never>
 
@@ -25,7 +30,7 @@ const reluOp = defineElementwise({
   attrs: {},
   accepts: 'float',
   scalar: ([x]) => Math.max(x!, 0),
-  traits: { activation: 1 },
+  traits: { activation: RELU },
   grad: ({ outputs: [y] }, dy) => [apply(reluGradOp, [dy, y!], {})],
 })
 
@@ -42,6 +47,7 @@ export const reluGradOp: Op<Plain> = defineElementwise({
   attrs: {},
   accepts: 'float',
   scalar: ([dy, y]) => (y! <= 0 ? 0 : dy!),
+  traits: { activation: RELU_GRAD },
   grad: ({ inputs: [, y] }, d) => [apply(reluGradOp, [d, y!], {}), null],
 })
 

@@ -1,24 +1,27 @@
 /**
  * Matrix multiplication: y[.., M, N] = op(a)[.., M, K] · op(b)[.., K, N] (+ bias[N]) (then activation), batched, with
- * batch dimensions broadcast.
+ * batch dimensions broadcast. The activation reluGrad has its ReLU's result [.., M, N] in the place of a bias.
  */
 import { standsForFloat32 } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { broadcastOffset, forEachIndex, type RefArray, refArray } from '../reference/array.js'
-import { broadcastShapes, formatShape } from '../shape.js'
+import { broadcastShapes, formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
+import { RELU, RELU_GRAD } from './activation.js'
 import { apply } from './apply.js'
 import { checkOptions, requireTensors } from './check_call.js'
 import { sumTo } from './reduce.js'
-import { defineOp } from './registry.js'
+import { defineOp, type Op } from './registry.js'
 import { reshape } from './shape.js'
 
-const matmulOp = defineOp({
+const ATTRS = { transposeA: 'i32', transposeB: 'i32', activation: 'i32' } as const
+
+export const matmulOp: Op<typeof ATTRS> = defineOp({
   name: 'matmul',
   code: 96,
-  inputs: ['a', 'b', 'bias'],
-  attrs: { transposeA: 'i32', transposeB: 'i32', activation: 'i32' },
-  infer: ([a, b, bias], attrs, site) => {
+  inputs: ['a', 'b', 'bias or ReLU'],
+  attrs: ATTRS,
+  infer: ([a, b, third], attrs, site) => {
     if (a!.shape.length < 2 || b!.shape.length < 2) site.fail('ERR_SHAPE', 'operands need at least 2 dimensions')
     for (const x of [a!, b!]) if (!standsForFloat32(x.dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${x.dtype}`)
     if (a!.dtype !== b!.dtype) site.fail('ERR_DTYPE', `operands of one dtype expected, got ${a!.dtype} and ${b!.dtype}`)
@@ -32,14 +35,24 @@ const matmulOp = defineOp({
         `batch dimensions ${formatShape(a!.shape.slice(0, -2))} and ${formatShape(b!.shape.slice(0, -2))} do not broadcast`,
       )
     }
-    if (bias && bias.dtype !== 'float32' && bias.dtype !== a!.dtype) {
-      site.fail('ERR_DTYPE', `a float32 bias expected, got ${bias.dtype}`)
+    const type = { shape: [...batch, m, n], dtype: a!.dtype }
+    if (attrs.activation === RELU_GRAD) {
+      const like = third?.dtype === type.dtype && sameShape(third.shape, type.shape)
+      return like
+        ? [type]
+        : site.fail('ERR_INTERNAL', "the gradient of ReLU needs its result, which is like the product's")
     }
-    if (bias && (bias.shape.length !== 1 || bias.shape[0] !== n)) site.fail('ERR_SHAPE', `bias must have shape (${n},)`)
-    return [{ shape: [...batch, m, n], dtype: a!.dtype }]
+    if (third && third.dtype !== 'float32' && third.dtype !== a!.dtype) {
+      site.fail('ERR_DTYPE', `a float32 bias expected, got ${third.dtype}`)
+    }
+    if (third && (third.shape.length !== 1 || third.shape[0] !== n)) {
+      site.fail('ERR_SHAPE', `bias must have shape (${n},)`)
+    }
+    return [type]
   },
   grad: ({ inputs: [a, b, bias], gradOutputs: [dy], attrs, needs }) => {
-    const { transposeA: ta, transposeB: tb } = attrs
+    const { transposeA: ta, transposeB: tb, activation } = attrs
+    if (activation) throw new ForjaError('ERR_INTERNAL', 'matmul: passes fold activations after differentiation')
     // y = op(a) op(b): d op(a) = dy op(b)ᵀ, d op(b) = op(a)ᵀ dy; a transposed operand gets the transposed product.
     const da = !needs[0]
       ? null
@@ -54,20 +67,22 @@ const matmulOp = defineOp({
     const grads = [da && sumTo(da, a!.shape), db && sumTo(db, b!.shape)]
     return bias ? [...grads, sumTo(dy!, bias.shape)] : grads
   },
-  traits: { product: true, epilogue: true, narrow: [0, 1] },
+  traits: { product: true, epilogue: true, masked: 2, narrow: [0, 1, 2] },
   variants: ['naive', 'blocked', 'simd', 'blas', 'coalesced', 'shared', 'tiled', 'tensorcore', 'cublas'],
   flops: ([a], [y], attrs) => 2 * y!.size * matrixDims(a!.shape, attrs.transposeA)[1],
-  reference: ([a, b, bias], attrs, [type]) => {
+  reference: ([a, b, third], attrs, [type]) => {
     const out = refArray(type!.shape, type!.dtype)
     const k = matrixDims(a!.shape, attrs.transposeA)[1]
     forEachIndex(type!.shape, (index, flat) => {
       const batch = index.slice(0, -2)
       const [i, j] = index.slice(-2) as [number, number]
-      let total = bias ? bias.data[j]! : 0
+      let total = third && attrs.activation !== RELU_GRAD ? third.data[j]! : 0
       for (let p = 0; p < k; p++) {
         total += at(a!, batch, attrs.transposeA ? [p, i] : [i, p]) * at(b!, batch, attrs.transposeB ? [j, p] : [p, j])
       }
-      out.data[flat] = attrs.activation === 1 ? Math.max(total, 0) : total
+      if (attrs.activation === RELU) total = Math.max(total, 0)
+      if (attrs.activation === RELU_GRAD && third!.data[flat]! <= 0) total = 0
+      out.data[flat] = total
     })
     return [out]
   },

@@ -45,13 +45,18 @@ export interface Traits {
   readonly epilogue?: boolean
   /** The last input, often left out: a value that is added to the first output, which it is like, before an activation. */
   readonly residual?: number
+  /**
+   * As `residual`: y of reluGrad(result, y), which the attribute `activation` then says. Such an operation takes this or
+   * what else stands in that place, such as a bias.
+   */
+  readonly masked?: number
   /** The code in ACTIVATIONS of the activation that this operation is. */
   readonly activation?: number
   /** [input, value]: where that input is `value` everywhere, the result is the other input. */
   readonly identity?: readonly (readonly [number, number])[]
   /**
    * Inputs that may be bfloat16 together, where a device has kernels for it, as the outputs that are maps then are; it
-   * computes in float32. Vectors of channels and biases stay float32.
+   * computes in float32. Vectors of channels and biases stay float32, whatever the place where they stand.
    */
   readonly narrow?: readonly number[]
   /** A sum of products, of which devices may have tensor cores; half of its `flops` are multiply-accumulates. */

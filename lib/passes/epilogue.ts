@@ -1,64 +1,81 @@
 /**
- * Epilogues: what alone reads the result of a kernel is done by it while it stores that. A batch norm adds a residual; an
- * activation is applied by the matmul, convolution or batch norm before it. The gradient of a batch norm applies ReLU's
- * mask while it reads.
+ * Epilogues: what alone reads the result of a kernel is done by it while it stores that. A batch norm adds a residual; a
+ * matmul keeps the gradient of ReLU where its result was positive; an activation is applied by the matmul, convolution or
+ * batch norm before it. The gradient of a batch norm applies ReLU's mask while it reads.
  */
 import { countUses, Graph, type Node, rewrite, type Value } from '../graph/graph.js'
-import { reluGradOp } from '../ops/activation.js'
+import { RELU_GRAD, reluGradOp } from '../ops/activation.js'
 import { addOp } from '../ops/elementwise.js'
 import { batchNormGradOp } from '../ops/norm.js'
-import type { AnyOp } from '../ops/registry.js'
+import type { AnyOp, AttrRecord } from '../ops/registry.js'
+import { reshapeOp } from '../ops/shape.js'
 import { sameShape } from '../shape.js'
-import { build } from './build.js'
+import { build, reshapeValue } from './build.js'
 
 export function epilogue(graph: Graph): Graph {
-  return activations(residuals(graph))
+  return activations(operands(graph))
 }
 
 /**
- * add(f(x, ..), r) = f(x, .., r). What is added is visited before all else, so that it is there when f is made; where
- * it is not, it or one before it needs f's other outputs, and the sum stays.
+ * add(f(x, ..), r) = f(x, .., r), and reluGrad(f(x, ..), y) likewise. What f takes is visited before all else, so that it
+ * is there when f is made; where it is not, it or one before it needs f's outputs, and the operation stays.
  */
-function residuals(graph: Graph): Graph {
-  const sums = findSums(graph)
-  const added = [...sums.values()].map(({ residual }) => residual)
+function operands(graph: Graph): Graph {
+  const followers = findFollowers(graph)
+  const taken = [...followers.values()].map(({ operand }) => operand)
   const visited = new Set<Node>()
   const absorbed = new Map<Node, Value>()
   const { outputs, assignments } = rewrite(
-    new Graph([...added, ...graph.outputs], graph.assignments),
+    new Graph([...taken, ...graph.outputs], graph.assignments),
     (node, inputs, get) => {
-      const sum = sums.get(node)
-      const takes = sum !== undefined && visited.has(sum.residual.node)
+      const follower = followers.get(node)
+      const takes = follower !== undefined && visited.has(follower.operand.node)
       visited.add(node)
       const whole = absorbed.get(node)
       if (!takes) return whole && [whole]
-      const made = build(node.op, [...inputs, get(sum.residual)], node.attrs, node.name).outputs
-      absorbed.set(sum.node, made[0]!)
+      const operand = reshapeValue(get(follower.operand), node.outputs[0]!.shape)
+      const made = build(node.op, [...inputs, operand], { ...node.attrs, ...follower.attrs }, node.name).outputs
+      absorbed.set(follower.node, reshapeValue(made[0]!, follower.node.outputs[0]!.shape))
       return made
     },
   )
-  return new Graph(outputs.slice(added.length), assignments)
+  return new Graph(outputs.slice(taken.length), assignments)
 }
 
-interface Sum {
+/** An operation that the node before it can do, with one operand more. */
+interface Follower {
   readonly node: Node
-  readonly residual: Value
+  readonly operand: Value
+  readonly attrs: AttrRecord
 }
 
-/** By the node that may take the residual: sums of its first output, which nobody else reads, with a value of that shape. */
-function findSums(graph: Graph): Map<Node, Sum> {
+/** By the node that may do it: what alone reads its first output, or a view of that, and has its size. */
+function findFollowers(graph: Graph): Map<Node, Follower> {
   const uses = countUses(graph)
-  const found = new Map<Node, Sum>()
+  const source = (value: Value): Value | undefined => {
+    if (uses.get(value) !== 1) return undefined
+    return value.node.op === (reshapeOp as AnyOp) ? source(value.node.inputs[0]!) : value
+  }
+  const found = new Map<Node, Follower>()
   for (const node of graph.nodes()) {
-    if (node.op !== (addOp as AnyOp) || !sameShape(node.inputs[0]!.shape, node.inputs[1]!.shape)) continue
-    const at = node.inputs.findIndex((input) => takesResidual(input) && uses.get(input) === 1)
-    if (at >= 0) found.set(node.inputs[at]!.node, { node, residual: node.inputs[1 - at]! })
+    const [a, b] = node.inputs
+    if (node.inputs.length !== 2 || !sameShape(a!.shape, b!.shape)) continue
+    if (node.op === (addOp as AnyOp)) {
+      const [first, second] = [source(a!), source(b!)]
+      if (first && takes(first, 'residual')) found.set(first.node, { node, operand: b!, attrs: {} })
+      else if (second && takes(second, 'residual')) found.set(second.node, { node, operand: a!, attrs: {} })
+    } else if (node.op === (reluGradOp as AnyOp)) {
+      const first = source(a!)
+      if (first && takes(first, 'masked')) {
+        found.set(first.node, { node, operand: b!, attrs: { activation: RELU_GRAD } })
+      }
+    }
   }
   return found
 }
 
-function takesResidual({ index, node: { op, inputs, attrs } }: Value): boolean {
-  return index === 0 && op.traits.residual === inputs.length && attrs.activation === 0
+function takes({ index, node: { op, inputs, attrs } }: Value, operand: 'residual' | 'masked'): boolean {
+  return index === 0 && op.traits[operand] === inputs.length && attrs.activation === 0
 }
 
 function activations(graph: Graph): Graph {
@@ -66,7 +83,8 @@ function activations(graph: Graph): Graph {
   const absorbs = new Map<Node, Node>()
   for (const node of graph.nodes()) {
     const source = node.inputs[0]
-    if (node.op.traits.activation === undefined || source?.index !== 0 || uses.get(source) !== 1) continue
+    if (node.op.traits.activation === undefined || node.inputs.length !== 1) continue
+    if (source?.index !== 0 || uses.get(source) !== 1) continue
     if (source.node.op.traits.epilogue && source.node.attrs.activation === 0) absorbs.set(source.node, node)
   }
   const absorbed = new Set(absorbs.values())

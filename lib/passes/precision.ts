@@ -35,7 +35,9 @@ export function narrowMaps(graph: Graph): Graph {
     if (!narrow || inputs[0]?.dtype !== 'float32') return undefined
     if (node.op.traits.product ? !fillsTiles(node) : !follows((_, i) => narrow.includes(i))) return undefined
     add()
-    const operands = inputs.map((input, i) => (narrow.includes(i) ? castTo(input, 'bfloat16') : input))
+    const operands = inputs.map((input, i) =>
+      narrow.includes(i) && input.shape.length > 1 ? castTo(input, 'bfloat16') : input,
+    )
     return build(node.op, operands, node.attrs, node.name).outputs.map((output, i) =>
       castTo(output, node.outputs[i]!.dtype),
     )

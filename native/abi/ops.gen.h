@@ -428,6 +428,7 @@ static inline const char* fj_variant_name(uint32_t opcode, uint32_t variant) {
 /* Values of the attribute `activation`. */
 #define FJ_ACTIVATION_NONE 0
 #define FJ_ACTIVATION_RELU 1
+#define FJ_ACTIVATION_RELU_GRAD 2
 
 /* Values of the attribute `kind` of random. */
 #define FJ_RANDOM_UNIFORM 0

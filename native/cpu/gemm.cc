@@ -179,6 +179,7 @@ void multiply(const GemmArgs& g, const Plan& plan, float* scratch) {
           t.c = g.c + i * g.ldc + j0 + j;
           t.epilogue = last_block ? g.epilogue.at(j0 + j) : Epilogue{};
           tile_kernel(a_source, b_source, static_cast<int>(mr), nv)(t);
+          if (last_block) apply_mask(g, {i, i + mr}, {j0 + j, j0 + j + nr});
         }
       }
     }
@@ -193,6 +194,7 @@ FJ_INLINE GemmArgs rectangle(const GemmArgs& g, Range rows, Range columns) {
   part.a += rows.begin * (g.trans_a ? 1 : g.lda);
   part.b += columns.begin * (g.trans_b ? g.ldb : 1);
   part.c += rows.begin * g.ldc + columns.begin;
+  if (g.mask) part.mask += rows.begin * g.ldc + columns.begin;
   part.epilogue = g.epilogue.at(columns.begin);
   return part;
 }
@@ -205,6 +207,7 @@ void multiply_halves(Team& team, const GemmArgs& g, const Plan& plan, float* scr
   if (half < 2) {
     GemmArgs part = g;
     part.epilogue = {};
+    part.mask = nullptr;
     part.k = half == 0 ? plan.kc : g.k - plan.kc;
     if (half == 1) {
       part.a += plan.kc * (g.trans_a ? g.lda : 1);
@@ -227,10 +230,22 @@ void multiply_halves(Team& team, const GemmArgs& g, const Plan& plan, float* scr
       store_masked(g.c + offset, rest, finished(c, g.epilogue.at(j), rest));
     }
   }
+  apply_mask(g, {0, g.m}, columns);
   team.barrier();  // the next product may have the same scratch
 }
 
 }  // namespace
+
+void apply_mask(const GemmArgs& g, Range rows, Range columns) {
+  if (g.mask == nullptr) return;
+  for (int64_t i = rows.begin; i < rows.end; i++) {
+    for (int64_t j = columns.begin; j < columns.end; j += kWidth) {
+      const Mask lanes = tail_mask(columns.end - j);
+      float* c = g.c + i * g.ldc + j;
+      store_masked(c, lanes, masked(load_masked(lanes, c), g.mask + i * g.ldc + j, lanes));
+    }
+  }
+}
 
 size_t gemm_scratch(const GemmArgs& args, int threads) {
   if (gemv_applies(args)) return 0;

@@ -1,4 +1,5 @@
-// Matrix product, row-major float32:  C (m, n) = epilogue([C +] op(A) (m, k) * op(B) (k, n)).
+// Matrix product, row-major float32:  C (m, n) = epilogue([C +] op(A) (m, k) * op(B) (k, n)), 0 where a mask is not
+// positive.
 //
 // op(A) is A (m, k) with rows lda apart, or with trans_a the transpose of A (k, m); B alike. C must not
 // overlap an operand. Four forms: `gemm` is the fast one, `gemm_naive` and `gemm_blocked` (gemm_plain.cc)
@@ -25,6 +26,7 @@ struct GemmArgs {
   int64_t ldc;
   bool accumulate;
   Epilogue epilogue;
+  const float* mask = nullptr;  // (m, ldc), the result of a ReLU whose gradient C is; or null
 };
 
 // Sums of a row on their way to C, `lanes` of them in use; e: at the first.
@@ -32,6 +34,13 @@ FJ_INLINE Vec finished(Vec c, const Epilogue& e, Mask lanes) {
   if (e.bias) c = c + load_masked(lanes, e.bias);
   return e.activation == kActivationRelu ? max(zero(), c) : c;
 }
+
+// The gradient of ReLU: what is left of sums where its result, at `mask`, is positive or NaN.
+FJ_INLINE Vec masked(Vec c, const float* mask, Mask lanes) {
+  return select(load_masked(lanes, mask) <= zero(), zero(), c);
+}
+// C[rows, columns] where the mask says so, for forms that leave sums there.
+void apply_mask(const GemmArgs& args, Range rows, Range columns);
 
 size_t gemm_scratch(const GemmArgs& args, int threads);  // reads no pointer but through the sizes: data may be null
 void gemm(Team& team, const GemmArgs& args, uint8_t* scratch);
@@ -42,7 +51,7 @@ void gemm_naive(const Team& team, const GemmArgs& args);
 void gemm_blocked(const Team& team, const GemmArgs& args);
 void gemm_blas(const Team& team, const GemmArgs& args);  // where blas.h has found a library
 
-// C[rows, columns] = epilogue(C[rows, columns]), for the forms that leave plain sums there.
+// C[rows, columns] = epilogue(C[rows, columns]), masked, for the forms that leave plain sums there.
 void apply_epilogue(const GemmArgs& args, Range rows, Range columns);
 
 // Products with one row or one column (gemv.cc): no tile can be filled, memory speed decides.

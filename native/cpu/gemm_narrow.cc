@@ -154,6 +154,7 @@ void gemm_narrow(const Team& team, const GemmArgs& g, uint8_t* scratch) {
   }
   const std::make_integer_sequence<int, kMostColumns - 1> counts;
   (turned ? kernel_for<true>(few, counts) : kernel_for<false>(few, counts))(g, bt, mine);
+  apply_mask(g, turned ? Range{0, g.m} : mine, turned ? mine : Range{0, g.n});
 }
 
 }  // namespace forja::FJ_ISA

@@ -30,6 +30,7 @@ void gemm_naive(const Team& team, const GemmArgs& g) {
       g.c[i * g.ldc + j] = finished(sum, g.epilogue, j);
     }
   }
+  apply_mask(g, rows, {0, g.n});
 }
 
 void gemm_blocked(const Team& team, const GemmArgs& g) {
@@ -70,6 +71,7 @@ void gemm_blocked(const Team& team, const GemmArgs& g) {
 }
 
 void apply_epilogue(const GemmArgs& g, Range rows, Range columns) {
+  apply_mask(g, rows, columns);
   if (g.epilogue.empty()) return;
   for (int64_t i = rows.begin; i < rows.end; i++) {
     for (int64_t j = columns.begin; j < columns.end; j++) {

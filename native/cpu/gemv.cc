@@ -113,6 +113,7 @@ void gemv(const Team& team, const GemmArgs& g) {
       if (g.accumulate) sum += g.c[offset];
       if (e.bias) sum += e.bias[row ? j0 + j : 0];
       if (e.activation == kActivationRelu && sum < 0) sum = 0;
+      if (g.mask && g.mask[offset] <= 0) sum = 0;
       g.c[offset] = sum;
     }
   }

@@ -1,6 +1,7 @@
 // The matmul operation on top of gemm.h:  y (batch.., M, N) = activation(op(a) op(b) + bias (N)), with
 // a (batch.., M, K) or (batch.., K, M) and b (batch.., K, N) or (batch.., N, K); the batch dimensions of a and b
-// broadcast to y's. Variants naive, blocked, simd and blas differ in the product of one pair of matrices only.
+// broadcast to y's. Of activation reluGrad the third operand is not a bias but that ReLU's result (batch.., M, N).
+// Variants naive, blocked, simd and blas differ in the product of one pair of matrices only.
 #include "blas.h"
 #include "gemm.h"
 #include "kernel.h"
@@ -32,8 +33,12 @@ Batch describe(const Call& call) {
   g.lda = g.trans_a ? g.m : g.k;
   g.ldb = g.trans_b ? g.k : g.n;
   g.ldc = g.n;
-  g.epilogue.bias = call.n_in == 3 ? call.in[2].as<const float>() : nullptr;
-  g.epilogue.activation = attrs.activation;
+  const float* third = call.n_in == 3 ? call.in[2].as<const float>() : nullptr;
+  if (attrs.activation == FJ_ACTIVATION_RELU_GRAD) {
+    g.mask = third;
+  } else {
+    g.epilogue = {third, attrs.activation};
+  }
   return batch;
 }
 
@@ -42,6 +47,7 @@ GemmArgs product_at(const Batch& batch, int64_t index) {
   g.a += batch.of.a_offset(index);
   g.b += batch.of.b_offset(index);
   g.c += index * g.m * g.n;
+  if (g.mask) g.mask += index * g.m * g.n;
   return g;
 }
 

@@ -274,16 +274,18 @@ struct Partition {
   int per_part;      // steps of K in a part, a multiple of every kDepth
 };
 
-// Bias and activation, then into C.
+// Bias and activation, or the gradient of ReLU, then into C.
 template <class E>
 struct EpilogueOf {
   E* c;  // (M, N), rows `ldc` apart
   int64_t ldc;
   const float* bias;  // (N), or null
   bool relu;
+  const E* mask = nullptr;  // as C, the result of a ReLU whose gradient the sums are; or null
 
   __device__ __forceinline__ void put(int64_t row, int column, float sum) const {
     if (bias != nullptr) sum += bias[column];
+    if (mask != nullptr && float_of(mask[row * ldc + column]) <= 0) sum = 0;
     c[row * ldc + column] = element_of<E>(relu && sum < 0 ? 0.0f : sum);
   }
 
@@ -298,20 +300,24 @@ struct EpilogueOf {
     E* first;
     int64_t ldc;
     bool relu;
+    const E* mask;
     float bias[V];
     __device__ __forceinline__ void put(int64_t row, const float* sums) const {
       E elements[V];
+      float of_relu[V];
+      if (mask != nullptr) read_floats<V>(&mask[row * ldc], of_relu);
 #pragma unroll
       for (int j = 0; j < V; j++) {
         const float sum = sums[j] + bias[j];
-        elements[j] = element_of<E>(relu && sum < 0 ? 0.0f : sum);
+        const bool drop = mask != nullptr ? of_relu[j] <= 0 : relu && sum < 0;
+        elements[j] = element_of<E>(drop ? 0.0f : sum);
       }
       write_pack<V>(&first[row * ldc], elements);
     }
   };
   template <int V>
   __device__ __forceinline__ Run<V> run(int column, bool inside) const {
-    Run<V> run{c + column, ldc, relu, {}};
+    Run<V> run{c + column, ldc, relu, mask != nullptr ? mask + column : nullptr, {}};
 #pragma unroll
     for (int j = 0; j < V; j++) run.bias[j] = inside && bias != nullptr ? bias[column + j] : 0.0f;
     return run;

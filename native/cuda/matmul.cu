@@ -1,5 +1,6 @@
 // The matmul operation:  y (batch.., M, N) = activation(op(a) op(b) + bias (N)), with a (batch.., M, K) or
-// (batch.., K, M) and b (batch.., K, N) or (batch.., N, K); the batch dimensions of a and b broadcast to y's.
+// (batch.., K, M) and b (batch.., K, N) or (batch.., N, K); the batch dimensions of a and b broadcast to y's. Of
+// activation reluGrad the third operand is not a bias but that ReLU's result (batch.., M, N).
 //
 // The variants are the steps of a lesson; all but the last two compute in float32:
 //   naive       a thread to each element, neighbouring threads down a column: each reads a line of memory of its own
@@ -7,7 +8,8 @@
 //   shared      a block brings 32 x 32 pieces of a and b into shared memory, so that each is read once a block
 //   tiled       each thread keeps up to 8 x 8 sums in registers (gemm.cuh): the default
 //   tensorcore  on tensor cores (gemm_tensorcore.cuh): operands are rounded to TF32, or are bfloat16, which no other
-//   takes cublas      by NVIDIA's library (matmul_cublas.cu): in float32, with operands rounded to TF32, or bfloat16
+//               of our own takes
+//   cublas      by NVIDIA's library (matmul_cublas.cu): in float32, with operands rounded to TF32, or bfloat16
 #include "gemm_tensorcore.cuh"
 #include "matmul.cuh"
 

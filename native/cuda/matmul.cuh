@@ -11,10 +11,14 @@ struct BatchOf : MatmulGeometry {
   const float* bias;
   E* c;
   bool relu;
+  const E* mask;  // like c, or null
 
   __device__ __forceinline__ const E* a_at(int64_t index) const { return a + a_offset(index); }
   __device__ __forceinline__ const E* b_at(int64_t index) const { return b + b_offset(index); }
-  __device__ __forceinline__ EpilogueOf<E> epilogue(int index) const { return {c + index * m * n, n, bias, relu}; }
+  __device__ __forceinline__ EpilogueOf<E> epilogue(int index) const {
+    const int64_t offset = index * m * n;
+    return {c + offset, n, bias, relu, mask != nullptr ? mask + offset : nullptr};
+  }
   __device__ __forceinline__ E a_element(const E* from, int64_t i, int64_t j) const {
     return from[trans_a ? j * m + i : i * k + j];
   }
@@ -28,12 +32,14 @@ using Batch = BatchOf<float>;
 template <class E = float>
 inline BatchOf<E> describe(const Call& call) {
   const auto& attrs = call.attrs<fj_matmul_attrs>();
+  const bool masked = attrs.activation == FJ_ACTIVATION_RELU_GRAD;
   return {matmul_geometry(call.in[0], call.in[1], call.out[0], attrs),
           call.in[0].as<const E>(),
           call.in[1].as<const E>(),
-          call.n_in == 3 ? call.in[2].as<const float>() : nullptr,
+          call.n_in == 3 && !masked ? call.in[2].as<const float>() : nullptr,
           call.out[0].as<E>(),
-          attrs.activation == FJ_ACTIVATION_RELU};
+          attrs.activation == FJ_ACTIVATION_RELU,
+          masked ? call.in[2].as<const E>() : nullptr};
 }
 
 // Kernels count rows, columns and products in 32 bits.

@@ -1,4 +1,5 @@
-// The variant `cublas` of matmul: the product by NVIDIA's cuBLASLt, bias and ReLU as its epilogue.
+// The variant `cublas` of matmul: the product by NVIDIA's cuBLASLt, bias and ReLU as its epilogue; the gradient of ReLU
+// is a kernel of ours behind it, since the library's wants bits in place of ReLU's result.
 //
 // The library's matrices lie in columns, ours in rows, and a matrix in rows is its transpose in columns. So it is asked
 // for y^T (N, M) = op(b)^T op(a)^T: b is its first operand and a its second, each as it lies in memory, transposed
@@ -123,7 +124,7 @@ std::unique_ptr<Plan> plan_cublas(const Call& call, fj_device& device, std::stri
   const Layout b{type, g.trans_b ? g.n : g.k, g.trans_b ? g.k : g.n, g.count, step_b};
   const Layout y{type, g.m, g.n, g.count, 1};
   const int compute = call.tf32 && !kNarrow<E> ? kComputeFloat32Tf32 : kComputeFloat32;
-  const bool biased = call.n_in == 3;
+  const bool biased = g.bias != nullptr;
   const int epilogue = biased ? (g.relu ? kEpilogueBiasRelu : kEpilogueBias) : g.relu ? kEpilogueRelu : kEpilogueNone;
   int status = lt.desc_create(&plan->desc, compute, kCudaFloat32);
   if (status == 0) status = set_desc(lt, plan->desc, kDescTransA, g.trans_b);
@@ -147,6 +148,29 @@ __global__ void round_bias_kernel(BFloat16* to, const float* bias, int64_t count
   if (i < count) to[i] = element_of<BFloat16>(bias[i]);
 }
 
+// y = 0 where ReLU's result is not positive; V elements a thread.
+template <int V, class E>
+__global__ void mask_kernel(E* y, const E* of_relu, int64_t count) {
+  const int64_t at = thread_index() * V;
+  if (at >= count) return;
+  float own[V], mask[V];
+  read_floats<V>(y + at, own);
+  read_floats<V>(of_relu + at, mask);
+#pragma unroll
+  for (int i = 0; i < V; i++) own[i] = mask[i] <= 0 ? 0.0f : own[i];
+  write_floats<V>(y + at, own);
+}
+
+template <class E>
+void mask(Launcher& to, const BatchOf<E>& g) {
+  const int64_t count = g.count * g.m * g.n;
+  if (count % kPack<E> == 0) {
+    launch(to, mask_kernel<kPack<E>, E>, blocks_for(count / kPack<E>), kThreads, g.c, g.mask, count);
+  } else {
+    launch(to, mask_kernel<1, E>, blocks_for(count), kThreads, g.c, g.mask, count);
+  }
+}
+
 template <class E>
 void run_cublas(const Call& call, Launcher& to) {
   const CublasLt& lt = cublas_lt();
@@ -168,7 +192,7 @@ void run_cublas(const Call& call, Launcher& to) {
     status = lt.matmul(plan.handle, plan.desc, &one, g.b, plan.b, g.a, plan.a, &zero, g.c, plan.y, g.c, plan.y,
                        &plan.algorithm, call.scratch, plan.workspace, to.stream);
   }
-  if (status == 0) return;
+  if (status == 0) return g.mask != nullptr ? mask(to, g) : void();
   to.error = cudaErrorNotSupported;
   to.reason = lt.status_text(status);
 }

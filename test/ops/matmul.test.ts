@@ -135,6 +135,52 @@ it.each(VARIANTS)('variant %s finishes a linear layer', async (matmul) => {
   })
 })
 
+// Of a plain product, few columns, few rows, one, a batch: the gradient of each ReLU becomes part of a product.
+const BEHIND_RELU = [
+  [
+    [37, 50],
+    [50, 21],
+  ],
+  [
+    [67, 7],
+    [7, 301],
+  ],
+  [
+    [8, 400],
+    [400, 120],
+  ],
+  [
+    [1, 70],
+    [70, 33],
+  ],
+  [
+    [64, 96],
+    [96, 128],
+  ],
+  [
+    [40, 3, 8],
+    [40, 8, 5],
+  ],
+] as const
+
+it.each(VARIANTS)('variant %s masks its result by a ReLU', async (matmul) => {
+  const transposed = (shape: readonly number[]) => [...shape.slice(0, -2), shape.at(-1)!, shape.at(-2)!]
+  for (const [left, right] of BEHIND_RELU) {
+    for (const turned of [false, true]) {
+      const shapes = turned ? [transposed(left), transposed(right)] : [left, right]
+      await compareWithReference(
+        (x, w) => fj.matmul(fj.relu(x!), fj.relu(w!), { transposeA: turned, transposeB: turned }),
+        shapes.map((shape, i) => randomTensor([...shape], i)),
+        {
+          algorithms: { matmul },
+          ...tolerance(matmul),
+          onExplained: (text) => expect(text.match(/activation=2/g)).toHaveLength(2),
+        },
+      )
+    }
+  }
+})
+
 it.each(VARIANTS)('variant %s of an empty sum is zero', async (matmul) => {
   const product = fj.compile((a: fj.Tensor, b: fj.Tensor) => fj.matmul(a, b), { algorithms: { matmul } })
   expect([...(await (await product(fj.zeros([2, 0]), fj.zeros([0, 3]))).data())]).toEqual([0, 0, 0, 0, 0, 0])

@@ -31,6 +31,30 @@ describe('an activation', () => {
   })
 })
 
+describe('the gradient of a ReLU', () => {
+  const [x, w, d] = [input('x', 2, 3), input('w', 3, 4), input('d', 2, 4)]
+
+  it('becomes part of the product before it, which may become images in between', () => {
+    const dx = fj.grad(fj.matmul(fj.relu(x), w), [x], { gradOutputs: [d] })
+    expect(operations(...dx)).toEqual(['relu', 'matmul'])
+    expect(text(...dx)).toContain('matmul(%0, %1, %3) {transposeB=1 activation=2}')
+    const images = input('images', 2, 3, 1, 1)
+    const [dimages] = fj.grad(fj.matmul(fj.flatten(fj.relu(images), { startAxis: 1 }), w), [images], {
+      gradOutputs: [d],
+    })
+    expect(operations(dimages!)).toEqual(['relu', 'reshape', 'matmul', 'reshape'])
+  })
+
+  it('stays where others read the product, and where its mask is made of it', () => {
+    const y = fj.relu(x)
+    const [dy, dx] = fj.grad(fj.matmul(y, w), [y, x], { gradOutputs: [d] })
+    expect(operations(dy!, dx!)).toEqual(['matmul', 'relu', 'reluGrad'])
+    const product = fj.matmul(x, input('square', 3, 3))
+    const [masked] = fj.grad(fj.sum(fj.mul(fj.relu(fj.neg(product)), fj.detach(product))), [product])
+    expect(operations(masked!)).toContain('reluGrad')
+  })
+})
+
 describe('a residual', () => {
   const [x, r] = [input('x', 5, 3), input('r', 5, 3)]
   const normalize = (x: fj.Tensor) => normalizeBatch(x, input('gamma', 3), input('beta', 3), 1e-5)
