@@ -1,19 +1,35 @@
 /**
  * Layout: images are (N, C, H, W) to the user and (N, H, W, C) to the kernels, so every image operation stands between
  * two transposes. This pass moves transposes towards the outputs, through elementwise operations, reductions and parts
- * (slice, place, concat), until they meet their inverse and both vanish; what is left are the few that the network
- * really needs: before a flatten, at inputs and outputs.
+ * (slice, place, concat), until they meet their inverse and both vanish, and from flattened images to smaller weights
+ * (flatten.ts); what is left are the few that the network really needs: at inputs and outputs, and before large layers.
  */
-import { type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
+import { countUses, type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { fullOp } from '../ops/creation.js'
+import { matmulOp } from '../ops/matmul.js'
 import type { AnyOp } from '../ops/registry.js'
 import { broadcastToOp, reshapeOp, transposeOp } from '../ops/shape.js'
 import { inversePermutation, sameShape } from '../shape.js'
 import { build, reshapeValue, transposeValue } from './build.js'
+import { multiplyFlattened, multiplyUnflattened } from './flatten.js'
 
-export function layout(graph: Graph): Graph {
+export interface LayoutOptions {
+  /** Whether the device runs steps side by side that share no memory. Default false. */
+  readonly branches?: boolean
+}
+
+export function layout(graph: Graph, { branches = false }: LayoutOptions = {}): Graph {
+  const uses = countUses(graph)
+  /** Whether only one reads the value, and what it is a view of. */
+  const isReadOnce = (value: Value): boolean =>
+    uses.get(value) === 1 && (value.node.op !== (reshapeOp as AnyOp) || isReadOnce(value.node.inputs[0]!))
   return rewrite(graph, (node, inputs) => {
-    if (node.op === (transposeOp as AnyOp)) return [transposeValue(inputs[0]!, node.attrs.perm as readonly number[])]
+    if (node.op === (transposeOp as AnyOp)) {
+      const perm = node.attrs.perm as readonly number[]
+      const made = isReadOnce(node.inputs[0]!) ? multiplyUnflattened(inputs[0]!, perm, branches) : undefined
+      return [made ?? transposeValue(inputs[0]!, perm)]
+    }
+    if (node.op === (matmulOp as AnyOp)) return multiplyFlattened(node, inputs, branches)
     if (node.op === (reshapeOp as AnyOp)) return [reshapeValue(inputs[0]!, node.outputs[0]!.shape)]
     if (node.op.traits.elementwise || node.op.beforeTranspose) return sinkThrough(node, inputs)
     if (node.op.traits.reduction) return sinkThroughReduction(node, inputs[0]!)

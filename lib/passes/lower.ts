@@ -61,7 +61,7 @@ function passesFor({ algorithms, precision, ...options }: LowerOptions): readonl
   const smallMaps = options.smallMaps === true && algorithms?.conv2d === undefined
   return [
     { name: 'fold', run: fold },
-    { name: 'layout', run: layout },
+    { name: 'layout', run: (graph) => layout(graph, options) },
     { name: 'cse', run: cse },
     { name: 'dce', run: dce },
     { name: 'absorb', run: absorb },

@@ -81,6 +81,51 @@ describe('layout', () => {
     })
   })
 
+  describe('moves weights in place of flattened images', () => {
+    const flat = (x: fj.Tensor) => fj.flatten(fj.transpose(x, NCHW), { startAxis: 1 })
+    const images = (rows: fj.Tensor) => fj.transpose(fj.reshape(rows, [-1, 3, 4, 5]), NHWC)
+    type Products = [string, (x: fj.Tensor, w: fj.Tensor, b: fj.Tensor) => fj.Tensor, readonly number[]]
+    const products: Products[] = [
+      ['x wᵀ', (x, w) => fj.linear(flat(x), w), [7, 60]],
+      ['x w', (x, w) => fj.matmul(flat(x), w), [60, 7]],
+      ['w xᵀ', (x, w) => fj.matmul(w, flat(x), { transposeB: true }), [7, 60]],
+      ['wᵀ xᵀ', (x, w) => fj.matmul(w, flat(x), { transposeA: true, transposeB: true }), [60, 7]],
+      ['xᵀ w', (x, w) => fj.matmul(flat(x), w, { transposeA: true }), [33, 7]],
+      ['w x', (x, w) => fj.matmul(w, flat(x)), [7, 33]],
+      ['images of w u + b', (x, w, b) => images(fj.linear(fj.matmul(flat(x), w), fj.ones([60, 7]), b)), [60, 7]],
+      ['images of x u', (x, w) => images(fj.matmul(fj.matmul(flat(x), w), fj.ones([7, 60]))), [60, 7]],
+    ]
+    const shape = [33, 4, 5, 3]
+
+    it.each(products)('%s', async (_name, product, weight) => {
+      const graph = (pass: (graph: Graph) => Graph) => text(pass, product(input(shape), input(weight), input([60])))
+      expect(graph((g) => g)).toMatch(/%\d+ float32\[33,.*transpose/)
+      expect(graph((g) => layout(g, { branches: true }))).not.toMatch(/%\d+ float32\[33,\d+,.*transpose/)
+      await compareWithReference(
+        (x, w, b) => product(x!, w!, b!),
+        [randomTensor(shape, 1), randomTensor(weight, 2), randomTensor([60], 3)],
+      )
+    })
+
+    it('where these are the smaller part, or beside all else', () => {
+      const product = (outputs: number) => fj.linear(flat(input(shape)), input([outputs, 60], 'w'))
+      const transposed = (outputs: number, branches: boolean) =>
+        /(float32\[.*\]) = transpose/.exec(text((graph) => layout(graph, { branches }), product(outputs)))![1]
+      expect(transposed(16, false)).toBe('float32[16,4,5,3]')
+      expect(transposed(17, false)).toBe('float32[33,3,4,5]')
+      expect(transposed(4369, true)).toBe('float32[4369,4,5,3]')
+      expect(transposed(4370, true)).toBe('float32[33,3,4,5]')
+    })
+
+    it('but not where rows are moved, or others read the product', () => {
+      const x = input([33, 4, 5, 3])
+      const rows = fj.reshape(fj.transpose(x, [1, 0, 2, 3]), [4, 495])
+      expect(text(layout, fj.matmul(rows, input([495, 2])))).toContain('float32[4,33,5,3] = transpose')
+      const y = fj.matmul(input([33, 2]), input([2, 60]))
+      expect(text(layout, images(y), y)).toContain('float32[33,4,5,3] = transpose')
+    })
+  })
+
   it('reduces before it transposes', () => {
     const x = input([2, 4, 5, 3])
     expect(text(layout, fj.sum(fj.transpose(x, NCHW), { axes: [0, 2, 3] }))).not.toContain('transpose')
@@ -95,6 +140,13 @@ describe('fold', () => {
   it('computes with known numbers and drops neutral operands', () => {
     const x = input([2, 3])
     expect(text(fold, fj.add(fj.mul(x, fj.div(fj.full([], 2), 2)), 0))).toBe("%0 float32[2,3] = input() 'x'\nreturn %0")
+  })
+
+  it('sums one number, unless no int32 holds that', () => {
+    const total = (x: fj.Tensor) => text(fold, fj.sum(x, { axes: 1 }))
+    expect(total(fj.full([2, 5], 3))).toContain('full() {value=15')
+    expect(total(fj.full([2, 5], 1 << 29, { dtype: 'int32' }))).toContain('sum')
+    expect(total(fj.full([2, 0], 3))).toContain('sum')
   })
 
   it('keeps an identity that broadcasts', () => {
