@@ -10,6 +10,7 @@ const onAnyDevice = [
   'test/passes/schedule.test.ts',
   'test/passes/hoist.test.ts',
   'test/passes/pooled.test.ts',
+  'test/passes/pool_maps.test.ts',
 ]
 const built = (name: string) => fileURLToPath(new URL(`build/Release/${name}`, import.meta.url))
 const module = process.env.FORJA_CUDA_CHECKED === '1' ? 'forja_cuda_checked.so' : 'forja_cuda_emulated.so'

@@ -18,7 +18,7 @@ import { hoist } from './hoist.js'
 import { layout } from './layout.js'
 import { plan } from './plan.js'
 import { poolMaps } from './pool_maps.js'
-import { pooled } from './pooled.js'
+import { pooled, type SmallMaps } from './pooled.js'
 import { narrowMaps, widenWhereRead } from './precision.js'
 import { schedule } from './schedule.js'
 import { printPlan, verifyPlan } from './verify_plan.js'
@@ -32,10 +32,10 @@ export interface LowerOptions {
   /** Whether what is of the parameters alone is computed once, by a program of its own. Default true. */
   hoist?: boolean
   /**
-   * Whether small convolutions and the max pooling that follows, and their gradients, hand each other no maps, unless a
-   * variant of conv2d is forced: on devices whose cores have caches. Default false.
+   * What can hold the maps of small convolutions, which these and the max pooling that follows do not hand each other
+   * through memory then: unless a variant of conv2d is forced, and in float32 only. Default: nothing can.
    */
-  smallMaps?: boolean
+  smallMaps?: SmallMaps
   /** Whether the device runs steps side by side that share no memory. Default false. */
   branches?: boolean
   /** Of products, where the device has tensor cores. Default 'float32'. */
@@ -58,16 +58,17 @@ const NARROW: readonly Pass[] = [
 const FUSE: Pass = { name: 'fuse', run: fuse }
 
 function passesFor({ algorithms, precision, ...options }: LowerOptions): readonly Pass[] {
-  const smallMaps = options.smallMaps === true && algorithms?.conv2d === undefined
+  const plain = algorithms?.conv2d === undefined && (precision ?? 'float32') === 'float32'
+  const smallMaps = plain ? options.smallMaps : undefined
   return [
     { name: 'fold', run: fold },
     { name: 'layout', run: (graph) => layout(graph, options) },
     { name: 'cse', run: cse },
     { name: 'dce', run: dce },
     { name: 'absorb', run: absorb },
-    { name: 'pooled', run: (graph) => pooled(graph, { smallMaps }) },
+    { name: 'pooled', run: (graph) => pooled(graph, smallMaps) },
     { name: 'epilogue', run: epilogue },
-    ...(smallMaps ? [{ name: 'pool maps', run: poolMaps }] : []),
+    ...(smallMaps ? [{ name: 'pool maps', run: (graph: Graph) => poolMaps(graph, smallMaps) }] : []),
     ...(precision === 'bfloat16' ? NARROW : []),
   ]
 }

@@ -6,8 +6,8 @@
  *     sum over pixels of maxPool2dGrad(dp, index) = sum over windows of dp
  *
  * Nothing reads y again then: the largest maps of a network need not be kept for its gradients. Where of these gradients
- * only that of the filter is wanted, in a first layer, they are not even written. With `smallMaps` neither are those
- * of other layers whose image a core can hold:
+ * only that of the filter is wanted, in a first layer, they are not even written. Where a core, or a block of a GPU, can
+ * hold an image of other layers, neither are theirs:
  *
  *     conv2dGradWeight(x, maxPool2dGrad(dp, index)) = conv2dPooledGradWeight(x, dp, index)
  *     conv2dGradInput(maxPool2dGrad(dp, index), w) = conv2dPooledGradInput(dp, w, index)
@@ -21,23 +21,27 @@ import { sumOp } from '../ops/reduce.js'
 import type { AnyOp, AttrRecord } from '../ops/registry.js'
 import { build } from './build.js'
 
-export function pooled(graph: Graph, { smallMaps = false }: { smallMaps?: boolean } = {}): Graph {
+/** What holds small maps: a core's caches, or the memory of a GPU's block. */
+export type SmallMaps = 'core' | 'block'
+
+export function pooled(graph: Graph, smallMaps?: SmallMaps): Graph {
   const uses = countUses(graph)
   const needed = mapsNeeded(graph)
   return rewrite(graph, (node, inputs) => {
     if (node.op === (conv2dGradWeightOp as AnyOp)) {
       const [x, dy] = inputs
       const filter = node.outputs[0]!.shape
-      const fits = fitsCore(filter, dy!, node.attrs)
-      const pays = (smallMaps && fits) || (!needed.has(node.inputs[1]!) && hasSmallPatch(filter))
-      if (!pays || !isPooled(dy!, node)) return undefined
+      if (!isPooled(dy!, node)) return undefined
+      const fits = smallMaps !== undefined && FITS[smallMaps](filter, dy!, node.attrs)
+      if (!fits && (needed.has(node.inputs[1]!) || !hasSmallPatch(filter))) return undefined
       const [dp, index] = dy!.node.inputs
-      const attrs = { ...windowsOf(dy!, node), kernel: node.attrs.kernel!, fitsCore: fits ? 1 : 0 }
+      const core = fitsCore(filter, dy!, node.attrs)
+      const attrs = { ...windowsOf(dy!, node), kernel: node.attrs.kernel!, fitsCore: core ? 1 : 0 }
       return build(conv2dPooledGradWeightOp, [x!, dp!, index!], attrs, node.name).outputs
     }
     if (node.op === (conv2dGradInputOp as AnyOp)) {
       const [dy, weight] = inputs
-      if (!smallMaps || !fitsCore(weight!.shape, dy!, node.attrs) || !isPooled(dy!, node)) return undefined
+      if (!smallMaps || !isPooled(dy!, node) || !FITS[smallMaps](weight!.shape, dy!, node.attrs)) return undefined
       const [dp, index] = dy!.node.inputs
       const attrs = { ...windowsOf(dy!, node), image: node.attrs.size! }
       return build(conv2dPooledGradInputOp, [dp!, weight!, index!], attrs, node.name).outputs
@@ -84,6 +88,22 @@ function fitsCore([r, s, c, k]: readonly number[], { shape: maps }: Value, { str
   const rows = (maps[1]! - 1) * (stride as readonly number[])[0]! + r!
   return s! * c! >= LEAST_FILLED * run && rows * maps[2]! * run <= MOST_RUNS && k! <= 2 * MOST_CHANNELS
 }
+
+/** Of filters, channels in fours, and of the maps of an image with a filter's margin: they share 48 KB. */
+const MOST_FILTERS = 1 << 12
+const MOST_MAPS = 1 << 13
+
+/** Of a node whose maps' gradient isPooled: whether the kernels by images of native/cuda/conv_pooled.cu and by rows of conv_pooled_grad_input.cu take it. */
+function fitsBlock([r, s, c, k]: readonly number[], { shape: maps, node }: Value, { stride }: AttrRecord): boolean {
+  const [down, across] = stride as readonly number[]
+  const [windowStride, window] = [node.attrs.stride, node.attrs.kernel] as [readonly number[], readonly number[]]
+  const apart = window.every((size, axis) => size <= windowStride[axis]!)
+  const reach = (maps[1]! + 2 * (r! - 1)) * (maps[2]! + 2 * (s! - 1))
+  const fits = r! * s! * Math.max(4 * Math.ceil(c! / 4) * k!, c! * k!) <= MOST_FILTERS
+  return apart && down === 1 && across === 1 && fits && reach * Math.max(k! + 8, c!) <= MOST_MAPS
+}
+
+const FITS = { core: fitsCore, block: fitsBlock }
 
 /** Of a window; with fewer, half of the numbers are chosen. */
 const LEAST_TAPS = 4

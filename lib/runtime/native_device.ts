@@ -6,7 +6,7 @@ import { sizeOf, viewAs } from '../dtype.js'
 import { AbortError, ForjaError } from '../errors.js'
 import type { Graph, TensorType, Value, VariableSource } from '../graph/graph.js'
 import type { Program } from '../passes/emit.js'
-import { lower } from '../passes/lower.js'
+import { type LowerOptions, lower } from '../passes/lower.js'
 import { sizeOfShape } from '../shape.js'
 import { type BackendName, loadAddon, type NativeBuffer, type NativeDevice, type NativeProgram } from './addon.js'
 import type { CompileOptions, Device, DeviceBuffer, Executable, ProfileRow } from './device.js'
@@ -15,6 +15,12 @@ import type { VariableState } from './state.js'
 
 /** Bytes that are copied in one turn of the event loop: about a millisecond. */
 const FILL_BYTES = 4 << 20
+
+/** What passes should know of a kind of device. */
+const LOWERING: Readonly<Record<'cpu' | 'cuda', Pick<LowerOptions, 'smallMaps' | 'branches'>>> = {
+  cpu: { smallMaps: 'core' },
+  cuda: { smallMaps: 'block', branches: true },
+}
 
 export class AddonDevice implements Device {
   readonly kind: 'cpu' | 'cuda'
@@ -44,9 +50,7 @@ export class AddonDevice implements Device {
 
   async compile(graph: Graph, options: CompileOptions): Promise<Executable> {
     checkDTypes(graph, this)
-    // Maps that stay in a core's cache are a matter of CPUs; on a GPU nobody has measured it.
-    const smallMaps = this.kind === 'cpu'
-    const { program, prepare } = await lower(graph, { ...options, smallMaps, branches: !smallMaps })
+    const { program, prepare } = await lower(graph, { ...options, ...LOWERING[this.kind] })
     const bound = new Map<VariableSource, NativeDeviceBuffer>()
     let prepared: Prepared | undefined
     try {

@@ -1,11 +1,13 @@
-// The gradients of a convolution from those of its pooled maps (lib/ops/conv_pooled.ts). conv2dPooledGradWeight: a
-// block to each (r, s, c, k), whose threads share out the pooled pixels. conv2dPooledGradInput: a thread to each (n, i,
-// j, c), which asks all windows over the pixels that saw it. Taps are data: one outside its window, or outside the
-// maps, counts nothing.
+// conv2dPooledGradWeight (lib/ops/conv_pooled.ts), the gradient of a convolution's filters from that of its pooled
+// maps: where an image and its windows fit a block's memory, a block takes some images and all of the filters, and the
+// blocks' sums are added up; elsewhere a block takes one (r, s, c, k), and its threads share out the pooled pixels.
+// Taps are data: one outside its window, or outside the maps, counts nothing.
+#include "conv_tile.cuh"
 #include "device/block.cuh"
 #include "device/divide.cuh"
 #include "kernel.cuh"
 #include "launch.cuh"
+#include "reduce.cuh"
 
 namespace forja::cuda {
 namespace {
@@ -50,53 +52,145 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) dw[at] = sum;
 }
 
-// The sum over k of dp * w where a window over pixel (p, q) of the maps of image n chose that pixel; w: (K).
-__device__ float chosen_sum(const PooledConvGeometry& g, const float* dp, const uint8_t* index, const float* w,
-                            int64_t n, int64_t p, int64_t q) {
-  const auto over = [](const PoolAxis& axis, int64_t i) {
-    return windows_over(axis, i, [&](int64_t at) { return at / axis.stride; });
-  };
-  const auto rows = over(g.rows, p), columns = over(g.columns, q);
-  float sum = 0;
-  for (int64_t i = rows.begin; i < rows.end; i++) {
-    for (int64_t j = columns.begin; j < columns.end; j++) {
-      const int64_t down = p - (i * g.rows.stride - g.rows.before);
-      const int64_t tap = down * g.columns.kernel + q - (j * g.columns.stride - g.columns.before);
-      const int64_t at = ((n * g.rows.out + i) * g.columns.out + j) * g.conv.k;
-      for (int64_t k = 0; k < g.conv.k; k++) {
-        if (index[at + k] == tap) sum = fmaf(dp[at + k], w[k], sum);
-      }
-    }
-  }
-  return sum;
-}
+// --- by images
 
-__global__ void conv2d_pooled_grad_input_kernel(const __grid_constant__ PooledConvGeometry g, const float* dp,
-                                                const float* w, const uint8_t* index, float* dx, int64_t count) {
-  const int64_t at = thread_index();
-  if (at >= count) return;
+// How a block shares out its sums: a thread takes `own` taps (r, s, c) of a filter, `groups` threads all of them;
+// `slices` times as many share out the pooled pixels. x's image, then of each of the (PH, PW, K) windows the gradient
+// and where its pixel begins to see the image, or -1.
+struct ImageShare {
+  static constexpr int kMostThreads = 512;
+  static constexpr int64_t kMostBlocks = 240;  // whose sums one kernel adds up
+  int own, groups, slices, threads;
+  int64_t windows;
+  ConvTile tile;
+
+  explicit ImageShare(const PooledConvGeometry& g) : tile(g.conv, g.conv.oh) {
+    const ConvGeometry& v = g.conv;
+    const int64_t taps = v.r * v.s * v.c;
+    own = 4;
+    while (own < 16 && v.k * ceil_div(taps, own) > kThreads) own *= 2;
+    groups = static_cast<int>(ceil_div(taps, own));
+    const int64_t together = v.k * groups, pixels = g.rows.out * g.columns.out;
+    slices = together > 0 && together < kThreads ? static_cast<int>(kThreads / together) : 1;
+    if (slices > pixels) slices = pixels > 0 ? static_cast<int>(pixels) : 1;
+    threads = static_cast<int>(ceil_div(slices * together, kWarp) * kWarp);
+    windows = pixels * v.k;
+  }
+  size_t sum_bytes(const ConvGeometry& v) const {
+    return static_cast<size_t>(slices * v.r * v.s * v.c * v.k) * sizeof(float);
+  }
+  size_t bytes(const ConvGeometry& v) const {
+    const size_t held = tile.bytes() + static_cast<size_t>(windows) * (sizeof(float) + sizeof(int));
+    return held > sum_bytes(v) ? held : sum_bytes(v);
+  }
+  static int64_t blocks(const PooledConvGeometry& g) { return g.conv.n < kMostBlocks ? g.conv.n : kMostBlocks; }
+};
+
+// parts: (blocks, R, S, C, K).
+template <int kOwn>
+__global__ void __launch_bounds__(ImageShare::kMostThreads)
+    conv2d_pooled_grad_weight_images_kernel(const __grid_constant__ PooledConvGeometry g,
+                                            const __grid_constant__ ImageShare b, const float* x, const float* dp,
+                                            const uint8_t* index, float* parts) {
   const ConvGeometry& v = g.conv;
-  const int64_t c = at % v.c, j = at / v.c % v.w, i = at / (v.c * v.w) % v.h, n = at / (v.c * v.w * v.h);
-  float sum = 0;
-  for (int64_t r = 0; r < v.r; r++) {
-    const int64_t row = i + v.pad_top - r, p = row / v.stride_h;
-    if (row < 0 || row % v.stride_h != 0 || p >= v.oh) continue;
-    for (int64_t s = 0; s < v.s; s++) {
-      const int64_t column = j + v.pad_left - s, q = column / v.stride_w;
-      if (column < 0 || column % v.stride_w != 0 || q >= v.ow) continue;
-      sum += chosen_sum(g, dp, index, w + ((r * v.s + s) * v.c + c) * v.k, n, p, q);
+  auto* const image = static_cast<float*>(ptx::dynamic_shared());
+  float* const gradients = image + b.tile.rows * b.tile.line;
+  const int windows = static_cast<int>(b.windows), out_columns = static_cast<int>(g.columns.out);
+  const int window_columns = static_cast<int>(g.columns.kernel);
+  int* const places = reinterpret_cast<int*>(gradients + windows);
+  const int filters = static_cast<int>(v.k), run = static_cast<int>(v.s * v.c), taps = static_cast<int>(v.r) * run;
+  const int thread = static_cast<int>(threadIdx.x);
+  const int k = thread % filters, group = thread / filters % b.groups, slice = thread / filters / b.groups;
+  int at[kOwn];
+  float sums[kOwn] = {};
+#pragma unroll
+  for (int i = 0; i < kOwn; i++) {  // behind the last that one again
+    const int tap = group + i * b.groups < taps ? group + i * b.groups : taps - 1;
+    at[i] = tap / run * b.tile.line + tap % run;
+  }
+  for (int64_t n = blockIdx.x; n < v.n; n += gridDim.x) {
+    __syncthreads();  // the last image has been used
+    b.tile.load(v, x + n * v.h * v.w * v.c, 0, image);
+    for (int i = thread; i < windows; i += static_cast<int>(blockDim.x)) {
+      const int pixel = i / filters, p = pixel / out_columns, q = pixel - p * out_columns;
+      const int tap = index[n * windows + i], down = tap / window_columns;
+      const int row = p * static_cast<int>(g.rows.stride) - static_cast<int>(g.rows.before) + down;
+      const int column =
+          q * static_cast<int>(g.columns.stride) - static_cast<int>(g.columns.before) + tap - down * window_columns;
+      const bool inside = down < g.rows.kernel && row >= 0 && row < v.oh && column >= 0 && column < v.ow;
+      places[i] = inside ? b.tile.place(v, row, column) : -1;
+      gradients[i] = dp[n * windows + i];
+    }
+    __syncthreads();
+    if (slice >= b.slices) continue;
+#pragma unroll 4
+    for (int i = slice * filters + k; i < windows; i += b.slices * filters) {
+      const int place = places[i];
+      if (place < 0) continue;
+      const float gradient = gradients[i];
+#pragma unroll
+      for (int own = 0; own < kOwn; own++) sums[own] = fmaf(gradient, image[place + at[own]], sums[own]);
     }
   }
-  dx[at] = sum;
+  __syncthreads();
+  const int count = taps * filters;
+  if (slice < b.slices) {
+#pragma unroll
+    for (int i = 0; i < kOwn; i++) {
+      const int tap = group + i * b.groups;
+      if (tap < taps) image[slice * count + tap * filters + k] = sums[i];
+    }
+  }
+  __syncthreads();
+  for (int i = thread; i < count; i += static_cast<int>(blockDim.x)) {
+    float sum = image[i];
+    for (int s = 1; s < b.slices; s++) sum += image[s * count + i];
+    parts[static_cast<int64_t>(blockIdx.x) * count + i] = sum;
+  }
 }
 
-void run_grad_input(const Call& call, Launcher& to) {
-  const PooledConvGeometry g =
-      pooled_conv_geometry(call.out[0], call.in[1], call.in[0], call.attrs<fj_conv2d_pooled_grad_input_attrs>());
-  const int64_t count = element_count(*call.out[0].value);
-  if (count == 0) return;
-  launch(to, conv2d_pooled_grad_input_kernel, blocks_for(count), kThreads, g, call.in[0].as<const float>(),
-         call.in[1].as<const float>(), call.in[2].as<const uint8_t>(), call.out[0].as<float>(), count);
+// --- host
+
+PooledConvGeometry weight_geometry(const Call& call) {
+  return pooled_conv_geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_pooled_grad_weight_attrs>());
+}
+
+bool fits_block(const Call& call) {
+  const PooledConvGeometry g = weight_geometry(call);
+  if (!ConvTile::is_small(g.conv) || element_count(*call.out[0].value) == 0) return false;
+  const ImageShare b(g);
+  return b.threads <= ImageShare::kMostThreads && b.groups * b.own >= g.conv.r * g.conv.s * g.conv.c &&
+         b.bytes(g.conv) <= kPlainShared;
+}
+
+// The blocks' sums, then what adding them up needs.
+size_t parts_bytes(const Call& call) {
+  return align_up(static_cast<size_t>(ImageShare::blocks(weight_geometry(call)) * element_count(*call.out[0].value)) *
+                  sizeof(float));
+}
+
+size_t images_scratch(const Call& call) {
+  return parts_bytes(call) + sum_rows_scratch(element_count(*call.out[0].value));
+}
+
+void run_grad_weight_images(const Call& call, Launcher& to) {
+  const PooledConvGeometry g = weight_geometry(call);
+  const ImageShare b(g);
+  auto* parts = reinterpret_cast<float*>(call.scratch);
+  const int64_t most = 2 * to.multiprocessors, blocks = ImageShare::blocks(g) < most ? ImageShare::blocks(g) : most;
+  const auto with = [&](auto own) {
+    launch(to, conv2d_pooled_grad_weight_images_kernel<own()>, blocks, {b.threads, b.bytes(g.conv)}, g, b,
+           call.in[0].as<const float>(), call.in[1].as<const float>(), call.in[2].as<const uint8_t>(), parts);
+  };
+  if (b.own == 4) {
+    with(std::integral_constant<int, 4>());
+  } else if (b.own == 8) {
+    with(std::integral_constant<int, 8>());
+  } else {
+    with(std::integral_constant<int, 16>());
+  }
+  sum_rows(to, parts, blocks, element_count(*call.out[0].value), call.out[0].as<float>(),
+           call.scratch + parts_bytes(call));
 }
 
 // Whether all places in images, maps and windows stay below 2^31.
@@ -109,8 +203,7 @@ bool is_short(const PooledConvGeometry& g) {
 }
 
 void run_grad_weight(const Call& call, Launcher& to) {
-  const PooledConvGeometry g =
-      pooled_conv_geometry(call.in[0], call.out[0], call.in[1], call.attrs<fj_conv2d_pooled_grad_weight_attrs>());
+  const PooledConvGeometry g = weight_geometry(call);
   const auto with = [&](auto number) {
     using I = decltype(number);
     launch(to, conv2d_pooled_grad_weight_kernel<I>, element_count(*call.out[0].value), kThreads, g, PixelDivisors<I>(g),
@@ -127,8 +220,9 @@ void run_grad_weight(const Call& call, Launcher& to) {
 }  // namespace
 
 void register_conv_pooled(KernelTable& table) {
+  table.add({FJ_OP_CONV2D_POOLED_GRAD_WEIGHT, 0, "conv2dPooledGradWeight images", run_grad_weight_images,
+             images_scratch, fits_block, false});
   table.add({FJ_OP_CONV2D_POOLED_GRAD_WEIGHT, 0, "conv2dPooledGradWeight", run_grad_weight, nullptr, nullptr, false});
-  table.add({FJ_OP_CONV2D_POOLED_GRAD_INPUT, 0, "conv2dPooledGradInput", run_grad_input, nullptr, nullptr, false});
 }
 
 }  // namespace forja::cuda

@@ -8,6 +8,7 @@ void register_conv(KernelTable&);
 void register_conv_cudnn(KernelTable&);
 void register_conv_max_pool(KernelTable&);
 void register_conv_pooled(KernelTable&);
+void register_conv_pooled_grad_input(KernelTable&);
 void register_cross_entropy(KernelTable&);
 void register_detection(KernelTable&);
 void register_elementwise(KernelTable&);
@@ -34,6 +35,7 @@ void register_kernels(KernelTable& table) {
   register_conv_cudnn(table);
   register_conv_max_pool(table);
   register_conv_pooled(table);
+  register_conv_pooled_grad_input(table);
   register_cross_entropy(table);
   register_detection(table);
   register_elementwise(table);

@@ -28,6 +28,7 @@ type Fn = (...inputs: fj.Tensor[]) => fj.Tensor | fj.Tensor[]
 const check = (fn: Fn, inputs: fj.Tensor[], options: CompareOptions = {}) =>
   compareWithReference(fn, inputs, { runs: 3, onExplained: note, ...options })
 
+const plain = { gradients: false }
 const floats = (...shape: number[]) => randomTensor(shape, shape.length + shape[0]!)
 const positive = (...shape: number[]) => fj.add(fj.square(floats(...shape)), 0.1)
 const integers = (below: number, ...shape: number[]) => randomTensor(shape, 7, 'int32', below)
@@ -157,13 +158,15 @@ describe('convolution', () => {
       { gradients: false },
     )
   })
-  it.each([0, 1])('and max pooling as one, taps wanted: %i', (index) => {
+  it.each([0, 1])('and max pooling as one, taps wanted: %i', async (index) => {
     const attrs = {
       ...{ stride: [2, 1], padding: [1, 0, 1, 2], size: [4, 7], activation: index, index },
       ...{ window: [3, 2], windowStride: [2, 2], windowPadding: [1, 0, 0, 1], output: [2, 4] },
     }
-    const inputs = [floats(2, 8, 7, 3), floats(3, 3, 3, 5), ...(index ? [floats(5)] : [])]
-    return check((...operands) => applyAll(conv2dMaxPoolOp, operands, attrs), inputs, { gradients: false })
+    const pooled = (...operands: fj.Tensor[]) => applyAll(conv2dMaxPoolOp, operands, attrs)
+    await check(pooled, [floats(2, 8, 7, 3), floats(3, 3, 3, 5), ...(index ? [floats(5)] : [])], plain)
+    const many = [floats(1, 8, 7, 40), floats(3, 3, 40, 36)] // filters that no block holds
+    await check(pooled, many, plain)
   })
   it('and its gradients from pooled maps', async () => {
     const windows = {
@@ -173,12 +176,36 @@ describe('convolution', () => {
     const taps = Uint8Array.from({ length: 80 }, (_, i) => i % 7) // 6: none
     const index = fj.tensor(taps, { shape: [2, 2, 4, 5], dtype: 'uint8' })
     const [x, w, dp] = [floats(2, 8, 7, 3), floats(3, 3, 3, 5), floats(2, 2, 4, 5)]
-    const gradients = { gradients: false }
     const dw = (...operands: fj.Tensor[]) =>
       applyAll(conv2dPooledGradWeightOp, operands, { ...windows, kernel: [3, 3], fitsCore: 1 })
-    await check(dw, [x, dp, index], gradients)
+    await check(dw, [x, dp, index], plain)
     const dx = (...operands: fj.Tensor[]) => applyAll(conv2dPooledGradInputOp, operands, { ...windows, image: [8, 7] })
-    await check(dx, [dp, w, index], gradients)
+    await check(dx, [dp, w, index], plain)
+  })
+  it.each([3, 4])('and its gradients from pooled maps that lie apart, of %i filters', async (k) => {
+    const windows = {
+      ...{ stride: [1, 1], padding: [1, 0, 0, 2], size: [6, 7], window: [2, 2], windowStride: [2, 3] },
+      windowPadding: [0, 1, 0, 0],
+    }
+    const taps = Uint8Array.from({ length: 2 * 3 * 3 * k }, (_, i) => i % 5) // 4: none
+    const index = fj.tensor(taps, { shape: [2, 3, 3, k], dtype: 'uint8' })
+    const dp = floats(2, 3, 3, k)
+    const dw = (...operands: fj.Tensor[]) =>
+      applyAll(conv2dPooledGradWeightOp, operands, { ...windows, kernel: [2, 3], fitsCore: 0 })
+    await check(dw, [floats(2, 6, 7, 5), dp, index], plain)
+    const dx = (...operands: fj.Tensor[]) => applyAll(conv2dPooledGradInputOp, operands, { ...windows, image: [6, 7] })
+    await check(dx, [dp, floats(2, 3, 5, k), index], plain)
+  })
+  it('and the gradient of more filters than a block has threads', () => {
+    const [x, dp] = [floats(1, 2, 2, 1), floats(1, 1, 1, 600)]
+    const index = fj.tensor(
+      Uint8Array.from({ length: 600 }, (_, i) => i % 4),
+      { shape: [1, 1, 1, 600] },
+    )
+    const ones = { stride: [1, 1], padding: [0, 0, 0, 0], windowStride: [2, 2], windowPadding: [0, 0, 0, 0] }
+    const attrs = { ...ones, size: [2, 2], window: [2, 2], kernel: [1, 1], fitsCore: 0 }
+    const dw = (...operands: fj.Tensor[]) => applyAll(conv2dPooledGradWeightOp, operands, attrs)
+    return check(dw, [x, dp, index], plain)
   })
   it.each(variantsOf('conv2d'))('%s', (conv2d) =>
     check(

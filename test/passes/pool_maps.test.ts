@@ -6,15 +6,14 @@ import { cse } from '../../lib/passes/cse.js'
 import { epilogue } from '../../lib/passes/epilogue.js'
 import { layout } from '../../lib/passes/layout.js'
 import { poolMaps } from '../../lib/passes/pool_maps.js'
-import { pooled } from '../../lib/passes/pooled.js'
+import { pooled, type SmallMaps } from '../../lib/passes/pooled.js'
 import { expectClose, randomTensor } from '../helpers/compare.js'
-import { TEST_DEVICE } from '../helpers/device.js'
 
 const [x, weight, bias] = [randomTensor([2, 3, 15, 14], 1), randomTensor([20, 3, 4, 4], 2), randomTensor([20], 3)]
-const passes = [layout, cse, pooled, epilogue, poolMaps]
 
 /** Names of the operations behind some tensors, and the attributes of the pooled convolution if there is one. */
-function lowered(tensors: fj.Tensor[]) {
+function lowered(tensors: fj.Tensor[], where: SmallMaps = 'core') {
+  const passes = [layout, cse, pooled, epilogue, (graph: Graph) => poolMaps(graph, where)]
   const graph = passes.reduce((current, pass) => pass(current), new Graph(tensors.map(({ value }) => value)))
   const nodes = graph.nodes().filter(({ op }) => !op.traits.leaf && !op.traits.view)
   return { names: nodes.map(({ op }) => op.name), attrs: nodes.find(({ op }) => op.name === 'conv2dMaxPool')?.attrs }
@@ -49,7 +48,18 @@ it.each<[string, () => fj.Tensor[]]>([
   ['few products', () => [fj.maxPool2d(fj.conv2d(x, filters(9, 3, 4, 4)), window)]],
 ])('leaves %s alone', (_, tensors) => expect(lowered(tensors()).names).not.toContain('conv2dMaxPool'))
 
-describe.runIf(TEST_DEVICE === 'cpu')('compiled', () => {
+it('asks of a GPU whether a block can hold it, not for many products', () => {
+  const names = (images: fj.Tensor, filter: fj.Tensor, kernelSize = 2) =>
+    lowered([fj.maxPool2d(fj.conv2d(images, filter), { kernelSize })], 'block').names
+  expect(names(x, filters(9, 3, 4, 4))).toContain('conv2dMaxPool')
+  expect(names(randomTensor([2, 16, 15, 14], 5), filters(16, 16, 4, 4))).toContain('conv2dMaxPool')
+  expect(names(randomTensor([2, 16, 15, 14], 5), filters(17, 16, 4, 4))).not.toContain('conv2dMaxPool')
+  const wide = randomTensor([1, 2, 9, 1024], 6)
+  expect(names(wide, filters(3, 2, 3, 3), 2)).toContain('conv2dMaxPool')
+  expect(names(wide, filters(3, 2, 4, 3), 2)).not.toContain('conv2dMaxPool')
+})
+
+describe('compiled', () => {
   it('names the layer, and takes no convolution whose variant is asked for', async () => {
     const model = fj.models.create('lenet5')
     const images = randomTensor([1, 1, 28, 28], 1)

@@ -254,6 +254,6 @@ export async function allPrograms() {
 }
 
 async function programOf(name, graph) {
-  const { bytes, buffers, schedule } = (await lower(graph, { hoist: false, smallMaps: true })).program
+  const { bytes, buffers, schedule } = (await lower(graph, { hoist: false, smallMaps: 'core' })).program
   return { name, bytes, buffers, ops: schedule.steps.map((step) => step.node.op.name) }
 }
