@@ -173,7 +173,11 @@ __device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_, kGrou
   if constexpr (T::kGroups > 1) group = thread / T::kFeeders, thread %= T::kFeeders;
   Feed<T, A, T::kM, VA> feed_a(a, row, thread);
   Feed<T, B, T::kN, VB> feed_b(b, column, thread);
-  const int tx = thread % T::kAcross, ty = thread / T::kAcross;
+  // A warp's threads lie 8 across and 4 down, neighbours two by two: four lanes that differ in two bits read the same
+  // quad of A or of B, so that a read of 16 bytes a lane takes half as many passes over shared memory.
+  constexpr int kWarpsAcross = T::kAcross / 8;
+  const int warp = thread / 32, lane = thread % 32;
+  const int tx = warp % kWarpsAcross * 8 + lane / 2 % 8, ty = warp / kWarpsAcross * 4 + lane / 16 * 2 + lane % 2;
   float sums[T::kRows][T::kColumns] = {};
   const auto fetch = [&](int k) {
     feed_a.fetch(a, k + group * T::kDepth);
@@ -188,8 +192,7 @@ __device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_, kGrou
   __syncthreads();
   int half = 0;
   for (int k = begin; k < end; k += T::kDepth * T::kGroups, half ^= 1) {
-    const bool more = k + T::kDepth * T::kGroups < end;
-    if (more) fetch(k + T::kDepth * T::kGroups);
+    fetch(k + T::kDepth * T::kGroups);  // zeros behind the last slice: under a condition it would sink to the stash
     const float *slice_a = shared[group][half], *slice_b = slice_a + T::kDepth * kStrideA;
 #pragma unroll
     for (int d = 0; d < T::kDepth; d++) {
@@ -211,7 +214,7 @@ __device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_, kGrou
         for (int j = 0; j < T::kColumns; j++) sums[i][j] += x[i] * y[j];
       }
     }
-    if (more) stash(half ^ 1);
+    stash(half ^ 1);
     __syncthreads();
   }
   if constexpr (T::kGroups > 1) {
