@@ -35,6 +35,7 @@ template <int kM_, int kN_, int kStages_, int kBlocks_, int kRate_>
 struct WarpgroupTile {
   using E = BFloat16;
   static constexpr int kM = kM_, kN = kN_, kStages = kStages_, kBlocks = kBlocks_, kRate = kRate_;
+  static constexpr double kStart = 64, kSumCost = 500, kJoinCost = 4e6;
   static constexpr int kThreads = kM / ptx::kWarpgroupRows * ptx::kWarpgroup, kFeeders = kThreads, kGroups = 1,
                        kDepth = kSliceBytes / static_cast<int>(sizeof(E)), kSteps = kDepth / 16;
   static constexpr int kLead = kStages - 2, kStage = (kM + kN) * kDepth;

@@ -142,6 +142,24 @@ describe('matmul', () => {
       algorithms: { matmul: 'tensorcore' },
       ...tolerance('tensorcore'),
     }))
+  // Which tiles these take, the fewest blocks first, follows from tile_cost in native/cuda/gemm.cuh and the four
+  // multiprocessors of the emulator.
+  it.each([
+    ['large', 512, 128],
+    ['tall', 512, 136],
+    ['medium', 512, 64],
+    ['small', 776, 8],
+    ['grouped', 264, 132],
+  ])('in %s tiles', (_, m, n) =>
+    check(
+      (a, b) => fj.matmul(a!, b!, { transposeB: n % 16 === 8 }),
+      [floats(m, 20), n % 16 === 8 ? floats(n, 20) : floats(20, n)],
+      {
+        algorithms: { matmul: 'tiled' },
+        gradients: false,
+      },
+    ),
+  )
   it('of few rows and many products', () => check((a, b) => fj.matmul(a!, b!), [floats(3, 300), floats(300, 4)]))
 })
 
