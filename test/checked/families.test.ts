@@ -195,6 +195,11 @@ describe('convolution', () => {
     const dw = (...operands: fj.Tensor[]) =>
       applyAll(conv2dPooledGradWeightOp, operands, { ...windows, kernel: [3, 3], fitsCore: 1 })
     await check(dw, [x, dp, index], gradients)
+    // So many that blocks share the pixels.
+    const many = [floats(4, 17, 17, 1), floats(4, 8, 8, 20), randomTensor([4, 8, 8, 20], 7, 'uint8', 4)]
+    const shared = { size: [16, 16], window: [2, 2], windowStride: [2, 2], kernel: [2, 2], fitsCore: 0 }
+    const none = { stride: [1, 1], padding: [0, 0, 0, 0], windowPadding: [0, 0, 0, 0] }
+    await check((...operands) => applyAll(conv2dPooledGradWeightOp, operands, { ...shared, ...none }), many, gradients)
     const dx = (...operands: fj.Tensor[]) => applyAll(conv2dPooledGradInputOp, operands, { ...windows, image: [8, 7] })
     await check(dx, [dp, w, index], gradients)
   })
