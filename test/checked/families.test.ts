@@ -102,7 +102,12 @@ describe('reductions', () => {
     ))
   it('of long lines, which several blocks share', () =>
     check(
-      (x) => [fj.sum(x!), fj.max(x!), fj.cumSum(fj.slice(x!, { starts: [0], ends: [2100] }), { axis: 0 })],
+      (x) => [
+        fj.sum(x!),
+        fj.max(x!),
+        fj.argMax(x!, { axis: 0 }),
+        fj.cumSum(fj.slice(x!, { starts: [0], ends: [2100] }), { axis: 0 }),
+      ],
       [floats(40_000)],
     ))
   it('in packs along the last axis and across it', () =>
