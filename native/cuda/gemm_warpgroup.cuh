@@ -3,8 +3,8 @@
 // registers nor through warps: by counting about 1.65 times as fast.
 //
 // Slices of 64 steps of K pass through a ring of kStages in shared memory. Those of one slice are multiplied while the
-// block waits for the next one's copies and begins those of the slice kLead ahead, which goes where the slice before
-// the one that is multiplied lay: whoever is past the barrier has waited for that one's products.
+// block waits for the next one's copies and begins those of the slice kLead ahead, which goes where the last slice but
+// one before it lay: whoever is past the barrier has waited for that one's products.
 #pragma once
 
 #include "device/warpgroup.cuh"
