@@ -390,16 +390,40 @@ __global__ void __launch_bounds__(T::kThreads, VA == 1 || VB == 1 ? 1 : T::kBloc
   T::template multiply<VA, VB>(problem.a(product, end), problem.b(product, end), store, row, column, begin, end);
 }
 
-// Grid (blocks of elements, products): C from its parts.
+// Grid (blocks of quads, products): C from its parts, of which there are no more than kMaxPartFloats numbers.
 template <class Problem>
-__global__ void gemm_join_kernel(const __grid_constant__ Problem problem, const __grid_constant__ Partition p,
-                                 const float* scratch) {
-  const int64_t at = thread_index(), count = static_cast<int64_t>(p.m) * p.n;
-  if (at >= count) return;
-  const float* part = scratch + static_cast<int64_t>(blockIdx.y) * p.parts * count + at;
-  float sum = part[0];
-  for (int i = 1; i < p.parts; i++) sum += part[i * count];
-  problem.epilogue(static_cast<int>(blockIdx.y)).put(at / p.n, static_cast<int>(at % p.n), sum);
+__global__ void __launch_bounds__(kThreads)
+    gemm_join_kernel(const __grid_constant__ Problem problem, const __grid_constant__ Partition p,
+                     const float* scratch) {
+  const int quads = (p.n + 3) / 4, at = static_cast<int>(thread_index());
+  if (at >= p.m * quads) return;
+  const int row = at / quads, column = (at - row * quads) * 4, count = p.m * p.n;
+  const float* part = scratch + static_cast<int64_t>(blockIdx.y) * p.parts * count + row * p.n + column;
+  float sums[4] = {};
+  const auto add = [&](const auto& read) {
+    constexpr int kRun = 8;  // parts whose loads are under way together
+    for (int i = 0; i < p.parts; i += kRun) {
+      float more[kRun][4];
+#pragma unroll
+      for (int run = 0; run < kRun; run++) read(part + (i + run < p.parts ? i + run : i) * count, more[run]);
+#pragma unroll
+      for (int run = 0; run < kRun; run++) {
+#pragma unroll
+        for (int j = 0; j < 4; j++) sums[j] += i + run < p.parts ? more[run][j] : 0.0f;
+      }
+    }
+  };
+  if (p.n % 4 == 0) {
+    add([](const float* from, float* to) { read_pack<4>(from, to); });
+  } else {
+    add([&](const float* from, float* to) {
+#pragma unroll
+      for (int j = 0; j < 4; j++) to[j] = from[column + j < p.n ? j : 0];
+    });
+  }
+  const auto into = problem.epilogue(static_cast<int>(blockIdx.y));
+  const TileStore<std::remove_cv_t<decltype(into)>> store{into, nullptr, p.m, p.n};
+  store.template each<4>([&](const auto& columns) { columns(column)(row, sums); });
 }
 
 constexpr int64_t kMaxProducts = 65535;               // of one launch
@@ -476,7 +500,7 @@ Partition run_tiles(Launcher& to, const Problem& problem, int64_t m, int64_t n, 
 template <class Problem>
 void join_parts(Launcher& to, const Problem& problem, const Partition& p, int64_t products, const float* scratch) {
   if (p.parts == 1) return;
-  const auto blocks = static_cast<unsigned>(blocks_for(static_cast<int64_t>(p.m) * p.n));
+  const auto blocks = static_cast<unsigned>(blocks_for(p.m * ceil_div(p.n, 4)));
   // There are parts only where products are few.
   launch(to, gemm_join_kernel<Problem>, dim3(blocks, static_cast<unsigned>(products)), kThreads, problem, p, scratch);
 }
