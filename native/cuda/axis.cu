@@ -49,20 +49,41 @@ __device__ __forceinline__ Entry<T> first_of_warp(Entry<T> mine) {
 }
 
 constexpr int kRowsPerBlock = kThreads / kWarp;
+constexpr int kRun = 4;             // elements of a thread whose loads are under way together
+constexpr int kLongGroup = 1024;    // threads
+constexpr int64_t kLongRow = 8192;  // elements
 
-// A warp to each row (inner = 1).
-template <int kSign, class T>
-__global__ void __launch_bounds__(kThreads) arg_row_kernel(const T* x, int32_t* y, int64_t rows, int64_t length) {
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + threadIdx.x / kWarp;
+// kGroup threads to each row (inner = 1), a warp or a whole block.
+template <int kSign, class T, int kGroup>
+__global__ void __launch_bounds__(kGroup > kThreads ? kGroup : kThreads)
+    arg_row_kernel(const T* x, int32_t* y, int64_t rows, int64_t length) {
+  const int64_t row = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kGroup;
   if (row >= rows) return;  // a whole warp leaves together
   const T* from = x + row * length;
   Entry<T> best{T(0), -1};
-  for (int64_t i = threadIdx.x % kWarp; i < length; i += kWarp) {
-    const Entry<T> entry{from[i], static_cast<int32_t>(i)};
-    if (First<kSign, true, T>::precedes(entry, best)) best = entry;
+  for (int64_t i = threadIdx.x % kGroup; i < length; i += kRun * kGroup) {
+    Entry<T> entry[kRun];
+#pragma unroll
+    for (int run = 0; run < kRun; run++) {
+      const int64_t at = smaller(i + run * kGroup, length - 1);  // the last one again changes nothing
+      entry[run] = {from[at], static_cast<int32_t>(at)};
+    }
+#pragma unroll
+    for (int run = 0; run < kRun; run++) {
+      if (First<kSign, true, T>::precedes(entry[run], best)) best = entry[run];
+    }
   }
   best = first_of_warp<kSign, true>(best);
-  if (threadIdx.x % kWarp == 0) y[row] = best.index;
+  if constexpr (kGroup > kWarp) {
+    static_assert(kGroup == kWarp * kWarp, "a warp takes the first of all warps' entries");
+    __shared__ T values[kWarp];
+    __shared__ int32_t indices[kWarp];
+    const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+    if (lane == 0) values[warp] = best.value, indices[warp] = best.index;
+    __syncthreads();
+    best = first_of_warp<kSign, true>(Entry<T>{values[lane], indices[lane]});
+  }
+  if (threadIdx.x % kGroup == 0) y[row] = best.index;
 }
 
 // A thread to each column of the inner axes.
@@ -86,8 +107,10 @@ void run_arg(const Call& call, Launcher& to) {
   if (x.value->bytes == 0) return;
   const Around a(*x.value, call.attrs<fj_arg_max_attrs>().axis);
   int32_t* y = call.out[0].as<int32_t>();
-  if (a.inner == 1) {
-    launch(to, arg_row_kernel<kSign, T>, ceil_div(a.outer, kRowsPerBlock), kThreads, x.as<const T>(), y, a.outer,
+  if (a.inner == 1 && a.length >= kLongRow) {
+    launch(to, arg_row_kernel<kSign, T, kLongGroup>, a.outer, kLongGroup, x.as<const T>(), y, a.outer, a.length);
+  } else if (a.inner == 1) {
+    launch(to, arg_row_kernel<kSign, T, kWarp>, ceil_div(a.outer, kRowsPerBlock), kThreads, x.as<const T>(), y, a.outer,
            a.length);
   } else {
     launch(to, arg_column_kernel<kSign, T>, blocks_for(a.outer * a.inner), kThreads, x.as<const T>(), y, a);
@@ -132,7 +155,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-constexpr int64_t kLongLine = 2048;
+constexpr int64_t kShortLine = 64;  // elements
 
 template <class T, class Total>
 void run_cum_sum(const Call& call, Launcher& to) {
@@ -142,7 +165,8 @@ void run_cum_sum(const Call& call, Launcher& to) {
   const Around a(*x.value, attrs.axis);
   const bool reverse = attrs.reverse != 0;
   const int64_t lines = a.outer * a.inner;
-  if (a.length >= kLongLine) {
+  // Threads take as long as a line is, however few there are; blocks as long as there are lines for a multiprocessor.
+  if (a.length >= kShortLine && lines < to.multiprocessors * a.length) {
     launch(to, cum_sum_block_kernel<T, Total>, lines, kThreads, x.as<const T>(), call.out[0].as<T>(), a, reverse);
   } else {
     launch(to, cum_sum_kernel<T, Total>, blocks_for(lines), kThreads, x.as<const T>(), call.out[0].as<T>(), a, reverse);

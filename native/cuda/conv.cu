@@ -9,7 +9,7 @@
 namespace forja::cuda {
 namespace {
 
-enum class Variant { kNaive, kIm2col, kImplicit, kTensorCore };
+enum class Variant { kNaive, kDirect, kIm2col, kImplicit, kTensorCore };
 
 template <class Direction, Variant kVariant, class E = float>
 void run(const Call& call, Launcher& to) {
@@ -23,7 +23,9 @@ void run(const Call& call, Launcher& to) {
   const auto operands = Direction::template operands_of<E>(call);
   if constexpr (kVariant == Variant::kTensorCore) {
     conv_tensorcore(to, g, operands, scratch);
-  } else if constexpr (kVariant == Variant::kNaive) {
+  } else if constexpr (kVariant == Variant::kDirect && std::is_same_v<Direction, GradWeight>) {
+    conv_direct(to, g, operands, scratch);
+  } else if constexpr (kVariant == Variant::kNaive || kVariant == Variant::kDirect) {
     conv_naive(to, g, operands, scratch);
   } else if constexpr (kVariant == Variant::kIm2col) {
     conv_im2col(to, g, operands, scratch);
@@ -49,7 +51,15 @@ size_t im2col_scratch(const Call& call) {
 // Tiles of so few channels stand mostly empty: better a thread to each result.
 template <class Direction>
 bool has_few_channels(const Call& call) {
+  if (std::is_same_v<Direction, GradWeight> && !fits<Direction>(call)) return false;
   return has_dtype(call) && Direction::products_of(Direction::geometry_of(call)).n < 4;
+}
+
+template <class Direction>
+size_t direct_scratch(const Call& call) {
+  if constexpr (!std::is_same_v<Direction, GradWeight>) return 0;
+  const ConvGeometry g = Direction::geometry_of(call);
+  return g.n == 0 ? 0 : conv_direct_scratch(g);
 }
 
 bool may_round(const Call& call) { return call.tf32; }
@@ -84,7 +94,8 @@ void register_direction(KernelTable& table, uint16_t op, const Names& names) {
 template <class D>
 void register_direct(KernelTable& table, uint16_t op, const char* name) {
   for (const int variant : {FJ_CONV2D_IMPLICIT, FJ_CONV2D_TENSORCORE}) {
-    table.add({op, static_cast<uint16_t>(variant), name, run<D, Variant::kNaive>, nullptr, has_few_channels<D>, false});
+    table.add({op, static_cast<uint16_t>(variant), name, run<D, Variant::kDirect>, direct_scratch<D>,
+               has_few_channels<D>, false});
   }
 }
 

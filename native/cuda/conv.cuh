@@ -36,6 +36,9 @@ using ConvGradWeight = ConvGradWeightOf<float>;
 void conv_naive(Launcher& to, const ConvGeometry& g, const ConvForward& a, float* scratch);
 void conv_naive(Launcher& to, const ConvGeometry& g, const ConvGradInput& a, float* scratch);
 void conv_naive(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch);
+// Where the loops are the default, the pixels of each filter are shared out; pixels have numbers of 32 bits.
+void conv_direct(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch);
+size_t conv_direct_scratch(const ConvGeometry& g);
 void conv_im2col(Launcher& to, const ConvGeometry& g, const ConvForward& a, float* scratch);
 void conv_im2col(Launcher& to, const ConvGeometry& g, const ConvGradInput& a, float* scratch);
 void conv_im2col(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch);

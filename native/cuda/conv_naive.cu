@@ -1,7 +1,9 @@
 // The convolution loops as the formulas in native/cpu/conv.h state them: a thread to each result, every tap tested
 // against the border, neighbouring threads on neighbouring channels. Also the default where a product of matrices would
-// have hardly any columns (depthwise convolutions).
+// have hardly any columns (depthwise convolutions), but for the gradient of the filters, which are few: there their
+// pixels are shared out (filter_sums.cuh).
 #include "conv.cuh"
+#include "filter_sums.cuh"
 
 namespace forja::cuda {
 namespace {
@@ -68,7 +70,47 @@ __global__ void conv2d_grad_weight_naive_kernel(const __grid_constant__ ConvGeom
   a.dw[at] = sum;
 }
 
+__global__ void __launch_bounds__(kThreads)
+    conv2d_grad_weight_direct_kernel(const __grid_constant__ FilterSums sums, float* dw,
+                                     const __grid_constant__ ConvGeometry g, Divisor by_columns, Divisor by_rows,
+                                     const float* x, const float* dy) {
+  sums.sum<int64_t>(dw, [&](int64_t place, int64_t k, int64_t first, int64_t end, int64_t step) {
+    const int64_t cg = g.cg(), c = place % cg, s = place / cg % g.s, r = place / (cg * g.s);
+    x += k / g.kg() * cg + c;
+    constexpr int kRun = FilterSums::kRun;
+    float sum = 0;
+    for (; first < end; first += kRun * step) {
+      float seen[kRun], given[kRun];
+#pragma unroll
+      for (int run = 0; run < kRun; run++) {
+        seen[run] = 0, given[run] = 0;
+        const int64_t pixel = first + run * step;
+        if (pixel >= end) continue;
+        int n = static_cast<int>(pixel);
+        const int q = by_columns.split(n), p = by_rows.split(n);
+        const int64_t i = p * g.stride_h - g.pad_top + r * g.dilation_h;
+        const int64_t j = q * g.stride_w - g.pad_left + s * g.dilation_w;
+        if (i < 0 || i >= g.h || j < 0 || j >= g.w) continue;
+        seen[run] = x[((n * g.h + i) * g.w + j) * g.c];
+        given[run] = dy[pixel * g.k + k];
+      }
+#pragma unroll
+      for (int run = 0; run < kRun; run++) sum += seen[run] * given[run];
+    }
+    return sum;
+  });
+}
+
+FilterSums filter_sums(const ConvGeometry& g) { return {g.r * g.s * g.cg(), g.k, g.n * g.oh * g.ow}; }
+
 }  // namespace
+
+size_t conv_direct_scratch(const ConvGeometry& g) { return filter_sums(g).scratch(); }
+
+void conv_direct(Launcher& to, const ConvGeometry& g, const ConvGradWeight& a, float* scratch) {
+  filter_sums(g).run(to, a.dw, reinterpret_cast<uint8_t*>(scratch), conv2d_grad_weight_direct_kernel, g, Divisor(g.ow),
+                     Divisor(g.oh), a.x, a.dy);
+}
 
 void conv_naive(Launcher& to, const ConvGeometry& g, const ConvForward& a, float*) {
   const int64_t count = g.n * g.oh * g.ow * g.k;

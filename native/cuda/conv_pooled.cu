@@ -1,11 +1,11 @@
 // conv2dPooledGradWeight (lib/ops/conv_pooled.ts), the gradient of a convolution's filters from that of its pooled
 // maps: where an image and its windows fit a block's memory, a block takes some images and all of the filters, and the
-// blocks' sums are added up; elsewhere a block takes one (r, s, c, k), and its threads share out the pooled pixels.
-// Taps are data: one outside its window, or outside the maps, counts nothing.
+// blocks' sums are added up; elsewhere as sums over pooled pixels (filter_sums.cuh). Taps are data: one outside its
+// window, or outside the maps, counts nothing.
 #include "conv_tile.cuh"
 #include "device/block.cuh"
 #include "device/divide.cuh"
-#include "kernel.cuh"
+#include "filter_sums.cuh"
 #include "launch.cuh"
 #include "reduce.cuh"
 
@@ -22,34 +22,53 @@ struct PixelDivisors {
 
 template <class I>
 __global__ void __launch_bounds__(kThreads)
-    conv2d_pooled_grad_weight_kernel(const __grid_constant__ PooledConvGeometry g,
+    conv2d_pooled_grad_weight_kernel(const __grid_constant__ FilterSums sums, float* dw,
+                                     const __grid_constant__ PooledConvGeometry g,
                                      const __grid_constant__ PixelDivisors<I> by, const float* x, const float* dp,
-                                     const uint8_t* index, float* dw) {
-  __shared__ float shared[kThreads / kWarp];
+                                     const uint8_t* index) {
   const ConvGeometry& v = g.conv;
-  const int64_t at = blockIdx.x;
-  const int64_t k = at % v.k, c = at / v.k % v.c, s = at / (v.k * v.c) % v.s, r = at / (v.k * v.c * v.s);
-  const I pixels = static_cast<I>(v.n * g.rows.out * g.columns.out), filters = static_cast<I>(v.k);
-  const I out_rows = static_cast<I>(g.rows.out), out_columns = static_cast<I>(g.columns.out);
+  const I filters = static_cast<I>(v.k), out_rows = static_cast<I>(g.rows.out);
+  const I out_columns = static_cast<I>(g.columns.out);
   const I taps = static_cast<I>(g.columns.kernel), window_rows = static_cast<I>(g.rows.kernel);
   const I row_stride = static_cast<I>(g.rows.stride), column_stride = static_cast<I>(g.columns.stride);
   const I oh = static_cast<I>(v.oh), ow = static_cast<I>(v.ow), h = static_cast<I>(v.h), w = static_cast<I>(v.w);
   const I stride_h = static_cast<I>(v.stride_h), stride_w = static_cast<I>(v.stride_w);
   const I first_row = static_cast<I>(g.rows.before), first_column = static_cast<I>(g.columns.before);
-  const I top = static_cast<I>(r - v.pad_top), left = static_cast<I>(s - v.pad_left);
-  float sum = 0;
-  for (I pixel = static_cast<I>(threadIdx.x); pixel < pixels; pixel += kThreads) {
-    const I line = by.by_columns(pixel), n = by.by_rows(line);
-    const I q = pixel - line * out_columns, p = line - n * out_rows;
-    const I tap = index[static_cast<int64_t>(pixel) * filters + k], down = by.by_taps(tap);
-    const I row = p * row_stride - first_row + down, column = q * column_stride - first_column + tap - down * taps;
-    if (down >= window_rows || row < 0 || row >= oh || column < 0 || column >= ow) continue;
-    const I i = row * stride_h + top, j = column * stride_w + left;
-    if (i < 0 || i >= h || j < 0 || j >= w) continue;
-    sum += dp[static_cast<int64_t>(pixel) * filters + k] * x[(static_cast<int64_t>(n * h + i) * w + j) * v.c + c];
-  }
-  sum = join_group<kThreads>(sum, Add(), shared);
-  if (threadIdx.x == 0) dw[at] = sum;
+  sums.sum<I>(dw, [&](int64_t place, int64_t k, I first, I end, I step) {
+    const int64_t c = place % v.c, s = place / v.c % v.s, r = place / (v.c * v.s);
+    const I top = static_cast<I>(r - v.pad_top), left = static_cast<I>(s - v.pad_left);
+    constexpr int kRun = FilterSums::kRun;
+    float sum = 0;
+    for (; first < end; first += kRun * step) {
+      I tap[kRun];
+      float given[kRun], seen[kRun];
+#pragma unroll
+      for (int run = 0; run < kRun; run++) {
+        tap[run] = 0, given[run] = 0, seen[run] = 0;
+        const I pixel = first + run * step;
+        if (pixel >= end) continue;
+        tap[run] = index[static_cast<int64_t>(pixel) * filters + k];
+        given[run] = dp[static_cast<int64_t>(pixel) * filters + k];
+      }
+#pragma unroll
+      for (int run = 0; run < kRun; run++) {
+        const I pixel = first + run * step, line = by.by_columns(pixel), n = by.by_rows(line);
+        const I q = pixel - line * out_columns, p = line - n * out_rows, under = by.by_taps(tap[run]);
+        const I row = p * row_stride - first_row + under;
+        const I column = q * column_stride - first_column + tap[run] - under * taps;
+        const I i = row * stride_h + top, j = column * stride_w + left;
+        const bool chosen = under < window_rows && row >= 0 && row < oh && column >= 0 && column < ow;
+        if (pixel < end && chosen && i >= 0 && i < h && j >= 0 && j < w) {
+          seen[run] = x[(static_cast<int64_t>(n * h + i) * w + j) * v.c + c];
+        } else {
+          given[run] = 0;
+        }
+      }
+#pragma unroll
+      for (int run = 0; run < kRun; run++) sum += given[run] * seen[run];
+    }
+    return sum;
+  });
 }
 
 // --- by images
@@ -202,16 +221,22 @@ bool is_short(const PooledConvGeometry& g) {
          reach(g.columns) < INT32_MAX;
 }
 
+FilterSums grad_weight_sums(const PooledConvGeometry& g) {
+  return {g.conv.r * g.conv.s * g.conv.c, g.conv.k, g.conv.n * g.rows.out * g.columns.out};
+}
+
+size_t grad_weight_scratch(const Call& call) { return grad_weight_sums(weight_geometry(call)).scratch(); }
+
 void run_grad_weight(const Call& call, Launcher& to) {
   const PooledConvGeometry g = weight_geometry(call);
   const auto with = [&](auto number) {
     using I = decltype(number);
-    launch(to, conv2d_pooled_grad_weight_kernel<I>, element_count(*call.out[0].value), kThreads, g, PixelDivisors<I>(g),
-           call.in[0].as<const float>(), call.in[1].as<const float>(), call.in[2].as<const uint8_t>(),
-           call.out[0].as<float>());
+    grad_weight_sums(g).run(to, call.out[0].as<float>(), call.scratch, conv2d_pooled_grad_weight_kernel<I>, g,
+                            PixelDivisors<I>(g), call.in[0].as<const float>(), call.in[1].as<const float>(),
+                            call.in[2].as<const uint8_t>());
   };
   if (is_short(g) && element_count(*call.in[0].value) < INT32_MAX &&
-      element_count(*call.in[1].value) < INT32_MAX - kThreads) {
+      element_count(*call.in[1].value) < INT32_MAX - kThreads * 2 * FilterSums::kRun) {
     return with(int{});
   }
   with(int64_t{});
@@ -222,7 +247,8 @@ void run_grad_weight(const Call& call, Launcher& to) {
 void register_conv_pooled(KernelTable& table) {
   table.add({FJ_OP_CONV2D_POOLED_GRAD_WEIGHT, 0, "conv2dPooledGradWeight images", run_grad_weight_images,
              images_scratch, fits_block, false});
-  table.add({FJ_OP_CONV2D_POOLED_GRAD_WEIGHT, 0, "conv2dPooledGradWeight", run_grad_weight, nullptr, nullptr, false});
+  table.add({FJ_OP_CONV2D_POOLED_GRAD_WEIGHT, 0, "conv2dPooledGradWeight", run_grad_weight, grad_weight_scratch,
+             nullptr, false});
 }
 
 }  // namespace forja::cuda

@@ -37,8 +37,11 @@ template <int kM_, int kN_, int kDepth_, int kRows_, int kColumns_, int kGroups_
 struct Tile {
   static constexpr int kM = kM_, kN = kN_, kDepth = kDepth_, kRows = kRows_, kColumns = kColumns_, kGroups = kGroups_;
   static constexpr int kAcross = kN / kColumns, kFeeders = kM / kRows * kAcross, kThreads = kFeeders * kGroups;
-  static constexpr int kBlocks = kThreads == 256 ? 2 : 1;  // of a multiprocessor, at least, where pieces of V move
-  static constexpr size_t kDynamic = 0;                    // bytes of shared memory that a launch asks for
+  static constexpr int kBlocks = 512 / kThreads;  // of a multiprocessor, at least, where pieces of V move
+  static constexpr size_t kDynamic = 0;           // bytes of shared memory that a launch asks for
+  // For tile_cost. Of fewer sums a thread, or fewer columns, more is read for a product.
+  static constexpr int kRate = kRows < 8 ? (kN < 64 ? 55 : 65) : kN < 128 ? 92 : 100;
+  static constexpr double kStart = 32, kSumCost = 40, kJoinCost = 3e5;
 
   // The tile whose first element is (row, column), over [begin, end) of K.
   template <int VA, int VB, class A, class B, class Store>
@@ -46,6 +49,7 @@ struct Tile {
                                                   int begin, int end);
 };
 using LargeTile = Tile<128, 128, 8, 8, 8>;
+using TallTile = Tile<128, 64, 8, 8, 8>;
 using MediumTile = Tile<64, 64, 16, 4, 4>;
 using SmallTile = Tile<32, 32, 16, 4, 4>;
 using GroupedTile = Tile<32, 32, 16, 4, 4, 4>;
@@ -173,7 +177,11 @@ __device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_, kGrou
   if constexpr (T::kGroups > 1) group = thread / T::kFeeders, thread %= T::kFeeders;
   Feed<T, A, T::kM, VA> feed_a(a, row, thread);
   Feed<T, B, T::kN, VB> feed_b(b, column, thread);
-  const int tx = thread % T::kAcross, ty = thread / T::kAcross;
+  // A warp's threads lie 8 across and 4 down, neighbours two by two: four lanes that differ in two bits read the same
+  // quad of A or of B, so that a read of 16 bytes a lane takes half as many passes over shared memory.
+  constexpr int kWarpsAcross = T::kAcross / 8;
+  const int warp = thread / 32, lane = thread % 32;
+  const int tx = warp % kWarpsAcross * 8 + lane / 2 % 8, ty = warp / kWarpsAcross * 4 + lane / 16 * 2 + lane % 2;
   float sums[T::kRows][T::kColumns] = {};
   const auto fetch = [&](int k) {
     feed_a.fetch(a, k + group * T::kDepth);
@@ -188,8 +196,7 @@ __device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_, kGrou
   __syncthreads();
   int half = 0;
   for (int k = begin; k < end; k += T::kDepth * T::kGroups, half ^= 1) {
-    const bool more = k + T::kDepth * T::kGroups < end;
-    if (more) fetch(k + T::kDepth * T::kGroups);
+    fetch(k + T::kDepth * T::kGroups);  // zeros behind the last slice: under a condition it would sink to the stash
     const float *slice_a = shared[group][half], *slice_b = slice_a + T::kDepth * kStrideA;
 #pragma unroll
     for (int d = 0; d < T::kDepth; d++) {
@@ -211,7 +218,7 @@ __device__ __forceinline__ void Tile<kM_, kN_, kDepth_, kRows_, kColumns_, kGrou
         for (int j = 0; j < T::kColumns; j++) sums[i][j] += x[i] * y[j];
       }
     }
-    if (more) stash(half ^ 1);
+    stash(half ^ 1);
     __syncthreads();
   }
   if constexpr (T::kGroups > 1) {
@@ -389,16 +396,40 @@ __global__ void __launch_bounds__(T::kThreads, VA == 1 || VB == 1 ? 1 : T::kBloc
   T::template multiply<VA, VB>(problem.a(product, end), problem.b(product, end), store, row, column, begin, end);
 }
 
-// Grid (blocks of elements, products): C from its parts.
+// Grid (blocks of quads, products): C from its parts, of which there are no more than kMaxPartFloats numbers.
 template <class Problem>
-__global__ void gemm_join_kernel(const __grid_constant__ Problem problem, const __grid_constant__ Partition p,
-                                 const float* scratch) {
-  const int64_t at = thread_index(), count = static_cast<int64_t>(p.m) * p.n;
-  if (at >= count) return;
-  const float* part = scratch + static_cast<int64_t>(blockIdx.y) * p.parts * count + at;
-  float sum = part[0];
-  for (int i = 1; i < p.parts; i++) sum += part[i * count];
-  problem.epilogue(static_cast<int>(blockIdx.y)).put(at / p.n, static_cast<int>(at % p.n), sum);
+__global__ void __launch_bounds__(kThreads)
+    gemm_join_kernel(const __grid_constant__ Problem problem, const __grid_constant__ Partition p,
+                     const float* scratch) {
+  const int quads = (p.n + 3) / 4, at = static_cast<int>(thread_index());
+  if (at >= p.m * quads) return;
+  const int row = at / quads, column = (at - row * quads) * 4, count = p.m * p.n;
+  const float* part = scratch + static_cast<int64_t>(blockIdx.y) * p.parts * count + row * p.n + column;
+  float sums[4] = {};
+  const auto add = [&](const auto& read) {
+    constexpr int kRun = 8;  // parts whose loads are under way together
+    for (int i = 0; i < p.parts; i += kRun) {
+      float more[kRun][4];
+#pragma unroll
+      for (int run = 0; run < kRun; run++) read(part + (i + run < p.parts ? i + run : i) * count, more[run]);
+#pragma unroll
+      for (int run = 0; run < kRun; run++) {
+#pragma unroll
+        for (int j = 0; j < 4; j++) sums[j] += i + run < p.parts ? more[run][j] : 0.0f;
+      }
+    }
+  };
+  if (p.n % 4 == 0) {
+    add([](const float* from, float* to) { read_pack<4>(from, to); });
+  } else {
+    add([&](const float* from, float* to) {
+#pragma unroll
+      for (int j = 0; j < 4; j++) to[j] = from[column + j < p.n ? j : 0];
+    });
+  }
+  const auto into = problem.epilogue(static_cast<int>(blockIdx.y));
+  const TileStore<std::remove_cv_t<decltype(into)>> store{into, nullptr, p.m, p.n};
+  store.template each<4>([&](const auto& columns) { columns(column)(row, sums); });
 }
 
 constexpr int64_t kMaxProducts = 65535;               // of one launch
@@ -407,25 +438,46 @@ constexpr int64_t kMaxPartFloats = int64_t{1} << 22;  // of all parts
 constexpr int kPartSteps = 128;                       // of K, at least in a part, for each group of threads
 constexpr int kSlice = 64;                            // of K: the largest kDepth
 
-// Parts of K for `products` products with so many tiles each, on a device with enough multiprocessors to use them.
+// What a multiprocessor has to do, in multiply-adds; of memory only the parts' way to scratch and back counts. An
+// estimate of numbers that each tile has, which come from counting instructions and bytes, not from a clock: blocks
+// that fit on a multiprocessor (kBlocks; it waits half the time of each that is missing), its speed (kRate, of which
+// the largest tile's is 100), and as many as it could do while a tile begins and ends (kStart, in steps of K), while a
+// sum of a part is written and read again (kSumCost), and while the kernel begins that adds up parts (kJoinCost).
+template <class T>
+double tile_cost(const Partition& p, int64_t products, int multiprocessors) {
+  const int64_t blocks = static_cast<int64_t>(p.down) * p.across * p.parts * products;
+  const int64_t rounds = blocks / (T::kBlocks * multiprocessors);
+  const int64_t last = ceil_div(blocks - rounds * T::kBlocks * multiprocessors, multiprocessors);
+  const double shares = static_cast<double>(rounds * T::kBlocks) + (last > 0 ? 0.5 * (last + T::kBlocks) : 0.0);
+  const double sums = static_cast<double>(p.parts * products) * p.m * p.n;
+  const double joins = p.parts == 1 ? 0.0 : T::kSumCost * sums / multiprocessors + T::kJoinCost;
+  return shares * T::kM * T::kN * (p.per_part + T::kStart) * 100 / T::kRate + joins;
+}
+
+// The parts of K that are done first, for `products` products.
 template <class T>
 Partition partition(int64_t m, int64_t n, int64_t k, int64_t products, int multiprocessors) {
-  Partition p{static_cast<int>(m),
-              static_cast<int>(n),
-              static_cast<int>(k),
-              static_cast<int>(ceil_div(m, T::kM)),
-              static_cast<int>(ceil_div(n, T::kN)),
-              1,
-              static_cast<int>(k)};
-  const int64_t tiles = static_cast<int64_t>(p.down) * p.across * products;
-  int64_t parts = multiprocessors / (tiles > 0 ? tiles : 1);
+  Partition best{static_cast<int>(m),
+                 static_cast<int>(n),
+                 static_cast<int>(k),
+                 static_cast<int>(ceil_div(m, T::kM)),
+                 static_cast<int>(ceil_div(n, T::kN)),
+                 1,
+                 static_cast<int>(k)};
+  const int64_t tiles = static_cast<int64_t>(best.down) * best.across * products;
+  int64_t most = tiles > 0 ? T::kBlocks * multiprocessors / tiles : 1;
   constexpr int kLeast = kPartSteps * T::kGroups;
-  if (parts > k / kLeast) parts = k / kLeast;
-  if (parts * m * n * products > kMaxPartFloats) parts = kMaxPartFloats / (m * n * products);
-  if (parts <= 1) return p;
-  p.per_part = static_cast<int>(ceil_div(ceil_div(k, parts), kSlice) * kSlice);
-  p.parts = static_cast<int>(ceil_div(k, p.per_part));
-  return p;
+  if (most > k / kLeast) most = k / kLeast;
+  if (most * m * n * products > kMaxPartFloats) most = kMaxPartFloats / (m * n * products);
+  double least = tile_cost<T>(best, products, multiprocessors);
+  for (int64_t parts = 2; parts <= most; parts++) {
+    Partition p = best;
+    p.per_part = static_cast<int>(ceil_div(ceil_div(k, parts), kSlice) * kSlice);
+    p.parts = static_cast<int>(ceil_div(k, p.per_part));
+    const double cost = tile_cost<T>(p, products, multiprocessors);
+    if (cost < least) best = p, least = cost;
+  }
+  return best;
 }
 
 // Bytes of scratch that run_gemm may use, whatever the device.
@@ -454,27 +506,46 @@ Partition run_tiles(Launcher& to, const Problem& problem, int64_t m, int64_t n, 
 template <class Problem>
 void join_parts(Launcher& to, const Problem& problem, const Partition& p, int64_t products, const float* scratch) {
   if (p.parts == 1) return;
-  const auto blocks = static_cast<unsigned>(blocks_for(static_cast<int64_t>(p.m) * p.n));
+  const auto blocks = static_cast<unsigned>(blocks_for(p.m * ceil_div(p.n, 4)));
   // There are parts only where products are few.
   launch(to, gemm_join_kernel<Problem>, dim3(blocks, static_cast<unsigned>(products)), kThreads, problem, p, scratch);
 }
 
-// The largest tile that gives every multiprocessor something to do, or several groups of threads where even small ones
-// would leave it waiting for memory.
+// Of the tiles that are weighed, the one that is done first.
+template <int VA, int VB, class Problem>
+class FastestTile {
+ public:
+  FastestTile(Launcher& to, int64_t m, int64_t n, int64_t k, int64_t products)
+      : to_(to), m_(m), n_(n), k_(k), products_(products) {}
+
+  template <class T>
+  void weigh() {
+    const Partition p = partition<T>(m_, n_, k_, products_, to_.multiprocessors);
+    const double cost = tile_cost<T>(p, products_, to_.multiprocessors);
+    if (T::kDynamic > to_.block_memory || (run_ != nullptr && cost >= least_)) return;
+    run_ = run_tiles<T, VA, VB, Problem>, least_ = cost;
+  }
+  Partition run(const Problem& problem, float* scratch) const {
+    return run_(to_, problem, m_, n_, k_, products_, scratch);
+  }
+
+ private:
+  Launcher& to_;
+  int64_t m_, n_, k_, products_;
+  double least_ = 0;
+  Partition (*run_)(Launcher&, const Problem&, int64_t, int64_t, int64_t, int64_t, float*) = nullptr;
+};
+
 template <int VA, int VB, class Problem>
 Partition run_parts(Launcher& to, const Problem& problem, int64_t m, int64_t n, int64_t k, int64_t products,
                     float* scratch) {
-  const auto tiles = [&](int64_t size) { return ceil_div(m, size) * ceil_div(n, size) * products; };
-  if (tiles(128) >= to.multiprocessors && m > 64 && n > 64) {
-    return run_tiles<LargeTile, VA, VB>(to, problem, m, n, k, products, scratch);
-  }
-  if (tiles(64) >= to.multiprocessors && m > 32 && n > 32) {
-    return run_tiles<MediumTile, VA, VB>(to, problem, m, n, k, products, scratch);
-  }
-  if (tiles(32) < 4 * to.multiprocessors && k > 2 * GroupedTile::kDepth) {
-    return run_tiles<GroupedTile, VA, VB>(to, problem, m, n, k, products, scratch);
-  }
-  return run_tiles<SmallTile, VA, VB>(to, problem, m, n, k, products, scratch);
+  FastestTile<VA, VB, Problem> tile(to, m, n, k, products);
+  tile.template weigh<LargeTile>();
+  tile.template weigh<TallTile>();
+  tile.template weigh<MediumTile>();
+  tile.template weigh<SmallTile>();
+  tile.template weigh<GroupedTile>();
+  return tile.run(problem, scratch);
 }
 
 template <int VA, int VB, class Problem>

@@ -109,11 +109,12 @@ __device__ __forceinline__ void store_fragments(const Store& store, int row, int
   });
 }
 
-// kM x kN of C by kDown x kAcross warps; kBlocks blocks fit on a multiprocessor of sm_90. kRate: products that a
-// multiprocessor makes in a time, of which the largest tile makes 100.
+// kM x kN of C by kDown x kAcross warps; kBlocks blocks fit on a multiprocessor of sm_90. The other numbers are for
+// tile_cost.
 template <class E, int kM_, int kN_, int kDown, int kAcross, int kBlocks_, int kRate_>
 struct CoreTile {
   static constexpr int kM = kM_, kN = kN_, kBlocks = kBlocks_, kRate = kRate_;
+  static constexpr double kStart = 64, kSumCost = 500, kJoinCost = 4e6;
   static constexpr int kThreads = kWarp * kDown * kAcross, kFeeders = kThreads, kGroups = 1,
                        kDepth = kSliceBytes / static_cast<int>(sizeof(E));
   static constexpr int kStages = 3, kStage = (kM + kN) * kDepth;

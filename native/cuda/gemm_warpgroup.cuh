@@ -3,8 +3,8 @@
 // registers nor through warps: by counting about 1.65 times as fast.
 //
 // Slices of 64 steps of K pass through a ring of kStages in shared memory. Those of one slice are multiplied while the
-// block waits for the next one's copies and begins those of the slice kLead ahead, which goes where the slice before
-// the one that is multiplied lay: whoever is past the barrier has waited for that one's products.
+// block waits for the next one's copies and begins those of the slice kLead ahead, which goes where the last slice but
+// one before it lay: whoever is past the barrier has waited for that one's products.
 #pragma once
 
 #include "device/warpgroup.cuh"
@@ -35,6 +35,7 @@ template <int kM_, int kN_, int kStages_, int kBlocks_, int kRate_>
 struct WarpgroupTile {
   using E = BFloat16;
   static constexpr int kM = kM_, kN = kN_, kStages = kStages_, kBlocks = kBlocks_, kRate = kRate_;
+  static constexpr double kStart = 64, kSumCost = 500, kJoinCost = 4e6;
   static constexpr int kThreads = kM / ptx::kWarpgroupRows * ptx::kWarpgroup, kFeeders = kThreads, kGroups = 1,
                        kDepth = kSliceBytes / static_cast<int>(sizeof(E)), kSteps = kDepth / 16;
   static constexpr int kLead = kStages - 2, kStage = (kM + kN) * kDepth;

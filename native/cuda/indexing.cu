@@ -2,6 +2,7 @@
 //
 // Around the axis x is (outer, length, inner). An index out of range raises a fault that names it and gives zeros.
 // Adjoints add in the order of the indices, each element in one thread, so results are the same every time.
+#include "device/block.cuh"
 #include "strided.cuh"
 
 namespace forja::cuda {
@@ -88,17 +89,31 @@ void run_gather(const Call& call, Launcher& to) {
   gather(uint8_t{});
 }
 
-// dx (outer, length, inner): each element looks through all indices for its own.
+// dx (outer, length, inner): a warp to kWarp * kMoves neighbours of a row, its lanes to the indices, kWarp at a time;
+// of those that name the row all lanes add up what they stand for, in their order.
 template <class T>
-__global__ void gather_grad_kernel(T* dx, const T* dy, Index index, int64_t indices, Around a, int64_t count) {
-  const int64_t at = thread_index();
-  if (at >= count) return;
-  const int64_t row = at / a.inner, k = at - row * a.inner, o = row / a.length, own = row - o * a.length;
-  T sum = 0;
-  for (int64_t n = 0; n < indices; n++) {
-    if (index.get(n) == own) sum += dy[(o * indices + n) * a.inner + k];
+__global__ void __launch_bounds__(kThreads)
+    gather_grad_kernel(T* dx, const T* dy, const __grid_constant__ Index index, int64_t indices,
+                       const __grid_constant__ Around a, int64_t pieces) {
+  const int64_t piece = thread_index() / kWarp, per_row = ceil_div(a.inner, kWarp * kMoves);
+  if (piece >= pieces) return;  // a whole warp leaves together
+  const int64_t row = piece / per_row, lane = threadIdx.x % kWarp;
+  const int64_t k = (piece - row * per_row) * kWarp * kMoves + lane, o = row / a.length, own = row - o * a.length;
+  T sums[kMoves] = {};
+  for (int64_t first = 0; first < indices; first += kWarp) {
+    const bool names = first + lane < indices && index.get(first + lane) == own;
+    for (unsigned found = __ballot_sync(kAllLanes, names); found != 0; found &= found - 1) {
+      const int64_t n = first + __ffs(static_cast<int>(found)) - 1;
+#pragma unroll
+      for (int move = 0; move < kMoves; move++) {
+        if (k + move * kWarp < a.inner) sums[move] += dy[(o * indices + n) * a.inner + k + move * kWarp];
+      }
+    }
   }
-  dx[at] = sum;
+#pragma unroll
+  for (int move = 0; move < kMoves; move++) {
+    if (k + move * kWarp < a.inner) dx[row * a.inner + k + move * kWarp] = sums[move];
+  }
 }
 
 template <class T>
@@ -106,9 +121,9 @@ void run_gather_grad(const Call& call, Launcher& to) {
   const int axis = call.attrs<fj_gather_grad_attrs>().axis;
   const fj_value &index = *call.in[0].value, &y = *call.out[0].value;
   const Around a{element_count(y, 0, axis), y.dims[axis], element_count(y, axis + 1, y.rank)};
-  const int64_t count = element_count(y);
-  launch(to, gather_grad_kernel<T>, blocks_for(count), kThreads, call.out[0].as<T>(), call.in[1].as<const T>(),
-         index_of(call, call.in[0], a.length), element_count(index), a, count);
+  const int64_t pieces = a.outer * a.length * ceil_div(a.inner, kWarp * kMoves);
+  launch(to, gather_grad_kernel<T>, blocks_for(pieces * kWarp), kThreads, call.out[0].as<T>(), call.in[1].as<const T>(),
+         index_of(call, call.in[0], a.length), element_count(index), a, pieces);
 }
 
 // y[o, i, k] = x[o, index[o, i, k], k], i < picks.
@@ -132,13 +147,12 @@ void run_take_along_axis(const Call& call, Launcher& to) {
   });
 }
 
-// y (outer, length, inner) = 0, then y[o, index[o, i, k], k] += updates[o, i, k]; a thread owns a line (o, k).
+// y[o, index[o, i, k], k] += updates[o, i, k], where y (outer, length, inner) is zero; a thread owns a line (o, k).
 template <class T>
 __global__ void put_along_axis_kernel(T* y, const T* updates, Index index, int64_t picks, Around a) {
   const int64_t line = thread_index();
   if (line >= a.outer * a.inner) return;
   const int64_t o = line / a.inner, k = line - o * a.inner;
-  for (int64_t i = 0; i < a.length; i++) y[(o * a.length + i) * a.inner + k] = 0;
   for (int64_t n = 0; n < picks; n++) {
     const int64_t at = (o * picks + n) * a.inner + k, i = index.get(at);
     if (i >= 0) y[(o * a.length + i) * a.inner + k] += updates[at];
@@ -149,7 +163,8 @@ template <class T>
 void run_put_along_axis(const Call& call, Launcher& to) {
   const int axis = call.attrs<fj_put_along_axis_attrs>().axis;
   const fj_value &index = *call.in[0].value, &y = *call.out[0].value;
-  if (y.bytes == 0) return;
+  if (y.bytes == 0 || to.error != cudaSuccess) return;
+  to.error = cudaMemsetAsync(call.out[0].data, 0, y.bytes, to.stream);
   const Around a{element_count(y, 0, axis), y.dims[axis], element_count(y, axis + 1, y.rank)};
   launch(to, put_along_axis_kernel<T>, blocks_for(a.outer * a.inner), kThreads, call.out[0].as<T>(),
          call.in[1].as<const T>(), index_of(call, call.in[0], a.length), int64_t{index.dims[axis]}, a);

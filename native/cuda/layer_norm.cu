@@ -135,7 +135,7 @@ __device__ __forceinline__ void write_vectors(const Vectors& own, float* partial
 // kVectors: dgamma and dbeta are asked for. Rows that fit are added up in registers; of others the block's sums lie in
 // memory, where each number is one thread's.
 template <class E, class L, bool kVectors>
-__global__ void __launch_bounds__(L::kBlock)
+__global__ void __launch_bounds__(L::kBlock, L::V == 1 ? 1 : kLongest / L::kBlock)
     layer_norm_grad_kernel(const E* dy, const E* x, const float* gamma, E* dx, float* partial,
                            const __grid_constant__ NormRows rows, float eps) {
   constexpr bool kInRegisters = kVectors && L::kGroup < kLongest;
@@ -145,10 +145,7 @@ __global__ void __launch_bounds__(L::kBlock)
   for (int64_t base = static_cast<int64_t>(blockIdx.x) * L::kRows; base < rows.count;
        base += static_cast<int64_t>(gridDim.x) * L::kRows) {
     const Row<L> row(base, rows.count, rows.columns);
-    const auto load = [&](int64_t first) {
-      row.load(x, first, v);
-      row.load(dy, first, d);
-    };
+    const auto load = [&](int64_t first) { row.load(x, dy, first, v, d); };
     // V elements of dy times gamma.
     const auto weigh = [&](int64_t i, int k, float* g) {
       read_vector<L::V>(gamma, i, 1, g);

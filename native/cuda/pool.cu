@@ -303,7 +303,7 @@ template <class F>
 void with_plan(const Operand& maps, const PoolGeometry& g, bool of_image, const F& f) {
   if (element_count(*maps.value) == 0) return;
   const bool is_small = is_short(g.rows) && is_short(g.columns) && g.rows.size * g.columns.size < kMostPixels &&
-                        element_count(*maps.value) < INT32_MAX;
+                        g.rows.out * g.columns.out < kMostPixels && element_count(*maps.value) < INT32_MAX;
   with_element(*maps.value, [&](auto element) {
     constexpr int kWide = kPack<decltype(element)>;
     using One = std::integral_constant<int, 1>;

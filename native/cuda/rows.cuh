@@ -68,6 +68,24 @@ struct Row {
       each(first, [&](int64_t, int k) { v[k] = raw[k / L::V][k % L::V]; });
     }
   }
+  // Of two maps, whose loads are under way together.
+  template <class E>
+  __device__ __forceinline__ void load(const E* x, const E* y, int64_t first, float* v, float* w) const {
+    if constexpr (sizeof(E) == sizeof(float)) {
+      load(x, first, v);
+      load(y, first, w);
+    } else {
+      Raw<L::V, E> a[L::kPer / L::V], b[L::kPer / L::V];
+      packs(first, [&](int64_t i, int k) {
+        a[k / L::V].read(x + row * n + i);
+        b[k / L::V].read(y + row * n + i);
+      });
+      each(first, [&](int64_t, int k) {
+        v[k] = a[k / L::V][k % L::V];
+        w[k] = b[k / L::V][k % L::V];
+      });
+    }
+  }
   template <class E>
   __device__ __forceinline__ void store(E* y, int64_t first, const float* v) const {
     packs(first, [&](int64_t i, int k) { write_floats<L::V>(y + row * n + i, v + k); });

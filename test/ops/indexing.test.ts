@@ -41,6 +41,7 @@ describe('gather', () => {
     const [dx] = fj.grad(fj.sum(fj.gather(x, index)), [x])
     expect([...(await dx!.data())]).toEqual([1, 1, 3, 3, 0, 0])
     await compareWithReference((t) => fj.gather(t!, randomTensor([500], 5, 'int32', 127)), [randomTensor([127, 33], 1)])
+    await compareWithReference((t) => fj.gather(t!, randomTensor([90], 5, 'int32', 5)), [randomTensor([5, 300], 1)])
     await fj.gradcheck(
       (t) => fj.gather(t!, randomTensor([2, 3], 5, 'int32', 4), { axis: 1 }),
       [randomTensor([2, 4, 3], 1)],

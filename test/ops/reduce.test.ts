@@ -210,7 +210,7 @@ describe('variance', () => {
 })
 
 describe('argMax and argMin', () => {
-  it.each([[[7]], [[127, 10]], [[3, 5, 300]], [[1, 1]]])('%j along every axis', async (shape) => {
+  it.each([[[7]], [[127, 10]], [[3, 5, 300]], [[1, 1]], [[2, 8199]]])('%j along every axis', async (shape) => {
     const x = randomTensor(shape, 8)
     const ties = randomTensor(shape, 8, 'int32', 3)
     for (let axis = 0; axis < shape.length; axis++) {

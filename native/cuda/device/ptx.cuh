@@ -27,12 +27,13 @@ __device__ __forceinline__ void* dynamic_shared() {
 // What is made of `number` behind this is made then, not ahead of a loop and kept in registers.
 __device__ __forceinline__ void forget(int& number) { asm volatile("" : "+r"(number)); }
 
-// base + index * stride, as one multiplication of 32 bits; stride in bytes.
+// base + index * stride, as one multiplication of 32 bits; stride in bytes. In device memory, which the compiler has to
+// be told: it loads from an address that it knows nothing of by instructions that look where it is.
 template <class E>
 __device__ __forceinline__ const E* at_step(const E* base, int index, int stride) {
   uint64_t address;
-  asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(address) : "r"(index), "r"(stride), "l"(base));
-  return reinterpret_cast<const E*>(address);
+  asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(address) : "r"(index), "r"(stride), "l"(__cvta_generic_to_global(base)));
+  return static_cast<const E*>(__cvta_global_to_generic(address));
 }
 
 // kBytes to shared memory, zeros where they are not `inside`; both addresses are multiples of kBytes. 16 bytes pass by
