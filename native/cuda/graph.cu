@@ -71,14 +71,17 @@ cudaError_t last_nodes(cudaStream_t stream, Nodes* nodes) {
   const cudaGraphEdgeData* kinds = nullptr;
   size_t count = 0;
   const cudaError_t code = cudaStreamGetCaptureInfo(stream, &status, nullptr, nullptr, &last, &kinds, &count);
-  if (code == cudaSuccess) nodes->assign(last, last + count);
-  return code;
+  if (code != cudaSuccess) return code;
+  if (status != cudaStreamCaptureStatusActive) return cudaErrorStreamCaptureInvalidated;  // then it tells no nodes
+  nodes->assign(last, last + count);
+  return cudaSuccess;
 }
 
 cudaError_t go_on_from(cudaStream_t stream, Nodes nodes) {
   std::sort(nodes.begin(), nodes.end());
   nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
-  return cudaStreamUpdateCaptureDependencies(stream, nodes.data(), nullptr, nodes.size(),
+  cudaGraphNode_t none = nullptr;  // an empty list must lie somewhere, too
+  return cudaStreamUpdateCaptureDependencies(stream, nodes.empty() ? &none : nodes.data(), nullptr, nodes.size(),
                                              cudaStreamSetCaptureDependencies);
 }
 
@@ -150,7 +153,8 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   record_instructions(program, 0, header.commit_index, launcher);
   launch(launcher, open_commit_kernel, 1, dim3(1), reinterpret_cast<const Fault*>(program->fault.data()), commit);
   Nodes last;
-  code = last_nodes(stream, &last);
+  // Where something was refused, the driver may have freed the graph: it gets no node then.
+  code = first_of(launcher.error, last_nodes(stream, &last));
   cudaGraphNodeParams params{};
   params.type = cudaGraphNodeTypeConditional;
   params.conditional.handle = commit;
@@ -161,7 +165,7 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   // The stream goes on from the node, which a recording must know of that ends there.
   if (code == cudaSuccess) code = go_on_from(stream, {node});
   // Null, and the graph freed by the driver, where something was refused on the way.
-  code = first_of(first_of(launcher.error, code), cudaStreamEndCapture(stream, &made.graph));
+  code = first_of(code, cudaStreamEndCapture(stream, &made.graph));
   if (code != cudaSuccess) return code;
   cudaGraph_t body = params.conditional.phGraph_out[0];
   code = cudaStreamBeginCaptureToGraph(stream, body, nullptr, nullptr, 0, kMode);
