@@ -288,11 +288,17 @@ describe('measure', () => {
   it('times the others where a peer fails', async () => {
     const rows: Row[] = []
     const failures: unknown[] = []
-    const peer = (name: string, prepare: () => Promise<Float32Array>) =>
-      ({ name, prepare, turn: async () => [2] }) as unknown as SuiteContext['peers'][number]
-    const peers = [peer('ill', wrong), peer('well', async () => Float32Array.of(1))]
+    const right = async () => Float32Array.of(1)
+    let turns = 0
+    const tiring = async () => (++turns < 3 ? [2] : wrong())
+    const peer = (
+      name: string,
+      prepare: () => Promise<Float32Array>,
+      turn: () => Promise<number[]> = async () => [2],
+    ) => ({ name, prepare, turn }) as unknown as SuiteContext['peers'][number]
+    const peers = [peer('ill', wrong), peer('dizzy', right, wrong), peer('tired', right, tiring), peer('well', right)]
     await measure({ ...context(rows), peers, fail: (_, error) => void failures.push(`${error}`) }, kase)
-    expect(failures).toEqual(['Error: wrong'])
+    expect(failures).toEqual(['Error: wrong', 'Error: wrong', 'Error: wrong'])
     expect(rows.map((row) => row.variant)).toEqual(['v', 'well'])
     expect(Object.keys(rows[0]!.ratios!)).toEqual(['well'])
   })
