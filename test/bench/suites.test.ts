@@ -94,6 +94,16 @@ it('writes each row when it is there, and says of the file what it is', async ()
   expect(result.peers).toContainEqual({ name: 'pytorch', absent: 'not asked for' })
 })
 
+it('begins no case when its time is over, and says which', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'forja-bench-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const out = join(folder, 'result.json')
+  const { rows, said } = await bench('matmul', { case: '32x32', until: Date.now(), out })
+  expect(rows).toEqual([])
+  expect(said).toContain('\nnot begun, the time is over: 32x32x32')
+  expect(JSON.parse(readFileSync(out, 'utf8'))).toMatchObject({ rows: [], unfinished: true })
+})
+
 it('conv times each direction, but no gradient of the data', async () => {
   const { rows, errors } = await bench('conv', { case: 'lenet5' })
   expect(errors).toEqual([])
