@@ -148,6 +148,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s) {
     drain_blocking();
   else
     drain([&] { return s->queue.empty(); });
+  // The host needs a while to find out.
+  std::this_thread::sleep_for(std::chrono::milliseconds(planted("SIMT_WAIT_MS")));
   return result();
 }
 cudaError_t cudaStreamQuery(cudaStream_t s) {
