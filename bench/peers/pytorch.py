@@ -298,8 +298,9 @@ def captured(call):
         for _ in range(3):
             call()
     torch.cuda.current_stream().wait_stream(side)
+    gc.collect()  # parts of earlier steps would remember the stream that these ran on
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=side):
         call()
 
     def replay():

