@@ -205,6 +205,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
   });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t g) {
+  SIMT_LOCK;
   check_alive(g, "is destroyed");
   for (auto& body : g->bodies) check_alive(body.get(), "is destroyed");
   delete g;
