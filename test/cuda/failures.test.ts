@@ -144,11 +144,11 @@ it.runIf(emulated)('a recording that is refused part way, wherever, is made anew
 })
 
 it.runIf(emulated)("a step's time is without what the host does between the pure part and the commit", async () => {
-  const { answer } = await run<number[][]>('profiled', { SIMT_WAIT_MS: '500', SIMT_LAZY: '1' })
+  const { answer } = await run<number[][]>('profiled', { SIMT_WAIT_MS: '1000000', SIMT_LAZY: '1' })
   expect(answer.map((times) => times.length)).toEqual([1, 3])
   for (const milliseconds of answer.flat()) {
     expect(milliseconds).toBeGreaterThan(0)
-    expect(milliseconds).toBeLessThan(500)
+    expect(milliseconds).toBeLessThan(1e6)
   }
 })
 
