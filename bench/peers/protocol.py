@@ -1,6 +1,7 @@
 """The side of lib/bench/peers.ts that a peer in Python has: commands on stdin, answers on stdout."""
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -28,8 +29,17 @@ def timed(call):
     return time.perf_counter() - begin
 
 
+def failure(error):
+    """Of this case only: memory, a compiler; the next may do."""
+    traceback.print_exc()
+    lines = str(error).strip().split("\n")
+    return {"failed": f"{type(error).__name__}: {lines[0]}"}
+
+
 def serve(hello, prepare, timed=timed):
     """hello(threads, device) names the version or says Unsupported; prepare(case, files) gives a call and the bytes of its float32 result."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
     call = None
     for line in sys.stdin:
         command = json.loads(line)
@@ -47,13 +57,14 @@ def serve(hello, prepare, timed=timed):
                     file.write(result)
             except Unsupported as reason:
                 answer = {"unsupported": str(reason)}
-            except Exception as error:  # of this case only: memory, a compiler; the next may do
-                traceback.print_exc()
-                lines = str(error).strip().split("\n")
-                answer = {"failed": f"{type(error).__name__}: {lines[0]}"}
+            except Exception as error:
+                answer = failure(error)
         elif command["do"] == "time":
             samples, end = [], time.perf_counter() + command["seconds"]
-            while not samples or time.perf_counter() < end:
-                samples.append(timed(call))
-            answer = {"samples": samples}
-        print(json.dumps(answer), flush=True)
+            try:
+                while not samples or time.perf_counter() < end:
+                    samples.append(timed(call))
+                answer = {"samples": samples}
+            except Exception as error:
+                answer = failure(error)
+        print(json.dumps(answer), file=answers, flush=True)

@@ -5,6 +5,7 @@ On GPUs, by CUDA events, FORJA_PEER_MODE says how networks run: eager (the defau
 """
 
 import contextlib
+import gc
 import os
 import statistics
 
@@ -16,7 +17,9 @@ import protocol
 
 MODE = os.environ.get("FORJA_PEER_MODE", "eager")
 BURST, BURST_SECONDS = 8, 0.1  # calls between two events, and how long they take at most, about
+TICKS, TICKS_OF_CALL = 100_000, 60_000  # of a GPU's clock, about half a nanosecond each
 device = "cpu"  # what hello() was told
+kernels = False  # whether the case is of an operation, whose time is without that of launching it, as forja's is
 FORMATS = (torch.contiguous_format, torch.channels_last)
 
 
@@ -30,6 +33,8 @@ def timed(call, count=1):
     if device == "cpu":
         return protocol.timed(call)
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    if kernels:
+        torch.cuda._sleep(TICKS + TICKS_OF_CALL * count)  # in which all calls are handed over
     begin.record()
     for _ in range(count):
         call()
@@ -116,9 +121,14 @@ def lstm(given, scale):
     return lambda: torch.autograd.grad(y, wanted, dy, retain_graph=True)[0]
 
 
+def one_kernel():
+    """What an optimizer is told to update all parameters by one kernel, of which only GPUs have launches to save."""
+    return {} if device == "cpu" else {"fused": True}
+
+
 def adam(x, gradient):
     x.grad = gradient
-    optimizer = torch.optim.Adam([x], foreach=True)
+    optimizer = torch.optim.Adam([x], **(one_kernel() or {"foreach": True}))
 
     def step():
         optimizer.step()
@@ -288,10 +298,16 @@ def captured(call):
         for _ in range(3):
             call()
     torch.cuda.current_stream().wait_stream(side)
+    gc.collect()  # parts of earlier steps would remember the stream that these ran on
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=side):
         call()
-    return graph.replay
+
+    def replay():
+        graph.replay()
+        return call  # which holds the memory that the graph works on
+
+    return replay
 
 
 def compiled(function):
@@ -343,7 +359,7 @@ def network(case, files):
         with precision():
             return F.cross_entropy(model(x).float(), labels)
 
-    optimizer = torch.optim.SGD(model.parameters(), lr=case["lr"], momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=case["lr"], momentum=0.9, **one_kernel())
     run = compiled(loss_of)
 
     def step():
@@ -363,7 +379,10 @@ KINDS = {"matmul": matmul, "conv": conv, "op": op, "network": network}
 
 
 def prepare(case, files):
+    global kernels
+    kernels = case["kind"] != "network"
     if device != "cpu":
+        gc.collect()  # the last case's networks and graphs refer to themselves
         torch.cuda.empty_cache()  # other processes use this GPU
     set_precision(case.get("precision", "float32"))
     calls = KINDS[case["kind"]](case, files)

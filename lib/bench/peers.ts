@@ -6,7 +6,7 @@
  *     {"do": "prepare", "case", "files",
  *      "result"}                            → {} and the case's result in the file `result`, or {"unsupported": why},
  *                                             or {"failed": why} of what should have worked; the peer goes on
- *     {"do": "time", "seconds"}             → {"samples": seconds of each call} of the case prepared last
+ *     {"do": "time", "seconds"}             → {"samples": seconds of each call} of the case prepared last, or {"failed"}
  *
  * Files are raw little-endian float32 or int32; `files` has {path, shape, dtype} by name.
  */
@@ -148,8 +148,10 @@ export class Peer {
   async #ask(command: object): Promise<Record<string, unknown>> {
     this.process.stdin.write(`${JSON.stringify(command)}\n`)
     const line = await this.answers.next()
-    if (line.done) throw new ForjaError('ERR_INTERNAL', `the peer ${this.name} failed: ${await this.ended}`)
-    return JSON.parse(line.value) as Record<string, unknown>
+    const answer = line.done ? { failed: await this.ended } : (JSON.parse(line.value) as Record<string, unknown>)
+    if (answer.failed !== undefined)
+      throw new ForjaError('ERR_INTERNAL', `the peer ${this.name} failed: ${answer.failed}`)
+    return answer
   }
 
   /**
@@ -167,9 +169,8 @@ export class Peer {
     )
     const result = path('.result')
     try {
-      const { unsupported, failed } = await this.#ask({ do: 'prepare', case: task.case, files, result })
+      const { unsupported } = await this.#ask({ do: 'prepare', case: task.case, files, result })
       if (unsupported !== undefined) return String(unsupported)
-      if (failed !== undefined) throw new ForjaError('ERR_INTERNAL', `the peer ${this.name} failed: ${failed}`)
       const bytes = readFileSync(result)
       return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
     } finally {
@@ -177,7 +178,11 @@ export class Peer {
     }
   }
 
-  /** Seconds of each call within about `seconds`. */
+  /**
+   * Seconds of each call within about `seconds`.
+   *
+   * @throws as prepare.
+   */
   async turn(seconds: number): Promise<number[]> {
     return (await this.#ask({ do: 'time', seconds })).samples as number[]
   }

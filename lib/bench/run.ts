@@ -46,6 +46,8 @@ export interface BenchOptions {
   peers?: boolean | readonly string[]
   /** Rows go to this file as well, each when it is there: what a run that is cut short has measured is not lost. */
   out?: string
+  /** No case is begun from here on, as Date.now(). */
+  until?: number
 }
 
 /** Where a run tells what it does. */
@@ -139,12 +141,13 @@ export async function runBench(
     rows,
     errors,
   })
-  const { out } = options
+  const { out, until = Number.POSITIVE_INFINITY } = options
   const write = async (what: BenchResult) => {
     if (out !== undefined) await writeFileAtomic(out, Buffer.from(`${JSON.stringify(what, null, 2)}\n`))
   }
   const names: string[] = []
   const isWanted = (name: string) => options.case === undefined || name.includes(options.case)
+  const late: string[] = []
   try {
     await SUITES[suite]({
       device,
@@ -157,7 +160,10 @@ export async function runBench(
       ladder: options.ladder ?? false,
       wants: (name) => {
         names.push(name)
-        return isWanted(name)
+        if (!isWanted(name)) return false
+        if (Date.now() < until) return true
+        late.push(name)
+        return false
       },
       report: async (row) => {
         rows.push(row)
@@ -183,7 +189,8 @@ export async function runBench(
   }
   const others = devices.slice(1).map((other) => winsOf(device, other, rows))
   for (const text of others) listener.say(`\n${text}`)
-  await write(result())
+  if (late.length > 0) listener.say(`\nnot begun, the time is over: ${late.join(', ')}`)
+  await write(late.length > 0 ? { ...result(), unfinished: true } : result())
   if (out !== undefined) listener.say(`\nwrote ${out}`)
   return result()
 }

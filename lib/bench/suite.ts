@@ -124,8 +124,7 @@ export async function measure(context: SuiteContext, kase: Case): Promise<void> 
   if (entrants.some((entrant) => checks.get(entrant)!.length === 0))
     throw new ForjaError('ERR_INTERNAL', `${name}: nothing to compare with`)
 
-  const contenders: Contender[] = [...entrants.map(({ variant, call }) => asyncContender(variant, call)), ...peers]
-  const timings = await race(contenders, context.seconds, kase.turns)
+  const timings = await raceWith(context, kase, entrants, peers)
   const theirTimings = timings.slice(entrants.length)
   const base = entrants[0]!.device ?? context.device
   const rows = timings.map((timing, i) => {
@@ -139,6 +138,36 @@ export async function measure(context: SuiteContext, kase: Case): Promise<void> 
   // The ladder is read upwards: the slowest first.
   if (context.ladder) rows.sort((a, b) => b.p50Ms - a.p50Ms)
   for (const row of rows) await context.report(row)
+}
+
+/** Times the entrants and the peers; without a peer that fails meanwhile, which is reported, all are timed anew. */
+async function raceWith(
+  context: SuiteContext,
+  { name, turns }: Case,
+  entrants: readonly Entrant[],
+  peers: readonly Peer[],
+): Promise<Timing[]> {
+  const ours = entrants.map(({ variant, call }) => asyncContender(variant, call))
+  const failed = new Set<Peer>()
+  for (;;) {
+    const before = failed.size
+    const theirs = peers
+      .filter((peer) => !failed.has(peer))
+      .map((peer): Contender => {
+        const turn = (seconds: number) =>
+          peer.turn(seconds).catch((error: unknown) => {
+            failed.add(peer)
+            throw error
+          })
+        return { name: peer.name, turn }
+      })
+    try {
+      return await race([...ours, ...theirs], context.seconds, turns)
+    } catch (error) {
+      if (failed.size === before) throw error
+      await context.fail(name, error)
+    }
+  }
 }
 
 function completeRow(

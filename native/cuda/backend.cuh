@@ -95,7 +95,7 @@ struct fj_program {
   cudaGraphExec_t graphs[2] = {};
   bool whole = false;  // graphs[0] is all of it
   bool profile = false;
-  std::vector<cudaEvent_t> events;  // before each instruction, and after the last
+  std::vector<cudaEvent_t> events;  // before each instruction, after the last, and after the last of the pure part
   std::vector<uint64_t> nanoseconds;
 };
 

@@ -22,6 +22,12 @@ constexpr cudaStreamCaptureMode kMode = cudaStreamCaptureModeThreadLocal;
 
 cudaError_t first_of(cudaError_t a, cudaError_t b) { return a != cudaSuccess ? a : b; }
 
+// The graph is null where something was refused on the way: the driver frees it then, whether it was ours or not.
+cudaError_t end_recording(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  return cudaStreamEndCapture(stream, graph);
+}
+
 // Takes the handles of graphs that were made on the way.
 struct Recording {
   ~Recording() {
@@ -71,14 +77,17 @@ cudaError_t last_nodes(cudaStream_t stream, Nodes* nodes) {
   const cudaGraphEdgeData* kinds = nullptr;
   size_t count = 0;
   const cudaError_t code = cudaStreamGetCaptureInfo(stream, &status, nullptr, nullptr, &last, &kinds, &count);
-  if (code == cudaSuccess) nodes->assign(last, last + count);
-  return code;
+  if (code != cudaSuccess) return code;
+  if (status != cudaStreamCaptureStatusActive) return cudaErrorStreamCaptureInvalidated;  // then it tells no nodes
+  nodes->assign(last, last + count);
+  return cudaSuccess;
 }
 
 cudaError_t go_on_from(cudaStream_t stream, Nodes nodes) {
   std::sort(nodes.begin(), nodes.end());
   nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
-  return cudaStreamUpdateCaptureDependencies(stream, nodes.data(), nullptr, nodes.size(),
+  cudaGraphNode_t none = nullptr;  // an empty list must lie somewhere, too
+  return cudaStreamUpdateCaptureDependencies(stream, nodes.empty() ? &none : nodes.data(), nullptr, nodes.size(),
                                              cudaStreamSetCaptureDependencies);
 }
 
@@ -150,7 +159,8 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   record_instructions(program, 0, header.commit_index, launcher);
   launch(launcher, open_commit_kernel, 1, dim3(1), reinterpret_cast<const Fault*>(program->fault.data()), commit);
   Nodes last;
-  code = last_nodes(stream, &last);
+  // Where something was refused, the driver may have freed the graph: it gets no node then.
+  code = first_of(launcher.error, last_nodes(stream, &last));
   cudaGraphNodeParams params{};
   params.type = cudaGraphNodeTypeConditional;
   params.conditional.handle = commit;
@@ -160,15 +170,14 @@ cudaError_t record_guarded(fj_program* program, Recording& made) {
   if (code == cudaSuccess) code = cudaGraphAddNode(&node, made.graph, last.data(), nullptr, last.size(), &params);
   // The stream goes on from the node, which a recording must know of that ends there.
   if (code == cudaSuccess) code = go_on_from(stream, {node});
-  // Null, and the graph freed by the driver, where something was refused on the way.
-  code = first_of(first_of(launcher.error, code), cudaStreamEndCapture(stream, &made.graph));
+  code = first_of(code, end_recording(stream, &made.graph));
   if (code != cudaSuccess) return code;
   cudaGraph_t body = params.conditional.phGraph_out[0];
   code = cudaStreamBeginCaptureToGraph(stream, body, nullptr, nullptr, 0, kMode);
   if (code != cudaSuccess) return code;
   record_instructions(program, header.commit_index, header.instr_count, launcher);
-  code = cudaStreamEndCapture(stream, &body);
-  // The driver frees a body, too, which its node frees once more with the graph: rather none of it is freed.
+  code = end_recording(stream, &body);
+  // A body is freed once more with the graph, by its node: rather none of it is freed.
   if (body == nullptr) made.graph = nullptr;
   return first_of(launcher.error, code);
 }
@@ -210,7 +219,7 @@ cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out,
   if (const cudaError_t code = cudaStreamBeginCapture(device.stream, kMode)) return code;
   Launcher launcher = device.launcher();
   launches(launcher);
-  cudaError_t code = first_of(launcher.error, cudaStreamEndCapture(device.stream, &made.graph));
+  cudaError_t code = first_of(launcher.error, end_recording(device.stream, &made.graph));
   if (code == cudaSuccess) code = cudaGraphInstantiate(out, made.graph, 0);
   return code;
 }

@@ -206,7 +206,7 @@ size_t program_describe(const fj_program* program, char* text, size_t size) {
 fj_status program_profile(fj_program* program, int enable, uint64_t* nanoseconds, uint32_t count, fj_error* error) {
   if (enter(program->device, error) != FJ_OK) return error->status;
   for (uint32_t i = 0; i < count && i < program->nanoseconds.size(); i++) nanoseconds[i] = program->nanoseconds[i];
-  while (enable != 0 && program->events.size() <= program->choices.size()) {
+  while (enable != 0 && program->events.size() < program->choices.size() + 2) {
     cudaEvent_t event = nullptr;
     const cudaError_t code = cudaEventCreate(&event);
     if (code != cudaSuccess) return report(program->device, code, "creating an event", error);

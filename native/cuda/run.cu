@@ -10,6 +10,7 @@
 // second records CUDA graphs (graph.cu), and it and all later ones are one launch. Everything that differs from run to
 // run (arguments, learning rates, random states) lies in device memory that graphs read anew. FORJA_CUDA_GRAPH=0 keeps
 // every run as the first.
+#include <algorithm>
 #include <cstring>
 
 #include "backend.cuh"
@@ -38,12 +39,38 @@ fj_status wait(fj_program* program, fj_error* error) {
   return code == cudaSuccess ? FJ_OK : report(program->device, code, "running the program", error);
 }
 
+// One thread: waits for so many ticks of the clock, about half a nanosecond each.
+__global__ void hold_kernel(long long ticks) {
+  const long long begin = clock64();
+  while (clock64() - begin < ticks) {
+  }
+}
+
+// What is timed waits on the device until the host has handed over about all of it: a step's time would else hold that
+// of its launch, which is as long as a short kernel.
+void hold(Launcher& to, uint32_t instructions) {
+  constexpr long long kTicks = 100'000, kTicksOfEach = 20'000, kMost = 4'000'000;
+  launch(to, hold_kernel, 1, dim3(1), std::min(kTicks + kTicksOfEach * instructions, kMost));
+}
+
+// The event at the end of instruction i: that before the next, but for the last of the pure part, behind which the host
+// looks at what was found.
+cudaEvent_t end_of(const fj_program* program, uint32_t i) {
+  const fj_program_header& header = *program->view.header;
+  return program->events[i + 1 == header.commit_index ? header.instr_count + 1 : i + 1];
+}
+
 // Launches instructions [begin, end) one by one; polls `cancel` between them unless it is null.
 fj_status issue(fj_program* program, uint32_t begin, uint32_t end, const int32_t* cancel, fj_error* error) {
   Launcher launcher = program->device->launcher();
+  const bool timed = program->profile && begin < end;
+  const auto mark = [&](cudaEvent_t event) {
+    if (launcher.error == cudaSuccess) launcher.error = cudaEventRecord(event, launcher.stream);
+  };
+  if (timed) hold(launcher, end - begin);
   for (uint32_t i = begin; i < end; i++) {
     if (cancel != nullptr && cancelled(cancel)) return aborted(error, i);
-    if (program->profile) launcher.error = cudaEventRecord(program->events[i], launcher.stream);
+    if (timed) mark(program->events[i]);
     launch_instructions(program, i, i + 1, launcher);
     if (launcher.error != cudaSuccess) {
       const char* name = program->choices[i].kernel->name;
@@ -52,7 +79,7 @@ fj_status issue(fj_program* program, uint32_t begin, uint32_t end, const int32_t
       return error->status;
     }
   }
-  if (program->profile) launcher.error = cudaEventRecord(program->events[end], launcher.stream);
+  if (timed) mark(end_of(program, end - 1));
   return launcher.error == cudaSuccess ? FJ_OK : report(program->device, launcher.error, "timing", error);
 }
 
@@ -191,9 +218,9 @@ fj_status run_parts(fj_program* program, fj_run& slot, const int32_t* cancel, fj
 }
 
 void read_times(fj_program* program) {
-  for (size_t i = 0; i + 1 < program->events.size(); i++) {
+  for (uint32_t i = 0; i < program->nanoseconds.size(); i++) {
     float milliseconds = 0;
-    cudaEventElapsedTime(&milliseconds, program->events[i], program->events[i + 1]);
+    cudaEventElapsedTime(&milliseconds, program->events[i], end_of(program, i));
     program->nanoseconds[i] = static_cast<uint64_t>(milliseconds * 1e6f);
   }
 }

@@ -67,6 +67,14 @@ describe('a peer', () => {
     peer.stop()
   })
 
+  it('that fails while it is timed is an error with its words', async () => {
+    const answers = { hello: { version: '1' }, prepare: {}, time: { failed: 'OutOfMemoryError: too much' } }
+    const peer = await started(fake('hungry', answers))
+    await peer.prepare(TASK)
+    await expect(peer.turn(1)).rejects.toThrow('the peer hungry failed: OutOfMemoryError: too much')
+    peer.stop()
+  })
+
   it('that dies in a case is an error that names it and its last words', async () => {
     const spec = fake('mortal', { hello: { version: '1' } }, "throw new TypeError('out of iron')")
     const peer = await started(spec)

@@ -94,6 +94,16 @@ it('writes each row when it is there, and says of the file what it is', async ()
   expect(result.peers).toContainEqual({ name: 'pytorch', absent: 'not asked for' })
 })
 
+it('begins no case when its time is over, and says which', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'forja-bench-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const out = join(folder, 'result.json')
+  const { rows, said } = await bench('matmul', { case: '32x32', until: Date.now(), out })
+  expect(rows).toEqual([])
+  expect(said).toContain('\nnot begun, the time is over: 32x32x32')
+  expect(JSON.parse(readFileSync(out, 'utf8'))).toMatchObject({ rows: [], unfinished: true })
+})
+
 it('conv times each direction, but no gradient of the data', async () => {
   const { rows, errors } = await bench('conv', { case: 'lenet5' })
   expect(errors).toEqual([])
@@ -288,11 +298,17 @@ describe('measure', () => {
   it('times the others where a peer fails', async () => {
     const rows: Row[] = []
     const failures: unknown[] = []
-    const peer = (name: string, prepare: () => Promise<Float32Array>) =>
-      ({ name, prepare, turn: async () => [2] }) as unknown as SuiteContext['peers'][number]
-    const peers = [peer('ill', wrong), peer('well', async () => Float32Array.of(1))]
+    const right = async () => Float32Array.of(1)
+    let turns = 0
+    const tiring = async () => (++turns < 3 ? [2] : wrong())
+    const peer = (
+      name: string,
+      prepare: () => Promise<Float32Array>,
+      turn: () => Promise<number[]> = async () => [2],
+    ) => ({ name, prepare, turn }) as unknown as SuiteContext['peers'][number]
+    const peers = [peer('ill', wrong), peer('dizzy', right, wrong), peer('tired', right, tiring), peer('well', right)]
     await measure({ ...context(rows), peers, fail: (_, error) => void failures.push(`${error}`) }, kase)
-    expect(failures).toEqual(['Error: wrong'])
+    expect(failures).toEqual(['Error: wrong', 'Error: wrong', 'Error: wrong'])
     expect(rows.map((row) => row.variant)).toEqual(['v', 'well'])
     expect(Object.keys(rows[0]!.ratios!)).toEqual(['well'])
   })

@@ -514,6 +514,12 @@ it("random numbers, the reference's", async () => {
   expectClose(await draw(TEST_DEVICE), await draw('reference'), 'numbers')
 })
 
+it('times steps', async () => {
+  const run = fj.compile((x: fj.Tensor) => fj.matmul(x, x), { device: TEST_DEVICE })
+  expect(await run.profile(floats(5, 5))).toHaveLength(1)
+  run.dispose()
+})
+
 it('leaves out no operation', () => {
   const { supports } = loadAddon()
   const kernels = allOps().filter(

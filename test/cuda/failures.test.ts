@@ -143,6 +143,15 @@ it.runIf(emulated)('a recording that is refused part way, wherever, is made anew
   expect(await recorded(7)).toEqual([6, 5])
 })
 
+it.runIf(emulated)("a step's time is without what the host does between the pure part and the commit", async () => {
+  const { answer } = await run<number[][]>('profiled', { SIMT_WAIT_MS: '1000000', SIMT_LAZY: '1' })
+  expect(answer.map((times) => times.length)).toEqual([1, 3])
+  for (const milliseconds of answer.flat()) {
+    expect(milliseconds).toBeGreaterThan(0)
+    expect(milliseconds).toBeLessThan(1e6)
+  }
+})
+
 it.runIf(emulated)('four runs are queued before the host waits for the first', async () => {
   const { answer, stderr } = await run<number[]>('queue', { SIMT_TRACE: '1', SIMT_LAZY: '1' })
   expect(answer).toEqual([2, 4, 6, 8, 10, 12, 14, 16])

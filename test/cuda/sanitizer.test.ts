@@ -1,25 +1,18 @@
 /** NVIDIA's compute-sanitizer over a training run, where there are a GPU and the tool: what no emulation can see. */
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import { findCudaTool } from '../helpers/cuda_tools.js'
 import { TEST_DEVICE } from '../helpers/device.js'
 
 const TOOL = 'compute-sanitizer'
+const path = findCudaTool(TOOL)
 /** Its exit code where it found something. */
 const FOUND = 77
 
-function isOnPath(): boolean {
-  try {
-    execFileSync(TOOL, ['--version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
 const missing = !TEST_DEVICE.startsWith('cuda') || TEST_DEVICE === 'cuda-emulated' ? 'no GPU is under test' : undefined
-const reason = missing ?? (isOnPath() ? undefined : `${TOOL} is not on PATH`)
+const reason = missing ?? (path === undefined ? `there is no ${TOOL}` : undefined)
 if (reason !== undefined) console.log(`${TOOL} is left out: ${reason}`)
 
 // Tensor cores read what asynchronous copies bring: bfloat16 is what the emulation knows least of.
@@ -36,7 +29,7 @@ describe.concurrent('LeNet-5 trains', () => {
       const script = fileURLToPath(new URL('../native/children/cuda.mjs', import.meta.url))
       const child = [process.execPath, script, TEST_DEVICE, precision]
       const args = ['--tool', tool, '--error-exitcode', String(FOUND), ...child]
-      const { stdout } = await promisify(execFile)(TOOL, args, { timeout: 300_000, maxBuffer: 1 << 26 })
+      const { stdout } = await promisify(execFile)(path!, args, { timeout: 300_000, maxBuffer: 1 << 26 })
       expect(stdout).toMatch(/ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards/)
     },
     300_000,

@@ -3,16 +3,14 @@
  * against the headers of this machine: the toolkit's, and `include` beside the folders of FORJA_CUDA_LIB_DIR.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { findCudaTool } from '../helpers/cuda_tools.js'
 
 const native = fileURLToPath(new URL('../../native', import.meta.url))
 const source = fileURLToPath(new URL('vendor_headers.cu', import.meta.url))
-const nvcc = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/cuda/bin']
-  .map((folder) => join(folder, 'nvcc'))
-  .find((path) => existsSync(path))
+const nvcc = findCudaTool('nvcc')
 const libraries = (process.env.FORJA_CUDA_LIB_DIR ?? '').split(':').filter((folder) => folder !== '')
 const include = [native, ...libraries.map((folder) => join(folder, '../include'))].flatMap((folder) => ['-I', folder])
 

@@ -1,10 +1,10 @@
 // What tests use to steer the emulator and to read what it found. Where it is a module of a Node process, they steer it
 // by environment variables: SIMT_LAZY=1 as set_lazy_streams(true), SIMT_FAIL_LAUNCH=n plants a fault in the n-th
 // launch, SIMT_FAIL_GRAPHS=1 in every instantiation of a graph, SIMT_FAIL_EDGES=1 in every choice of what a
-// recording goes on from, SIMT_REFUSE_LAUNCH=n refuses the n-th launch,
-// SIMT_ARENA_MB is the memory of the device, SIMT_COMPUTE=75 its compute capability, SIMT_TRACE=1 prints how many
-// graphs are queued when the host waits for an event and how long the ways through a new graph are, SIMT_SITES names a
-// file that gets the places of all launches.
+// recording goes on from, SIMT_REFUSE_LAUNCH=n refuses the n-th launch, SIMT_WAIT_MS=n tells events that every wait
+// for a stream took so much longer, SIMT_ARENA_MB is the memory of the device, SIMT_COMPUTE=75 its compute capability,
+// SIMT_TRACE=1 prints how many graphs are queued when the host waits for an event and how long the ways through a new
+// graph are, SIMT_SITES names a file that gets the places of all launches.
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -10,6 +10,7 @@ using namespace forja::simt;
 
 namespace {
 using Nodes = std::vector<CUgraphExec_st::Node>;
+constexpr size_t kRubbish = 0x5a5a5a5a5a5a5a5a;
 
 void run_nodes(const Nodes& nodes) {
   std::vector<size_t> missing(nodes.size());
@@ -56,6 +57,14 @@ bool owns(const CUgraph_st& g, const cudaGraphNode_t* nodes, size_t count) {
   return std::all_of(nodes, nodes + count,
                      [&](cudaGraphNode_t n) { return n && n->at < g.nodes.size() && g.nodes[n->at].get() == n; });
 }
+// A driver may free the graph of a capture as soon as that is invalidated, and crashes then.
+void check_alive(cudaGraph_t g, const char* what) {
+  const bool invalid =
+      std::any_of(api().streams.begin(), api().streams.end(), [&](auto s) { return s->capture == g && s->invalid; });
+  if (!g->freed && !invalid) return;
+  std::fprintf(stderr, "simt: a graph %s that an invalidated capture has freed\n", what);
+  std::abort();
+}
 cudaError_t begin_capture(cudaStream_t s, cudaGraph_t g) {
   s->capture = g;
   s->last.clear();
@@ -78,7 +87,6 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
   SIMT_LOCK;
-  *g = nullptr;
   if (!s || !s->capture || !s->origin) return fail(cudaErrorIllegalState);
   bool invalid = s->invalid;
   cudaGraph_t made = s->capture;
@@ -93,7 +101,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
       made->freed = true;
     else
       delete made;
-    return fail(cudaErrorStreamCaptureInvalidated);
+    return fail(cudaErrorStreamCaptureInvalidated);  // *g is said to be null then: who relies on it may be wrong
   }
   *g = made;
   return cudaSuccess;
@@ -118,6 +126,11 @@ cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t s, cudaGraph_t g, const c
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, cudaStreamCaptureStatus* status, unsigned long long*, cudaGraph_t*,
                                      const cudaGraphNode_t** dependencies, const cudaGraphEdgeData** edges,
                                      size_t* count) {
+  if (of(s)->invalid) {  // what it answers beside the status is rubbish then
+    *dependencies = reinterpret_cast<const cudaGraphNode_t*>(kRubbish);
+    *count = kRubbish;
+    return cudaStreamIsCapturing(s, status);
+  }
   // A real one says so only where a library launched with programmatic edges.
   if (!edges && !of(s)->last.empty()) return fail(cudaErrorLossyQuery);
   static const std::vector<cudaGraphEdgeData> kinds(1024);  // of full edges
@@ -130,8 +143,10 @@ cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t*
                                                 size_t count, unsigned flags) {
   SIMT_LOCK;
   if (!s || !s->capture) return fail(cudaErrorIllegalState);
+  if (s->invalid) return fail(cudaErrorStreamCaptureInvalidated);
   if (planted("SIMT_FAIL_EDGES") > 0) return fail(cudaErrorNotSupported);
-  if (!owns(*s->capture, nodes, count)) return fail(cudaErrorInvalidValue);
+  // Only of the graph APIs it is documented that an empty list may be null.
+  if (!nodes || !owns(*s->capture, nodes, count)) return fail(cudaErrorInvalidValue);
   std::vector<cudaGraphNode_t> given(nodes, nodes + count);
   if (!(flags & cudaStreamSetCaptureDependencies)) given.insert(given.end(), s->last.begin(), s->last.end());
   s->last = std::move(given);
@@ -154,6 +169,7 @@ cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle* handle,
 cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t g, const cudaGraphNode_t* after,
                              const cudaGraphEdgeData*, size_t count, cudaGraphNodeParams* params) {
   SIMT_LOCK;
+  check_alive(g, "gets a node");
   auto& conditional = params->conditional;
   if (params->type != cudaGraphNodeTypeConditional || conditional.type != cudaGraphCondTypeIf ||
       conditional.size != 1 || conditional.handle >= api().conditions.size() || !owns(*g, after, count))
@@ -189,11 +205,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
   });
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t g) {
-  const auto freed = [](auto& graph) { return graph->freed; };
-  if (freed(g) || std::any_of(g->bodies.begin(), g->bodies.end(), freed)) {
-    std::fprintf(stderr, "simt: a graph is destroyed that an invalidated capture has freed\n");
-    std::abort();  // a real driver crashes
-  }
+  SIMT_LOCK;
+  check_alive(g, "is destroyed");
+  for (auto& body : g->bodies) check_alive(body.get(), "is destroyed");
   delete g;
   return cudaSuccess;
 }

@@ -148,6 +148,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s) {
     drain_blocking();
   else
     drain([&] { return s->queue.empty(); });
+  api().waited += std::chrono::milliseconds(planted("SIMT_WAIT_MS"));
   return result();
 }
 cudaError_t cudaStreamQuery(cudaStream_t s) {
@@ -178,7 +179,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
   const auto v = ++e->recorded;
   return submit(s, [e, v] {
     e->completed = v;
-    e->time = std::chrono::steady_clock::now();
+    e->time = std::chrono::steady_clock::now() + api().waited;
   });
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {

@@ -61,6 +61,7 @@ struct CUstream_st {
 namespace forja::simt {
 struct Api {
   std::recursive_mutex lock;
+  std::chrono::milliseconds waited{0};  // what events are told that the host needed to find out that a stream had ended
   cudaError_t last = cudaSuccess;
   bool sticky = false, lazy = false;
   uint64_t random = 88172645463325252u;

@@ -7,7 +7,7 @@ const outcome = (call) =>
     async (tensor) => await tensor.item(),
     ({ code, message }) => ({ code, message }),
   )
-const answer = { lost, graphs, guarded, memory, queue, refused, unknown }[what]
+const answer = { lost, graphs, guarded, memory, profiled, queue, refused, unknown }[what]
 console.log(JSON.stringify(await answer()))
 
 /** Six calls at once, one more, and then the CPU. */
@@ -78,6 +78,28 @@ async function memory() {
   const refused = await outcome(large(fj.zeros([1, 1, 100])))
   results.push(await outcome(small()), await outcome(small()))
   return { results, refused }
+}
+
+/** Milliseconds of the steps of two programs, of which one commits something. */
+async function profiled() {
+  const w = fj.variable(fj.zeros([4]))
+  const programs = [
+    fj.compile((x) => fj.relu(fj.add(x, 1)), { device }),
+    fj.compile(
+      (x) => {
+        w.assign(fj.add(w, 1))
+        return fj.softmax(fj.matmul(x, x))
+      },
+      { device },
+    ),
+  ]
+  const times = []
+  for (const program of programs) {
+    const x = fj.ones([4, 4])
+    await program(x)
+    times.push((await program.profile(x)).map((step) => step.milliseconds))
+  }
+  return times
 }
 
 /** Eight calls at once of a program whose graph is recorded. */
