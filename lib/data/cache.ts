@@ -16,6 +16,7 @@ import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { type DownloadOptions, type DownloadProgress, download, sha256OfFile } from './download.js'
 import type { Source, SourceFile } from './sources.js'
 
@@ -31,6 +32,12 @@ export interface LocateOptions extends Omit<DownloadOptions, 'onProgress'> {
   env?: NodeJS.ProcessEnv
 }
 
+type Places = Pick<LocateOptions, 'dir' | 'env'>
+
+/** Names of the options above. */
+const PLACES = ['dir', 'env'] as const
+export const LOCATE = [...PLACES, 'offline', 'mirror', 'onProgress', 'signal', 'timeoutMs'] as const
+
 export interface DataFolder {
   path: string
   /** Why it is looked at: `dir`, `FORJA_DATA_DIR` or `cache`. */
@@ -45,21 +52,21 @@ export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /** The folders that are searched, in order. */
-export function dataFolders(options: Pick<LocateOptions, 'dir' | 'env'> = {}): DataFolder[] {
-  const env = options.env ?? process.env
+export function dataFolders(options: Places = {}): DataFolder[] {
+  return foldersOf(checkOptions('dataFolders', options, PLACES))
+}
+
+function foldersOf({ dir, env = process.env }: Places): DataFolder[] {
   const folders: DataFolder[] = []
-  if (options.dir) folders.push({ path: options.dir, origin: 'dir' })
+  if (dir) folders.push({ path: dir, origin: 'dir' })
   if (env.FORJA_DATA_DIR) folders.push({ path: env.FORJA_DATA_DIR, origin: 'FORJA_DATA_DIR' })
   folders.push({ path: cacheFolder(env), origin: 'cache' })
   return folders
 }
 
 /** The path of a file that is on this machine, packed or not; undefined where it is in none of the folders. */
-export async function findFile(
-  source: Source,
-  file: SourceFile,
-  options: Pick<LocateOptions, 'dir' | 'env'> = {},
-): Promise<string | undefined> {
+export async function findFile(source: Source, file: SourceFile, options: Places = {}): Promise<string | undefined> {
+  checkOptions('findFile', options, PLACES)
   for (const path of candidates(source, file, options)) {
     if (await isReadable(path)) return path
   }
@@ -67,11 +74,8 @@ export async function findFile(
 }
 
 /** The path of the first of a set's other forms that is on this machine, unless its files come in an earlier folder. */
-export async function findUnpacked(
-  source: Source,
-  options: Pick<LocateOptions, 'dir' | 'env'> = {},
-): Promise<string | undefined> {
-  for (const folder of dataFolders(options)) {
+export async function findUnpacked(source: Source, options: Places = {}): Promise<string | undefined> {
+  for (const folder of foldersOf(options)) {
     for (const form of source.unpacked ?? []) {
       const path = join(folder.path, source.name, form)
       if (await exists(path)) return path
@@ -85,9 +89,9 @@ export async function findUnpacked(
 
 /** The path of a file, fetched if it must be and may be. */
 export async function locateFile(source: Source, file: SourceFile, options: LocateOptions = {}): Promise<string> {
-  const found = await findFile(source, file, options)
+  const { dir, env = process.env } = checkOptions('locateFile', options, LOCATE)
+  const found = await findFile(source, file, { dir, env })
   if (found !== undefined) return found
-  const env = options.env ?? process.env
   const own = options.mirror === undefined ? [] : [options.mirror.replace(/\/?$/, '/')]
   const urls = [...own, ...source.mirrors].map((mirror) => mirror + file.name)
   const to = join(cacheFolder(env), source.name, file.name)
@@ -141,12 +145,12 @@ function namesOf(file: SourceFile): string[] {
   return file.name.endsWith('.gz') ? [file.name, file.name.slice(0, -3)] : [file.name]
 }
 
-function candidates(source: Source, file: SourceFile, options: Pick<LocateOptions, 'dir' | 'env'>): string[] {
-  return dataFolders(options).flatMap(({ path }) => namesOf(file).map((name) => join(path, source.name, name)))
+function candidates(source: Source, file: SourceFile, options: Places): string[] {
+  return foldersOf(options).flatMap(({ path }) => namesOf(file).map((name) => join(path, source.name, name)))
 }
 
 function missing(source: Source, file: SourceFile, options: LocateOptions, reason: string): ForjaError {
-  const forms = dataFolders(options).flatMap(({ path }) =>
+  const forms = foldersOf(options).flatMap(({ path }) =>
     (source.unpacked ?? []).map((form) => join(path, source.name, form)),
   )
   const looked = [...candidates(source, file, options), ...forms].map((path) => `  ${path}`)

@@ -2,8 +2,8 @@
  * Linear, Embedding, Flatten.
  */
 
-import { checkOptions } from '../ops/check_call.js'
 import { embedding, flatten, linear } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { checkInteger } from './check.js'

@@ -4,7 +4,6 @@
  * within 1/√hiddenSize.
  */
 
-import { checkOptions } from '../ops/check_call.js'
 import type { Cell } from '../ops/recurrent.js'
 import {
   gru,
@@ -17,6 +16,7 @@ import {
   weightNames,
   weightShapes,
 } from '../ops/recurrent_api.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { checkInteger, checkNumber } from './check.js'

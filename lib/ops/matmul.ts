@@ -4,11 +4,12 @@
  */
 import { standsForFloat32 } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { broadcastOffset, forEachIndex, type RefArray, refArray } from '../reference/array.js'
 import { broadcastShapes, formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
-import { checkOptions, requireTensors } from './check_call.js'
+import { requireTensors } from './check_call.js'
 import { sumTo } from './reduce.js'
 import { defineOp } from './registry.js'
 import { reshape } from './shape.js'

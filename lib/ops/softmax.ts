@@ -4,12 +4,13 @@
  *
  *     softmax(x)_c = exp(x_c) / Σ exp(x)      logSoftmax(x)_c = x_c - logSumExp(x)      logSumExp(x) = log Σ exp(x)
  */
+
+import { checkOptions } from '../options.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { normalizeAxes, normalizeAxis } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { axisToLast } from './axis.js'
-import { checkOptions } from './check_call.js'
 import { mul, sub } from './elementwise.js'
 import { checkReduction, type ReduceOptions, requireFloat, sum } from './reduce.js'
 import { defineOp, type Op, requireDType } from './registry.js'

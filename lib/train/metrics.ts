@@ -14,6 +14,7 @@ import { div, mul, sub } from '../ops/elementwise.js'
 import { abs, square } from '../ops/math.js'
 import { any, mean, sum } from '../ops/reduce.js'
 import { reshape, unsqueeze } from '../ops/shape.js'
+import { checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 
@@ -52,7 +53,7 @@ export interface BinaryAccuracyOptions {
  * outputs' shape are compared by their largest class, outputs (N,) or (N, 1) as {@link binaryAccuracy} does.
  */
 export function accuracy(options: BinaryAccuracyOptions = {}): Metric {
-  const binary = binaryAccuracy(options)
+  const binary = binaryAccuracy(checkOptions('metrics.accuracy', options, ['threshold']))
   return {
     name: 'accuracy',
     mode: 'max',
@@ -67,7 +68,8 @@ export function accuracy(options: BinaryAccuracyOptions = {}): Metric {
 }
 
 /** Share of outputs, (N,) or (N, 1) or any shape of the targets', that are on their target's side of a threshold. */
-export function binaryAccuracy({ threshold = 0.5 }: BinaryAccuracyOptions = {}): Metric {
+export function binaryAccuracy(options: BinaryAccuracyOptions = {}): Metric {
+  const { threshold = 0.5 } = checkOptions('metrics.binaryAccuracy', options, ['threshold'])
   return {
     name: 'binaryAccuracy',
     mode: 'max',
@@ -81,7 +83,8 @@ export function binaryAccuracy({ threshold = 0.5 }: BinaryAccuracyOptions = {}):
 }
 
 /** Share of the samples whose label is among the k classes with the largest outputs. Default k: 5. */
-export function topKAccuracy({ k = 5 }: { k?: number } = {}): Metric {
+export function topKAccuracy(options: { k?: number } = {}): Metric {
+  const { k = 5 } = checkOptions('metrics.topKAccuracy', options, ['k'])
   if (!Number.isInteger(k) || k < 1) {
     throw new ForjaError('ERR_ARGUMENT', `topKAccuracy: k is ${String(k)}; expected an integer from 1`)
   }
