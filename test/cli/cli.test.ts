@@ -131,7 +131,8 @@ describe('bench', () => {
 
   it.each([
     [['--device', 'cuda:7'], 3, /device 'cuda:7' is not available/],
-    [['--case', 'nonsense'], 1, /no case of matmul has 'nonsense' in its name/],
+    [['--case', 'nonsense'], 1, /^error: no case of matmul has 'nonsense' in its name\nhint: its cases are .*\n$/],
+    [['--threads', '4096'], 1, /^error: 4096 threads; this process may use \d+ processors?\nhint: .*\n$/],
     [['--out', '/missing/folder/x.json'], 1, /--out: the folder \/missing\/folder cannot be written/],
   ])('%j ends with %i', async (args, expected, text) => {
     const { code, stdout, stderr } = await forja(...short, '--no-peers', ...args)
