@@ -53,13 +53,14 @@ const crossEntropyOp: Op<Layout> = defineOp({
       RefArray,
     ]
     forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
-      const lse = attrs.logProbabilities ? 0 : logSumExpOf(x)
-      shift.data[row] = attrs.logProbabilities ? 0 : x.reduce((m, v) => Math.max(m, v))
-      logSum.data[row] = lse - shift.data[row]!
+      const lse = attrs.logProbabilities ? { shift: 0, logSum: 0 } : logSumExpOf(x)
+      shift.data[row] = lse.shift
+      logSum.data[row] = lse.logSum
       if (label < 0) return
       weights.data[row] = w[label]!
-      const spread = x.reduce((total, v, c) => total + w[c]! * (lse - v), 0) / x.length
-      const own = w[label]! * (lse - x[label]!)
+      const below = (v: number) => lse.shift - v + lse.logSum
+      const spread = x.reduce((total, v, c) => total + w[c]! * below(v), 0) / x.length
+      const own = w[label]! * below(x[label]!)
       loss.data[row] = own + (attrs.smoothing ? attrs.smoothing * (spread - own) : 0)
     })
     return [loss, shift, logSum, weights]
