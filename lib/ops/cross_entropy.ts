@@ -29,7 +29,7 @@ type Layout = typeof ATTRS
 const crossEntropyOp: Op<Layout> = defineOp({
   name: 'crossEntropy',
   code: 212,
-  inputs: ['logits', 'labels', 'weight'],
+  inputs: ['logits', 'labels', 'weight?'],
   attrs: ATTRS,
   infer: ([logits, labels], _attrs, site) => {
     requireDType(logits!, site, 'float32')
@@ -71,7 +71,7 @@ const crossEntropyOp: Op<Layout> = defineOp({
 const crossEntropyGradOp: Op<Layout> = defineOp({
   name: 'crossEntropyGrad',
   code: 213,
-  inputs: ['logits', 'labels', 'shift', 'logSum', 'dloss', 'weight'],
+  inputs: ['logits', 'labels', 'shift', 'logSum', 'dloss', 'weight?'],
   attrs: ATTRS,
   infer: ([logits]) => [logits!.type],
   grad: ({ inputs: [logits, labels, shift, logSum, dloss, ...weight], gradOutputs: [d], attrs }) => {

@@ -17,7 +17,7 @@ import { reshape } from './shape.js'
 const matmulOp = defineOp({
   name: 'matmul',
   code: 96,
-  inputs: ['a', 'b', 'bias'],
+  inputs: ['a', 'b', 'bias?'],
   attrs: { transposeA: 'i32', transposeB: 'i32', activation: 'i32' },
   infer: ([a, b, bias], attrs, site) => {
     if (a!.shape.length < 2 || b!.shape.length < 2) site.fail('ERR_SHAPE', 'operands need at least 2 dimensions')
