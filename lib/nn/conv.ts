@@ -18,7 +18,7 @@ import { type Shape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { checkGroups, checkInteger, formatSizes, perAxis } from './check.js'
-import { fanInUniform } from './init.js'
+import { fanInUniform } from './fan_in_uniform.js'
 import type { WeightInit } from './linear.js'
 import { Module } from './module.js'
 

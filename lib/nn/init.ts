@@ -133,13 +133,8 @@ function kaimingStd(
   return gain(nonlinearity, alpha) / Math.sqrt(fans(name, shape)[mode])
 }
 
-/** The default of linear and convolution layers, weights and biases: [-1/√fanIn, 1/√fanIn). */
-export function fanInUniform(fanIn: number): Initializer {
-  return symmetric(fanIn > 0 ? 1 / Math.sqrt(fanIn) : 0)
-}
-
 /** Inputs that an output of a weight (out, in, ...window) sums, and outputs that an input reaches. */
-export function fans(name: string, shape: Shape): { fanIn: number; fanOut: number } {
+function fans(name: string, shape: Shape): { fanIn: number; fanOut: number } {
   if (shape.length < 2) {
     throw new ForjaError('ERR_SHAPE', `init.${name}: at least 2 dimensions (out, in, ...), got ${formatShape(shape)}`)
   }

@@ -7,7 +7,8 @@ import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { checkInteger } from './check.js'
-import { fanInUniform, type Initializer, normal } from './init.js'
+import { fanInUniform } from './fan_in_uniform.js'
+import { type Initializer, normal } from './init.js'
 import { Module } from './module.js'
 
 /** Initial values; the default is PyTorch's. */

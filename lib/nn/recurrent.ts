@@ -20,7 +20,7 @@ import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { checkInteger, checkNumber } from './check.js'
-import { fanInUniform } from './init.js'
+import { fanInUniform } from './fan_in_uniform.js'
 import { Module } from './module.js'
 
 export interface RecurrentLayerOptions {
