@@ -32,7 +32,7 @@ export function checkOptions<O extends object, const K extends keyof O & string>
 }
 
 /** The name that `name` probably stands for: at most two letters away, case and underscores apart. */
-function nearest(name: string, names: readonly string[]): string | undefined {
+export function nearest(name: string, names: readonly string[]): string | undefined {
   const plain = (text: string) => text.replaceAll('_', '').toLowerCase()
   const distances = names.map((other) => editDistance(plain(name), plain(other)))
   const least = Math.min(...distances)

@@ -107,8 +107,9 @@ export async function locateFile(source: Source, file: SourceFile, options: Loca
       { signal, timeoutMs, onProgress: onProgress && ((progress) => onProgress({ ...progress, file: file.name })) },
     )
   } catch (error) {
-    if (error instanceof ForjaError && error.code === 'ERR_OFFLINE') throw missing(source, file, options, error.message)
-    throw error
+    // What has advice of its own, such as a cache that cannot be written, is no question of mirrors.
+    const unanswered = error instanceof ForjaError && error.code === 'ERR_OFFLINE' && error.hint === undefined
+    throw unanswered ? missing(source, file, options, error.message) : error
   }
   return to
 }

@@ -151,6 +151,17 @@ describe('locateFile', () => {
     expect(known.requests).toEqual([])
   })
 
+  it('says no more than that where the cache cannot be written', async () => {
+    const mirror = await startMirror(serve(content))
+    const folder = await temporaryFolder()
+    const cache = join(folder, 'cache')
+    await writeFile(cache, 'a file where the folder should be')
+    await expect(locateFile(source([mirror.url]), file, { env: { XDG_CACHE_HOME: cache } })).rejects.toMatchObject({
+      code: 'ERR_OFFLINE',
+      message: expect.stringMatching(/^\/.*labels\.gz cannot be written: .*\n {2}hint {2}The cache folder [^\n]*$/),
+    })
+  })
+
   it('asks nobody when offline', async () => {
     const mirror = await startMirror(serve(content))
     const env = { XDG_CACHE_HOME: await temporaryFolder() }
