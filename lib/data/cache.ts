@@ -98,9 +98,10 @@ export async function locateFile(source: Source, file: SourceFile, options: Loca
   const { signal, timeoutMs, onProgress } = options
   const { bytes, sha256 } = file
   if (urls.length === 0 || sha256 === undefined) {
-    throw missing(source, file, options, 'no mirror with a published checksum is known')
+    throw await missing(source, file, options, 'no mirror with a published checksum is known')
   }
-  if (options.offline ?? env.FORJA_OFFLINE === '1') throw missing(source, file, options, 'fetching is switched off')
+  if (options.offline ?? env.FORJA_OFFLINE === '1')
+    throw await missing(source, file, options, 'fetching is switched off')
   try {
     await download(
       { urls, to, bytes, sha256 },
@@ -109,7 +110,7 @@ export async function locateFile(source: Source, file: SourceFile, options: Loca
   } catch (error) {
     // What has advice of its own, such as a cache that cannot be written, is no question of mirrors.
     const unanswered = error instanceof ForjaError && error.code === 'ERR_OFFLINE' && error.hint === undefined
-    throw unanswered ? missing(source, file, options, error.message) : error
+    throw unanswered ? await missing(source, file, options, error.message) : error
   }
   return to
 }
@@ -150,11 +151,12 @@ function candidates(source: Source, file: SourceFile, options: Places): string[]
   return foldersOf(options).flatMap(({ path }) => namesOf(file).map((name) => join(path, source.name, name)))
 }
 
-function missing(source: Source, file: SourceFile, options: LocateOptions, reason: string): ForjaError {
+async function missing(source: Source, file: SourceFile, options: LocateOptions, reason: string): Promise<ForjaError> {
   const forms = foldersOf(options).flatMap(({ path }) =>
     (source.unpacked ?? []).map((form) => join(path, source.name, form)),
   )
-  const looked = [...candidates(source, file, options), ...forms].map((path) => `  ${path}`)
+  const paths = [...candidates(source, file, options), ...forms]
+  const looked = await Promise.all(paths.map(async (path) => `  ${path}${await whyNot(path)}`))
   const urls = source.mirrors.map((mirror) => `  ${mirror}${file.name}`)
   const manual = join(cacheFolder(options.env), source.name, file.name)
   return new ForjaError(
@@ -167,6 +169,17 @@ function missing(source: Source, file: SourceFile, options: LocateOptions, reaso
     ].join('\n'),
     { hint: `Put the file at ${manual}, or point FORJA_DATA_DIR at a folder that holds ${source.name}/${file.name}.` },
   )
+}
+
+/** What is in the way where something lies at the path that is no readable file: ` (a folder)`. */
+async function whyNot(path: string): Promise<string> {
+  try {
+    await access(path, constants.R_OK)
+    return (await stat(path)).isDirectory() ? ' (a folder)' : ''
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return code === 'ENOENT' || code === 'ENOTDIR' ? '' : ` (${code})`
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

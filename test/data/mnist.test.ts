@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
@@ -160,6 +160,15 @@ describe('locateFile', () => {
       code: 'ERR_OFFLINE',
       message: expect.stringMatching(/^\/.*labels\.gz cannot be written: .*\n {2}hint {2}The cache folder [^\n]*$/),
     })
+  })
+
+  it('says what lies in the place of the file', async () => {
+    const dir = await temporaryFolder()
+    await mkdir(join(dir, 'small', 'labels.gz'), { recursive: true })
+    await symlink('labels', join(dir, 'small', 'labels')) // a link to itself
+    const call = locateFile(source([]), file, { dir, env: { XDG_CACHE_HOME: dir } })
+    await expect(call).rejects.toThrow(`\n  ${join(dir, 'small', 'labels.gz')} (a folder)\n`)
+    await expect(call).rejects.toThrow(`\n  ${join(dir, 'small', 'labels')} (ELOOP)\n`)
   })
 
   it('asks nobody when offline', async () => {
