@@ -5,6 +5,7 @@ import { allocate, checkDType, type DType, dtypeOfArray, isHalf, type TypedArray
 import { describeGiven, ForjaError } from './errors.js'
 import { filled } from './ops/apply.js'
 import { makeLeaf } from './ops/creation.js'
+import { checkOptions } from './options.js'
 import { fromRef, refArray } from './reference/array.js'
 import { checkShape, formatShape, type Shape, sizeOfShape } from './shape.js'
 import { type NestedArray, Tensor } from './tensor.js'
@@ -29,6 +30,7 @@ export function fromData(data: TypedArray, shape: Shape, dtype: DType, name?: st
  *   typed array is of no dtype (Int16Array); ERR_ARGUMENT for anything else than numbers.
  */
 export function tensor(values: NestedArray | boolean | TypedArray, options: TensorOptions = {}): Tensor {
+  checkOptions('tensor', options, ['shape', 'dtype', 'name'])
   const isTyped = ArrayBuffer.isView(values)
   const dtype = options.dtype ?? naturalDType(values)
   checkDType(dtype, 'tensor')
@@ -103,36 +105,42 @@ interface FillOptions {
   dtype?: DType
 }
 
-/** A tensor of `value` everywhere. */
-export function full(shape: Shape, value: number, options: FillOptions = {}): Tensor {
-  checkShape(shape, 'full')
-  const dtype = options.dtype ?? 'float32'
-  checkDType(dtype, 'full')
+function filledWith(what: string, shape: Shape, value: number, options: FillOptions): Tensor {
+  const { dtype = 'float32' } = checkOptions(what, options, ['dtype'])
+  checkShape(shape, what)
+  checkDType(dtype, what)
   return filled(shape, value, dtype)
 }
 
+/** A tensor of `value` everywhere. */
+export function full(shape: Shape, value: number, options: FillOptions = {}): Tensor {
+  return filledWith('full', shape, value, options)
+}
+
 export function zeros(shape: Shape, options: FillOptions = {}): Tensor {
-  return full(shape, 0, options)
+  return filledWith('zeros', shape, 0, options)
 }
 
 export function ones(shape: Shape, options: FillOptions = {}): Tensor {
-  return full(shape, 1, options)
+  return filledWith('ones', shape, 1, options)
 }
 
 /** start, start + step, .. up to but without `stop`; arange(n) counts from 0. */
 export function arange(start: number, stop?: number, step = 1, options: FillOptions = {}): Tensor {
+  const { dtype = 'float32' } = checkOptions('arange', options, ['dtype'])
   const [from, to] = stop === undefined ? [0, start] : [start, stop]
   if (step === 0 || !Number.isFinite(step) || !Number.isFinite(to - from))
     throw new ForjaError('ERR_ARGUMENT', `arange: step ${step} never reaches ${to} from ${from}`)
   const count = Math.max(0, Math.ceil((to - from) / step))
   const values = allocate('float64', count).map((_, i) => from + i * step)
-  return tensor(values, { dtype: options.dtype ?? 'float32' })
+  return tensor(values, { dtype })
 }
 
 /** The identity matrix of size n. */
 export function eye(n: number, options: FillOptions = {}): Tensor {
+  const { dtype = 'float32' } = checkOptions('eye', options, ['dtype'])
   checkShape([n, n], 'eye')
   const data = allocate('float64', n * n)
   for (let i = 0; i < n; i++) data[i * n + i] = 1
-  return tensor(data, { shape: [n, n], dtype: options.dtype ?? 'float32' })
+  return tensor(data, { shape: [n, n], dtype })
 }

@@ -10,6 +10,7 @@ import type { Assignment, Value } from './graph/graph.js'
 import { requireTensors } from './ops/check_call.js'
 import { makeLeaf } from './ops/creation.js'
 import { transpose } from './ops/shape.js'
+import { checkOptions } from './options.js'
 import { activeTrace } from './runtime/compile.js'
 import { evaluate } from './runtime/evaluate.js'
 import { VariableState } from './runtime/state.js'
@@ -51,6 +52,7 @@ export class Variable extends Tensor {
   readonly #reference: WeakRef<Variable>
 
   constructor(initial: Tensor, options: VariableOptions = {}) {
+    checkOptions('variable', options, ['name', 'storageAxes', 'buffer'])
     const axes = options.storageAxes ?? initial.shape.map((_, i) => i)
     const stored = transpose(initial, axes)
     const name = options.name ?? `variable ${unnamed++}`

@@ -8,6 +8,7 @@ import { filled } from '../ops/apply.js'
 import { requireTensorList } from '../ops/check_call.js'
 import { add } from '../ops/elementwise.js'
 import { sumTo } from '../ops/reduce.js'
+import { checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { isDetached } from './detach.js'
@@ -29,10 +30,11 @@ export function grad(
   inputs: readonly Tensor[],
   options: GradOptions = {},
 ): Tensor[] {
+  const { gradOutputs } = checkOptions('grad', options, ['gradOutputs'])
   const list = outputs instanceof Tensor ? [outputs] : outputs
   requireTensorList('grad', 'outputs', list)
   requireTensorList('grad', 'inputs', inputs)
-  const seeds = list.map((output, i) => seedFor(output, options.gradOutputs?.[i]))
+  const seeds = list.map((output, i) => seedFor(output, gradOutputs?.[i]))
   return gradValues(
     list.map((t) => t.value),
     inputs.map((t) => t.value),

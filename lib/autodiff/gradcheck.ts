@@ -9,6 +9,7 @@ import { requireTensorList } from '../ops/check_call.js'
 import { makeLeaf } from '../ops/creation.js'
 import { mul } from '../ops/elementwise.js'
 import { sum } from '../ops/reduce.js'
+import { checkOptions } from '../options.js'
 import { type RefArray, refArray, toRef } from '../reference/array.js'
 import { interpret } from '../reference/interpret.js'
 import { evaluate } from '../runtime/evaluate.js'
@@ -35,7 +36,7 @@ export async function gradcheck(
   options: GradcheckOptions = {},
 ): Promise<void> {
   requireTensorList('gradcheck', 'inputs', inputs)
-  const { epsilon = 1e-5, tolerance = 1e-5 } = options
+  const { epsilon = 1e-5, tolerance = 1e-5 } = checkOptions('gradcheck', options, ['epsilon', 'tolerance'])
   const data = await evaluate(inputs.map((t) => t.value))
   const sources = inputs.map((_, i): InputSource => ({ kind: 'input', name: `input ${i}` }))
   const leaves = inputs.map((t, i) => new Tensor(makeLeaf(sources[i]!, { shape: t.shape, dtype: t.dtype })))

@@ -225,7 +225,9 @@ async function checkCorner(
   )
   const expected = await exact(...names.map((name) => part[name]!))
   exact.dispose()
-  const { shape } = build(Object.fromEntries(Object.entries(arrays).map(([name, a]) => [name, fj.zeros(a.shape, a)])))
+  const { shape } = build(
+    Object.fromEntries(Object.entries(arrays).map(([name, a]) => [name, fj.zeros(a.shape, { dtype: a.dtype })])),
+  )
   const ours = fj.slice(fj.tensor(result as Float32Array, { shape }), { ends: corner.result })
   return {
     against: 'reference',

@@ -16,6 +16,7 @@ import { inferSuite, trainSuite } from './networks.js'
 import { opsSuite } from './ops.js'
 import { type AbsentPeer, Peer, peerSpecs } from './peers.js'
 import { type Ceilings, type Row, tableHeader, tableRow } from './row.js'
+import type { SuiteContext } from './suite.js'
 
 const SUITES = {
   matmul: matmulSuite,
@@ -98,7 +99,7 @@ export interface BenchResult {
  * Runs a suite; what fails, a case, one of its variants or a peer, is in `errors`, never in `rows`.
  *
  * @throws ERR_DEVICE for a device that is not here; ERR_ARGUMENT where no case has the name that was asked for, the suite
- *   has no ladder, does not compare devices or has no precision to choose.
+ *   has no ladder, does not compare devices or has no precision to choose, and for more threads than processors.
  */
 export async function runBench(
   suite: BenchSuite,
@@ -110,8 +111,47 @@ export async function runBench(
   }
   const { precision = 'float32' } = options
   const devices = devicesOf(suite, options.device ?? 'cpu', precision)
+  const processors = availableParallelism()
+  if (options.threads !== undefined && options.threads > processors) {
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `${options.threads} threads; this process may use ${processors} processor${processors > 1 ? 's' : ''}`,
+      { hint: 'more threads, those of other libraries above all, would be timed waiting for each other' },
+    )
+  }
   const known = await describeMachine(options.threads)
   const { threads } = known
+  const isWanted = (name: string) => options.case === undefined || name.includes(options.case)
+  const rows: Row[] = []
+  const errors: Failure[] = []
+  const context: Omit<SuiteContext, 'ceilings' | 'peers'> = {
+    device: devices[0]!,
+    devices,
+    precision,
+    threads,
+    seconds: options.seconds ?? 6,
+    ladder: options.ladder ?? false,
+    wants: isWanted,
+    report: async (row) => {
+      rows.push(row)
+      await write({ ...result(), unfinished: true })
+      listener.row(row)
+      listener.say(tableRow(row))
+    },
+    fail: async (name, error) => {
+      const failure = { suite, case: name, message: error instanceof Error ? error.message : String(error) }
+      errors.push(failure)
+      await write({ ...result(), unfinished: true })
+      listener.error(failure)
+    },
+    say: listener.say,
+  }
+  const names = await namesOf(suite, context)
+  if (!names.some(isWanted)) {
+    throw new ForjaError('ERR_ARGUMENT', `no case of ${suite} has '${options.case}' in its name`, {
+      hint: `its cases are ${names.join(', ')}`,
+    })
+  }
   await setThreads(threads)
   setSeed(1)
   const [device] = devices as [string]
@@ -132,8 +172,6 @@ export async function runBench(
     listener.say(peer instanceof Peer ? `${peer.name}: ${peer.version}` : `${peer.name}: absent (${peer.absent})`)
   listener.say(`\n${tableHeader()}`)
 
-  const rows: Row[] = []
-  const errors: Failure[] = []
   const result = (): BenchResult => ({
     command: commandOf(suite, options),
     machine,
@@ -145,47 +183,17 @@ export async function runBench(
   const write = async (what: BenchResult) => {
     if (out !== undefined) await writeFileAtomic(out, Buffer.from(`${JSON.stringify(what, null, 2)}\n`))
   }
-  const names: string[] = []
-  const isWanted = (name: string) => options.case === undefined || name.includes(options.case)
   const late: string[] = []
+  const inTime = (name: string) => {
+    const begins = isWanted(name) && Date.now() < until
+    if (isWanted(name) && !begins) late.push(name)
+    return begins
+  }
   try {
-    await SUITES[suite]({
-      device,
-      devices,
-      precision,
-      threads,
-      ceilings,
-      peers: peers.filter((peer) => peer instanceof Peer),
-      seconds: options.seconds ?? 6,
-      ladder: options.ladder ?? false,
-      wants: (name) => {
-        names.push(name)
-        if (!isWanted(name)) return false
-        if (Date.now() < until) return true
-        late.push(name)
-        return false
-      },
-      report: async (row) => {
-        rows.push(row)
-        await write({ ...result(), unfinished: true })
-        listener.row(row)
-        listener.say(tableRow(row))
-      },
-      fail: async (name, error) => {
-        const failure = { suite, case: name, message: error instanceof Error ? error.message : String(error) }
-        errors.push(failure)
-        await write({ ...result(), unfinished: true })
-        listener.error(failure)
-      },
-      say: listener.say,
-    })
+    const running = peers.filter((peer) => peer instanceof Peer)
+    await SUITES[suite]({ ...context, ceilings, peers: running, wants: inTime })
   } finally {
     for (const peer of peers) if (peer instanceof Peer) peer.stop()
-  }
-  if (!names.some(isWanted)) {
-    throw new ForjaError('ERR_ARGUMENT', `no case of ${suite} has '${options.case}' in its name`, {
-      hint: `its cases are ${names.join(', ')}`,
-    })
   }
   const others = devices.slice(1).map((other) => winsOf(device, other, rows))
   for (const text of others) listener.say(`\n${text}`)
@@ -193,6 +201,17 @@ export async function runBench(
   await write(late.length > 0 ? { ...result(), unfinished: true } : result())
   if (out !== undefined) listener.say(`\nwrote ${out}`)
   return result()
+}
+
+/** Of all cases: the suite is asked with none of them wanted. */
+async function namesOf(suite: BenchSuite, context: Omit<SuiteContext, 'ceilings' | 'peers'>): Promise<string[]> {
+  const names: string[] = []
+  const wants = (name: string) => {
+    names.push(name)
+    return false
+  }
+  await SUITES[suite]({ ...context, ceilings: {}, peers: [], wants })
+  return names
 }
 
 /** @param threads default: one a processor that this process may use */

@@ -1,7 +1,7 @@
 /** `forja bench <suite>`: times kernels and networks beside other libraries. */
 import { Argument, type Command, Option } from 'commander'
 import type { Precision } from '../passes/lower.js'
-import { integer, positive } from './arguments.js'
+import { positive, threadCount } from './arguments.js'
 import { checkWritable, EXIT, examples, Output } from './output.js'
 
 interface Options {
@@ -34,7 +34,7 @@ export function addBench(program: Command): void {
     .option(
       '--threads <n>',
       'CPU threads, of forja and of its peers; default: FORJA_NUM_THREADS, else one a processor',
-      integer(1),
+      threadCount,
     )
     .option('--seconds <s>', 'for each case, all contenders together', positive, 6)
     .option('--ladder', 'matmul and conv: every variant, from the naive to the fastest')

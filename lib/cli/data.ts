@@ -49,7 +49,7 @@ export function addData(program: Command): void {
 
 function parseSource(name: string): Source {
   const source = sources.find((candidate) => candidate.name === name)
-  if (!source) throw new InvalidArgumentError(`expected one of ${names}.`)
+  if (!source) throw new InvalidArgumentError(`Expected one of ${names}.`)
   return source
 }
 

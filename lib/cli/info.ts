@@ -1,6 +1,7 @@
 /** `forja info`: what this machine offers and which binary runs. */
 import type { Command } from 'commander'
 import { addonPath } from '../runtime/addon.js'
+import { resolveDevice } from '../runtime/device.js'
 import { type CpuDeviceInfo, cudaStatus, devices } from '../runtime/devices.js'
 import { VERSION } from '../version.js'
 import { examples, Output, table } from './output.js'
@@ -15,6 +16,8 @@ export function addInfo(program: Command): void {
 }
 
 async function info(output: Output): Promise<void> {
+  // What FORJA_ISA and FORJA_NUM_THREADS ask for is checked where the device is opened.
+  resolveDevice('cpu')
   const { name, isa, threads } = (await devices()).find((device): device is CpuDeviceInfo => device.kind === 'cpu')!
   const cuda = await cudaStatus()
   const binary = { path: addonPath(), why: process.env.FORJA_NATIVE_PATH ? 'FORJA_NATIVE_PATH' : 'local build' }

@@ -24,9 +24,11 @@ addBench(program)
 addData(program)
 
 // A reader that closes the pipe (`| head`) has what it wanted.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed)
-})
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed)
+  })
+}
 
 program.parseAsync().catch((error: unknown) => {
   process.exitCode = report(error)

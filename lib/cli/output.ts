@@ -2,13 +2,14 @@
  * Where the command line writes: results to stdout, as text or with --json as one JSON object a line; everything meant
  * for a human meanwhile to stderr.
  */
-import { access, constants } from 'node:fs/promises'
+import { access, constants, stat } from 'node:fs/promises'
+import { constants as system } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { CommanderError } from 'commander'
 import { ForjaError } from '../errors.js'
 import { paint } from '../train/progress.js'
 
-export const EXIT = { ok: 0, failed: 1, usage: 2, device: 3, interrupted: 130 } as const
+export const EXIT = { ok: 0, failed: 1, usage: 2, device: 3 } as const
 
 export class Output {
   constructor(readonly json: boolean) {}
@@ -29,8 +30,18 @@ export class Output {
   }
 }
 
-/** A stop asked for by the user. */
-export class Interrupted extends Error {}
+/** A stop asked for by a signal; the exit code is what a shell gives for it. */
+export class Interrupted extends Error {
+  readonly exitCode: number
+
+  constructor(
+    message: string,
+    readonly signal: 'SIGINT' | 'SIGTERM',
+  ) {
+    super(message)
+    this.exitCode = 128 + system.signals[signal]
+  }
+}
 
 /** Prints what went wrong, without a stack where it is the user's to mend, and gives the exit code. */
 export function report(error: unknown): number {
@@ -38,7 +49,7 @@ export function report(error: unknown): number {
   const { stderr } = process
   if (error instanceof Interrupted) {
     stderr.write(`${error.message}\n`)
-    return EXIT.interrupted
+    return error.exitCode
   }
   const label = paint(stderr, 'red', 'error:')
   if (!(error instanceof ForjaError)) {
@@ -69,8 +80,20 @@ export function examples(...lines: string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}`
 }
 
+/** Before the work that begins with `file`, the value of `option`: ERR_ARGUMENT where it could not be read. */
+export async function checkReadable(option: string, file: string): Promise<void> {
+  await access(file, constants.R_OK).catch((cause: Error) => {
+    throw new ForjaError('ERR_ARGUMENT', `${option}: ${file} cannot be read: ${cause.message}`, { cause })
+  })
+}
+
 /** Before the work whose result goes to `file`, the value of `option`: ERR_ARGUMENT where it could not be written. */
 export async function checkWritable(option: string, file: string): Promise<void> {
+  const isFolder = await stat(file).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
+  if (isFolder) throw new ForjaError('ERR_ARGUMENT', `${option}: ${file} is a folder; expected the path of a file`)
   const folder = dirname(resolve(file))
   await access(folder, constants.W_OK).catch((cause: Error) => {
     throw new ForjaError('ERR_ARGUMENT', `${option}: the folder ${folder} cannot be written: ${cause.message}`, {

@@ -23,14 +23,14 @@ export function addSummary(program: Command): void {
 function summary(name: string, options: Options): void {
   const model = models.create(name)
   const { input, dtype } = models.list().find((info) => info.name === name)!
-  const found = model.summary({ input: options.input ?? input, dtype, name })
+  const found = model.summary({ input: [1, ...(options.input ?? input)], dtype, name })
   new Output(options.json === true).result(String(found), found.toJSON())
 }
 
 function parseShape(text: string): number[] {
   const shape = text.split(/[,x×]/).map(Number)
   if (!shape.every((size) => Number.isInteger(size) && size > 0)) {
-    throw new InvalidArgumentError('positive integers separated by commas were expected.')
+    throw new InvalidArgumentError('Positive integers separated by commas were expected.')
   }
   return shape
 }

@@ -9,12 +9,13 @@ import * as models from '../models/index.js'
 import type { Optimizer } from '../optim/index.js'
 import { ExponentialLR } from '../optim/schedule.js'
 import { setSeed } from '../random.js'
+import { checkPrecision } from '../runtime/compile.js'
 import { resolveDevice } from '../runtime/device.js'
 import { setThreads } from '../runtime/devices.js'
 import { type EpochLogs, evaluateModel, fit } from '../train/index.js'
-import { integer, modelArgument, positive } from './arguments.js'
+import { integer, modelArgument, positive, threadCount } from './arguments.js'
 import { DATASETS } from './datasets.js'
-import { checkWritable, examples, Interrupted, Output } from './output.js'
+import { checkReadable, checkWritable, examples, Interrupted, Output } from './output.js'
 import { makeOptimizer, OPTIMIZERS, type Recipe, recipeFor } from './recipes.js'
 import { checkTrainable, isTrainable, type Task, taskOf } from './task.js'
 
@@ -55,7 +56,7 @@ export function addTrain(program: Command): void {
       new Option('--optimizer <name>', 'rule of the updates; default: of the recipe').choices(Object.keys(OPTIMIZERS)),
     )
     .option('--device <name>', 'auto, cpu, cuda, cuda:<n> or reference', 'auto')
-    .option('--threads <n>', 'CPU threads; default: FORJA_NUM_THREADS, else one a processor', integer(1))
+    .option('--threads <n>', 'CPU threads; default: FORJA_NUM_THREADS, else one a processor', threadCount)
     .addOption(
       new Option('--precision <name>', 'of products; tf32 and bfloat16 need CUDA')
         .choices(['float32', 'tf32', 'bfloat16'])
@@ -81,9 +82,12 @@ async function train(name: string, options: Options): Promise<void> {
   const output = new Output(options.json === true)
   const info = models.list().find((model) => model.name === name)!
   checkTrainable(info)
-  const { id: device } = resolveDevice(options.device)
+  const resolved = resolveDevice(options.device)
+  const device = resolved.id
+  checkPrecision('train', options.precision, resolved)
   if (options.threads !== undefined) await setThreads(options.threads)
   if (options.save !== undefined) await checkWritable('--save', options.save)
+  if (options.resume !== undefined) await checkReadable('--resume', options.resume)
   const interrupt = interruptible()
   const recipe = recipeFor(name, options.data)
   const { data, splits: loaded } = await loadData(recipe, options, output, interrupt.signal)
@@ -142,7 +146,11 @@ async function train(name: string, options: Options): Promise<void> {
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error
     const where = options.save && saved > 0 ? `; epoch ${saved} is in ${options.save}` : ''
-    throw new Interrupted(`interrupted after ${last?.epoch ?? start} complete epochs${where}`)
+    const complete = last?.epoch ?? start
+    throw new Interrupted(
+      `interrupted after ${complete} complete epoch${complete === 1 ? '' : 's'}${where}`,
+      error.signal,
+    )
   } finally {
     interrupt.dispose()
   }
@@ -256,13 +264,18 @@ async function resume(
   return epoch
 }
 
-/** A signal that Ctrl-C raises; a second one ends the process at once. */
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+
+/** A signal that Ctrl-C and `kill` raise; a second one ends the process at once. */
 function interruptible(): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController()
-  const stop = (): void => {
-    process.off('SIGINT', stop)
-    controller.abort(new Interrupted('interrupted'))
+  const dispose = (): void => {
+    for (const signal of SIGNALS) process.off(signal, stop)
   }
-  process.on('SIGINT', stop)
-  return { signal: controller.signal, dispose: () => process.off('SIGINT', stop) }
+  const stop = (signal: (typeof SIGNALS)[number]): void => {
+    dispose()
+    controller.abort(new Interrupted('interrupted', signal))
+  }
+  for (const signal of SIGNALS) process.on(signal, stop)
+  return { signal: controller.signal, dispose }
 }

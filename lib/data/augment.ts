@@ -4,14 +4,17 @@
  * that is used; the event loop copies stored images and takes float32 batches.
  */
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { checkSeed, defaultSeed } from '../random.js'
 import { formatShape } from '../shape.js'
 import {
+  BATCHES,
   type Batch,
   type BatchOptions,
   checkIndex,
   type Dataset,
   type Field,
+  READ,
   type ReadOptions,
   type Sample,
 } from './dataset.js'
@@ -43,12 +46,27 @@ export interface AugmentOptions {
   workers?: number
 }
 
+const AUGMENT = [
+  'crop',
+  'flip',
+  'rotate',
+  'scale',
+  'shear',
+  'translate',
+  'brightness',
+  'contrast',
+  'cutout',
+  'fill',
+  'workers',
+] as const
+
 /**
  * `dataset` with its images, (C, H, W) of uint8 or float32, changed at random whenever they are read.
  *
  * @throws ERR_SHAPE where samples are no images; ERR_ARGUMENT for an option out of range.
  */
 export function augment(dataset: Dataset, options: AugmentOptions): Dataset {
+  checkOptions('augment', options, AUGMENT)
   const [field] = dataset.fields
   if (field?.shape.length !== 3 || (field.dtype !== 'uint8' && field.dtype !== 'float32')) {
     const found = field ? `${field.dtype} ${formatShape(field.shape)}` : 'none'
@@ -77,12 +95,14 @@ class AugmentedDataset implements Dataset {
 
   /** As in epoch 0 under the seed of setSeed(); computed at once. */
   get(index: number, options: ReadOptions = {}): Sample {
+    checkOptions('dataset.get', options, READ)
     checkIndex(index, this.length)
     const { x, y } = this.source.get(index, { raw: true })
     return { x: changeImages(this.#job(x as Float32Array, Int32Array.of(index), options)), y }
   }
 
   batches(options: BatchOptions = {}): AsyncIterable<Batch> {
+    checkOptions('dataset.batches', options, BATCHES)
     const { source, workers } = this
     const job = (batch: Batch) => this.#job(batch.x as Float32Array, batch.indices, options)
     return {

@@ -16,6 +16,7 @@ import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { type DownloadOptions, type DownloadProgress, download, sha256OfFile } from './download.js'
 import type { Source, SourceFile } from './sources.js'
 
@@ -31,6 +32,12 @@ export interface LocateOptions extends Omit<DownloadOptions, 'onProgress'> {
   env?: NodeJS.ProcessEnv
 }
 
+type Places = Pick<LocateOptions, 'dir' | 'env'>
+
+/** Names of the options above. */
+const PLACES = ['dir', 'env'] as const
+export const LOCATE = [...PLACES, 'offline', 'mirror', 'onProgress', 'signal', 'timeoutMs'] as const
+
 export interface DataFolder {
   path: string
   /** Why it is looked at: `dir`, `FORJA_DATA_DIR` or `cache`. */
@@ -45,21 +52,21 @@ export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /** The folders that are searched, in order. */
-export function dataFolders(options: Pick<LocateOptions, 'dir' | 'env'> = {}): DataFolder[] {
-  const env = options.env ?? process.env
+export function dataFolders(options: Places = {}): DataFolder[] {
+  return foldersOf(checkOptions('dataFolders', options, PLACES))
+}
+
+function foldersOf({ dir, env = process.env }: Places): DataFolder[] {
   const folders: DataFolder[] = []
-  if (options.dir) folders.push({ path: options.dir, origin: 'dir' })
+  if (dir) folders.push({ path: dir, origin: 'dir' })
   if (env.FORJA_DATA_DIR) folders.push({ path: env.FORJA_DATA_DIR, origin: 'FORJA_DATA_DIR' })
   folders.push({ path: cacheFolder(env), origin: 'cache' })
   return folders
 }
 
 /** The path of a file that is on this machine, packed or not; undefined where it is in none of the folders. */
-export async function findFile(
-  source: Source,
-  file: SourceFile,
-  options: Pick<LocateOptions, 'dir' | 'env'> = {},
-): Promise<string | undefined> {
+export async function findFile(source: Source, file: SourceFile, options: Places = {}): Promise<string | undefined> {
+  checkOptions('findFile', options, PLACES)
   for (const path of candidates(source, file, options)) {
     if (await isReadable(path)) return path
   }
@@ -67,11 +74,8 @@ export async function findFile(
 }
 
 /** The path of the first of a set's other forms that is on this machine, unless its files come in an earlier folder. */
-export async function findUnpacked(
-  source: Source,
-  options: Pick<LocateOptions, 'dir' | 'env'> = {},
-): Promise<string | undefined> {
-  for (const folder of dataFolders(options)) {
+export async function findUnpacked(source: Source, options: Places = {}): Promise<string | undefined> {
+  for (const folder of foldersOf(options)) {
     for (const form of source.unpacked ?? []) {
       const path = join(folder.path, source.name, form)
       if (await exists(path)) return path
@@ -85,26 +89,28 @@ export async function findUnpacked(
 
 /** The path of a file, fetched if it must be and may be. */
 export async function locateFile(source: Source, file: SourceFile, options: LocateOptions = {}): Promise<string> {
-  const found = await findFile(source, file, options)
+  const { dir, env = process.env } = checkOptions('locateFile', options, LOCATE)
+  const found = await findFile(source, file, { dir, env })
   if (found !== undefined) return found
-  const env = options.env ?? process.env
   const own = options.mirror === undefined ? [] : [options.mirror.replace(/\/?$/, '/')]
   const urls = [...own, ...source.mirrors].map((mirror) => mirror + file.name)
   const to = join(cacheFolder(env), source.name, file.name)
   const { signal, timeoutMs, onProgress } = options
   const { bytes, sha256 } = file
   if (urls.length === 0 || sha256 === undefined) {
-    throw missing(source, file, options, 'no mirror with a published checksum is known')
+    throw await missing(source, file, options, 'no mirror with a published checksum is known')
   }
-  if (options.offline ?? env.FORJA_OFFLINE === '1') throw missing(source, file, options, 'fetching is switched off')
+  if (options.offline ?? env.FORJA_OFFLINE === '1')
+    throw await missing(source, file, options, 'fetching is switched off')
   try {
     await download(
       { urls, to, bytes, sha256 },
       { signal, timeoutMs, onProgress: onProgress && ((progress) => onProgress({ ...progress, file: file.name })) },
     )
   } catch (error) {
-    if (error instanceof ForjaError && error.code === 'ERR_OFFLINE') throw missing(source, file, options, error.message)
-    throw error
+    // What has advice of its own, such as a cache that cannot be written, is no question of mirrors.
+    const unanswered = error instanceof ForjaError && error.code === 'ERR_OFFLINE' && error.hint === undefined
+    throw unanswered ? await missing(source, file, options, error.message) : error
   }
   return to
 }
@@ -141,15 +147,16 @@ function namesOf(file: SourceFile): string[] {
   return file.name.endsWith('.gz') ? [file.name, file.name.slice(0, -3)] : [file.name]
 }
 
-function candidates(source: Source, file: SourceFile, options: Pick<LocateOptions, 'dir' | 'env'>): string[] {
-  return dataFolders(options).flatMap(({ path }) => namesOf(file).map((name) => join(path, source.name, name)))
+function candidates(source: Source, file: SourceFile, options: Places): string[] {
+  return foldersOf(options).flatMap(({ path }) => namesOf(file).map((name) => join(path, source.name, name)))
 }
 
-function missing(source: Source, file: SourceFile, options: LocateOptions, reason: string): ForjaError {
-  const forms = dataFolders(options).flatMap(({ path }) =>
+async function missing(source: Source, file: SourceFile, options: LocateOptions, reason: string): Promise<ForjaError> {
+  const forms = foldersOf(options).flatMap(({ path }) =>
     (source.unpacked ?? []).map((form) => join(path, source.name, form)),
   )
-  const looked = [...candidates(source, file, options), ...forms].map((path) => `  ${path}`)
+  const paths = [...candidates(source, file, options), ...forms]
+  const looked = await Promise.all(paths.map(async (path) => `  ${path}${await whyNot(path)}`))
   const urls = source.mirrors.map((mirror) => `  ${mirror}${file.name}`)
   const manual = join(cacheFolder(options.env), source.name, file.name)
   return new ForjaError(
@@ -162,6 +169,17 @@ function missing(source: Source, file: SourceFile, options: LocateOptions, reaso
     ].join('\n'),
     { hint: `Put the file at ${manual}, or point FORJA_DATA_DIR at a folder that holds ${source.name}/${file.name}.` },
   )
+}
+
+/** What is in the way where something lies at the path that is no readable file: ` (a folder)`. */
+async function whyNot(path: string): Promise<string> {
+  try {
+    await access(path, constants.R_OK)
+    return (await stat(path)).isDirectory() ? ' (a folder)' : ''
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return code === 'ENOENT' || code === 'ENOTDIR' ? '' : ` (${code})`
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -13,7 +13,8 @@ import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { ForjaError } from '../errors.js'
-import { findUnpacked, type LocateOptions, locateFile } from './cache.js'
+import { checkOptions } from '../options.js'
+import { findUnpacked, LOCATE, type LocateOptions, locateFile } from './cache.js'
 import { type ArrayDataset, fromArrays } from './dataset.js'
 import { imageFolder } from './image_folder.js'
 import type { Splits } from './mnist.js'
@@ -60,9 +61,11 @@ type ReadBatch = (name: string) => Promise<BatchFile>
  * @throws ERR_FORMAT naming file and byte; ERR_OFFLINE; ERR_CHECKSUM.
  */
 export async function cifar10(options: Cifar10Options = {}): Promise<Splits> {
-  const unpacked = await findUnpacked(SOURCES.cifar10, options)
-  if (unpacked !== undefined && basename(unpacked) === 'train') return readFolders(dirname(unpacked), options)
-  const read = unpacked !== undefined ? fromFolder(dirname(unpacked)) : await fromArchive(options)
+  const { onDecode, ...located } = checkOptions('cifar10', options, ['onDecode', ...LOCATE])
+  const unpacked = await findUnpacked(SOURCES.cifar10, located)
+  if (unpacked !== undefined && basename(unpacked) === 'train')
+    return readFolders(dirname(unpacked), located.signal, onDecode)
+  const read = unpacked !== undefined ? fromFolder(dirname(unpacked)) : await fromArchive(located)
   return { train: await readSplit(TRAIN, read), test: await readSplit(TEST, read) }
 }
 
@@ -94,13 +97,17 @@ async function unzip(path: string): Promise<Uint8Array> {
   })
 }
 
-async function readFolders(folder: string, options: Cifar10Options): Promise<Splits> {
+async function readFolders(
+  folder: string,
+  signal: AbortSignal | undefined,
+  onProgress: Cifar10Options['onDecode'],
+): Promise<Splits> {
   const read = (name: string) =>
     imageFolder(join(folder, name), {
       ...COMMON,
       size: SIZE,
-      signal: options.signal,
-      onProgress: options.onDecode,
+      signal,
+      onProgress,
     })
   return { train: await read('train'), test: await read('test') }
 }

@@ -5,6 +5,7 @@
  */
 import { allocate, dtypeOfArray, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { permutation, range } from '../random.js'
 import { sameShape, sizeOfShape } from '../shape.js'
 import {
@@ -15,6 +16,7 @@ import {
   checkIndex,
   type Dataset,
   type Field,
+  READ,
   type ReadOptions,
   type Sample,
 } from './dataset.js'
@@ -47,12 +49,14 @@ class SampleDataset implements Dataset {
   ) {}
 
   get(index: number, options: ReadOptions = {}): Sample {
+    checkOptions('dataset.get', options, READ)
     checkIndex(index, this.length)
     return this.read(index, options)
   }
 
   batches(options: BatchOptions = {}): AsyncIterable<Batch> {
-    return batchesOf(this.length, options, (indices) => this.#stack(indices, options))
+    const { raw } = options
+    return batchesOf(this.length, options, (indices) => this.#stack(indices, { raw }))
   }
 
   #stack(indices: Int32Array, options: ReadOptions): Batch {
@@ -122,7 +126,7 @@ export function subset(dataset: Dataset, indices: ArrayLike<number>): Dataset {
 export function split(dataset: ArrayDataset, options?: SplitOptions): { train: ArrayDataset; test: ArrayDataset }
 export function split(dataset: Dataset, options?: SplitOptions): { train: Dataset; test: Dataset }
 export function split(dataset: Dataset, options: SplitOptions = {}): { train: Dataset; test: Dataset } {
-  const { test = 0.2, shuffle = true, seed = 0 } = options
+  const { test = 0.2, shuffle = true, seed = 0 } = checkOptions('split', options, ['test', 'shuffle', 'seed'])
   if (!(test > 0 && test < 1)) {
     throw new ForjaError('ERR_ARGUMENT', `split: test ${test}; expected a share between 0 and 1`)
   }
@@ -215,6 +219,7 @@ export function map(
   change: (sample: Sample, index: number) => Sample,
   options: MapOptions = {},
 ): Dataset {
+  checkOptions('map', options, ['shape'])
   const read = (index: number) => change(dataset.get(index), index)
   const [fieldX, fieldY] = dataset.fields as [Field, Field]
   const shape = options.shape ?? fieldX.shape
@@ -232,7 +237,7 @@ export function map(
  * loop.
  */
 export function prefetch(dataset: Dataset, options: PrefetchOptions = {}): Dataset {
-  const { ahead = 2 } = options
+  const { ahead = 2 } = checkOptions('prefetch', options, ['ahead'])
   if (!Number.isInteger(ahead) || ahead < 1) {
     throw new ForjaError('ERR_ARGUMENT', `prefetch: ahead ${ahead}; expected an integer from 1`)
   }

@@ -7,6 +7,7 @@ import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { CsvError, parse } from 'csv-parse'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { type ArrayDataset, fromArrays, standardize } from './dataset.js'
 
 export interface CsvOptions {
@@ -29,6 +30,18 @@ export interface CsvOptions {
   /** Give every column mean 0 and standard deviation 1. Default false. */
   standardize?: boolean
 }
+
+const CSV = [
+  'header',
+  'label',
+  'features',
+  'categories',
+  'target',
+  'missing',
+  'missingValues',
+  'delimiter',
+  'standardize',
+] as const
 
 /** What is read before labels and missing cells are settled. */
 export interface Table {
@@ -68,6 +81,7 @@ interface Row {
  *   or a row with too many or too few cells; ERR_ARGUMENT for a column that is not there.
  */
 export async function csv(path: string, options: CsvOptions = {}): Promise<ArrayDataset> {
+  checkOptions('csv', options, CSV)
   const table = await readTable(path, options)
   const kept = options.missing === 'drop' ? dropIncomplete(table) : table
   if (options.missing === 'mean') fillMissing(kept.x, columnMeans(kept.x, kept.featureNames.length))

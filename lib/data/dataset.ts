@@ -12,6 +12,7 @@
  */
 import { allocate, type DType, dtypeOfArray, isFloat, type TypedArray } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { checkSeed, defaultSeed, range, Shuffle } from '../random.js'
 import { sizeOfShape } from '../shape.js'
 
@@ -68,6 +69,11 @@ export interface BatchOptions extends ReadOptions, OrderOptions {
   dropLast?: boolean
 }
 
+/** Names of the options above. */
+export const READ = ['raw'] as const
+const ORDER = ['shuffle', 'seed', 'epoch'] as const
+export const BATCHES = ['batchSize', 'dropLast', ...READ, ...ORDER] as const
+
 export interface Dataset {
   readonly length: number
   readonly fields: readonly Field[]
@@ -94,6 +100,8 @@ export interface ArraysOptions {
   targetShape?: readonly number[]
   normalization?: Normalization
 }
+
+const ARRAYS = ['x', 'y', 'shape', 'classes', 'classNames', 'featureNames', 'targetShape', 'normalization'] as const
 
 const DEFAULT_BATCH_SIZE = 32
 
@@ -128,6 +136,7 @@ export class ArrayDataset implements Dataset {
   }
 
   get(index: number, options: ReadOptions = {}): Sample {
+    checkOptions('dataset.get', options, READ)
     checkIndex(index, this.length)
     const { x, y, yShape } = this.gather(Int32Array.of(index), options)
     return { x, y: yShape.length === 1 ? y[0]! : y }
@@ -135,6 +144,7 @@ export class ArrayDataset implements Dataset {
 
   /** The samples of `indices`, in that order. */
   gather(indices: Int32Array, options: ReadOptions = {}): Batch {
+    checkOptions('dataset.gather', options, READ)
     const [fieldX, fieldY] = this.fields
     return {
       x: gatherField(this.x, fieldX, indices, options.raw ?? false),
@@ -148,11 +158,12 @@ export class ArrayDataset implements Dataset {
 
   /** The order in which an epoch visits the samples. */
   order(options: OrderOptions = {}): Int32Array {
-    return epochOrder(this.length, options).slice(0, this.length)
+    return epochOrder(this.length, checkOptions('dataset.order', options, ORDER)).slice(0, this.length)
   }
 
   batches(options: BatchOptions = {}): AsyncIterable<Batch> {
-    return batchesOf(this.length, options, (indices) => this.gather(indices, options))
+    const { raw } = options
+    return batchesOf(this.length, options, (indices) => this.gather(indices, { raw }))
   }
 
   /** The same samples, sharing this data set's memory, under another normalisation (none if undefined). */
@@ -207,7 +218,7 @@ export function batchesOf(
   options: BatchOptions,
   gather: (indices: Int32Array) => Batch | Promise<Batch>,
 ): AsyncIterable<Batch> {
-  const { batchSize = DEFAULT_BATCH_SIZE, dropLast = false } = options
+  const { batchSize = DEFAULT_BATCH_SIZE, dropLast = false } = checkOptions('dataset.batches', options, BATCHES)
   if (!Number.isInteger(batchSize) || batchSize < 1) {
     throw new ForjaError('ERR_ARGUMENT', `dataset.batches: batchSize ${batchSize}; expected an integer from 1`)
   }
@@ -222,6 +233,7 @@ export function batchesOf(
 
 /** A data set of arrays that are already in memory. */
 export function fromArrays(options: ArraysOptions): ArrayDataset {
+  checkOptions('fromArrays', options, ARRAYS)
   const { normalization, classNames, featureNames } = options
   const x = flatten(options.x, 'x', options.shape)
   const classes = options.classes ?? classNames?.length ?? inferClasses(options.y)

@@ -10,6 +10,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { AbortError, ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 
 export interface DownloadProgress {
   url: string
@@ -47,6 +48,7 @@ class MirrorFailure extends Error {
 
 /** Resolves when `to` is complete. Rejects with ERR_CHECKSUM, ERR_OFFLINE (every URL and its reason) or AbortError. */
 export async function download(request: DownloadRequest, options: DownloadOptions = {}): Promise<void> {
+  checkOptions('download', options, ['signal', 'onProgress', 'timeoutMs'])
   const failures: string[] = []
   let corrupted = false
   for (const url of request.urls) {

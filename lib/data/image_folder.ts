@@ -10,6 +10,7 @@ import { readdir } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import type { Sharp } from 'sharp'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { type ArrayDataset, fromArrays, type Normalization } from './dataset.js'
 
 export interface ImageFolderOptions {
@@ -38,6 +39,8 @@ interface Pixels {
   height: number
 }
 
+const IMAGE_FOLDER = ['size', 'fit', 'channels', 'classNames', 'normalization', 'signal', 'onProgress'] as const
+
 /** Enough that libuv's threads always have work. */
 const IN_FLIGHT = 16
 const EXTENSIONS = ['.jpg', '.jpeg', '.png']
@@ -49,6 +52,7 @@ const EXTENSIONS = ['.jpg', '.jpeg', '.png']
  *   none was given; ERR_BACKEND_UNAVAILABLE without sharp; ERR_OUT_OF_MEMORY; the signal's reason.
  */
 export async function imageFolder(path: string, options: ImageFolderOptions = {}): Promise<ArrayDataset> {
+  checkOptions('imageFolder', options, IMAGE_FOLDER)
   const { channels = 3, normalization = { scale: [1 / 255], offset: [0] }, signal, onProgress } = options
   const wanted = checkSize(options.size)
   if (channels !== 1 && channels !== 3) {

@@ -4,7 +4,8 @@
  */
 import { readFile } from 'node:fs/promises'
 import { ForjaError } from '../errors.js'
-import { type LocateOptions, locateFile } from './cache.js'
+import { checkOptions } from '../options.js'
+import { LOCATE, type LocateOptions, locateFile } from './cache.js'
 import { type ArrayDataset, fromArrays, type Normalization } from './dataset.js'
 import { parseIdx } from './idx.js'
 import { SOURCES, type Source } from './sources.js'
@@ -30,12 +31,14 @@ const GARMENTS = [
 ]
 
 /** Handwritten digits: 60,000 and 10,000. */
-export function mnist(options: LocateOptions = {}): Promise<Splits> {
+export async function mnist(options: LocateOptions = {}): Promise<Splits> {
+  checkOptions('mnist', options, LOCATE)
   return load(SOURCES.mnist, DIGITS, { mean: 0.1307, deviation: 0.3081 }, options)
 }
 
 /** Pictures of clothes: 60,000 and 10,000. */
-export function fashionMnist(options: LocateOptions = {}): Promise<Splits> {
+export async function fashionMnist(options: LocateOptions = {}): Promise<Splits> {
+  checkOptions('fashionMnist', options, LOCATE)
   return load(SOURCES.fashionMnist, GARMENTS, { mean: 0.286, deviation: 0.353 }, options)
 }
 

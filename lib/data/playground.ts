@@ -8,6 +8,7 @@
  *     reg-plane  y = (x₁ + x₂) / 10, in a disc of radius 6       reg-gauss y: the strongest of six bumps of radius 2
  */
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { checkSeed, DOMAINS, RandomStream } from '../random.js'
 import { split } from './combine.js'
 import { fromArrays } from './dataset.js'
@@ -101,6 +102,7 @@ export const PLAYGROUND_SETS: readonly string[] = [...Object.keys(CLASSES), ...O
  * @throws ERR_ARGUMENT for an unknown name, listing those there are, or an option out of range.
  */
 export function playground(name: string, options: PlaygroundOptions = {}): Splits {
+  checkOptions('playground', options, ['samples', 'noise', 'test', 'seed'])
   if (!PLAYGROUND_SETS.includes(name)) {
     throw new ForjaError(
       'ERR_ARGUMENT',

@@ -7,6 +7,8 @@
  * slow sine waves over the plane → the pen: each pixel takes its distance to the nearest segment, whose radius varies
  * along the stroke, and a soft edge makes grey of it → a little noise. Images are uint8, [N, 1, 28, 28], ink 255.
  */
+
+import { checkOptions } from '../options.js'
 import type { RandomStream } from '../random.js'
 import { GLYPHS, type Glyph } from './digit_glyphs.js'
 import { drawSplits } from './drawn.js'
@@ -52,7 +54,7 @@ const HAND = {
  * @throws ERR_ARGUMENT for counts that are no integers from 0 to 10,000,000, and for a seed that is none
  */
 export async function syntheticDigits(options: SyntheticDigitsOptions = {}): Promise<Splits> {
-  const { train = 10_000, test = 2_000, seed = 0 } = options
+  const { train = 10_000, test = 2_000, seed = 0 } = checkOptions('syntheticDigits', options, ['train', 'test', 'seed'])
   const classNames = GLYPHS.map((_, i) => String(i))
   return drawSplits('syntheticDigits', { shape: [1, SIZE, SIZE], classNames, draw: drawDigit }, { train, test, seed })
 }

@@ -6,6 +6,8 @@
  * distance d(u, v) in its own coordinates (about [-1, 1]², negative inside), at a random place, size and angle, with an
  * edge one pixel wide → noise. uint8 [N, 3, 32, 32].
  */
+
+import { checkOptions } from '../options.js'
 import type { RandomStream } from '../random.js'
 import { type Drawing, drawSplits } from './drawn.js'
 import type { Splits } from './mnist.js'
@@ -55,7 +57,7 @@ const CLASS_NAMES = Object.keys(SHAPES)
  * @throws ERR_ARGUMENT for counts that are no integers from 0 to 10,000,000, and for a seed that is none
  */
 export async function syntheticShapes(options: SyntheticShapesOptions = {}): Promise<Splits> {
-  const { train = 5_000, test = 1_000, seed = 0 } = options
+  const { train = 5_000, test = 1_000, seed = 0 } = checkOptions('syntheticShapes', options, ['train', 'test', 'seed'])
   const draw: Drawing['draw'] = (label, random, image) => drawShape(SHAPES[CLASS_NAMES[label]!]!, random, image)
   const drawing = { shape: [3, SIZE, SIZE], classNames: CLASS_NAMES, draw } as const
   return drawSplits('syntheticShapes', drawing, { train, test, seed })

@@ -2,7 +2,8 @@
  * Two well-known sets that are CSV files: California housing and the 8×8 digits.
  */
 import { ForjaError } from '../errors.js'
-import { type LocateOptions, locateFile } from './cache.js'
+import { checkOptions } from '../options.js'
+import { LOCATE, type LocateOptions, locateFile } from './cache.js'
 import { split } from './combine.js'
 import { columnMeans, dropIncomplete, fillMissing, readTable, toDataset } from './csv.js'
 import { fromArrays, standardize } from './dataset.js'
@@ -43,7 +44,9 @@ const OCEAN = 'ocean_proximity'
  * dollars, float32 [N, 1]. A fifth is held out unless `test` says otherwise.
  */
 export async function housing(options: HousingOptions = {}): Promise<Splits> {
-  const { missing = 'mean', oceanProximity = 'onehot', test = 0.2, seed = 0 } = options
+  const known = ['missing', 'oceanProximity', 'test', 'seed', ...LOCATE] as const
+  checkOptions('housing', options, known)
+  const { missing = 'mean', oceanProximity = 'onehot', test = 0.2, seed = 0, ...located } = options
   if (missing !== 'mean' && missing !== 'drop') {
     throw new ForjaError('ERR_ARGUMENT', `housing: missing ${JSON.stringify(missing)}; expected 'mean' or 'drop'`)
   }
@@ -53,7 +56,7 @@ export async function housing(options: HousingOptions = {}): Promise<Splits> {
       `housing: oceanProximity ${JSON.stringify(oceanProximity)}; expected 'onehot' or 'drop'`,
     )
   }
-  const path = await locateFile(SOURCES.housing, SOURCES.housing.files[0], options)
+  const path = await locateFile(SOURCES.housing, SOURCES.housing.files[0], located)
   const table = await readTable(path, {
     label: 'median_house_value',
     features: oceanProximity === 'onehot' ? [...HOUSE_FEATURES, OCEAN] : HOUSE_FEATURES,
@@ -75,8 +78,8 @@ export async function housing(options: HousingOptions = {}): Promise<Splits> {
  * otherwise. The file is `digits/digits.csv.gz`, 64 values and the label a row; it is never fetched.
  */
 export async function digits(options: PartOptions = {}): Promise<Splits> {
-  const { test = 0.3, seed = 0 } = options
-  const path = await locateFile(SOURCES.digits, SOURCES.digits.files[0], options)
+  const { test = 0.3, seed = 0, ...located } = checkOptions('digits', options, ['test', 'seed', ...LOCATE])
+  const path = await locateFile(SOURCES.digits, SOURCES.digits.files[0], located)
   const table = await readTable(path, { header: false })
   const width = table.featureNames.length
   if (width !== 64) {

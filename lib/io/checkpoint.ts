@@ -9,6 +9,7 @@ import { ForjaError } from '../errors.js'
 import { checkState } from '../nn/load_state.js'
 import type { AnyModule } from '../nn/module.js'
 import type { Optimizer } from '../optim/optimizer.js'
+import { checkOptions } from '../options.js'
 import { resolveDevice } from '../runtime/device.js'
 import { randomStateOf } from '../runtime/random_state.js'
 import { Tensor } from '../tensor.js'
@@ -73,6 +74,8 @@ export interface LoadedCheckpoint {
   metadata: Record<string, string>
 }
 
+const CHECKPOINT = ['model', 'optimizer', 'schedule', 'device'] as const
+
 const EPOCH = 'forja.epoch'
 const STEP = 'forja.step'
 const RANDOM = 'forja.random'
@@ -82,6 +85,7 @@ const RUN = 'forja.run'
 
 /** Writes the whole file or leaves the old one. No step may be running. */
 export async function saveCheckpoint(path: string, options: SaveCheckpointOptions): Promise<void> {
+  checkOptions('saveCheckpoint', options, [...CHECKPOINT, 'epoch', 'step', 'run', 'metadata'])
   const { model, optimizer, schedule, epoch, step = 0, device, run, metadata } = options
   if (schedule !== undefined && schedule.stateDict === undefined) {
     throw new ForjaError('ERR_ARGUMENT', 'saveCheckpoint: the schedule has no stateDict(), so it could not go on')
@@ -111,10 +115,8 @@ export async function saveCheckpoint(path: string, options: SaveCheckpointOption
  * @throws ERR_FORMAT for a file that is no checkpoint; ERR_ARGUMENT for another kind of optimizer, and for another
  *   network listing missing, unexpected and mis-shaped names; ERR_SHAPE, ERR_DTYPE naming the tensor.
  */
-export async function loadCheckpoint(
-  path: string,
-  { model, optimizer, schedule, device }: Checkpoint,
-): Promise<LoadedCheckpoint> {
+export async function loadCheckpoint(path: string, options: Checkpoint): Promise<LoadedCheckpoint> {
+  const { model, optimizer, schedule, device } = checkOptions('loadCheckpoint', options, CHECKPOINT)
   const bytes = await readFile(path).catch((cause: Error) => {
     throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
   })

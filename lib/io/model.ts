@@ -8,6 +8,7 @@ import { fromData } from '../create.js'
 import { ForjaError } from '../errors.js'
 import { type LoadOptions, type LoadReport, loadVariables } from '../nn/load_state.js'
 import type { AnyModule } from '../nn/module.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { writeFileAtomic } from './atomic.js'
 import { decodeOnnx } from './onnx.js'
@@ -33,6 +34,7 @@ export interface SaveOptions {
  * @throws ERR_ARGUMENT where the file cannot be written.
  */
 export async function save(model: AnyModule, path: string, options: SaveOptions = {}): Promise<void> {
+  checkOptions('save', options, ['optimizer', 'callbacks', 'metadata'])
   const tensors = new Map<string, StoredTensor>()
   const beside = PARTS.flatMap((part) =>
     Object.entries(options[part] ?? {}).map(([name, tensor]) => [PREFIXES[part] + name, tensor] as const),
@@ -62,6 +64,7 @@ export async function save(model: AnyModule, path: string, options: SaveOptions 
  *   ERR_SHAPE and ERR_DTYPE naming the tensor.
  */
 export async function load(model: AnyModule, path: string, options: LoadOptions = {}): Promise<LoadReport> {
+  checkOptions('load', options, ['strict'])
   const bytes = await readFile(path).catch((cause: Error) => {
     throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
   })

@@ -9,6 +9,7 @@ import { Module } from '../nn/module.js'
 import { AdaptiveAvgPool2d, MaxPool2d } from '../nn/pool.js'
 import { Sequential } from '../nn/sequential.js'
 import { flatten } from '../ops/shape.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 
 export interface AlexNetOptions {
@@ -38,8 +39,9 @@ export class AlexNet extends Module<[x: Tensor]> {
   avgpool = new AdaptiveAvgPool2d(6)
   classifier: Sequential
 
-  constructor({ classes = 1000, dropout = 0.5 }: AlexNetOptions = {}) {
+  constructor(options: AlexNetOptions = {}) {
     super()
+    const { classes = 1000, dropout = 0.5 } = checkOptions('alexnet', options, ['classes', 'dropout'])
     this.classifier = new Sequential(
       new Dropout(dropout),
       new Linear(256 * 6 * 6, 4096),

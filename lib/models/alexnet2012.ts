@@ -18,6 +18,7 @@ import { LocalResponseNorm } from '../nn/norm.js'
 import { MaxPool2d } from '../nn/pool.js'
 import { Sequential } from '../nn/sequential.js'
 import { flatten } from '../ops/shape.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import type { AlexNetOptions } from './alexnet.js'
 
@@ -40,8 +41,13 @@ export class AlexNet2012 extends Module<[x: Tensor]> {
   features: Sequential
   classifier: Sequential
 
-  constructor({ classes = 1000, dropout = 0.5, groups = 2 }: AlexNet2012Options = {}) {
+  constructor(options: AlexNet2012Options = {}) {
     super()
+    const {
+      classes = 1000,
+      dropout = 0.5,
+      groups = 2,
+    } = checkOptions('alexnet2012', options, ['classes', 'dropout', 'groups'])
     this.features = new Sequential(
       new Conv2d(3, 96, 11, { stride: 4, ...initial(0) }),
       new ReLU(),

@@ -32,6 +32,7 @@ import {
   sub,
   sum,
 } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { type HiddenActivation, hiddenActivation } from './mlp.js'
 
@@ -54,6 +55,8 @@ export interface ReconstructionOptions {
   sparsity?: SparsityOptions
 }
 
+const RECONSTRUCTION = ['output', 'corruption', 'noise', 'sparsity'] as const
+
 /** Samples (N, ...) → reconstructions of the same shape. */
 export class Autoencoder extends Module<[x: Tensor]> {
   readonly #options: Required<Omit<ReconstructionOptions, 'sparsity'>> & { sparsity: SparsityOptions | undefined }
@@ -71,6 +74,7 @@ export class Autoencoder extends Module<[x: Tensor]> {
     checkNumber('autoencoder', 'corruption', corruption, 0, 1)
     checkNumber('autoencoder', 'noise', noise, 0)
     if (sparsity) {
+      checkOptions('autoencoder: sparsity', sparsity, ['target', 'weight'])
       checkTarget(sparsity.target ?? 0.05, 'autoencoder: sparsity.target')
       checkNumber('autoencoder', 'sparsity.weight', sparsity.weight ?? 1, 0)
     }
@@ -148,6 +152,8 @@ export interface AutoencoderOptions extends ReconstructionOptions {
   codeActivation?: HiddenActivation | 'linear'
 }
 
+const OPTIONS = ['inputs', 'hidden', 'code', 'activation', 'codeActivation', ...RECONSTRUCTION] as const
+
 const LAYERS = { relu: ReLU, sigmoid: Sigmoid, tanh: Tanh }
 
 /** Linear layers with an activation between them. */
@@ -160,6 +166,7 @@ function chain(sizes: readonly number[], activation: HiddenActivation): Module[]
 
 /** Encoder and decoder of linear layers: 784-128-32-128-784 unless `options` say otherwise. */
 export function autoencoder(options: AutoencoderOptions = {}): Autoencoder {
+  checkOptions('autoencoder', options, OPTIONS)
   const { inputs = 784, hidden = [128], code = 32, activation = 'relu', codeActivation = 'linear' } = options
   hiddenActivation(activation, 'autoencoder')
   if (codeActivation !== 'linear') hiddenActivation(codeActivation, 'autoencoder')
@@ -184,11 +191,13 @@ export function autoencoder(options: AutoencoderOptions = {}): Autoencoder {
 
 /** One layer of units from 0 to 1 each way, 784-100-784, that gets 40 % of its numbers as 0, unless `options` say otherwise. */
 export function denoisingAutoencoder(options: AutoencoderOptions = {}): Autoencoder {
+  checkOptions('denoisingAutoencoder', options, OPTIONS)
   return autoencoder({ hidden: [], code: 100, codeActivation: 'sigmoid', corruption: 0.4, ...options })
 }
 
 /** One layer of units each way, 784-100-784, each to be active for 5 % of the samples, unless `options` say otherwise. */
 export function sparseAutoencoder(options: AutoencoderOptions = {}): Autoencoder {
+  checkOptions('sparseAutoencoder', options, OPTIONS)
   const sparsity = { target: 0.05, weight: 0.002 }
   return autoencoder({ hidden: [], code: 100, codeActivation: 'sigmoid', sparsity, ...options })
 }
@@ -215,6 +224,7 @@ class Unflatten extends Module<[x: Tensor]> {
 
 /** Two convolutions of stride 2 and a linear layer, and their mirror image of transposed convolutions. */
 export function convAutoencoder(options: ConvAutoencoderOptions = {}): Autoencoder {
+  checkOptions('convAutoencoder', options, ['input', 'channels', 'code', ...RECONSTRUCTION])
   const { input = [1, 28, 28], channels = [16, 32], code = 32 } = options
   const [c, h, w] = input
   const [first, second] = channels

@@ -9,6 +9,7 @@ import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { flatten, relu } from '../ops/index.js'
 import { maxPool2d } from '../ops/pool_api.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 
 export interface ConvNetJSCifarOptions {
@@ -23,8 +24,9 @@ export class ConvNetJSCifar extends Module<[x: Tensor]> {
   conv3 = new Conv2d(20, 20, 5, { padding: 2 })
   fc: Linear
 
-  constructor({ classes = 10 }: ConvNetJSCifarOptions = {}) {
+  constructor(options: ConvNetJSCifarOptions = {}) {
     super()
+    const { classes = 10 } = checkOptions('convnetjsCifar', options, ['classes'])
     this.fc = new Linear(320, classes)
   }
 

@@ -15,6 +15,7 @@ import { BatchNorm2d, LocalResponseNorm } from '../nn/norm.js'
 import { AdaptiveAvgPool2d, AvgPool2d, MaxPool2d } from '../nn/pool.js'
 import { Sequential } from '../nn/sequential.js'
 import { concat, flatten, relu } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 
 type Form = 'modern' | '2014'
@@ -119,6 +120,8 @@ export interface GoogLeNetOptions {
   auxiliary?: boolean
 }
 
+const OPTIONS = ['classes', 'dropout', 'auxiliary'] as const
+
 /** What all heads say, each (N, classes). */
 export interface GoogLeNetHeads {
   logits: Tensor
@@ -205,10 +208,10 @@ export class GoogLeNet extends Module<[x: Tensor]> {
 
 /** The later form, as in today's libraries. */
 export function googlenet(options: GoogLeNetOptions = {}): GoogLeNet {
-  return new GoogLeNet('modern', options)
+  return new GoogLeNet('modern', checkOptions('googlenet', options, OPTIONS))
 }
 
 /** As published. */
 export function googlenet2014(options: GoogLeNetOptions = {}): GoogLeNet {
-  return new GoogLeNet('2014', options)
+  return new GoogLeNet('2014', checkOptions('googlenet2014', options, OPTIONS))
 }

@@ -13,6 +13,7 @@ import { Linear } from '../nn/linear.js'
 import { type AnyModule, Module } from '../nn/module.js'
 import { mseLoss } from '../ops/index.js'
 import type { Optimizer } from '../optim/optimizer.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { type EvaluateOptions, evaluateModel } from '../train/evaluate.js'
 import { type FitOptions, fit } from '../train/fit.js'
@@ -165,7 +166,8 @@ export class GreedyStack<Layer extends GreedyLayer = GreedyLayer> extends Module
   }
 
   /** A sigmoid network that begins with copies of the layers; its last layer, to `classes` logits, is fresh. */
-  async classifier({ classes = 10 }: { classes?: number } = {}): Promise<MLP> {
+  async classifier(options: { classes?: number } = {}): Promise<MLP> {
+    const { classes = 10 } = checkOptions('classifier', options, ['classes'])
     const encodings = this.layers.map((layer) => layer.encoding)
     const hidden = encodings.map(({ weight }) => weight.shape[0]!)
     const network = mlp({ inputs: encodings[0]!.weight.shape[1]!, hidden, classes, activation: 'sigmoid' })
@@ -199,7 +201,8 @@ export interface DeepBeliefNetworkOptions extends StackOptions {
   k?: number
 }
 
-export function deepBeliefNetwork({ sizes = [784, 256, 64], k = 1 }: DeepBeliefNetworkOptions = {}): GreedyStack<RBM> {
+export function deepBeliefNetwork(options: DeepBeliefNetworkOptions = {}): GreedyStack<RBM> {
+  const { sizes = [784, 256, 64], k = 1 } = checkOptions('deepBeliefNetwork', options, ['sizes', 'k'])
   return new GreedyStack(pairs(sizes, 'deepBeliefNetwork').map(([visible, hidden]) => new RBM({ visible, hidden, k })))
 }
 
@@ -222,7 +225,8 @@ export class AutoencoderLayer extends Autoencoder {
 }
 
 export function stackedAutoencoder(options: StackedAutoencoderOptions = {}): GreedyStack<AutoencoderLayer> {
-  const { sizes = [784, 256, 64], ...layer } = options
+  const known = ['sizes', 'corruption', 'noise', 'sparsity'] as const
+  const { sizes = [784, 256, 64], ...layer } = checkOptions('stackedAutoencoder', options, known)
   return new GreedyStack(
     pairs(sizes, 'stackedAutoencoder').map(([inputs, code]) => new AutoencoderLayer(inputs, code, layer)),
   )

@@ -9,6 +9,7 @@
  */
 import { Module } from '../nn/module.js'
 import { flatten } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Subsampling, squash, squashConv, TableConv2d } from './subsampling.js'
 
@@ -28,8 +29,9 @@ export class Haykin extends Module<[x: Tensor]> {
   pool2 = new Subsampling(12)
   conv3
 
-  constructor({ classes = 26 }: HaykinOptions = {}) {
+  constructor(options: HaykinOptions = {}) {
     super()
+    const { classes = 26 } = checkOptions('haykin', options, ['classes'])
     this.conv3 = squashConv(12, classes, 4)
   }
 

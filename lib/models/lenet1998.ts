@@ -14,6 +14,7 @@ import { ForjaError } from '../errors.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { flatten, mul, pad, square, sub, sum, unsqueeze } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { digitCodes } from './digit_codes.js'
@@ -63,8 +64,9 @@ export class LeNet1998 extends Module<[x: Tensor]> {
   output: RadialBasis | Linear
 
   /** @throws ERR_ARGUMENT for other than ten classes with output 'rbf': its pictures are digits. */
-  constructor({ classes = 10, output = 'rbf' }: LeNet1998Options = {}) {
+  constructor(options: LeNet1998Options = {}) {
     super()
+    const { classes = 10, output = 'rbf' } = checkOptions('lenet1998', options, ['classes', 'output'])
     if (output !== 'rbf' && output !== 'linear') {
       throw new ForjaError('ERR_ARGUMENT', `lenet1998: output must be 'rbf' or 'linear', got '${String(output)}'`)
     }

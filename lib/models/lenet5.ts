@@ -9,6 +9,7 @@ import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { flatten, relu } from '../ops/index.js'
 import { maxPool2d } from '../ops/pool_api.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 
 export interface LeNet5Options {
@@ -24,8 +25,9 @@ export class LeNet5 extends Module<[x: Tensor]> {
   fc2 = new Linear(120, 84)
   fc3: Linear
 
-  constructor({ classes = 10 }: LeNet5Options = {}) {
+  constructor(options: LeNet5Options = {}) {
     super()
+    const { classes = 10 } = checkOptions('lenet5', options, ['classes'])
     this.fc3 = new Linear(84, classes)
   }
 

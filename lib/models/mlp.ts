@@ -6,6 +6,7 @@ import { checkInteger } from '../nn/check.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { flatten, relu, sigmoid, tanh } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 
 export interface SoftmaxRegressionOptions {
@@ -19,8 +20,9 @@ export interface SoftmaxRegressionOptions {
 export class SoftmaxRegression extends Module<[x: Tensor]> {
   fc: Linear
 
-  constructor({ inputs = 784, classes = 10 }: SoftmaxRegressionOptions = {}) {
+  constructor(options: SoftmaxRegressionOptions = {}) {
     super()
+    const { inputs = 784, classes = 10 } = checkOptions('softmaxRegression', options, ['inputs', 'classes'])
     this.fc = new Linear(inputs, classes)
   }
 
@@ -57,8 +59,14 @@ export class MLP extends Module<[x: Tensor]> {
   layers: Linear[]
   readonly #activate: (x: Tensor) => Tensor
 
-  constructor({ inputs = 784, hidden = [512], classes = 10, activation = 'relu' }: MLPOptions = {}) {
+  constructor(options: MLPOptions = {}) {
     super()
+    const {
+      inputs = 784,
+      hidden = [512],
+      classes = 10,
+      activation = 'relu',
+    } = checkOptions('mlp', options, ['inputs', 'hidden', 'classes', 'activation'])
     this.#activate = hiddenActivation(activation, 'mlp')
     if (!Array.isArray(hidden)) {
       throw new ForjaError('ERR_ARGUMENT', `mlp: hidden must be an array of sizes, got ${JSON.stringify(hidden)}`)

@@ -10,6 +10,7 @@ import { zeros } from '../nn/init.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { argMax, flatten, mean, sub, takeAlongAxis, unsqueeze } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import type { SoftmaxRegressionOptions } from './mlp.js'
 
@@ -19,8 +20,9 @@ export type PerceptronOptions = SoftmaxRegressionOptions
 export class Perceptron extends Module<[x: Tensor]> {
   fc: Linear
 
-  constructor({ inputs = 784, classes = 10 }: PerceptronOptions = {}) {
+  constructor(options: PerceptronOptions = {}) {
     super()
+    const { inputs = 784, classes = 10 } = checkOptions('perceptron', options, ['inputs', 'classes'])
     this.fc = new Linear(inputs, classes, { weightInit: zeros(), biasInit: zeros() })
   }
 

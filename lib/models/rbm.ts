@@ -29,6 +29,7 @@ import {
   sub,
   sum,
 } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { rows } from './autoencoder.js'
@@ -61,8 +62,9 @@ export class RBM extends Module<[x: Tensor]> {
   /** (hidden,) */
   hiddenBias: Variable
 
-  constructor({ visible = 784, hidden = 256, k = 1 }: RBMOptions = {}) {
+  constructor(options: RBMOptions = {}) {
     super()
+    const { visible = 784, hidden = 256, k = 1 } = checkOptions('rbm', options, ['visible', 'hidden', 'k'])
     checkInteger('RBM', 'visible', visible)
     checkInteger('RBM', 'hidden', hidden)
     checkInteger('RBM', 'k', k)

@@ -6,6 +6,7 @@ import { Module } from '../nn/module.js'
 import { GRU, LSTM, RNN } from '../nn/recurrent.js'
 import { reshape } from '../ops/index.js'
 import type { LSTMOutput, RecurrentState } from '../ops/recurrent_api.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 
 export interface RecurrentClassifierOptions {
@@ -16,6 +17,8 @@ export interface RecurrentClassifierOptions {
   /** Default 10. */
   classes?: number
 }
+
+const OPTIONS = ['inputs', 'hiddenSize', 'classes'] as const
 
 /** Rows of an image, one a step; the state behind the last row goes to a linear layer. (N, 1, T, inputs) or (N, T, inputs). */
 export class RecurrentClassifier extends Module<[x: Tensor]> {
@@ -40,17 +43,17 @@ export class RecurrentClassifier extends Module<[x: Tensor]> {
 
 /** A simple recurrent network, 28→128 over 28 rows: 21,514 parameters. */
 export function rnnClassifier(options: RecurrentClassifierOptions = {}): RecurrentClassifier {
-  return new RecurrentClassifier(RNN, options)
+  return new RecurrentClassifier(RNN, checkOptions('rnnClassifier', options, OPTIONS))
 }
 
 /** Long short-term memory, 28→128 over 28 rows: 82,186 parameters. */
 export function lstmClassifier(options: RecurrentClassifierOptions = {}): RecurrentClassifier {
-  return new RecurrentClassifier(LSTM, options)
+  return new RecurrentClassifier(LSTM, checkOptions('lstmClassifier', options, OPTIONS))
 }
 
 /** Gated recurrent units, 28→128 over 28 rows: 61,962 parameters. */
 export function gruClassifier(options: RecurrentClassifierOptions = {}): RecurrentClassifier {
-  return new RecurrentClassifier(GRU, options)
+  return new RecurrentClassifier(GRU, checkOptions('gruClassifier', options, OPTIONS))
 }
 
 export interface CharLSTMOptions {
@@ -70,8 +73,14 @@ export class CharLSTM extends Module<[x: Tensor]> {
   lstm: LSTM
   fc: Linear
 
-  constructor({ vocabulary = 96, embeddingSize = 64, hiddenSize = 256, numLayers = 1 }: CharLSTMOptions = {}) {
+  constructor(options: CharLSTMOptions = {}) {
     super()
+    const {
+      vocabulary = 96,
+      embeddingSize = 64,
+      hiddenSize = 256,
+      numLayers = 1,
+    } = checkOptions('charLSTM', options, ['vocabulary', 'embeddingSize', 'hiddenSize', 'numLayers'])
     this.embedding = new Embedding(vocabulary, embeddingSize)
     this.lstm = new LSTM(embeddingSize, hiddenSize, { numLayers })
     this.fc = new Linear(hiddenSize, vocabulary)

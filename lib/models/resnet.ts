@@ -14,6 +14,7 @@ import { BatchNorm2d } from '../nn/norm.js'
 import { Sequential } from '../nn/sequential.js'
 import { flatten, relu } from '../ops/index.js'
 import { globalAvgPool2d, maxPool2d } from '../ops/pool_api.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { BasicBlock, Bottleneck } from './residual.js'
 
@@ -99,31 +100,37 @@ export class ResNet extends Module<[x: Tensor]> {
 }
 
 /** 11,689,512 parameters, 1,814,073,344 MACs at 224 pixels. */
-export function resnet18({ classes = 1000 }: ResNetOptions = {}): ResNet {
+export function resnet18(options: ResNetOptions = {}): ResNet {
+  const { classes = 1000 } = checkOptions('resnet18', options, ['classes'])
   return new ResNet({ block: basic, blocks: [2, 2, 2, 2], stem: 'imagenet', classes })
 }
 
 /** 21,797,672 parameters, 3,663,761,408 MACs at 224 pixels. */
-export function resnet34({ classes = 1000 }: ResNetOptions = {}): ResNet {
+export function resnet34(options: ResNetOptions = {}): ResNet {
+  const { classes = 1000 } = checkOptions('resnet34', options, ['classes'])
   return new ResNet({ block: basic, blocks: [3, 4, 6, 3], stem: 'imagenet', classes })
 }
 
 /** 25,557,032 parameters, 4,089,184,256 MACs at 224 pixels; version 1 3,857,973,248. */
-export function resnet50({ classes = 1000, version }: BottleneckOptions = {}): ResNet {
+export function resnet50(options: BottleneckOptions = {}): ResNet {
+  const { classes = 1000, version } = checkOptions('resnet50', options, ['classes', 'version'])
   return new ResNet({ block: bottleneck(version), blocks: [3, 4, 6, 3], stem: 'imagenet', classes })
 }
 
 /** 44,549,160 parameters, 7,801,405,440 MACs at 224 pixels. */
-export function resnet101({ classes = 1000, version }: BottleneckOptions = {}): ResNet {
+export function resnet101(options: BottleneckOptions = {}): ResNet {
+  const { classes = 1000, version } = checkOptions('resnet101', options, ['classes', 'version'])
   return new ResNet({ block: bottleneck(version), blocks: [3, 4, 23, 3], stem: 'imagenet', classes })
 }
 
 /** 60,192,808 parameters, 11,513,626,624 MACs at 224 pixels. */
-export function resnet152({ classes = 1000, version }: BottleneckOptions = {}): ResNet {
+export function resnet152(options: BottleneckOptions = {}): ResNet {
+  const { classes = 1000, version } = checkOptions('resnet152', options, ['classes', 'version'])
   return new ResNet({ block: bottleneck(version), blocks: [3, 8, 36, 3], stem: 'imagenet', classes })
 }
 
 /** 11,173,962 parameters, 555,422,720 MACs at 32 pixels. */
-export function resnet18Cifar({ classes = 10 }: ResNetOptions = {}): ResNet {
+export function resnet18Cifar(options: ResNetOptions = {}): ResNet {
+  const { classes = 10 } = checkOptions('resnet18Cifar', options, ['classes'])
   return new ResNet({ block: basic, blocks: [2, 2, 2, 2], stem: 'cifar', classes })
 }

@@ -10,6 +10,7 @@ import { BatchNorm2d } from '../nn/norm.js'
 import { Sequential } from '../nn/sequential.js'
 import { flatten, relu } from '../ops/index.js'
 import { globalAvgPool2d } from '../ops/pool_api.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { BasicBlock, convolution } from './residual.js'
 
@@ -19,6 +20,8 @@ export interface ResNetCifarOptions {
   /** false: the plain network of the same layers. Default true. */
   residual?: boolean
 }
+
+const OPTIONS = ['classes', 'residual'] as const
 
 /** Images (N, 3, H, W) → logits (N, classes). */
 export class ResNetCifar extends Module<[x: Tensor]> {
@@ -53,15 +56,15 @@ export class ResNetCifar extends Module<[x: Tensor]> {
 
 /** 269,722 parameters, 40,551,040 MACs at 32 pixels. */
 export function resnet20Cifar(options: ResNetCifarOptions = {}): ResNetCifar {
-  return new ResNetCifar(3, options)
+  return new ResNetCifar(3, checkOptions('resnet20Cifar', options, OPTIONS))
 }
 
 /** 853,018 parameters, 125,485,696 MACs at 32 pixels. */
 export function resnet56Cifar(options: ResNetCifarOptions = {}): ResNetCifar {
-  return new ResNetCifar(9, options)
+  return new ResNetCifar(9, checkOptions('resnet56Cifar', options, OPTIONS))
 }
 
 /** 1,727,962 parameters, 252,887,680 MACs at 32 pixels. */
 export function resnet110Cifar(options: ResNetCifarOptions = {}): ResNetCifar {
-  return new ResNetCifar(18, options)
+  return new ResNetCifar(18, checkOptions('resnet110Cifar', options, OPTIONS))
 }

@@ -11,6 +11,7 @@ import { BatchNorm2d } from '../nn/norm.js'
 import { AdaptiveAvgPool2d, MaxPool2d } from '../nn/pool.js'
 import { Sequential } from '../nn/sequential.js'
 import { flatten } from '../ops/shape.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 
 export interface VGGOptions {
@@ -19,6 +20,8 @@ export interface VGGOptions {
   /** Probability of the classifier's two dropout layers. Default 0.5. */
   dropout?: number
 }
+
+const OPTIONS = ['classes', 'dropout'] as const
 
 const CHANNELS = [64, 128, 256, 512, 512] as const
 
@@ -65,40 +68,40 @@ export class VGG extends Module<[x: Tensor]> {
 
 /** 132,863,336 parameters, 7,609,090,048 MACs at 224 pixels. */
 export function vgg11(options: VGGOptions = {}): VGG {
-  return new VGG([1, 1, 2, 2, 2], options)
+  return new VGG([1, 1, 2, 2, 2], checkOptions('vgg11', options, OPTIONS))
 }
 
 /** 133,047,848 parameters, 11,308,466,176 MACs at 224 pixels. */
 export function vgg13(options: VGGOptions = {}): VGG {
-  return new VGG([2, 2, 2, 2, 2], options)
+  return new VGG([2, 2, 2, 2, 2], checkOptions('vgg13', options, OPTIONS))
 }
 
 /** 138,357,544 parameters, 15,470,264,320 MACs at 224 pixels. */
 export function vgg16(options: VGGOptions = {}): VGG {
-  return new VGG([2, 2, 3, 3, 3], options)
+  return new VGG([2, 2, 3, 3, 3], checkOptions('vgg16', options, OPTIONS))
 }
 
 /** 143,667,240 parameters, 19,632,062,464 MACs at 224 pixels. */
 export function vgg19(options: VGGOptions = {}): VGG {
-  return new VGG([2, 2, 4, 4, 4], options)
+  return new VGG([2, 2, 4, 4, 4], checkOptions('vgg19', options, OPTIONS))
 }
 
 /** VGG-11 with batch normalisation: 132,868,840 parameters, 7,609,090,048 MACs at 224 pixels. */
 export function vgg11Bn(options: VGGOptions = {}): VGG {
-  return new VGG([1, 1, 2, 2, 2], options, true)
+  return new VGG([1, 1, 2, 2, 2], checkOptions('vgg11Bn', options, OPTIONS), true)
 }
 
 /** VGG-13 with batch normalisation: 133,053,736 parameters, 11,308,466,176 MACs at 224 pixels. */
 export function vgg13Bn(options: VGGOptions = {}): VGG {
-  return new VGG([2, 2, 2, 2, 2], options, true)
+  return new VGG([2, 2, 2, 2, 2], checkOptions('vgg13Bn', options, OPTIONS), true)
 }
 
 /** VGG-16 with batch normalisation: 138,365,992 parameters, 15,470,264,320 MACs at 224 pixels. */
 export function vgg16Bn(options: VGGOptions = {}): VGG {
-  return new VGG([2, 2, 3, 3, 3], options, true)
+  return new VGG([2, 2, 3, 3, 3], checkOptions('vgg16Bn', options, OPTIONS), true)
 }
 
 /** VGG-19 with batch normalisation: 143,678,248 parameters, 19,632,062,464 MACs at 224 pixels. */
 export function vgg19Bn(options: VGGOptions = {}): VGG {
-  return new VGG([2, 2, 4, 4, 4], options, true)
+  return new VGG([2, 2, 4, 4, 4], checkOptions('vgg19Bn', options, OPTIONS), true)
 }

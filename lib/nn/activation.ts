@@ -2,7 +2,6 @@
  * Activations and dropout as layers, for Sequential; in `forward` the functions of the same names are shorter.
  */
 
-import { checkOptions } from '../ops/check_call.js'
 import {
   dropout,
   elu,
@@ -19,6 +18,7 @@ import {
   softplus,
   tanh,
 } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { checkInteger, checkNumber } from './check.js'
 import { Module } from './module.js'

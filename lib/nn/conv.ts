@@ -3,7 +3,6 @@
  * order in which the kernels read them.
  */
 
-import { checkOptions } from '../ops/check_call.js'
 import {
   CONV_OPTIONS,
   CONV_TRANSPOSE_OPTIONS,
@@ -14,11 +13,12 @@ import {
   conv2d,
   convTranspose2d,
 } from '../ops/conv_api.js'
+import { checkOptions } from '../options.js'
 import { type Shape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { checkGroups, checkInteger, formatSizes, perAxis } from './check.js'
-import { fanInUniform } from './init.js'
+import { fanInUniform } from './fan_in_uniform.js'
 import type { WeightInit } from './linear.js'
 import { Module } from './module.js'
 
@@ -74,7 +74,7 @@ abstract class Convolution<Call extends WindowOptions> extends Module {
   ) {
     super()
     const layer = this.constructor.name
-    checkOptions<Call & ConvLayerOptions>(layer, options, [...known, 'bias', 'weightInit', 'biasInit'])
+    checkOptions(layer, options as ConvLayerOptions, [...(known as readonly never[]), 'bias', 'weightInit', 'biasInit'])
     const { bias, weightInit, biasInit, ...call } = options
     this.options = call as unknown as Call
     const { groups = 1, stride = 1, dilation = 1, padding = 0 } = options

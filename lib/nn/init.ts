@@ -11,6 +11,7 @@
 import { full } from '../create.js'
 import { ForjaError } from '../errors.js'
 import { add, div, matmul, mul, rand, randn, reshape, sqrt, square, sub, sum, transpose } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import { formatShape, type Shape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { checkNumber } from './check.js'
@@ -55,7 +56,8 @@ export function ones(): Initializer {
   return constant(1)
 }
 
-export function normal({ mean = 0, std = 1 }: { mean?: number; std?: number } = {}): Initializer {
+export function normal(options: { mean?: number; std?: number } = {}): Initializer {
+  const { mean = 0, std = 1 } = checkOptions('init.normal', options, ['mean', 'std'])
   checkNumber('init.normal', 'mean', mean)
   checkNumber('init.normal', 'std', std, 0)
   return (shape) => {
@@ -65,7 +67,8 @@ export function normal({ mean = 0, std = 1 }: { mean?: number; std?: number } = 
 }
 
 /** Evenly distributed in [low, high). */
-export function uniform({ low = 0, high = 1 }: { low?: number; high?: number } = {}): Initializer {
+export function uniform(options: { low?: number; high?: number } = {}): Initializer {
+  const { low = 0, high = 1 } = checkOptions('init.uniform', options, ['low', 'high'])
   checkNumber('init.uniform', 'low', low)
   checkNumber('init.uniform', 'high', high, low)
   return (shape) => add(mul(rand(shape), high - low), low)
@@ -80,11 +83,15 @@ export interface XavierOptions {
   gain?: number
 }
 
+const XAVIER = ['gain'] as const
+
 export function xavierNormal(options: XavierOptions = {}): Initializer {
+  checkOptions('init.xavierNormal', options, XAVIER)
   return (shape) => normal({ std: xavierStd('xavierNormal', shape, options) })(shape)
 }
 
 export function xavierUniform(options: XavierOptions = {}): Initializer {
+  checkOptions('init.xavierUniform', options, XAVIER)
   return (shape) => symmetric(Math.sqrt(3) * xavierStd('xavierUniform', shape, options))(shape)
 }
 
@@ -103,11 +110,15 @@ export interface KaimingOptions {
   alpha?: number
 }
 
+const KAIMING = ['mode', 'nonlinearity', 'alpha'] as const
+
 export function kaimingNormal(options: KaimingOptions = {}): Initializer {
+  checkOptions('init.kaimingNormal', options, KAIMING)
   return (shape) => normal({ std: kaimingStd('kaimingNormal', shape, options) })(shape)
 }
 
 export function kaimingUniform(options: KaimingOptions = {}): Initializer {
+  checkOptions('init.kaimingUniform', options, KAIMING)
   return (shape) => symmetric(Math.sqrt(3) * kaimingStd('kaimingUniform', shape, options))(shape)
 }
 
@@ -122,13 +133,8 @@ function kaimingStd(
   return gain(nonlinearity, alpha) / Math.sqrt(fans(name, shape)[mode])
 }
 
-/** The default of linear and convolution layers, weights and biases: [-1/√fanIn, 1/√fanIn). */
-export function fanInUniform(fanIn: number): Initializer {
-  return symmetric(fanIn > 0 ? 1 / Math.sqrt(fanIn) : 0)
-}
-
 /** Inputs that an output of a weight (out, in, ...window) sums, and outputs that an input reaches. */
-export function fans(name: string, shape: Shape): { fanIn: number; fanOut: number } {
+function fans(name: string, shape: Shape): { fanIn: number; fanOut: number } {
   if (shape.length < 2) {
     throw new ForjaError('ERR_SHAPE', `init.${name}: at least 2 dimensions (out, in, ...), got ${formatShape(shape)}`)
   }
@@ -144,7 +150,8 @@ const POLAR_STEPS = 64
  * factor of a normal matrix, which is uniformly distributed. Newton-Schulz: X ← X (3 I - XᵀX) / 2 takes every singular
  * value in (0, √3) to 1.
  */
-export function orthogonal({ gain = 1 }: { gain?: number } = {}): Initializer {
+export function orthogonal(options: { gain?: number } = {}): Initializer {
+  const { gain = 1 } = checkOptions('init.orthogonal', options, ['gain'])
   checkNumber('init.orthogonal', 'gain', gain)
   return (shape) => {
     const { fanIn } = fans('orthogonal', shape)

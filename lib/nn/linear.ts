@@ -2,12 +2,13 @@
  * Linear, Embedding, Flatten.
  */
 
-import { checkOptions } from '../ops/check_call.js'
 import { embedding, flatten, linear } from '../ops/index.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { checkInteger } from './check.js'
-import { fanInUniform, type Initializer, normal } from './init.js'
+import { fanInUniform } from './fan_in_uniform.js'
+import { type Initializer, normal } from './init.js'
 import { Module } from './module.js'
 
 /** Initial values; the default is PyTorch's. */

@@ -19,6 +19,7 @@
  */
 import { ForjaError } from '../errors.js'
 import { withScope } from '../ops/registry.js'
+import { checkOptions } from '../options.js'
 import { evaluate } from '../runtime/evaluate.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
@@ -142,6 +143,7 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
    * @throws ERR_ARGUMENT listing missing and unexpected names; ERR_SHAPE, ERR_DTYPE naming tensor and both shapes.
    */
   async loadStateDict(dict: Readonly<StateDict>, options: LoadOptions = {}): Promise<LoadReport> {
+    checkOptions('loadStateDict', options, ['strict'])
     return await loadVariables(this.namedVariables(), dict, options, 'loadStateDict')
   }
 
@@ -174,6 +176,7 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
 
   /** Layers, output shapes, parameters and multiply-accumulates, found by tracing: nothing is computed. */
   summary(options: SummaryOptions): Summary {
+    checkOptions('summary', options, ['input', 'dtype', 'name'])
     return summarize(this, options)
   }
 

@@ -4,10 +4,10 @@
  */
 import { ones, zeros } from '../create.js'
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../ops/check_call.js'
 import { add } from '../ops/elementwise.js'
 import { batchNorm, groupNorm, layerNorm, localResponseNorm } from '../ops/norm_api.js'
 import { currentScope } from '../ops/registry.js'
+import { checkOptions } from '../options.js'
 import { activeTrace } from '../runtime/compile.js'
 import { formatShape, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'

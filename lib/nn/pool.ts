@@ -2,7 +2,6 @@
  * Pooling layers over images (N, C, H, W).
  */
 
-import { checkOptions } from '../ops/check_call.js'
 import type { Pair } from '../ops/image.js'
 import {
   type AdaptivePool2dOptions,
@@ -13,6 +12,7 @@ import {
   type MaxPool2dOptions as MaxPool2dCall,
   maxPool2d,
 } from '../ops/pool_api.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { formatSizes, perAxis } from './check.js'
 import { Module } from './module.js'

@@ -4,7 +4,6 @@
  * within 1/√hiddenSize.
  */
 
-import { checkOptions } from '../ops/check_call.js'
 import type { Cell } from '../ops/recurrent.js'
 import {
   gru,
@@ -17,10 +16,11 @@ import {
   weightNames,
   weightShapes,
 } from '../ops/recurrent_api.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { checkInteger, checkNumber } from './check.js'
-import { fanInUniform } from './init.js'
+import { fanInUniform } from './fan_in_uniform.js'
 import { Module } from './module.js'
 
 export interface RecurrentLayerOptions {

@@ -2,6 +2,7 @@
  * Transfer learning: a network that was trained on one task gets a new last layer for another.
  */
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { checkInteger } from './check.js'
 import { Linear, type WeightInit } from './linear.js'
 import type { AnyModule } from './module.js'
@@ -23,7 +24,7 @@ export interface ReplaceHeadOptions extends WeightInit {
  */
 export function replaceHead(model: AnyModule, classes: number, options: ReplaceHeadOptions = {}): Linear {
   checkInteger('replaceHead', 'classes', classes)
-  const { layer, ...init } = options
+  const { layer, ...init } = checkOptions('replaceHead', options, ['layer', 'weightInit', 'biasInit'])
   const linear = model
     .namedModules()
     .filter((entry): entry is [string, Linear] => entry[0] !== '' && entry[1] instanceof Linear)

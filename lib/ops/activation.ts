@@ -3,9 +3,10 @@
  * suffices, so that training keeps no intermediate result. `ACTIVATIONS` are those that matmul and convolution kernels
  * can apply while they store their result. softmax and logSoftmax: softmax.ts.
  */
+
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
-import { checkOptions } from './check_call.js'
 import { greater, greaterEqual, less, lessEqual, logicalOr, where } from './compare.js'
 import { defineElementwise } from './define_elementwise.js'
 import { add, mul, sub } from './elementwise.js'

@@ -6,14 +6,14 @@ import type { DType } from '../dtype.js'
 import { Tensor } from '../tensor.js'
 import { requireTensors } from './check_call.js'
 import { makeFull } from './creation.js'
-import { type AttrLayout, type Attrs, makeNode, type Op } from './registry.js'
+import { type AttrLayout, type Attrs, inputName, makeNode, type Op } from './registry.js'
 
 export type TensorLike = Tensor | number
 
 /** All outputs of `op` on `inputs`. */
 export function applyAll<L extends AttrLayout>(op: Op<L>, inputs: readonly Tensor[], attrs: Attrs<L>): Tensor[] {
   inputs.forEach((input, i) => {
-    if (!(input instanceof Tensor)) requireTensors(op.name, { [op.inputs[i] ?? `input ${i}`]: input })
+    if (!(input instanceof Tensor)) requireTensors(op.name, { [inputName(op, i)]: input })
   })
   const node = makeNode(
     op,

@@ -4,11 +4,12 @@
  */
 import { ForjaError } from '../errors.js'
 import type { Value } from '../graph/graph.js'
+import { checkOptions } from '../options.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { aroundAxis, formatShape, inversePermutation, normalizeAxis, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, applyAll } from './apply.js'
-import { checkOptions, requireTensors } from './check_call.js'
+import { requireTensors } from './check_call.js'
 import { putAlongAxis } from './indexing.js'
 import { defineOp, type Op, requireDType, type Site } from './registry.js'
 import { reshape, transpose } from './shape.js'

@@ -1,6 +1,6 @@
 /**
- * What users hand to operations, checked before anything is read from it: programs in JavaScript, and in TypeScript those
- * whose options come from elsewhere, have no compiler that does.
+ * Operands that users hand to operations, checked before anything is read from them: programs in JavaScript have no
+ * compiler that does. Options are checked in lib/options.ts.
  */
 import { describeGiven } from '../errors.js'
 import { Tensor } from '../tensor.js'
@@ -33,21 +33,4 @@ export function requireArray(what: string, name: string, value: unknown): void {
 export function requireTensorList(what: string, name: string, list: unknown): void {
   requireArray(what, name, list)
   for (const [i, value] of (list as readonly unknown[]).entries()) requireTensors(what, { [`${name}[${i}]`]: value })
-}
-
-/**
- * `options`, if it is an object of known options.
- *
- * @throws ERR_ARGUMENT for anything else, as the axis that NumPy takes in this place, and for another name
- */
-export function checkOptions<O extends object>(what: string, options: O, known: readonly (keyof O & string)[]): O {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    refuse(what, 'ERR_ARGUMENT', `options { ${known.join(', ')} } were expected, got ${describeGiven(options)}`)
-  }
-  for (const name in options) {
-    if (!known.includes(name)) {
-      refuse(what, 'ERR_ARGUMENT', `unknown option '${name}'; expected ${known.join(', ')}`)
-    }
-  }
-  return options
 }

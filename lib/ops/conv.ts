@@ -135,7 +135,7 @@ const CONV2D_ATTRS = { ...GEOMETRY, activation: 'i32' } as const
 export const conv2dOp: Op<typeof CONV2D_ATTRS> = defineOp({
   name: 'conv2d',
   code: 104,
-  inputs: ['x', 'weight', 'bias'],
+  inputs: ['x', 'weight', 'bias?'],
   attrs: CONV2D_ATTRS,
   infer: (inputs, attrs, site) => {
     const [x, weight, bias] = inputs

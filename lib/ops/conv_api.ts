@@ -2,10 +2,12 @@
  * Convolution as users call it: images (N, C, H, W), weights (K, C/groups, R, S), as PyTorch. Each function wraps an
  * operation of conv.ts in transposes, which the layout pass cancels against their neighbours.
  */
+
+import { checkOptions } from '../options.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
-import { checkOptions, requireTensors } from './check_call.js'
+import { requireTensors } from './check_call.js'
 import { col2imOp, conv, convGradInput, im2colOp, outputSize, outputSizes, type WindowAttrs } from './conv.js'
 import { add } from './elementwise.js'
 import { type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'

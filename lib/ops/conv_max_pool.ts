@@ -38,7 +38,7 @@ function inferMaps(inputs: readonly Value[], attrs: ConvMaxPoolAttrs, site: Site
 export const conv2dMaxPoolOp: Op<typeof ATTRS> = defineOp({
   name: 'conv2dMaxPool',
   code: 110,
-  inputs: ['x', 'weight', 'bias'],
+  inputs: ['x', 'weight', 'bias?'],
   attrs: ATTRS,
   infer: (inputs, attrs, site) => {
     const [y, index] = maxPool2dOp.infer([inferMaps(inputs, attrs, site)], parts(attrs).pool, site)

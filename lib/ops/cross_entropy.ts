@@ -32,7 +32,7 @@ type Layout = typeof ATTRS
 const crossEntropyOp: Op<Layout> = defineOp({
   name: 'crossEntropy',
   code: 212,
-  inputs: ['logits', 'labels', 'weight'],
+  inputs: ['logits', 'labels', 'weight?'],
   attrs: ATTRS,
   infer: ([logits, labels], _attrs, site) => {
     requireDType(logits!, site, 'float32')
@@ -56,13 +56,14 @@ const crossEntropyOp: Op<Layout> = defineOp({
       RefArray,
     ]
     forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
-      const lse = attrs.logProbabilities ? 0 : logSumExpOf(x)
-      shift.data[row] = attrs.logProbabilities ? 0 : x.reduce((m, v) => Math.max(m, v))
-      logSum.data[row] = lse - shift.data[row]!
+      const lse = attrs.logProbabilities ? { shift: 0, logSum: 0 } : logSumExpOf(x)
+      shift.data[row] = lse.shift
+      logSum.data[row] = lse.logSum
       if (label < 0) return
       weights.data[row] = w[label]!
-      const spread = x.reduce((total, v, c) => total + w[c]! * (lse - v), 0) / x.length
-      const own = w[label]! * (lse - x[label]!)
+      const below = (v: number) => lse.shift - v + lse.logSum
+      const spread = x.reduce((total, v, c) => total + w[c]! * below(v), 0) / x.length
+      const own = w[label]! * below(x[label]!)
       loss.data[row] = own + (attrs.smoothing ? attrs.smoothing * (spread - own) : 0)
     })
     return [loss, shift, logSum, weights]
@@ -73,7 +74,7 @@ const crossEntropyOp: Op<Layout> = defineOp({
 const crossEntropyGradOp: Op<Layout> = defineOp({
   name: 'crossEntropyGrad',
   code: 213,
-  inputs: ['logits', 'labels', 'shift', 'logSum', 'dloss', 'weight'],
+  inputs: ['logits', 'labels', 'shift', 'logSum', 'dloss', 'weight?'],
   attrs: ATTRS,
   infer: ([logits]) => [logits!.type],
   grad: ({ inputs: [logits, labels, shift, logSum, dloss, ...weight], gradOutputs: [d], attrs }) => {

@@ -6,11 +6,12 @@
 import { checkDType, DTYPES, type DType, dtypeCode } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Value } from '../graph/graph.js'
+import { checkOptions } from '../options.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { aroundAxis, formatShape, normalizeAxis, type Shape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
-import { checkOptions, requireTensors } from './check_call.js'
+import { requireTensors } from './check_call.js'
 import { add } from './elementwise.js'
 import { defineOp, type Op, requireDType, type Site } from './registry.js'
 

@@ -8,8 +8,8 @@
  * as PyTorch. Made of gather and elementwise operations, and so differentiable as often as one likes.
  */
 import { fromData } from '../create.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
-import { checkOptions } from './check_call.js'
 import { add, mul, sub } from './elementwise.js'
 import { type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
 import { gather } from './indexing.js'

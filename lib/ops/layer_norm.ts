@@ -34,7 +34,7 @@ const ATTRS = { eps: 'f32' } as const
 const layerNormOp: Op<typeof ATTRS> = defineOp({
   name: 'layerNorm',
   code: 122,
-  inputs: ['x', 'gamma', 'beta'],
+  inputs: ['x', 'gamma?', 'beta?'],
   attrs: ATTRS,
   infer: ([x, ...vectors], _attrs, site) => {
     checkVectors(x!, vectors, site)
@@ -63,7 +63,7 @@ const GRAD_ATTRS = { eps: 'f32', vectors: 'i32' } as const
 const layerNormGradOp: Op<typeof GRAD_ATTRS> = defineOp({
   name: 'layerNormGrad',
   code: 123,
-  inputs: ['dy', 'x', 'gamma'],
+  inputs: ['dy', 'x', 'gamma?'],
   attrs: GRAD_ATTRS,
   infer: ([dy, x, gamma], { vectors }, site) => {
     checkVectors(x!, gamma ? [gamma] : [], site)

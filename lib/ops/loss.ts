@@ -3,10 +3,11 @@
  * elementwise expressions that fuse, followed by their reduction.
  */
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { softplus } from './activation.js'
-import { checkOptions, requireTensors } from './check_call.js'
+import { requireTensors } from './check_call.js'
 import { greater, where } from './compare.js'
 import { type LabelLossOptions, labelLoss } from './cross_entropy.js'
 import { add, div, maximum, minimum, mul, neg, sub } from './elementwise.js'

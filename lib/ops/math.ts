@@ -4,9 +4,10 @@
  */
 import { isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { apply, type TensorLike } from './apply.js'
-import { checkOptions, requireTensors } from './check_call.js'
+import { requireTensors } from './check_call.js'
 import { greaterEqual, lessEqual, logicalAnd, where } from './compare.js'
 import { type Accepts, defineElementwise } from './define_elementwise.js'
 import { add, div, maximum, minimum, mul, neg } from './elementwise.js'

@@ -4,12 +4,13 @@
  */
 import { standsForFloat32 } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { broadcastOffset, forEachIndex, type RefArray, refArray } from '../reference/array.js'
 import { broadcastShapes, formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { RELU, RELU_GRAD } from './activation.js'
 import { apply } from './apply.js'
-import { checkOptions, requireTensors } from './check_call.js'
+import { requireTensors } from './check_call.js'
 import { sumTo } from './reduce.js'
 import { defineOp, type Op } from './registry.js'
 import { reshape } from './shape.js'
@@ -19,7 +20,7 @@ const ATTRS = { transposeA: 'i32', transposeB: 'i32', activation: 'i32' } as con
 export const matmulOp: Op<typeof ATTRS> = defineOp({
   name: 'matmul',
   code: 96,
-  inputs: ['a', 'b', 'bias or ReLU'],
+  inputs: ['a', 'b', 'bias?'],
   attrs: ATTRS,
   infer: ([a, b, third], attrs, site) => {
     if (a!.shape.length < 2 || b!.shape.length < 2) site.fail('ERR_SHAPE', 'operands need at least 2 dimensions')

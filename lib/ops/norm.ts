@@ -26,7 +26,7 @@ const NORM_ATTRS = { eps: 'f32', activation: 'i32' } as const
 export const batchNormOp: Op<typeof NORM_ATTRS> = defineOp({
   name: 'batchNorm',
   code: 120,
-  inputs: ['x', 'gamma', 'beta', 'residual'],
+  inputs: ['x', 'gamma', 'beta', 'residual?'],
   attrs: NORM_ATTRS,
   infer: ([x, gamma, beta, residual], _attrs, site) => {
     const c = checkChannels(x!, [gamma!, beta!], site)
@@ -86,7 +86,7 @@ const GRAD_ATTRS = { eps: 'f32' } as const
 export const batchNormGradOp: Op<typeof GRAD_ATTRS> = defineOp({
   name: 'batchNormGrad',
   code: 121,
-  inputs: ['dy', 'x', 'gamma', 'mean', 'variance', 'y'],
+  inputs: ['dy', 'x', 'gamma', 'mean', 'variance', 'y?'],
   attrs: GRAD_ATTRS,
   infer: ([dy, x, gamma, mean, variance, y], _attrs, site) => {
     const c = checkChannels(x!, [gamma!, mean!, variance!], site)

@@ -3,12 +3,14 @@
  * layer norm that of layer_norm.ts, which group norm uses without scale and shift; the others are made of reductions and
  * elementwise operations.
  */
+
+import { checkOptions } from '../options.js'
 import { activeTrace } from '../runtime/compile.js'
 import { checkShape, formatShape, inversePermutation, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { filled } from './apply.js'
-import { checkOptions, requireTensors } from './check_call.js'
+import { requireTensors } from './check_call.js'
 import { add, mul, pow, sub } from './elementwise.js'
 import { normalizeRows } from './layer_norm.js'
 import { rsqrt, square } from './math.js'

@@ -34,7 +34,7 @@ const inferUpdate: Infer = (inputs, _attrs, site) => {
 export const sgdUpdateOp = defineOp({
   name: 'sgdUpdate',
   code: 224,
-  inputs: ['lr', 'step', 'p', 'g', 'velocity'],
+  inputs: ['lr', 'step', 'p', 'g', 'velocity?'],
   attrs: { momentum: 'f32', dampening: 'f32', weightDecay: 'f32', nesterov: 'i32' },
   infer: inferUpdate,
   grad: null,
@@ -68,7 +68,7 @@ export const sgdUpdateOp = defineOp({
 export const adamUpdateOp = defineOp({
   name: 'adamUpdate',
   code: 225,
-  inputs: ['lr', 'step', 'p', 'g', 'm', 'v', 'vmax'],
+  inputs: ['lr', 'step', 'p', 'g', 'm', 'v', 'vmax?'],
   attrs: { rate1: 'f32', rate2: 'f32', eps: 'f32', weightDecay: 'f32', decoupled: 'i32' },
   infer: inferUpdate,
   grad: null,

@@ -2,8 +2,9 @@
  * Pooling as users call it: images (N, C, H, W). Each function wraps an operation of pool.ts in transposes, which the
  * layout pass cancels against their neighbours.
  */
+
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
-import { checkOptions } from './check_call.js'
 import { type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
 import { adaptiveKernel, avgPool, maxPool, type PoolAttrs } from './pool.js'
 import { refuse } from './refuse.js'

@@ -15,6 +15,7 @@
  */
 import { checkDType, type DType, isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { multiplyHigh, philox4x32 } from '../random.js'
 import { refArray } from '../reference/array.js'
 import { nextRandom } from '../runtime/random_state.js'
@@ -22,7 +23,7 @@ import { checkShape, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { cast } from './cast.js'
-import { checkOptions, requireTensors } from './check_call.js'
+import { requireTensors } from './check_call.js'
 import { where } from './compare.js'
 import { mul } from './elementwise.js'
 import { defineOp } from './registry.js'
@@ -84,7 +85,8 @@ export interface RandomOptions {
   dtype?: DType
 }
 
-function drawFloats(what: string, kind: Kind, shape: Shape, { dtype = 'float32' }: RandomOptions): Tensor {
+function drawFloats(what: string, kind: Kind, shape: Shape, options: RandomOptions): Tensor {
+  const { dtype = 'float32' } = checkOptions(what, options, ['dtype'])
   checkShape(shape, what)
   checkDType(dtype, what)
   if (!isFloat(dtype)) throw new ForjaError('ERR_DTYPE', `${what}: dtype must be a float one, got ${dtype}`)

@@ -112,7 +112,7 @@ const ATTRS = { cell: 'i32', reverse: 'i32' } as const
 const recurrentOp: Op<typeof ATTRS> = defineOp({
   name: 'recurrent',
   code: 244,
-  inputs: ['x', ...WEIGHTS, 'h0', 'c0'],
+  inputs: ['x', ...WEIGHTS, 'h0', 'c0?'],
   attrs: ATTRS,
   infer: (inputs, attrs, site) => {
     const cell = CELLS[attrs.cell]!

@@ -2,6 +2,8 @@
  * Recurrent layers as users call them: several layers, both directions, initial and last states, weights under
  * PyTorch's names. Each direction of each layer is the operation of recurrent.ts.
  */
+
+import { checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { filled } from './apply.js'
@@ -44,6 +46,8 @@ export interface RecurrentOptions {
   training?: boolean
 }
 
+const RECURRENT = ['hiddenSize', 'numLayers', 'bidirectional', 'initial', 'dropout', 'training'] as const
+
 export interface RNNOptions extends RecurrentOptions {
   /** Default 'tanh'. */
   nonlinearity?: 'tanh' | 'relu'
@@ -62,7 +66,7 @@ export type RecurrentWeights = Readonly<Record<string, Tensor>>
  *   and bad options; ERR_DTYPE where operands are not float32.
  */
 export function rnn(x: Tensor, weights: RecurrentWeights, options: RNNOptions = {}): RecurrentOutput {
-  const { nonlinearity = 'tanh' } = options
+  const { nonlinearity = 'tanh' } = checkOptions('rnn', options, ['nonlinearity', ...RECURRENT])
   if (nonlinearity !== 'tanh' && nonlinearity !== 'relu') {
     refuse('rnn', 'ERR_ARGUMENT', `nonlinearity must be 'tanh' or 'relu', got '${String(nonlinearity)}'`)
   }
@@ -75,7 +79,7 @@ export function rnn(x: Tensor, weights: RecurrentWeights, options: RNNOptions = 
  * @throws as rnn.
  */
 export function lstm(x: Tensor, weights: RecurrentWeights, options: RecurrentOptions = {}): LSTMOutput {
-  return run('lstm', 'lstm', x, weights, options) as LSTMOutput
+  return run('lstm', 'lstm', x, weights, checkOptions('lstm', options, RECURRENT)) as LSTMOutput
 }
 
 /**
@@ -85,7 +89,7 @@ export function lstm(x: Tensor, weights: RecurrentWeights, options: RecurrentOpt
  * @throws as rnn.
  */
 export function gru(x: Tensor, weights: RecurrentWeights, options: RecurrentOptions = {}): RecurrentOutput {
-  return run('gru', 'gru', x, weights, options)
+  return run('gru', 'gru', x, weights, checkOptions('gru', options, RECURRENT))
 }
 
 const PARTS = ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'] as const

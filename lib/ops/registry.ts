@@ -88,7 +88,7 @@ export interface OpSpec<L extends AttrLayout> {
   readonly name: string
   /** Append-only: programs and the generated header carry it. */
   readonly code: number
-  /** Names of the inputs, for messages; the last may end in `...`. */
+  /** Names of the inputs: `bias?` may be left out, of `x...` there may be any number, each at the end. */
   readonly inputs: readonly string[]
   readonly attrs: L
   readonly infer: (inputs: readonly Value[], attrs: Attrs<L>, site: Site) => readonly TensorType[]
@@ -210,11 +210,17 @@ export function requireDType(value: Value, site: Site, ...known: readonly DType[
   site.fail('ERR_DTYPE', `${known.join(' or ')} expected, got ${value.dtype}`, 'use cast()')
 }
 
-function inputName(op: AnyOp, index: number): string {
+/** What messages call an input. */
+export function inputName(op: AnyOp, index: number): string {
   const last = op.inputs[op.inputs.length - 1]
   if (last?.endsWith('...') && index >= op.inputs.length - 1)
     return `${last.slice(0, -3)}[${index - op.inputs.length + 1}]`
-  return op.inputs[index] ?? `input ${index}`
+  return op.inputs[index]?.replace('?', '') ?? `input ${index}`
+}
+
+/** Names of the inputs that the node has and others of its operation have not. */
+export function optionalInputs({ op, inputs }: Node): string[] {
+  return op.inputs.flatMap((name, i) => (name.endsWith('?') && i < inputs.length ? [inputName(op, i)] : []))
 }
 
 function describe(value: Value): string {

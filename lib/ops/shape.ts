@@ -3,6 +3,7 @@
  * unsqueeze), broadcastTo, transpose. Parts of tensors are in slice.ts.
  */
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { broadcastOffset, forEachIndex, refArray } from '../reference/array.js'
 import {
   broadcastShapes,
@@ -19,7 +20,7 @@ import {
 } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
-import { checkOptions, requireArray, requireTensors } from './check_call.js'
+import { requireArray, requireTensors } from './check_call.js'
 import { sumTo } from './reduce.js'
 import { defineOp } from './registry.js'
 

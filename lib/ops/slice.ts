@@ -5,12 +5,13 @@
  */
 import { isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { forEachIndex, refArray } from '../reference/array.js'
 import { formatShape, normalizeAxes, normalizeAxis, putBack, type Shape, sizeOfShape, stridesOf } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { castNumber } from './cast.js'
-import { checkOptions, requireArray, requireTensorList, requireTensors } from './check_call.js'
+import { requireArray, requireTensorList, requireTensors } from './check_call.js'
 import { defineOp, type Op, requireDType } from './registry.js'
 import { broadcastTo, reshape, unsqueeze } from './shape.js'
 

@@ -4,12 +4,13 @@
  *
  *     softmax(x)_c = exp(x_c) / Σ exp(x)      logSoftmax(x)_c = x_c - logSumExp(x)      logSumExp(x) = log Σ exp(x)
  */
+
+import { checkOptions } from '../options.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { normalizeAxes, normalizeAxis } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { axisToLast } from './axis.js'
-import { checkOptions } from './check_call.js'
 import { mul, sub } from './elementwise.js'
 import { checkReduction, type ReduceOptions, requireFloat, sum } from './reduce.js'
 import { defineOp, type Op, requireDType } from './registry.js'
@@ -23,11 +24,13 @@ function forEachRow(x: RefArray, visit: (begin: number, row: number) => void): v
   for (let row = 0; row * columns < x.data.length; row++) visit(row * columns, row)
 }
 
-/** log Σ exp of the elements in float64; -∞ for none. */
-export function logSumExpOf(x: Float64Array): number {
-  const largest = x.reduce((m, v) => Math.max(m, v), Number.NEGATIVE_INFINITY)
-  if (!Number.isFinite(largest)) return largest
-  return largest + Math.log(x.reduce((total, v) => total + Math.exp(v - largest), 0))
+/**
+ * log Σ exp of the elements in float64 = shift + logSum, shift the largest one. Where that is infinite, logSum is NaN, and
+ * with it softmax and cross entropy; only logSumExp itself has a limit there.
+ */
+export function logSumExpOf(x: Float64Array): { shift: number; logSum: number } {
+  const shift = x.reduce((m, v) => Math.max(m, v), Number.NEGATIVE_INFINITY)
+  return { shift, logSum: Math.log(x.reduce((total, v) => total + Math.exp(v - shift), 0)) }
 }
 
 function defineRowOp(
@@ -68,8 +71,8 @@ const softmaxOp = defineRowOp(
   ['x'],
   ({ outputs: [y], gradOutputs: [dy] }) => [apply(softmaxGradOp, [y!, dy!], {})],
   (out, x) => {
-    const total = logSumExpOf(x!)
-    for (let c = 0; c < out.length; c++) out[c] = Math.exp(x![c]! - total)
+    const { shift, logSum } = logSumExpOf(x!)
+    for (let c = 0; c < out.length; c++) out[c] = Math.exp(x![c]! - shift - logSum)
   },
 )
 
@@ -97,8 +100,8 @@ const logSoftmaxOp = defineRowOp(
     sub(dy!, mul(apply(softmaxOp, [x!], {}), sum(dy!, { axes: -1, keepDims: true }))),
   ],
   (out, x) => {
-    const total = logSumExpOf(x!)
-    for (let c = 0; c < out.length; c++) out[c] = x![c]! - total
+    const { shift, logSum } = logSumExpOf(x!)
+    for (let c = 0; c < out.length; c++) out[c] = x![c]! - shift - logSum
   },
 )
 
@@ -117,7 +120,8 @@ const logSumExpOp: RowOp = defineOp({
     const out = refArray(type!.shape, type!.dtype)
     const columns = x!.shape[x!.shape.length - 1]!
     for (let row = 0; row < out.data.length; row++) {
-      out.data[row] = logSumExpOf(x!.data.subarray(row * columns, (row + 1) * columns))
+      const { shift, logSum } = logSumExpOf(x!.data.subarray(row * columns, (row + 1) * columns))
+      out.data[row] = Number.isFinite(shift) ? shift + logSum : shift
     }
     return [out]
   },

@@ -3,9 +3,9 @@
  * passes over memory of each. Formulas and defaults are PyTorch's; weightDecay is added to the gradient.
  */
 import { cast } from '../ops/cast.js'
-import { checkOptions } from '../ops/check_call.js'
 import { add, div, maximum, mul, sub } from '../ops/elementwise.js'
 import { abs, exp, expm1, sqrt, square } from '../ops/math.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import type { Variable } from '../variable.js'
 import { checkBetas } from './adam.js'

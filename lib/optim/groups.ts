@@ -4,6 +4,7 @@
 import { isFloat } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
 import { makeLeaf } from '../ops/creation.js'
+import { checkOptions } from '../options.js'
 import { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 
@@ -77,18 +78,10 @@ export function checkGroups(
         hint: `new ${name}([{ params: body.parameters(), lr: 1e-4 }, { params: head.parameters() }], { ... })`,
       })
     }
-    const unknown = Object.keys(group).find((key) => !GROUP_OPTIONS.includes(key))
-    if (unknown !== undefined) {
-      throw new ForjaError(
-        'ERR_ARGUMENT',
-        `${name}: group ${i} has no option '${unknown}'; expected ${GROUP_OPTIONS.join(', ')}`,
-      )
-    }
+    checkOptions(`${name}: group ${i}`, group, ['params', 'lr', 'weightDecay'])
   }
   return { groups: parameters, who: (index) => `${name}: group ${index}` }
 }
-
-const GROUP_OPTIONS = ['params', 'lr', 'weightDecay']
 
 /** The parameters, each once. */
 export function checkParameters(parameters: readonly Variable[], who: string): readonly Variable[] {

@@ -3,6 +3,7 @@
  * first step at once and that of each later one by `step()`, once an epoch (OneCycleLR: once a batch).
  */
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { checkRate } from './groups.js'
 import type { Optimizer } from './optimizer.js'
 
@@ -61,6 +62,7 @@ export class StepLR extends Schedule {
     private readonly options: StepLROptions,
   ) {
     super(optimizer)
+    checkOptions('StepLR', options, ['stepSize', 'gamma'])
     checkCount(options.stepSize, 'StepLR: stepSize')
     checkRate(options.gamma ?? 0.1, 'StepLR: gamma')
     this.start()
@@ -86,6 +88,7 @@ export class MultiStepLR extends Schedule {
     private readonly options: MultiStepLROptions,
   ) {
     super(optimizer)
+    checkOptions('MultiStepLR', options, ['milestones', 'gamma'])
     for (const milestone of options.milestones) checkCount(milestone, 'MultiStepLR: a milestone')
     checkRate(options.gamma ?? 0.1, 'MultiStepLR: gamma')
     this.start()
@@ -104,6 +107,7 @@ export class ExponentialLR extends Schedule {
     private readonly options: { gamma: number },
   ) {
     super(optimizer)
+    checkOptions('ExponentialLR', options, ['gamma'])
     checkRate(options.gamma, 'ExponentialLR: gamma')
     this.start()
   }
@@ -127,6 +131,7 @@ export class CosineAnnealingLR extends Schedule {
     private readonly options: CosineAnnealingLROptions,
   ) {
     super(optimizer)
+    checkOptions('CosineAnnealingLR', options, ['tMax', 'etaMin'])
     checkCount(options.tMax, 'CosineAnnealingLR: tMax')
     checkRate(options.etaMin ?? 0, 'CosineAnnealingLR: etaMin')
     this.start()
@@ -154,6 +159,7 @@ export class LinearLR extends Schedule {
     private readonly options: LinearLROptions = {},
   ) {
     super(optimizer)
+    checkOptions('LinearLR', options, ['startFactor', 'endFactor', 'totalIters'])
     checkCount(options.totalIters ?? 5, 'LinearLR: totalIters')
     checkRate(options.startFactor ?? 1, 'LinearLR: startFactor')
     checkRate(options.endFactor ?? 1, 'LinearLR: endFactor')
@@ -186,6 +192,7 @@ export class OneCycleLR extends Schedule {
     private readonly options: OneCycleLROptions,
   ) {
     super(optimizer)
+    checkOptions('OneCycleLR', options, ['maxLr', 'totalSteps', 'pctStart', 'divFactor', 'finalDivFactor'])
     const { maxLr, totalSteps, pctStart = 0.3 } = options
     checkRate(maxLr, 'OneCycleLR: maxLr')
     checkCount(totalSteps, 'OneCycleLR: totalSteps')
@@ -226,6 +233,8 @@ export interface ReduceLROnPlateauOptions {
   minLr?: number
 }
 
+const PLATEAU = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr'] as const
+
 /** The rate times `factor` when a figure no longer improves: step(loss). */
 export class ReduceLROnPlateau {
   #best: number
@@ -236,6 +245,7 @@ export class ReduceLROnPlateau {
     readonly optimizer: Optimizer,
     private readonly options: ReduceLROnPlateauOptions = {},
   ) {
+    checkOptions('ReduceLROnPlateau', options, PLATEAU)
     checkRate(options.factor ?? 0.1, 'ReduceLROnPlateau: factor', 0, 1)
     checkRate(options.minLr ?? 0, 'ReduceLROnPlateau: minLr')
     this.#best = options.mode === 'max' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY

@@ -3,8 +3,8 @@
  */
 import { ForjaError } from '../errors.js'
 import { applyAll } from '../ops/apply.js'
-import { checkOptions } from '../ops/check_call.js'
 import { sgdUpdateOp } from '../ops/optim.js'
+import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { checkRate, type Parameters } from './groups.js'
 import { type LearningRate, Optimizer, type Step } from './optimizer.js'

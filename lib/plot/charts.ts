@@ -3,6 +3,7 @@
  */
 import type { TopLevelSpec } from 'vega-lite'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { Chart } from './chart.js'
 
 /** Of a drawing area, in pixels. */
@@ -67,6 +68,8 @@ export interface ImagesOptions {
   scale?: number
 }
 
+const AXES = ['title', 'x', 'y', 'width', 'height'] as const
+
 const SCHEMA = 'https://vega.github.io/schema/vega-lite/v6.json'
 const FRAME = { $schema: SCHEMA, background: 'white', padding: 12 } as const
 
@@ -82,6 +85,7 @@ interface Row {
  * @throws ERR_ARGUMENT for a number that is not finite, and for one of 0 or less where the scale is 'log'
  */
 export function lines(options: LinesOptions): Chart {
+  checkOptions('plot.lines', options, ['series', 'xScale', 'yScale', 'dots', ...AXES])
   const { series, xScale, yScale, dots = true } = options
   const values = rowsOf(series, 'lines')
   if (xScale === 'log') checkPositive(values, 'x')
@@ -95,7 +99,7 @@ export function lines(options: LinesOptions): Chart {
 
 /** A scatter of points, one colour a class, with curves over it. */
 export function points(options: PointsOptions): Chart {
-  const { series, lines: curves = {} } = options
+  const { series, lines: curves = {} } = checkOptions('plot.points', options, ['series', 'lines', ...AXES])
   const encoding = axes(options)
   return chart(options, {
     layer: [
@@ -115,6 +119,7 @@ export function points(options: PointsOptions): Chart {
 
 /** One bar a label. */
 export function bars(options: BarsOptions): Chart {
+  checkOptions('plot.bars', options, ['values', ...AXES])
   const values = Object.entries(options.values).map(([label, value]) => ({ label, value: checked(value, 'bars') }))
   return chart(options, {
     data: { values },
@@ -128,6 +133,7 @@ export function bars(options: BarsOptions): Chart {
 
 /** A matrix, one coloured cell an element: a confusion matrix, weights, a decision surface. */
 export function heatmap(options: HeatmapOptions): Chart {
+  checkOptions('plot.heatmap', options, ['values', 'rows', 'columns', 'scheme', 'numbers', ...AXES])
   const { values, rows, columns, scheme = 'viridis', numbers = false } = options
   const cells = values.flatMap((line, i) =>
     line.map((value, j) => ({ row: rows?.[i] ?? i, column: columns?.[j] ?? j, value: checked(value, 'heatmap') })),
@@ -158,6 +164,7 @@ export function heatmap(options: HeatmapOptions): Chart {
 
 /** Grey images side by side, each from its own darkest to its own brightest value. */
 export function images(options: ImagesOptions): Chart {
+  checkOptions('plot.images', options, ['title', 'images', 'labels', 'columns', 'scale'])
   const { images: list, labels = [], columns = 10, scale = 3, title } = options
   const spec = list.map((image, i) => {
     const values = image.flatMap((line, y) => line.map((value, x) => ({ x, y, value: checked(value, 'images') })))

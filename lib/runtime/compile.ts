@@ -4,8 +4,8 @@
 import type { TypedArray } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
 import { type Assignment, Graph, type HostScalarSource, type InputSource, rewrite, type Value } from '../graph/graph.js'
-import { checkOptions } from '../ops/check_call.js'
 import { makeLeaf } from '../ops/creation.js'
+import { checkOptions } from '../options.js'
 import type { Precision } from '../passes/lower.js'
 import { Tensor } from '../tensor.js'
 import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
@@ -70,7 +70,7 @@ export function compile<A extends readonly Tensor[], R extends Result>(
     throw new ForjaError('ERR_ARGUMENT', `compile: a function was expected, got ${describeGiven(fn)}`)
   checkOptions('compile', options, ['device', 'algorithms', 'precision'])
   const device = resolveDevice(options.device)
-  checkPrecision(options.precision ?? 'float32', device)
+  checkPrecision('compile', options.precision ?? 'float32', device)
   const traces = new Map<string, Traced>()
   let disposed = false
 
@@ -111,14 +111,15 @@ export function compile<A extends readonly Tensor[], R extends Result>(
   }) as unknown as CompiledFunction<A, R>
 }
 
-function checkPrecision(precision: Precision, device: Device): void {
+/** ERR_ARGUMENT unless the device has it; `what` asked for it. */
+export function checkPrecision(what: string, precision: Precision, device: Device): void {
   if (!['float32', 'tf32', 'bfloat16'].includes(precision)) {
-    throw new ForjaError('ERR_ARGUMENT', `compile: precision '${precision}'; expected 'float32', 'tf32' or 'bfloat16'`)
+    throw new ForjaError('ERR_ARGUMENT', `${what}: precision '${precision}'; expected 'float32', 'tf32' or 'bfloat16'`)
   }
   if (precision !== 'float32' && device.kind !== 'cuda') {
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `compile: precision '${precision}' needs tensor cores, and device '${device.id}' has none; it computes in 'float32'`,
+      `${what}: precision '${precision}' needs tensor cores, and device '${device.id}' has none; it computes in 'float32'`,
     )
   }
 }

@@ -97,14 +97,18 @@ function cudaDevices(): { devices: CudaDeviceInfo[]; reason: string } {
   return { devices: described, reason }
 }
 
+/** More is no number of threads, whatever the machine. */
+export const MOST_THREADS = 1024
+
 /**
  * CPU threads of all programs from their next run on; also FORJA_NUM_THREADS. Default: every core this process may use.
+ * No more than 16, or four a processor where that is more, are started: others would only wait.
  *
  * @throws ERR_ARGUMENT unless count is an integer in [1, 1024].
  */
 export async function setThreads(count: number): Promise<void> {
-  if (!Number.isInteger(count) || count < 1 || count > 1024) {
-    throw new ForjaError('ERR_ARGUMENT', `setThreads: an integer in [1, 1024] was expected, got ${count}`)
+  if (!Number.isInteger(count) || count < 1 || count > MOST_THREADS) {
+    throw new ForjaError('ERR_ARGUMENT', `setThreads: an integer in [1, ${MOST_THREADS}] was expected, got ${count}`)
   }
   await native('cpu').native.setThreads(count)
   threads = count

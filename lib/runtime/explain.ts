@@ -1,6 +1,8 @@
 /** A compiled program as text: every step with its kernel, shapes and place, then the memory plan. */
-import type { Value } from '../graph/graph.js'
+import type { Node, Value } from '../graph/graph.js'
 import { printAttrs } from '../graph/print.js'
+import { ACTIVATIONS, RELU_GRAD } from '../ops/activation.js'
+import { optionalInputs } from '../ops/registry.js'
 import type { Program } from '../passes/emit.js'
 import { byteSize, storageOf } from '../passes/storage.js'
 
@@ -10,9 +12,7 @@ export function explainProgram(program: Program, kernels: readonly string[]): st
     const { node } = step
     const result = list(node.outputs.map((o) => `${o.dtype}[${o.shape.join(',')}]`))
     const places = list(step.outputs.map((output) => ('node' in output ? place(program, output) : `'${output.name}'`)))
-    const described = node.op.describe?.(node.attrs)
-    const attrs = described ? ` {${list(described)}}` : printAttrs(node.attrs)
-    return [`${i}`, node.op.name + attrs, result, kernels[i] ?? '', places, node.name ?? '']
+    return [`${i}`, operation(node), result, kernels[i] ?? '', places, node.name ?? '']
   })
   const header = ['#', 'operation', 'result', 'kernel', 'memory', 'layer']
   const widths = header.map((title, c) => Math.max(title.length, ...rows.map((row) => row[c]!.length)))
@@ -31,6 +31,17 @@ export function explainProgram(program: Program, kernels: readonly string[]): st
     `${steps.length} steps, ${commitIndex} before the commit · program ${program.bytes.length} bytes`,
     `memory: arena ${megabytes(plan.arenaBytes)}, ${percent(plan.arenaBytes, plan.naiveBytes)} of the ${megabytes(plan.naiveBytes)} of all values, ${plan.inPlace} in place`,
   ].join('\n')
+}
+
+/** `conv2d + bias + relu {stride=[1,1] ..}`: with what the passes gave it to do. */
+function operation(node: Node): string {
+  const { activation = 0, ...rest } = node.attrs
+  const absorbed = activation === 0 ? [] : [ACTIVATIONS[activation as number]!]
+  const described = node.op.describe?.(node.attrs)
+  const attrs = described ? ` {${list(described)}}` : printAttrs(rest)
+  // ReLU's result is what its gradient reads, in the place of a bias.
+  const operands = activation === RELU_GRAD ? [] : optionalInputs(node)
+  return [node.op.name, ...operands, ...absorbed].join(' + ') + attrs
 }
 
 /** Joined updates have hundreds of outputs. */

@@ -15,6 +15,7 @@ import { describeGiven, ForjaError } from '../errors.js'
 import { type Assignment, Graph, type InputSource, topological, type Value } from '../graph/graph.js'
 import { UNKNOWN_SIZE } from '../graph/unknown_size.js'
 import { makeLeaf } from '../ops/creation.js'
+import { checkOptions } from '../options.js'
 import { checkShape, formatShape, sizeOfShape } from '../shape.js'
 import { type NestedArray, Tensor } from '../tensor.js'
 import { livingVariables, Variable } from '../variable.js'
@@ -40,6 +41,7 @@ let unnamed = 0
  * @throws ERR_SHAPE for more than one null
  */
 export function placeholder(shape: readonly (number | null)[], options: PlaceholderOptions = {}): Tensor {
+  checkOptions('placeholder', options, ['name', 'dtype'])
   const { name = `placeholder ${unnamed++}`, dtype = 'float32' } = options
   const known = Array.isArray(shape) ? shape.map((dim) => dim ?? UNKNOWN_SIZE) : shape
   checkShape(known, 'placeholder')
@@ -123,6 +125,7 @@ export class Session {
   #closed = false
 
   constructor(options: SessionOptions = {}) {
+    checkOptions('Session', options, ['device', 'algorithms'])
     this.#device = resolveDevice(options.device)
     this.#options = options
   }
@@ -140,7 +143,7 @@ export class Session {
   }
 
   async #run(fetches: Fetches, options: RunOptions): Promise<unknown> {
-    const { feed = new Map<Tensor, FeedValue>(), signal } = options
+    const { feed = new Map<Tensor, FeedValue>(), signal } = checkOptions('session.run', options, ['feed', 'signal'])
     if (this.#closed) throw new ForjaError('ERR_DISPOSED', 'session.run: the session was closed')
     signal?.throwIfAborted()
     const { tensors, assignments } = collect(fetches)

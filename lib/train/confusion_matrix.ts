@@ -3,6 +3,7 @@
  */
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import type { Chart } from '../plot/chart.js'
 import { heatmap } from '../plot/charts.js'
 
@@ -58,6 +59,7 @@ export function confusionMatrix(
   predictions: Classes,
   options: ConfusionMatrixOptions = {},
 ): ConfusionMatrix {
+  checkOptions('confusionMatrix', options, ['classes', 'classNames'])
   if (labels.length !== predictions.length) {
     throw new ForjaError(
       'ERR_SHAPE',

@@ -5,6 +5,7 @@ import { fromData } from '../create.js'
 import type { Dataset } from '../data/dataset.js'
 import { allocate, sizeOf } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { type CompileFunctionOptions, compile } from '../runtime/compile.js'
 import { resolveDevice } from '../runtime/device.js'
 import { evaluate } from '../runtime/evaluate.js'
@@ -24,6 +25,8 @@ export interface EvaluateOptions
   signal?: AbortSignal
 }
 
+const EVALUATE = ['loss', 'metrics', 'batchSize', 'device', 'precision', 'dataOnDevice', 'signal'] as const
+
 /**
  * Loss and metrics of a network over a data set, dropout and the like switched off.
  *
@@ -34,6 +37,7 @@ export async function evaluateModel(
   dataset: Dataset,
   options: EvaluateOptions = {},
 ): Promise<Scores> {
+  checkOptions('evaluateModel', options, EVALUATE)
   const evaluator = new Evaluator(model, dataset, objectiveOf(options, 'evaluateModel'), options, 'evaluateModel')
   try {
     return await evaluator.run(options.signal)
@@ -110,7 +114,7 @@ export interface PredictOptions {
  * @param x (N, ...) as forward() takes it
  */
 export async function predict(model: Trainable, x: Tensor, options: PredictOptions = {}): Promise<Tensor> {
-  const { batchSize = 256 } = options
+  const { batchSize = 256 } = checkOptions('predict', options, ['device', 'batchSize'])
   checkBatchSize(batchSize, 'predict')
   if (!(x instanceof Tensor) || x.rank === 0) {
     throw new ForjaError(

@@ -6,6 +6,7 @@ import { describeGiven, ForjaError } from '../errors.js'
 import type { Stateful } from '../io/checkpoint.js'
 import { checkRate } from '../optim/groups.js'
 import { Optimizer } from '../optim/optimizer.js'
+import { checkOptions } from '../options.js'
 import type { CompileFunctionOptions } from '../runtime/compile.js'
 import type { Callback } from './callbacks/callback.js'
 import { checkBatchSize } from './evaluate.js'
@@ -63,7 +64,7 @@ export interface FitOptions
  *   the signal's reason; the model then holds the weights of the last step that was completed.
  */
 export async function fit(model: Trainable, dataset: Dataset, options: FitOptions): Promise<History> {
-  const training = new Training(model, dataset, checkOptions(options))
+  const training = new Training(model, dataset, checked(options))
   try {
     return await training.run()
   } finally {
@@ -71,7 +72,34 @@ export async function fit(model: Trainable, dataset: Dataset, options: FitOption
   }
 }
 
-function checkOptions(options: FitOptions): FitOptions {
+const FIT = [
+  'optimizer',
+  'loss',
+  'metrics',
+  'epochs',
+  'initialEpoch',
+  'resume',
+  'batchSize',
+  'shuffle',
+  'validation',
+  'schedule',
+  'scheduleEvery',
+  'seed',
+  'signal',
+  'callbacks',
+  'verbose',
+  'device',
+  'precision',
+  'algorithms',
+  'dataOnDevice',
+  'accumulate',
+  'clipGradNorm',
+  'fastDevRun',
+  'overfitBatches',
+] as const
+
+function checked(options: FitOptions): FitOptions {
+  checkOptions('fit', options, FIT)
   if (!(options?.optimizer instanceof Optimizer)) {
     throw new ForjaError('ERR_ARGUMENT', `fit: an optimizer was expected, got ${describeGiven(options?.optimizer)}`, {
       hint: 'optimizer: new optim.SGD(model.parameters(), { lr: 0.05, momentum: 0.9 })',

@@ -6,6 +6,7 @@
  */
 import type { Dataset } from '../data/dataset.js'
 import { ForjaError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import type { Chart } from '../plot/chart.js'
 import { lines } from '../plot/charts.js'
 import { resolveDevice } from '../runtime/device.js'
@@ -26,6 +27,21 @@ export interface LearningRateFinderOptions
   /** From one to the other. Default 100. */
   steps?: number
 }
+
+const FINDER = [
+  'optimizer',
+  'minLr',
+  'maxLr',
+  'steps',
+  'loss',
+  'batchSize',
+  'device',
+  'precision',
+  'seed',
+  'signal',
+  'accumulate',
+  'clipGradNorm',
+] as const
 
 /** β */
 const SMOOTHING = 0.9
@@ -91,6 +107,7 @@ export async function learningRateFinder(
   dataset: Dataset,
   options: LearningRateFinderOptions,
 ): Promise<LearningRateSweep> {
+  checkOptions('learningRateFinder', options, FINDER)
   const { minLr = 1e-7, maxLr = 10, steps = 100, optimizer, ...rest } = options
   if (!(minLr > 0 && maxLr > minLr && Number.isFinite(maxLr)) || !Number.isInteger(steps) || steps < 4) {
     throw new ForjaError(

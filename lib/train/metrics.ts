@@ -14,6 +14,7 @@ import { div, mul, sub } from '../ops/elementwise.js'
 import { abs, square } from '../ops/math.js'
 import { any, mean, sum } from '../ops/reduce.js'
 import { reshape, unsqueeze } from '../ops/shape.js'
+import { checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 
@@ -52,7 +53,7 @@ export interface BinaryAccuracyOptions {
  * outputs' shape are compared by their largest class, outputs (N,) or (N, 1) as {@link binaryAccuracy} does.
  */
 export function accuracy(options: BinaryAccuracyOptions = {}): Metric {
-  const binary = binaryAccuracy(options)
+  const binary = binaryAccuracy(checkOptions('metrics.accuracy', options, ['threshold']))
   return {
     name: 'accuracy',
     mode: 'max',
@@ -67,7 +68,8 @@ export function accuracy(options: BinaryAccuracyOptions = {}): Metric {
 }
 
 /** Share of outputs, (N,) or (N, 1) or any shape of the targets', that are on their target's side of a threshold. */
-export function binaryAccuracy({ threshold = 0.5 }: BinaryAccuracyOptions = {}): Metric {
+export function binaryAccuracy(options: BinaryAccuracyOptions = {}): Metric {
+  const { threshold = 0.5 } = checkOptions('metrics.binaryAccuracy', options, ['threshold'])
   return {
     name: 'binaryAccuracy',
     mode: 'max',
@@ -81,7 +83,8 @@ export function binaryAccuracy({ threshold = 0.5 }: BinaryAccuracyOptions = {}):
 }
 
 /** Share of the samples whose label is among the k classes with the largest outputs. Default k: 5. */
-export function topKAccuracy({ k = 5 }: { k?: number } = {}): Metric {
+export function topKAccuracy(options: { k?: number } = {}): Metric {
+  const { k = 5 } = checkOptions('metrics.topKAccuracy', options, ['k'])
   if (!Number.isInteger(k) || k < 1) {
     throw new ForjaError('ERR_ARGUMENT', `topKAccuracy: k is ${String(k)}; expected an integer from 1`)
   }
@@ -155,73 +158,6 @@ function meanError(name: string, of: (x: Tensor) => Tensor): Metric {
       return { error: perSample(of(difference(output, target))) }
     },
     value: ({ error }, samples) => error![0]! / samples,
-  }
-}
-
-const FIXED: Readonly<Record<string, () => Metric>> = {
-  binaryAccuracy,
-  mse: meanSquaredError,
-  mae: meanAbsoluteError,
-  r2: r2Score,
-}
-
-/** Names that logs use for something else. */
-const TAKEN = ['loss', 'epoch', 'step', 'steps', 'lr', 'seconds', 'samplesPerSecond']
-
-/**
- * The metrics that a user listed.
- *
- * @param logits whether outputs are logits, so that 0 is where two classes part
- */
-export function metricsOf(list: readonly MetricLike[], logits: boolean, who: string): Metric[] {
-  const metrics = list.map((metric) => metricOf(metric, logits, who))
-  const names = new Set<string>()
-  for (const { name } of metrics) {
-    if (names.has(name)) throw new ForjaError('ERR_ARGUMENT', `${who}: two metrics called '${name}'`)
-    if (TAKEN.includes(name) || /^val[A-Z]/.test(name)) {
-      throw new ForjaError('ERR_ARGUMENT', `${who}: a metric cannot be called '${name}': logs use that name`)
-    }
-    names.add(name)
-  }
-  return metrics
-}
-
-function metricOf(metric: MetricLike, logits: boolean, who: string): Metric {
-  if (typeof metric === 'function') return averaged(metric, who)
-  if (typeof metric === 'object' && typeof metric?.sums === 'function' && typeof metric.value === 'function') {
-    return metric
-  }
-  if (metric === 'accuracy') return accuracy({ threshold: logits ? 0 : 0.5 })
-  const k = /^top([1-9]\d*)Accuracy$/.exec(String(metric))?.[1]
-  if (k !== undefined) return topKAccuracy({ k: Number(k) })
-  if (Object.hasOwn(FIXED, String(metric))) return FIXED[String(metric)]!()
-  const known = ['accuracy', 'top<k>Accuracy', ...Object.keys(FIXED)].join(', ')
-  throw new ForjaError(
-    'ERR_ARGUMENT',
-    `${who}: unknown metric '${String(metric)}'; expected one of ${known}, a function or a metric of fj.metrics`,
-  )
-}
-
-function averaged(of: MetricFunction, who: string): Metric {
-  const { name } = of
-  if (name === '') {
-    throw new ForjaError('ERR_ARGUMENT', `${who}: a metric that is a function needs a name`, {
-      hint: 'const closeness = (output, target) => ...; metrics: [closeness]',
-    })
-  }
-  return {
-    name,
-    sums(output, target) {
-      const value = of(output, target)
-      if (value.size !== 1) {
-        throw new ForjaError(
-          'ERR_SHAPE',
-          `${who}: the metric '${name}' gives ${formatShape(value.shape)}; expected a scalar`,
-        )
-      }
-      return { total: mul(cast(reshape(value, []), 'float32'), output.shape[0]!) }
-    },
-    value: ({ total }, samples) => total![0]! / samples,
   }
 }
 

@@ -6,7 +6,8 @@ import { ForjaError } from '../errors.js'
 import * as losses from '../ops/loss.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
-import { type Metric, type MetricLike, metricsOf } from './metrics.js'
+import { metricsOf } from './listed_metrics.js'
+import type { Metric, MetricLike } from './metrics.js'
 
 /** From the network's output and the targets to a scalar, a mean over the batch. */
 export type LossFunction = (output: Tensor, target: Tensor) => Tensor

@@ -69,7 +69,7 @@ class ChoiceFile {
     std::ifstream file(path_);
     for (std::string line; std::getline(file, line);) {
       const size_t space = line.find(' ');
-      if (space != std::string::npos) names_.emplace(line.substr(0, space), line.substr(space + 1));
+      if (space != std::string::npos) names_.insert_or_assign(line.substr(0, space), line.substr(space + 1));
     }
   }
 
@@ -81,7 +81,8 @@ class ChoiceFile {
 
   void remember(const std::string& key, const std::string& name) {
     std::lock_guard<std::mutex> lock(mutex_);
-    const std::string line = label(key) + ' ' + name + '\n';
+    // A full disk may have cut the line before, which is then chosen anew: its end is here at the latest.
+    const std::string line = '\n' + label(key) + ' ' + name + '\n';
     names_[label(key)] = name;
     if (path_.empty()) return;
     // One write at the end of the file: processes that choose at the same time do not cut each other's lines.

@@ -52,7 +52,8 @@ void run_cross_entropy(const Call& call, Team& team) {
   const Range range = split(labels.rows, team, 16);
   for (int64_t row = range.begin; row < range.end; row++) {
     const float* x = call.in[0].as<const float>() + row * classes;
-    const LogSumExp lse = labels.attrs.log_probabilities ? LogSumExp{0, 0} : row_log_sum_exp(x, classes);
+    const LogSumExp lse =
+        labels.attrs.log_probabilities ? LogSumExp{0, 0} : row_log_sum_exp(x, classes, row_max(x, classes));
     const int64_t label = labels.of(row);
     shift[row] = lse.shift, log_sum[row] = lse.log_sum;
     loss[row] = 0, weights[row] = 0;

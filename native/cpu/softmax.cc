@@ -52,9 +52,8 @@ void run_log_softmax(const Call& call, Team& team) {
     const float* x = call.in[0].as<const float>() + first;
     float* y = call.out[0].as<float>() + first;
     // x - max first, then the logarithm: of large logits only the difference counts.
-    const Vec shift = broadcast(row_max(x, columns));
-    const double sum = row_sum(x, columns, [&](Vec v, int64_t, int64_t) FJ_LAMBDA { return vexp(v - shift); });
-    const Vec log_sum = vlog(broadcast(static_cast<float>(sum)));
+    const LogSumExp lse = row_log_sum_exp(x, columns, row_max(x, columns));
+    const Vec shift = broadcast(lse.shift), log_sum = broadcast(lse.log_sum);
     for (int64_t i = 0; i < columns; i += kWidth) {
       const int64_t n = columns - i;
       store_part(y + i, n, (load_part(x + i, n) - shift) - log_sum);
@@ -64,7 +63,11 @@ void run_log_softmax(const Call& call, Team& team) {
 
 void run_log_sum_exp(const Call& call, Team& team) {
   over_rows(call, team, kLineFloats, [&](int64_t first, int64_t columns, int64_t row) FJ_LAMBDA {
-    const LogSumExp y = row_log_sum_exp(call.in[0].as<const float>() + first, columns);
+    const float* x = call.in[0].as<const float>() + first;
+    const float largest = row_max(x, columns);
+    // Nothing is taken off where the largest is infinite: NaN may stand beside it, and must not be lost.
+    const float shift = largest == -INFINITY || largest == INFINITY ? 0 : largest;
+    const LogSumExp y = row_log_sum_exp(x, columns, shift);
     call.out[0].as<float>()[row] = y.shift + y.log_sum;
   });
 }

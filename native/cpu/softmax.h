@@ -54,17 +54,16 @@ FJ_INLINE void store_part(float* p, int64_t n, Vec x) {
   }
 }
 
-// log Σ exp(x) = shift + log_sum, kept apart: of large logits only the difference to the shift is exact. Nothing is
-// taken off where the largest is infinite: NaN may stand beside it, and must not be lost.
+// log Σ exp(x) = shift + log_sum, kept apart: of large logits only the difference to the shift is exact.
 struct LogSumExp {
   float shift, log_sum;
 };
 
-FJ_INLINE LogSumExp row_log_sum_exp(const float* x, int64_t n) {
-  const float largest = row_max(x, n), m = largest == -INFINITY || largest == INFINITY ? 0 : largest;
-  const Vec shift = broadcast(m);
-  const double sum = row_sum(x, n, [&](Vec v, int64_t, int64_t) FJ_LAMBDA { return vexp(v - shift); });
-  return {m, first_lane(vlog(broadcast(static_cast<float>(sum))))};
+// `shift`: the row's largest element; log_sum is NaN where that is infinite.
+FJ_INLINE LogSumExp row_log_sum_exp(const float* x, int64_t n, float shift) {
+  const Vec all = broadcast(shift);
+  const double sum = row_sum(x, n, [&](Vec v, int64_t, int64_t) FJ_LAMBDA { return vexp(v - all); });
+  return {shift, first_lane(vlog(broadcast(static_cast<float>(sum))))};
 }
 
 }  // namespace forja::FJ_ISA

@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(L::kBlock)
   const Row<L> row(labels.rows, labels.classes);
   Logits<L> x(row, logits);
   LogSumExp lse{0, 0};
-  if (!labels.log_probabilities) lse = log_sum_exp(x);
+  if (!labels.log_probabilities) lse = log_sum_exp(x, x.max());
   // All of a group come by here, with or without a row.
   const int64_t label = row.row < labels.rows ? labels.of(row.row) : -1;
   double spread = 0;

@@ -158,17 +158,16 @@ struct Logits {
   }
 };
 
-// log sum exp(x) = shift + log_sum, kept apart: of large logits only the difference to the shift is exact. Nothing is
-// taken off where the largest is infinite: NaN may stand beside it, and must not be lost.
+// log sum exp(x) = shift + log_sum, kept apart: of large logits only the difference to the shift is exact.
 struct LogSumExp {
   float shift, log_sum;
 };
 
+// `shift`: the row's largest element; log_sum is NaN where that is infinite.
 template <class L>
-__device__ __forceinline__ LogSumExp log_sum_exp(Logits<L>& x) {
-  const float largest = x.max(), m = largest == -INFINITY || largest == INFINITY ? 0 : largest;
-  const double sum = x.sum([=](int64_t, float value) { return expf(value - m); });
-  return {m, logf(static_cast<float>(sum))};
+__device__ __forceinline__ LogSumExp log_sum_exp(Logits<L>& x, float shift) {
+  const double sum = x.sum([=](int64_t, float value) { return expf(value - shift); });
+  return {shift, logf(static_cast<float>(sum))};
 }
 
 // Calls f(Lie, blocks) for rows of E of this length, with kPer elements of a stride to a thread, or fewer where rows

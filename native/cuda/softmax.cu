@@ -41,10 +41,8 @@ __global__ void __launch_bounds__(L::kBlock)
   const Row<L> row(rows, columns);
   Logits<L> x(row, in);
   // x - max first, then the logarithm: of large logits only the difference counts.
-  const float shift = x.max();
-  const double sum = x.sum([=](int64_t, float value) { return expf(value - shift); });
-  const float log_sum = logf(static_cast<float>(sum));
-  x.map(true, out, [=](int64_t, float value) { return (value - shift) - log_sum; });
+  const LogSumExp lse = log_sum_exp(x, x.max());
+  x.map(true, out, [=](int64_t, float value) { return (value - lse.shift) - lse.log_sum; });
 }
 
 template <class L>
@@ -52,7 +50,9 @@ __global__ void __launch_bounds__(L::kBlock)
     log_sum_exp_kernel(const float* in, float* out, int64_t rows, int64_t columns) {
   const Row<L> row(rows, columns);
   Logits<L> x(row, in);
-  const LogSumExp y = log_sum_exp(x);
+  const float largest = x.max();
+  // Nothing is taken off where the largest is infinite: NaN may stand beside it, and must not be lost.
+  const LogSumExp y = log_sum_exp(x, largest == -INFINITY || largest == INFINITY ? 0 : largest);
   if (row.thread == 0 && row.row < rows) out[row.row] = y.shift + y.log_sum;
 }
 

@@ -237,6 +237,12 @@ it.each<[Parameters<typeof runBench>[0], BenchOptions, string, RegExp]>([
     'ERR_ARGUMENT',
     /no case of matmul has 'nothing' in its name\n {2}hint {2}its cases are 32x32x32, /,
   ],
+  [
+    'matmul',
+    { threads: 4096 },
+    'ERR_ARGUMENT',
+    /4096 threads; this process may use \d+ processors?\n {2}hint {2}more threads, /,
+  ],
   ['train', { ladder: true }, 'ERR_ARGUMENT', /train has no ladder; those of matmul and conv do/],
   ['matmul', { device: 'toaster' }, 'ERR_DEVICE', /unknown device 'toaster'/],
 ])('%s with %j is refused', async (suite, options, code, message) => {

@@ -68,19 +68,22 @@ describe('help and usage', () => {
   it.each([
     [['nonsense'], /unknown command 'nonsense'/],
     [['train'], /missing required argument 'model'/],
-    [['train', 'lenet5', '--epochs', '0'], /an integer from 1 was expected/],
-    [['train', 'lenet5', '--lr', 'fast'], /a positive number was expected/],
+    [['train', 'lenet5', '--epochs', '0'], /An integer from 1 was expected/],
+    [['train', 'lenet5', '--threads', '99999'], /An integer from 1 to 1024 was expected/],
+    [['train', 'lenet5', '--epochs', ' '], /An integer from 1 was expected/],
+    [['train', 'lenet'], /'lenet' is invalid .* Did you mean 'lenet5'\?/],
+    [['train', 'lenet5', '--lr', 'fast'], /A positive number was expected/],
     [
       ['train', 'lenet5', '--data', 'unknown'],
       /Allowed choices are mnist, fashion-mnist, cifar10, digits, housing, synthetic, shapes, circle/,
     ],
     [['train', 'lenet5', '--optimizer', 'x'], /Allowed choices are/],
     [['train', 'lenet5', '--nonsense'], /unknown option '--nonsense'/],
-    [['data', 'get', 'unknown'], /expected one of mnist, fashion-mnist/],
+    [['data', 'get', 'unknown'], /Expected one of mnist, fashion-mnist/],
     [['bench', 'nonsense'], /Allowed choices are matmul, conv, ops, train, infer/],
-    [['bench', 'matmul', '--seconds', '0'], /a positive number was expected/],
-    [['bench', 'matmul', '--threads', '1.5'], /an integer from 1 was expected/],
-    [['summary', 'lenet5', '--input', 'a,b'], /positive integers separated by commas/],
+    [['bench', 'matmul', '--seconds', '0'], /A positive number was expected/],
+    [['bench', 'matmul', '--threads', '1.5'], /An integer from 1 to 1024 was expected/],
+    [['summary', 'lenet5', '--input', 'a,b'], /Positive integers separated by commas/],
   ])('%j is a usage error', async (args, text) => {
     const { code, stdout, stderr } = await forja(...args)
     expect(code).toBe(2)
@@ -131,7 +134,8 @@ describe('bench', () => {
 
   it.each([
     [['--device', 'cuda:7'], 3, /device 'cuda:7' is not available/],
-    [['--case', 'nonsense'], 1, /no case of matmul has 'nonsense' in its name/],
+    [['--case', 'nonsense'], 1, /^error: no case of matmul has 'nonsense' in its name\nhint: its cases are .*\n$/],
+    [['--threads', '1024'], 1, /^error: 1024 threads; this process may use \d+ processors?\nhint: .*\n$/],
     [['--out', '/missing/folder/x.json'], 1, /--out: the folder \/missing\/folder cannot be written/],
   ])('%j ends with %i', async (args, expected, text) => {
     const { code, stdout, stderr } = await forja(...short, '--no-peers', ...args)
@@ -157,6 +161,21 @@ describe('info, summary, data', () => {
       },
       cuda: { available: expect.any(Boolean), devices: expect.any(Array) },
     })
+  })
+
+  it.each([
+    ['FORJA_ISA', 'wings', /'wings'/],
+    ['FORJA_NUM_THREADS', 'many', /FORJA_NUM_THREADS must be a number of threads, or 0: 'many'/],
+  ])('info says that %s=%s cannot be', async (name, value, text) => {
+    const { code, stderr, stdout } = await new Promise<Run>((resolve) => start(['info'], resolve, { [name]: value }))
+    expect([code, stdout]).toEqual([3, ''])
+    expect(stderr).toMatch(text)
+  })
+
+  it('summary takes --input as a sample, never as a batch', async () => {
+    const { code, stderr } = await forja('summary', 'lenet5', '--input', '3,28,28')
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^error: conv2d \(conv1\): .*channels/)
   })
 
   it('summary counts', async () => {
@@ -371,6 +390,12 @@ describe('train', () => {
       [['--device', 'cuda'], 3, /^error: device 'cuda' is not available/],
       [['--device', 'tpu'], 3, /^error: unknown device 'tpu'/],
       [['--save', join(dist, 'no/such/folder.safetensors')], 1, /^error: --save: the folder .* cannot be written/],
+      [['--save', dist], 1, /^error: --save: .* is a folder; expected the path of a file\n$/],
+      [
+        ['--precision', 'bfloat16'],
+        1,
+        /^error: train: precision 'bfloat16' needs tensor cores, and device 'cpu' has none/,
+      ],
       [['--resume', join(dist, 'none.safetensors')], 1, /^error: .*none.safetensors cannot be read/m],
       [
         ['--resume', middle],
@@ -391,7 +416,7 @@ describe('train', () => {
     )
     const model = await forja('train', 'nosuch')
     expect(model.code).toBe(2)
-    expect(model.stderr).toMatch(/'nosuch' is invalid .* expected one of softmaxRegression/)
+    expect(model.stderr).toMatch(/'nosuch' is invalid .* Expected one of softmaxRegression/)
     expect(model.stderr).not.toContain('deepBeliefNetwork')
     const wrong = await forja('train', 'resnet18Cifar', '--data', 'synthetic')
     expect(wrong.code).toBe(1)
@@ -400,7 +425,10 @@ describe('train', () => {
     )
   })
 
-  it('ends with 130 on Ctrl-C, the last complete epoch saved', async () => {
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('ends at %s with %i, the last complete epoch saved', async (signal, code) => {
     const file = join(dist, 'stopped.safetensors')
     const run = await new Promise<Run>((resolve) => {
       const child = start([...quick, '--epochs', '1000', '--save', file], resolve)
@@ -408,11 +436,13 @@ describe('train', () => {
       child.stdout!.on('data', (chunk) => {
         text += chunk
         // The second epoch's line is out: the first epoch's file is complete.
-        if (text.split('\n').length > 2) child.kill('SIGINT')
+        if (text.split('\n').length > 2) child.kill(signal)
       })
     })
-    expect(run.code).toBe(130)
-    expect(run.stderr).toMatch(/interrupted after \d+ complete epochs; epoch \d+ is in .*stopped.safetensors$/m)
+    expect(run.code).toBe(code)
+    expect(run.stderr).toMatch(
+      /interrupted after (1 complete epoch|\d+ complete epochs); epoch \d+ is in .*stopped.safetensors$/m,
+    )
     expect(run.stderr).not.toContain('error')
     expect(existsSync(file)).toBe(true)
     const epochs = Number(/epoch (\d+) is in/.exec(run.stderr)![1])

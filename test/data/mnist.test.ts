@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
@@ -149,6 +149,26 @@ describe('locateFile', () => {
     await locateFile(source([known.url]), file, options)
     expect(own.requests).toEqual([{ path: '/lab/labels.gz', range: '' }])
     expect(known.requests).toEqual([])
+  })
+
+  it('says no more than that where the cache cannot be written', async () => {
+    const mirror = await startMirror(serve(content))
+    const folder = await temporaryFolder()
+    const cache = join(folder, 'cache')
+    await writeFile(cache, 'a file where the folder should be')
+    await expect(locateFile(source([mirror.url]), file, { env: { XDG_CACHE_HOME: cache } })).rejects.toMatchObject({
+      code: 'ERR_OFFLINE',
+      message: expect.stringMatching(/^\/.*labels\.gz cannot be written: .*\n {2}hint {2}The cache folder [^\n]*$/),
+    })
+  })
+
+  it('says what lies in the place of the file', async () => {
+    const dir = await temporaryFolder()
+    await mkdir(join(dir, 'small', 'labels.gz'), { recursive: true })
+    await symlink('labels', join(dir, 'small', 'labels')) // a link to itself
+    const call = locateFile(source([]), file, { dir, env: { XDG_CACHE_HOME: dir } })
+    await expect(call).rejects.toThrow(`\n  ${join(dir, 'small', 'labels.gz')} (a folder)\n`)
+    await expect(call).rejects.toThrow(`\n  ${join(dir, 'small', 'labels')} (ELOOP)\n`)
   })
 
   it('asks nobody when offline', async () => {

@@ -150,7 +150,9 @@ it.each([
   expect(answer.shape).toEqual([2, ...outputs])
   expect(answer.size).toBe(2 * info.classes)
   expect(info.trainedBy).toBe('pretrain' in model ? 'pretrain' : 'fitUnsupervised')
-  expect(() => fj.models.create(name, { classes: 3 })).toThrow(/has no option 'classes'; it takes (inputs|input|sizes)/)
+  expect(() => fj.models.create(name, { classes: 3 })).toThrow(
+    /unknown option 'classes'; expected (inputs|input|sizes)/,
+  )
 })
 
 it('lists every network once with one line', () => {
@@ -166,7 +168,7 @@ it('takes classes, and refuses what it does not know', () => {
   expect(() => fj.models.create('lenet6')).toThrow(code('ERR_ARGUMENT'))
   expect(() => fj.models.create('lenet6')).toThrow(/unknown model 'lenet6'; expected one of .*lenet5/)
   expect(() => fj.models.create('toString')).toThrow(code('ERR_ARGUMENT'))
-  expect(() => fj.models.create('lenet5', { hidden: [3] })).toThrow(/lenet5 has no option 'hidden'; it takes classes/)
+  expect(() => fj.models.create('lenet5', { hidden: [3] })).toThrow(/lenet5: unknown option 'hidden'; expected classes/)
   expect(() => fj.models.mlp({ hidden: [0] })).toThrow(code('ERR_ARGUMENT'))
   expect(() => fj.models.mlp({ hidden: 5 as never })).toThrow(code('ERR_ARGUMENT'))
 })

@@ -124,6 +124,16 @@ describe('FORJA_TUNE', () => {
     for (const kernel of (await tuned(inCache('earlier'))).first) expect(kernel).toMatch(/^conv2d.*, measured$/)
   })
 
+  it('gets over a line that a full disk has cut', async () => {
+    await tuned(inCache('cut'))
+    const whole = readFileSync(file('cut'), 'utf8')
+    writeFileSync(file('cut'), whole.slice(0, -4))
+    const { first } = await tuned(inCache('cut'))
+    const mended = readFileSync(file('cut'), 'utf8')
+    expect((await tuned(inCache('cut'))).first).toEqual(first)
+    expect(readFileSync(file('cut'), 'utf8')).toBe(mended)
+  })
+
   it('does without a folder that cannot be made', async () => {
     writeFileSync(join(folder, 'file'), '')
     const { first, second } = await tuned(inCache('file/cache'))

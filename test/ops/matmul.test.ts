@@ -174,7 +174,7 @@ it.each(VARIANTS)('variant %s masks its result by a ReLU', async (matmul) => {
         {
           algorithms: { matmul },
           ...tolerance(matmul),
-          onExplained: (text) => expect(text.match(/activation=2/g)).toHaveLength(2),
+          onExplained: (text) => expect(text.match(/matmul \+ reluGrad/g)).toHaveLength(2),
         },
       )
     }

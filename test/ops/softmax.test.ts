@@ -52,6 +52,22 @@ describe.each(Object.entries(OPS))('%s', (_name, op) => {
     for (const v of a) expect(v).not.toBeNaN()
   })
 
+  it.each([0, 40])('of a row with an infinite maximum is NaN, as PyTorch has it, in rows of %i more', async (more) => {
+    const [inf, nan] = [Number.POSITIVE_INFINITY, Number.NaN]
+    const rows = [
+      [inf, 1, 2],
+      [1, inf, inf],
+      [inf, -inf, 0],
+      [inf, nan, 0],
+      [-inf, -inf, -inf],
+      [-inf, nan, 1],
+      [-inf, 1, -inf],
+    ].map((row) => [...row, ...new Array<number>(more).fill(-inf)])
+    const y = await op(fj.tensor(rows)).array()
+    for (const [i, row] of (y as number[][]).entries()) expect(row.every(Number.isNaN), `row ${i}`).toBe(i < 6)
+    await compareWithReference((x) => op(x!), [fj.tensor(rows)])
+  })
+
   it('takes empty rows and empty batches', async () => {
     expect((await op(fj.zeros([0, 5])).data()).length).toBe(0)
     expect((await op(fj.zeros([5, 0])).data()).length).toBe(0)
@@ -98,9 +114,11 @@ describe('logSumExp', () => {
       [-inf, -inf, -inf],
     ].map((row) => [...row, ...new Array<number>(more).fill(-inf)])
     expect([...(await fj.logSumExp(fj.tensor(rows), { axes: 1 }).data())]).toEqual([nan, nan, nan, nan, inf, -inf])
+    await compareWithReference((x) => fj.logSumExp(x!, { axes: 1 }), [fj.tensor(rows)])
     const labels = fj.full([rows.length], 2, { dtype: 'int32' })
-    const losses = await fj.crossEntropy(fj.tensor(rows), labels, { reduction: 'none' }).data()
-    for (const row of [0, 1, 2, 3]) expect(losses[row], `loss of row ${row}`).toBeNaN()
+    const losses = (x: fj.Tensor) => fj.crossEntropy(x, labels, { reduction: 'none' })
+    expect([...(await losses(fj.tensor(rows)).data())]).toEqual(rows.map(() => nan))
+    await compareWithReference((x) => losses(x!), [fj.tensor(rows)])
   })
   it('is differentiated correctly', () => fj.gradcheck((x) => fj.logSumExp(x!, { axes: 0 }), [randomTensor([3, 4], 2)]))
 })

@@ -144,7 +144,7 @@ it('refuses bad groups by name', () => {
   expect(() => new SGD([{ params: [] }])).toThrow(error('ERR_ARGUMENT', /SGD: group 0 needs params/))
   expect(() => new SGD([{ params: [p] }, p as never])).toThrow(error('ERR_ARGUMENT', /SGD: group 1 needs params/))
   expect(() => new SGD([{ params: [p], momentum: 0.9 } as never])).toThrow(
-    error('ERR_ARGUMENT', /SGD: group 0 has no option 'momentum'; expected params, lr, weightDecay/),
+    error('ERR_ARGUMENT', /SGD: group 0: unknown option 'momentum'; expected params, lr, weightDecay/),
   )
   expect(() => new SGD([{ params: [p] }, { params: [p] }])).toThrow(
     error('ERR_ARGUMENT', /parameters 0 and 1 are the same variable 'p'/),

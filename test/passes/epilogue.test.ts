@@ -172,3 +172,25 @@ describe('a residual', () => {
     expect(operations(out, ...gradients)).toEqual(['batchNorm', 'reluGrad', 'batchNormGrad'])
   })
 })
+
+it('a step is explained with what it was given to do', async () => {
+  const [norm, first, last] = [new fj.nn.BatchNorm1d(4), new fj.nn.Linear(4, 4), new fj.nn.Linear(4, 3)]
+  const conv = new fj.nn.Conv2d(2, 4, 3)
+  const step = fj.compile((x: fj.Tensor, image: fj.Tensor) => {
+    const block = fj.relu(fj.add(norm.forward(first.forward(x)), x))
+    const loss = fj.sum(fj.relu(last.forward(block)))
+    return [fj.relu(conv.forward(image)), ...fj.grad(loss, [norm.weight!, first.weight])]
+  })
+  await step(fj.randn([6, 4]), fj.randn([1, 2, 5, 5]))
+  const text = step.explain()
+  for (const operation of [
+    'matmul + bias',
+    'batchNorm + residual + relu',
+    'matmul + bias + relu',
+    'conv2d + bias + relu',
+  ])
+    expect(text).toContain(`  ${operation} {`)
+  expect(text).toContain('  batchNormGrad + y {')
+  expect(text).not.toContain('activation')
+  step.dispose()
+})

@@ -1,6 +1,7 @@
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ForjaError } from '../../errors.js'
+import { checkOptions } from '../../options.js'
 import { csvLine, type EpochLogs } from '../history.js'
 import type { Callback } from './callback.js'
 
@@ -14,7 +15,12 @@ export interface CsvLoggerOptions {
 }
 
 /** Writes a line an epoch under the names of the figures. */
-export function csvLogger({ filename, separator = ',', append = false }: CsvLoggerOptions): Callback {
+export function csvLogger(options: CsvLoggerOptions): Callback {
+  const {
+    filename,
+    separator = ',',
+    append = false,
+  } = checkOptions('csvLogger', options, ['filename', 'separator', 'append'])
   if (typeof filename !== 'string' || filename === '') {
     throw new ForjaError('ERR_ARGUMENT', `csvLogger: filename ${String(filename)}; expected the path of a file`)
   }

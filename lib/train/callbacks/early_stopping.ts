@@ -1,8 +1,9 @@
 import { ForjaError } from '../../errors.js'
+import { checkOptions } from '../../options.js'
 import type { Tensor } from '../../tensor.js'
 import { variablesOf } from '../model.js'
 import type { Callback, TrainingContext } from './callback.js'
-import { Monitor, type MonitorOptions } from './monitor.js'
+import { MONITOR, Monitor, type MonitorOptions } from './monitor.js'
 
 export interface EarlyStoppingOptions extends MonitorOptions {
   /** Epochs without improvement before training ends. Default 0: at the first one. */
@@ -28,8 +29,11 @@ interface EarlyStoppingState {
   best?: Best
 }
 
+const KNOWN = ['patience', 'baseline', 'restoreBestWeights', 'startFromEpoch', ...MONITOR] as const
+
 /** Ends training when a figure no longer improves. */
 export function earlyStopping(options: EarlyStoppingOptions = {}): Callback {
+  checkOptions('earlyStopping', options, KNOWN)
   const { patience = 0, baseline, restoreBestWeights = false, startFromEpoch = 0 } = options
   const monitor = new Monitor('earlyStopping', options)
   let best: Best | undefined

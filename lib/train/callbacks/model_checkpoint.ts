@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { ForjaError } from '../../errors.js'
 import { save } from '../../io/model.js'
 import { Module } from '../../nn/module.js'
+import { checkOptions } from '../../options.js'
 import type { EpochLogs } from '../history.js'
 import type { BatchLogs, Callback } from './callback.js'
 import { Monitor, type MonitorOptions } from './monitor.js'
@@ -28,8 +29,19 @@ interface ModelCheckpointState {
   best?: number | undefined
 }
 
+const KNOWN = [
+  'filepath',
+  'saveBestOnly',
+  'saveWeightsOnly',
+  'saveFreq',
+  'initialValueThreshold',
+  'monitor',
+  'mode',
+] as const
+
 /** Saves network and training state after every epoch, when all callbacks have seen it. */
 export function modelCheckpoint(options: ModelCheckpointOptions): Callback {
+  checkOptions('modelCheckpoint', options, KNOWN)
   const { filepath, saveBestOnly = false, saveWeightsOnly = false, saveFreq = 'epoch', initialValueThreshold } = options
   if (typeof filepath !== 'string' || filepath === '') {
     throw new ForjaError('ERR_ARGUMENT', `modelCheckpoint: filepath ${String(filepath)}; expected the path of a file`)

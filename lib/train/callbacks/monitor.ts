@@ -12,6 +12,8 @@ export interface MonitorOptions {
   minDelta?: number
 }
 
+export const MONITOR = ['monitor', 'mode', 'minDelta'] as const
+
 export class Monitor {
   readonly name: string
   readonly #mode: 'auto' | 'min' | 'max'

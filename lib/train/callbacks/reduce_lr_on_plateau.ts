@@ -1,6 +1,7 @@
 import { ReduceLROnPlateau } from '../../optim/schedule.js'
+import { checkOptions } from '../../options.js'
 import type { Callback } from './callback.js'
-import { Monitor, type MonitorOptions } from './monitor.js'
+import { MONITOR, Monitor, type MonitorOptions } from './monitor.js'
 
 export interface ReduceLROnPlateauCallbackOptions extends MonitorOptions {
   /** What the rate is multiplied by. Default 0.1. */
@@ -17,6 +18,7 @@ export interface ReduceLROnPlateauCallbackOptions extends MonitorOptions {
 
 /** Lowers the learning rate when a figure no longer improves. */
 export function reduceLROnPlateau(options: ReduceLROnPlateauCallbackOptions = {}): Callback {
+  checkOptions('reduceLROnPlateau', options, ['factor', 'patience', 'cooldown', 'minLr', ...MONITOR])
   const { factor = 0.1, patience = 10, minDelta = 1e-4, cooldown = 0, minLr = 0 } = options
   const monitor = new Monitor('reduceLROnPlateau', options)
   let schedule: ReduceLROnPlateau

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { zeros } from '../../create.js'
+import { checkOptions } from '../../options.js'
 import { TensorBoardWriter } from '../../tensorboard/writer.js'
 import { scoresOf } from '../history.js'
 import { inMode, variablesOf } from '../model.js'
@@ -19,6 +20,7 @@ export interface TensorBoardOptions {
 
 /** Writes event files: `tensorboard --logdir logs` shows curves, weights and the graph while training goes on. */
 export function tensorBoard(options: TensorBoardOptions = {}): Callback {
+  checkOptions('tensorBoard', options, ['logDir', 'histogramFreq', 'writeGraph', 'updateFreq'])
   const { logDir = 'logs', histogramFreq = 0, writeGraph = true, updateFreq = 'epoch' } = options
   const every = updateFreq === 'epoch' ? Number.POSITIVE_INFINITY : updateFreq === 'batch' ? 1 : updateFreq
   let train: TensorBoardWriter

@@ -1,0 +1,54 @@
+/**
+ * Options that users hand over, checked before anything is read from them: programs in JavaScript, and in TypeScript those
+ * whose options come from elsewhere, have no compiler that does.
+ */
+import { describeGiven } from './errors.js'
+import { refuse } from './ops/refuse.js'
+
+/** Names of all options in O: one that is left out does not compile. */
+type Names<O, K> = readonly K[] & ([Exclude<keyof O, K>] extends [never] ? unknown : { missing: Exclude<keyof O, K> })
+
+/**
+ * `options`, if it is an object of known options.
+ *
+ * @throws ERR_ARGUMENT for anything else, as the axis that NumPy takes in this place, and for another name
+ */
+export function checkOptions<O extends object, const K extends keyof O & string>(
+  what: string,
+  options: O,
+  known: Names<O, K>,
+): O {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    refuse(what, 'ERR_ARGUMENT', `options { ${known.join(', ')} } were expected, got ${describeGiven(options)}`)
+  }
+  const names: readonly string[] = known
+  for (const name in options) {
+    if (names.includes(name)) continue
+    const meant = nearest(name, names)
+    const hint = meant === undefined ? undefined : `did you mean '${meant}'?`
+    refuse(what, 'ERR_ARGUMENT', `unknown option '${name}'; expected ${known.join(', ')}`, hint)
+  }
+  return options
+}
+
+/** The name that `name` probably stands for: at most two letters away, case and underscores apart. */
+export function nearest(name: string, names: readonly string[]): string | undefined {
+  const plain = (text: string) => text.replaceAll('_', '').toLowerCase()
+  const distances = names.map((other) => editDistance(plain(name), plain(other)))
+  const least = Math.min(...distances)
+  return least <= Math.min(2, name.length / 3) ? names[distances.indexOf(least)] : undefined
+}
+
+/** Letters to insert, leave out or replace (Levenshtein's distance). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, replaced))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
