@@ -189,11 +189,16 @@ export function countUses(graph: Graph): Map<Value, number> {
   return uses
 }
 
-/** Attributes as text, different for different attributes: JSON alone has no infinities, NaN or -0. */
+/** Attributes as text, different for different attributes. */
 export function attrKey(attrs: AttrRecord): string {
-  return JSON.stringify(attrs, (_name, value: unknown) =>
-    typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0))
-      ? `${Object.is(value, -0) ? '-0' : value}`
-      : value,
-  )
+  let key = ''
+  for (const name in attrs) {
+    const value = attrs[name]!
+    key += `${name}=${typeof value === 'number' ? numberKey(value) : `[${value.map(numberKey)}]`} `
+  }
+  return key
+}
+
+function numberKey(x: number): string {
+  return Object.is(x, -0) ? '-0' : String(x)
 }

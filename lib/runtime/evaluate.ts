@@ -1,8 +1,9 @@
 /**
  * Reading values outside `compile`: the graph they need is compiled, run, and the program kept for the next graph of
  * the same structure. Host constants become inputs of the program, so that structure does not depend on their numbers.
+ * So do numbers as in `x.mul(0.1)`, but only where one has changed: those that stay are folded into the program.
  */
-import type { TypedArray } from '../dtype.js'
+import { allocate, type DType, isHalf, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import {
   attrKey,
@@ -10,13 +11,15 @@ import {
   type InputSource,
   Node,
   rebuild,
+  rewrite,
   topological,
   type Value,
   type VariableSource,
 } from '../graph/graph.js'
-import { makeLeaf } from '../ops/creation.js'
-import type { AnyOp } from '../ops/registry.js'
-import { transposeOp } from '../ops/shape.js'
+import { fullOp, makeLeaf } from '../ops/creation.js'
+import { type AnyOp, makeNode } from '../ops/registry.js'
+import { broadcastToOp, transposeOp } from '../ops/shape.js'
+import { foldNode } from '../passes/fold.js'
 import { type Device, defaultDevice, type Executable } from './device.js'
 import type { VariableState } from './state.js'
 
@@ -26,6 +29,8 @@ const CACHE_BYTES = 128 * 2 ** 20
 
 interface CachedProgram {
   readonly executable: Promise<Executable>
+  /** The graph's numbers, in their order; null: one that is an input of the program, since it has changed. */
+  readonly numbers: readonly (number | null)[]
   /** Whose buffers it is bound to. */
   readonly variables: readonly VariableSource[]
   /** Calls that wait for it or run it; thrown out of the cache, it is disposed after the last one. */
@@ -36,6 +41,9 @@ interface CachedProgram {
 }
 
 const caches = new Map<Device, Map<string, CachedProgram>>()
+
+/** What names of inputs that are numbers begin with. */
+const NUMBER = 'n'
 
 /** The elements of values that are all known, else undefined. */
 export function residentData(values: readonly Value[]): TypedArray[] | undefined {
@@ -80,23 +88,20 @@ async function readVariable(value: Value): Promise<Value> {
 const evaluated = new WeakMap<Value, TypedArray>()
 
 async function evaluateMissing(values: readonly Value[], device: Device): Promise<void> {
-  const { graph, feeds, key, variables, lasting } = normalize(values)
+  const normalized = normalize(values, device)
+  const { feeds, numbers, variables, lasting } = normalized
   for (const variable of variables) await (variable as VariableState).on(device)
-  const cache = caches.get(device) ?? new Map<string, CachedProgram>()
-  caches.set(device, cache)
-  const results = await withExecutable(
-    cache,
-    key,
-    () => device.compile(graph, { hoist: false }), // most of these programs run once
-    variables,
-    (executable) => {
-      // Inputs are named c0, c1, .. in the order of the feeds: equal keys mean equal names and types.
-      const inputs = executable.inputs.map(({ source }) =>
-        source.kind === 'hostScalar' ? scalar(source.read()) : feeds[Number((source as InputSource).name.slice(1))]!,
-      )
-      return executable.run(inputs)
-    },
-  )
+  const results = await withExecutable(device, normalized, (executable) => {
+    // Equal keys mean equal names and types.
+    const inputs = executable.inputs.map(({ source, type }) => {
+      if (source.kind === 'hostScalar') return scalar(source.read())
+      const at = Number(source.name.slice(1))
+      if (!source.name.startsWith(NUMBER)) return feeds[at]!
+      // The reference computes with numbers as they are.
+      return scalar(numbers[at]!, device.kind === 'reference' ? 'float64' : type.dtype)
+    })
+    return executable.run(inputs)
+  })
   values.forEach((value, i) => {
     if (lasting) value.resident = results[i]!
     else evaluated.set(value, results[i]!)
@@ -104,14 +109,25 @@ async function evaluateMissing(values: readonly Value[], device: Device): Promis
 }
 
 async function withExecutable<T>(
-  cache: Map<string, CachedProgram>,
-  key: string,
-  make: () => Promise<Executable>,
-  variables: readonly VariableSource[],
+  device: Device,
+  { key, numbers, variables, graphOf }: Normalized,
   use: (executable: Executable) => T | Promise<T>,
 ): Promise<T> {
+  const cache = caches.get(device) ?? new Map<string, CachedProgram>()
+  caches.set(device, cache)
+  const make = (fixed: readonly (number | null)[]): CachedProgram => {
+    const executable = device.compile(graphOf(fixed), { hoist: false }) // most of these programs run once
+    return { executable, numbers: fixed, variables, users: 0, dropped: false, bytes: 0 }
+  }
   for (;;) {
-    const entry = cache.get(key) ?? { executable: make(), variables, users: 0, dropped: false, bytes: 0 }
+    let entry = cache.get(key)
+    const changed = entry?.numbers.some((number, i) => number !== null && !Object.is(number, numbers[i]))
+    if (entry && changed) {
+      drop(cache, key, entry)
+      const { numbers: before } = entry
+      entry = make(numbers.map((number, i) => (Object.is(number, before[i]) ? number : null)))
+    }
+    entry ??= make(numbers)
     cache.delete(key)
     cache.set(key, entry)
     entry.users++
@@ -162,14 +178,17 @@ function release(entry: CachedProgram): void {
   )
 }
 
-export function scalar(value: number): TypedArray {
-  return Float32Array.of(value)
+export function scalar(value: number, dtype: DType = 'float32'): TypedArray {
+  return allocate(dtype, 1).fill(value)
 }
 
 interface Normalized {
-  graph: Graph
+  /** The graph where those numbers are constants that are not null; the others are inputs n0, n1, .. */
+  graphOf(numbers: readonly (number | null)[]): Graph
   /** Host elements of each input, in the order of their names. */
   feeds: TypedArray[]
+  /** What the graph's `full` nodes hold, where that does not shape the program. */
+  numbers: number[]
   /** Equal for graphs of the same structure. */
   key: string
   variables: VariableSource[]
@@ -177,25 +196,36 @@ interface Normalized {
   lasting: boolean
 }
 
-/** A copy of the graph behind `values` whose resident values are inputs c0, c1, .., and its structure as text. */
-function normalize(values: readonly Value[]): Normalized {
+/**
+ * A copy of the graph behind `values` whose resident values are inputs c0, c1, .., and its structure as text. What is
+ * known of numbers is folded first, so that it does not depend on which of them are inputs.
+ */
+function normalize(values: readonly Value[], device: Device): Normalized {
   const feeds: TypedArray[] = []
+  const numbers: Value[] = []
   const variables: VariableSource[] = []
   const lines: string[] = []
   const map = new Map<Value, Value>()
   const ids = new Map<Value, string>()
-  const adopt = (value: Value): void => {
-    if (map.has(value)) return
-    const name = `c${feeds.length}`
-    feeds.push(value.resident!)
-    map.set(value, makeLeaf({ kind: 'input', name }, value.type))
-    ids.set(value, name)
-    lines.push(`${name}:${value.dtype}[${value.shape}]`)
+  const name = (value: Value, id: string): Value => {
+    ids.set(value, id)
+    lines.push(`${id}:${value.dtype}[${value.shape}]`)
+    return value
+  }
+  const find = (value: Value): Value => {
+    if (value.resident && !map.has(value)) {
+      const id = `c${feeds.push(value.resident) - 1}`
+      map.set(value, name(makeLeaf({ kind: 'input', name: id }, value.type), id))
+    }
+    return map.get(value)!
+  }
+  const read = (value: Value): Value => {
+    if (isNumber(value) && !ids.has(value)) name(value, `${NUMBER}${numbers.push(value) - 1}`)
+    return value
   }
   let count = 0
   let lasting = true
   for (const node of topological(values, (value) => value.resident === undefined)) {
-    for (const input of node.inputs) if (input.resident) adopt(input)
     if (node.source) {
       checkLeaf(node)
       lasting = false
@@ -204,19 +234,47 @@ function normalize(values: readonly Value[]): Normalized {
       map.set(node.outputs[0]!, node.outputs[0]!)
       continue
     }
+    const inputs = node.inputs.map(find)
+    // The reference takes the graph as it was written.
+    const folded = device.kind === 'reference' ? undefined : foldNode(node, inputs)
     // Always a new node: the cached graph must not hold on to the elements of the values it was made from.
     const types = node.outputs.map((output) => output.type)
-    const ins = node.inputs.map((input) => map.get(input)!)
-    const copy = new Node(node.op, ins, node.attrs, types, node.name)
-    node.outputs.forEach((output, i) => {
-      map.set(output, copy.outputs[i]!)
-      ids.set(output, `${count}.${i}`)
-    })
-    const inputs = node.inputs.map((input) => ids.get(input)).join(',')
-    lines.push(`${count++}=${node.op.name}(${inputs})${attrKey(node.attrs)}:${node.outputs[0]!.dtype}`)
+    const copy = folded?.node ?? new Node(node.op, inputs, node.attrs, types, node.name)
+    const outputs = folded ? [folded] : copy.outputs
+    node.outputs.forEach((output, i) => map.set(output, outputs[i]!))
+    if (isNumber(outputs[0]!) || ids.has(outputs[0]!)) continue
+    const operands = copy.inputs.map((input) => ids.get(read(input))).join(',')
+    copy.outputs.forEach((output, i) => ids.set(output, `${count}.${i}`))
+    lines.push(`${count++}=${copy.op.name}(${operands})${attrKey(copy.attrs)}:${copy.outputs[0]!.dtype}`)
   }
-  lines.push(values.map((value) => ids.get(value)).join(','))
-  return { graph: new Graph(values.map((value) => map.get(value)!)), feeds, key: lines.join(';'), variables, lasting }
+  const roots = values.map((value) => read(find(value)))
+  lines.push(roots.map((value) => ids.get(value)).join(','))
+  return {
+    graphOf: (fixed) => withNumbers(new Graph(roots), numbers, fixed),
+    feeds,
+    numbers: numbers.map(({ node }) => node.attrs.value as number),
+    key: lines.join(';'),
+    variables,
+    lasting,
+  }
+}
+
+/** A number in place of a value that may become an input; of halves, kernels know more than an input holds. */
+function isNumber({ node, dtype }: Value): boolean {
+  return node.op === (fullOp as AnyOp) && !isHalf(dtype)
+}
+
+/** `graph` with `numbers` as inputs where `fixed` is null. */
+function withNumbers(graph: Graph, numbers: readonly Value[], fixed: readonly (number | null)[]): Graph {
+  const changing = new Map(numbers.flatMap(({ node }, i) => (fixed[i] === null ? [[node, i] as const] : [])))
+  if (changing.size === 0) return graph
+  return rewrite(graph, (node) => {
+    const at = changing.get(node)
+    if (at === undefined) return undefined
+    const { shape, dtype } = node.outputs[0]!
+    const input = makeLeaf({ kind: 'input', name: `${NUMBER}${at}` }, { shape: [], dtype })
+    return shape.length === 0 ? [input] : makeNode(broadcastToOp, [input], { shape }).outputs
+  })
 }
 
 function checkLeaf(node: Node): void {
