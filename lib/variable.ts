@@ -11,7 +11,6 @@ import { requireTensors } from './ops/check_call.js'
 import { makeLeaf } from './ops/creation.js'
 import { transpose } from './ops/shape.js'
 import { activeTrace } from './runtime/compile.js'
-import { evaluate } from './runtime/evaluate.js'
 import { VariableState } from './runtime/state.js'
 import { formatShape, inversePermutation, sameShape } from './shape.js'
 import { Tensor } from './tensor.js'
@@ -86,7 +85,7 @@ export class Variable extends Tensor {
 
   /**
    * Gives the variable a new value of the same shape and dtype. Inside a compiled function the assignment takes effect
-   * when the call succeeds; outside, when the returned promise resolves.
+   * when the call succeeds; outside, before whatever is called after it, and the promise says when it is over.
    *
    * @throws ERR_SHAPE, ERR_DTYPE for a value that does not fit, ERR_DISPOSED; inside a compiled function at once, since
    *   nobody waits for a promise there.
@@ -98,7 +97,7 @@ export class Variable extends Tensor {
   }
 
   async #write(value: Tensor): Promise<void> {
-    await this.state.write((await evaluate([this.assignment(value).value]))[0]!)
+    await this.state.assign(this.assignment(value).value)
   }
 
   /** @internal What assigns `value`, in a program that is yet to be made. */

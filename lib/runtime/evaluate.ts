@@ -8,6 +8,7 @@ import { ForjaError } from '../errors.js'
 import {
   attrKey,
   Graph,
+  type HostScalarSource,
   type InputSource,
   Node,
   rebuild,
@@ -22,6 +23,7 @@ import { broadcastToOp, transposeOp } from '../ops/shape.js'
 import { foldNode } from '../passes/fold.js'
 import { type Device, defaultDevice, type Executable } from './device.js'
 import type { VariableState } from './state.js'
+import { inTurn, type Started } from './turn.js'
 
 /** Programs kept per device, and the memory they may hold together; the least recently used goes first. */
 const CACHE_SIZE = 256
@@ -55,68 +57,83 @@ export function residentData(values: readonly Value[]): TypedArray[] | undefined
   return data
 }
 
-/** Elements of each value, in order. Arrays are shared with the graph: copy before handing them out. */
+/** Elements of each value, in order, as they are now. Arrays are shared with the graph: copy before handing them out. */
 export async function evaluate(values: readonly Value[], device: Device = defaultDevice()): Promise<TypedArray[]> {
+  const { variables, start } = evaluation(values, device)
+  return await inTurn(variables, start)
+}
+
+/** As evaluate, for a call whose turn it is. */
+export async function evaluateNow(values: readonly Value[]): Promise<TypedArray[]> {
+  return await (await evaluation(values).start()).result
+}
+
+export interface Evaluation {
+  /** What the values depend on. */
+  readonly variables: readonly VariableState[]
+  start(): Started<TypedArray[]> | Promise<Started<TypedArray[]>>
+}
+
+export function evaluation(values: readonly Value[], device: Device = defaultDevice()): Evaluation {
   const known = residentData(values)
-  if (known) return known
-  const roots = await Promise.all(values.map(readVariable))
-  const missing = roots.filter((value) => value.resident === undefined)
-  if (missing.length > 0) await evaluateMissing([...new Set(missing)], device)
-  return roots.map((value) => value.resident ?? evaluated.get(value)!)
+  if (known) return { variables: [], start: () => ({ result: known }) }
+  const views = values.map(viewOf)
+  const missing = [...new Set(values.filter((value, i) => !value.resident && !views[i]))]
+  const graph = missing.length > 0 ? normalize(missing, device) : undefined
+  const variables = views.flatMap((view) => view?.variable ?? [])
+  const start = (): Started<TypedArray[]> | Promise<Started<TypedArray[]>> => {
+    const read = Promise.all(values.map((value, i) => value.resident ?? (views[i] && readView(views[i], device))))
+    if (!graph) return { result: read as Promise<TypedArray[]> }
+    read.catch(() => {}) // where the run fails on its own
+    const finish = async (run: Started<TypedArray[]>): Promise<TypedArray[]> => {
+      const computed = await run.result
+      if (graph.lasting) for (const [i, value] of missing.entries()) value.resident = computed[i]!
+      return (await read).map((data, i) => data ?? computed[missing.indexOf(values[i]!)]!)
+    }
+    return run(graph, device).then((started) => ({ result: finish(started) }))
+  }
+  return { variables: graph ? [...variables, ...graph.variables] : variables, start }
+}
+
+/** A variable, or one that is only reshaped or transposed. */
+interface View {
+  readonly variable: VariableState
+  /** From the variable to the value. */
+  readonly steps: readonly Node[]
+}
+
+function viewOf(value: Value): View | undefined {
+  if (value.resident) return undefined
+  const steps: Node[] = []
+  let { node } = value
+  while (node.op.traits.view || node.op === (transposeOp as AnyOp)) {
+    if (node.outputs[0]!.resident) return undefined
+    steps.unshift(node)
+    node = node.inputs[0]!.node
+  }
+  return node.source?.kind === 'variable' ? { variable: node.source as VariableState, steps } : undefined
 }
 
 /**
- * A variable, or one that is only reshaped or transposed, as a graph over its elements read now: no program is bound to
- * its buffer, and variables of one shape share a program. Any other value as it is.
+ * A variable's view as a graph over its elements read now: no program is bound to its buffer, and variables of one shape
+ * share a program.
  */
-async function readVariable(value: Value): Promise<Value> {
-  const chain: Node[] = []
-  let { node } = value
-  while (node.op.traits.view || node.op === (transposeOp as AnyOp)) {
-    if (node.outputs[0]!.resident) return value
-    chain.push(node)
-    node = node.inputs[0]!.node
-  }
-  if (node.source?.kind !== 'variable') return value
-  const data = await (node.source as VariableState).read()
-  let current = makeLeaf({ kind: 'constant', data }, node.source.type)
-  for (const step of chain.reverse()) current = rebuild(step, [current]).outputs[0]!
-  return current
+async function readView({ variable, steps }: View, device: Device): Promise<TypedArray> {
+  const data = await variable.readNow()
+  if (steps.length === 0) return data
+  let value = makeLeaf({ kind: 'constant', data }, variable.type)
+  for (const step of steps) value = rebuild(step, [value]).outputs[0]!
+  return (await evaluate([value], device))[0]!
 }
 
-/** Results of values that depend on variables: true at the moment of reading only, so not kept on the value. */
-const evaluated = new WeakMap<Value, TypedArray>()
-
-async function evaluateMissing(values: readonly Value[], device: Device): Promise<void> {
-  const normalized = normalize(values, device)
-  const { feeds, numbers, variables, lasting } = normalized
-  for (const variable of variables) await (variable as VariableState).on(device)
-  const results = await withExecutable(device, normalized, (executable) => {
-    // Equal keys mean equal names and types.
-    const inputs = executable.inputs.map(({ source, type }) => {
-      if (source.kind === 'hostScalar') return scalar(source.read())
-      const at = Number(source.name.slice(1))
-      if (!source.name.startsWith(NUMBER)) return feeds[at]!
-      // The reference computes with numbers as they are.
-      return scalar(numbers[at]!, device.kind === 'reference' ? 'float64' : type.dtype)
-    })
-    return executable.run(inputs)
-  })
-  values.forEach((value, i) => {
-    if (lasting) value.resident = results[i]!
-    else evaluated.set(value, results[i]!)
-  })
-}
-
-async function withExecutable<T>(
-  device: Device,
-  { key, numbers, variables, graphOf }: Normalized,
-  use: (executable: Executable) => T | Promise<T>,
-): Promise<T> {
+/** Runs the graph; it has started when the promise resolves. */
+async function run(graph: Normalized, device: Device): Promise<Started<TypedArray[]>> {
+  const { key, numbers, variables } = graph
+  for (const variable of variables) if (variable.placed?.device !== device) await variable.on(device)
   const cache = caches.get(device) ?? new Map<string, CachedProgram>()
   caches.set(device, cache)
   const make = (fixed: readonly (number | null)[]): CachedProgram => {
-    const executable = device.compile(graphOf(fixed), { hoist: false }) // most of these programs run once
+    const executable = device.compile(graph.graphOf(fixed), { hoist: false }) // most of these programs run once
     return { executable, numbers: fixed, variables, users: 0, dropped: false, bytes: 0 }
   }
   for (;;) {
@@ -127,25 +144,44 @@ async function withExecutable<T>(
       const { numbers: before } = entry
       entry = make(numbers.map((number, i) => (Object.is(number, before[i]) ? number : null)))
     }
-    entry ??= make(numbers)
+    const used = entry ?? make(numbers)
     cache.delete(key)
-    cache.set(key, entry)
-    entry.users++
+    cache.set(key, used)
+    used.users++
+    const leave = () => {
+      used.users--
+      release(used)
+    }
+    let result: TypedArray[] | Promise<TypedArray[]> | undefined
     try {
-      const executable = await entry.executable
-      entry.bytes = executable.bytes
+      const executable = await used.executable
+      used.bytes = executable.bytes
       trim(cache)
-      if (executable.isBound()) return await use(executable)
-      drop(cache, key, entry)
+      if (executable.isBound()) {
+        result = executable.run(inputsOf(executable, graph, device))
+        return { result }
+      }
+      drop(cache, key, used)
     } catch (error) {
       // What cannot be compiled is tried anew next time: memory may have been freed meanwhile.
-      entry.executable.catch(() => drop(cache, key, entry))
+      used.executable.catch(() => drop(cache, key, used))
       throw error
     } finally {
-      entry.users--
-      release(entry)
+      if (result instanceof Promise) result.then(leave, leave)
+      else leave()
     }
   }
+}
+
+/** Equal keys mean equal names and types. */
+function inputsOf({ inputs }: Executable, { feeds, numbers, scalars }: Normalized, device: Device): TypedArray[] {
+  return inputs.map(({ source, type }) => {
+    if (source.kind === 'hostScalar') return scalar(scalars.get(source)!)
+    const at = Number(source.name.slice(1))
+    if (!source.name.startsWith(NUMBER)) return feeds[at]!
+    // The reference computes with numbers as they are.
+    return scalar(numbers[at]!, device.kind === 'reference' ? 'float64' : type.dtype)
+  })
 }
 
 /** Called when a variable's buffer is released: cached programs would keep it. */
@@ -189,9 +225,10 @@ interface Normalized {
   feeds: TypedArray[]
   /** What the graph's `full` nodes hold, where that does not shape the program. */
   numbers: number[]
+  scalars: ReadonlyMap<HostScalarSource, number>
   /** Equal for graphs of the same structure. */
   key: string
-  variables: VariableSource[]
+  variables: VariableState[]
   /** The values can never change: nothing behind them is a variable or a host scalar. */
   lasting: boolean
 }
@@ -203,7 +240,8 @@ interface Normalized {
 function normalize(values: readonly Value[], device: Device): Normalized {
   const feeds: TypedArray[] = []
   const numbers: Value[] = []
-  const variables: VariableSource[] = []
+  const variables: VariableState[] = []
+  const scalars = new Map<HostScalarSource, number>()
   const lines: string[] = []
   const map = new Map<Value, Value>()
   const ids = new Map<Value, string>()
@@ -229,7 +267,8 @@ function normalize(values: readonly Value[], device: Device): Normalized {
     if (node.source) {
       checkLeaf(node)
       lasting = false
-      if (node.source.kind === 'variable') variables.push(node.source)
+      if (node.source.kind === 'variable') variables.push(node.source as VariableState)
+      if (node.source.kind === 'hostScalar') scalars.set(node.source, node.source.read())
       ids.set(node.outputs[0]!, node.source.kind === 'variable' ? `v${node.source.id}` : `h${node.id}`)
       map.set(node.outputs[0]!, node.outputs[0]!)
       continue
@@ -253,6 +292,7 @@ function normalize(values: readonly Value[], device: Device): Normalized {
     graphOf: (fixed) => withNumbers(new Graph(roots), numbers, fixed),
     feeds,
     numbers: numbers.map(({ node }) => node.attrs.value as number),
+    scalars,
     key: lines.join(';'),
     variables,
     lasting,

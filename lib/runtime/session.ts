@@ -163,13 +163,12 @@ export class Session {
   }
 
   #program(key: string, make: () => Traced): KeptProgram {
-    const known = this.#programs.get(key)
+    const kept = this.#programs.get(key)
+    const known = kept?.traced.isRefused ? undefined : kept
     const program = known ?? { traced: make(), users: 0 }
     this.#programs.delete(key)
     this.#programs.set(key, program)
     if (!known) {
-      // What cannot be compiled is tried anew next time.
-      program.traced.compiled.catch(() => this.#programs.delete(key))
       const idle = [...this.#programs].filter(([, { users }]) => users === 0).map(([name]) => name)
       for (const name of idle.slice(0, Math.max(0, this.#programs.size - PROGRAMS))) {
         if (name !== key) this.#release(name)
