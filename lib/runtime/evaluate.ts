@@ -3,6 +3,7 @@
  * the same structure. Host constants become inputs of the program, so that structure does not depend on their numbers.
  * So do numbers as in `x.mul(0.1)`, but only where one has changed: those that stay are folded into the program.
  */
+import { settle } from '../autodiff/detach.js'
 import { allocate, type DType, isHalf, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import {
@@ -87,7 +88,7 @@ export function evaluation(values: readonly Value[], device: Device = defaultDev
     read.catch(() => {}) // where the run fails on its own
     const finish = async (run: Started<TypedArray[]>): Promise<TypedArray[]> => {
       const computed = await run.result
-      if (graph.lasting) for (const [i, value] of missing.entries()) value.resident = computed[i]!
+      if (graph.lasting) for (const [i, value] of missing.entries()) settle(value, computed[i]!)
       return (await read).map((data, i) => data ?? computed[missing.indexOf(values[i]!)]!)
     }
     return run(graph, device).then((started) => ({ result: finish(started) }))
