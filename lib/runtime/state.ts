@@ -4,7 +4,7 @@
  */
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { Node, type TensorType, type Value, type VariableSource } from '../graph/graph.js'
+import { Node, type TensorType, topological, type Value, type VariableSource } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import type { Device, DeviceBuffer } from './device.js'
 import { evaluateNow, evaluation, forgetVariable } from './evaluate.js'
@@ -32,6 +32,19 @@ export class VariableState implements VariableSource {
   ) {
     this.#initial = initial
     this.origin = twin(initial)
+    const made = topological([initial], (value) => value.resident === undefined)
+    if (made.some(({ source }) => source?.kind === 'variable')) this.#capture(initial)
+  }
+
+  /** A value that is made of variables is what they make of it at this moment, not when it is first needed. */
+  #capture(initial: Value): void {
+    const { variables, start } = evaluation([initial])
+    const captured = inTurn([this, ...variables], async () => {
+      const [data] = await (await start()).result
+      if (this.#initial === initial) this.#set(data!)
+      return { result: undefined }
+    })
+    captured.catch(() => {}) // whoever needs the value hears of it
   }
 
   /** The value that has not been placed yet; null once it is on a device. */

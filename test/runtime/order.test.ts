@@ -125,6 +125,20 @@ describe('before a call that could start at once', () => {
   })
 })
 
+it('makes a variable of what others are at that moment', async () => {
+  const online = fj.variable(fj.tensor([1]))
+  const step = adding(online)
+  const done = step()
+  const target = fj.variable(online)
+  const scaled = fj.variable(fj.mul(online, 10))
+  for (let i = 0; i < 3; i++) await step()
+  expect([await online.array(), await target.array(), await scaled.array()]).toEqual([[5], [2], [20]])
+  const track = fj.compile(() => void target.assign(fj.add(target, fj.mul(online, 0.5))), { device: 'cpu' })
+  await track()
+  expect(await target.array()).toEqual([4.5])
+  await done
+})
+
 it('waits for nothing of other variables', async () => {
   const [v, w] = [fj.variable(fj.tensor([1])), fj.variable(fj.tensor([1]))]
   const slow = fj.compile(
