@@ -11,6 +11,7 @@ import { requireTensors } from './ops/check_call.js'
 import { makeLeaf } from './ops/creation.js'
 import { transpose } from './ops/shape.js'
 import { activeTrace } from './runtime/compile.js'
+import { forgetVariable } from './runtime/evaluate.js'
 import { VariableState } from './runtime/state.js'
 import { formatShape, inversePermutation, sameShape } from './shape.js'
 import { Tensor } from './tensor.js'
@@ -27,7 +28,12 @@ export interface VariableOptions {
 let unnamed = 0
 
 const living = new Set<WeakRef<Variable>>()
-const collected = new FinalizationRegistry<WeakRef<Variable>>((reference) => living.delete(reference))
+const collected = new FinalizationRegistry<{ state: VariableState; reference: WeakRef<Variable> }>(
+  ({ state, reference }) => {
+    living.delete(reference)
+    forgetVariable(state)
+  },
+)
 
 /** Every variable that was neither disposed nor garbage collected, in the order they were made. */
 export function livingVariables(): Variable[] {
@@ -64,7 +70,7 @@ export class Variable extends Tensor {
     this.isNamed = options.name !== undefined
     this.#reference = new WeakRef<Variable>(this)
     living.add(this.#reference)
-    collected.register(this, this.#reference, this.#reference)
+    collected.register(this, { state, reference: this.#reference }, this.#reference)
   }
 
   /** @internal A tensor of this variable's shape, its gradient for one, as the variable lies in memory. */

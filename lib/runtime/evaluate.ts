@@ -185,7 +185,7 @@ function inputsOf({ inputs }: Executable, { feeds, numbers, scalars }: Normalize
   })
 }
 
-/** Called when a variable's buffer is released: cached programs would keep it. */
+/** Called when a variable's buffer is released, and when nobody holds it any more: cached programs would keep it. */
 export function forgetVariable(variable: VariableSource): void {
   for (const cache of caches.values()) {
     for (const [key, entry] of cache) if (entry.variables.includes(variable)) drop(cache, key, entry)

@@ -95,3 +95,13 @@ it('keeps a bounded number of programs, and their memory', async () => {
   for (let i = 0; i < 600; i++) await read(20_000 + i)
   expect((await settledMemory()) - before).toBeLessThan(16 * 2 ** 20)
 })
+
+it('keeps no variable that nobody else holds', async () => {
+  const read = async () => {
+    const w = fj.variable(fj.ones([250_000]))
+    return await fj.sum(w.mul(w)).item()
+  }
+  const before = await settledMemory()
+  for (let i = 0; i < 20; i++) expect(await read()).toBe(250_000)
+  expect((await settledMemory()) - before).toBeLessThan(8 * 2 ** 20)
+})
