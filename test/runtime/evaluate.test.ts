@@ -88,6 +88,46 @@ describe('a number that changes', () => {
   })
 })
 
+describe('rows of host data', () => {
+  const x = fj.tensor(
+    Float32Array.from({ length: 4 * 3 * 2 }, (_, i) => i),
+    { shape: [4, 3, 2] },
+  )
+  const parts: [string, fj.SliceOptions, boolean][] = [
+    ['some rows', { starts: [1], ends: [3] }, true],
+    ['the last row', { starts: [-1] }, true],
+    ['no row', { starts: [2], ends: [2] }, true],
+    ['some of one row', { starts: [2, 1], ends: [3, 3] }, true],
+    ['one number', { starts: [2, 1, 1], ends: [3, 2, 2] }, true],
+    ['one row backwards', { starts: [2], ends: [1], steps: [-1] }, true],
+    ['rows backwards', { steps: [-1] }, false],
+    ['every other row', { steps: [2] }, false],
+    ['a column', { starts: [0, 1], ends: [4, 2] }, false],
+    ['some of each row', { starts: [1, 1], ends: [3, 3] }, false],
+  ]
+  it.each(parts)('are known at once: %s', async (_name, options, known) => {
+    const whole = fj.compile((x: fj.Tensor) => fj.slice(x, options), { device: 'cpu' })
+    const part = fj.slice(x, options)
+    const compiled = await countCompiled(async () => expect(await part.array()).toEqual(await (await whole(x)).array()))
+    expect(compiled).toBe(known ? 1 : 2)
+    const [dx] = fj.grad(fj.sum(fj.square(part)), [x])
+    const traced = fj.compile((x: fj.Tensor) => fj.grad(fj.sum(fj.square(fj.slice(x, options))), [x])[0], {
+      device: 'cpu',
+    })
+    expect(await dx!.array()).toEqual(await ((await traced(x)) as fj.Tensor).array())
+  })
+  it('are read by one program, whichever they are', async () => {
+    const w = fj.variable(fj.ones([2]))
+    const compiled = await countCompiled(async () => {
+      for (let i = 0; i < 4; i++) {
+        const batch = fj.slice(x, { starts: [i], ends: [i + 1] })
+        expect(await fj.sum(batch.mul(w)).item()).toBe(36 * i + 15)
+      }
+    })
+    expect(compiled).toBe(1)
+  })
+})
+
 it('keeps a bounded number of programs, and their memory', async () => {
   const read = (size: number) => fj.sum(fj.mul(fj.ones([size]), fj.ones([size]).add(fj.tensor(1)))).item()
   for (let i = 0; i < 300; i++) await read(10_000 + i)
