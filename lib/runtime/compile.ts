@@ -256,6 +256,7 @@ export class Traced {
     private readonly traced: TraceResult,
     readonly device: Device,
     private readonly options: CompileFunctionOptions,
+    private readonly whenDisposed = 'the compiled function was disposed',
   ) {
     const { graph } = traced
     const sources = graph.nodes().map(({ source }) => source)
@@ -285,7 +286,7 @@ export class Traced {
   }
 
   #check(): void {
-    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
+    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', this.whenDisposed)
   }
 
   /** False where only `prepare` makes it fit to run. */

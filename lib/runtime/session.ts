@@ -107,6 +107,8 @@ export interface RunOptions {
   signal?: AbortSignal
 }
 
+const CLOSED = 'session.run: the session was closed'
+
 /** Programs a session keeps beside those in use; the one that was not used for the longest time goes first. */
 const PROGRAMS = 64
 
@@ -141,7 +143,7 @@ export class Session {
 
   async #run(fetches: Fetches, options: RunOptions): Promise<unknown> {
     const { feed = new Map<Tensor, FeedValue>(), signal } = options
-    if (this.#closed) throw new ForjaError('ERR_DISPOSED', 'session.run: the session was closed')
+    if (this.#closed) throw new ForjaError('ERR_DISPOSED', CLOSED)
     signal?.throwIfAborted()
     const { tensors, assignments } = collect(fetches)
     const values = tensors.map((t) => t.value)
@@ -191,7 +193,7 @@ export class Session {
     const graph = captureResident(new Graph(special.outputs, all))
     const inputs = leaves.map(({ node }) => node.source as InputSource)
     const result = special.outputs.map((output) => new Tensor(output))
-    return new Traced({ graph, inputs, result }, this.#device, this.#options)
+    return new Traced({ graph, inputs, result }, this.#device, this.#options, CLOSED)
   }
 
   #release(key: string): void {

@@ -334,8 +334,11 @@ it('refuses what it cannot run', async () => {
   const session = new fj.Session()
   await expect(session.run('loss' as never)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
   await expect(session.run(fj.ones([1]), { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: 'AbortError' })
+  const pending = session.run(fj.sum(fj.ones([7])))
   session.close()
   session.close()
-  await expect(session.run(fj.ones([1]))).rejects.toMatchObject({ code: 'ERR_DISPOSED' })
+  const closed = { code: 'ERR_DISPOSED', message: 'session.run: the session was closed' }
+  await expect(pending).rejects.toMatchObject(closed)
+  await expect(session.run(fj.ones([1]))).rejects.toMatchObject(closed)
   expect(() => new fj.Session({ device: 'tpu' })).toThrow(expect.objectContaining({ code: 'ERR_DEVICE' }))
 })
