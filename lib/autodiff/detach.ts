@@ -1,6 +1,6 @@
 /**
  * Where differentiation stops. A detached tensor is a node that only `grad` knows from others: a reshape to the shape
- * there is, which every program drops. Once its value is known nobody asks what it was made of, so it lets go of that.
+ * there is, which every program drops. Once its value is known nobody asks what it was made of, and it becomes a constant.
  */
 import type { TypedArray } from '../dtype.js'
 import type { Node, Value } from '../graph/graph.js'
@@ -34,5 +34,7 @@ export function isDetached(node: Node): boolean {
 /** Keeps the elements of a value that will never be others. */
 export function settle(value: Value, elements: TypedArray): void {
   value.resident = elements
-  if (isDetached(value.node)) (value.node as { inputs: readonly Value[] }).inputs = []
+  if (!isDetached(value.node)) return
+  const { op, inputs, attrs, source } = makeLeaf({ kind: 'constant', data: elements }, value.type).node
+  Object.assign(value.node, { op, inputs, attrs, source })
 }

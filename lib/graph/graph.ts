@@ -2,7 +2,7 @@
  * The graph: what every part of forja between the user's code and the native program speaks.
  *
  * A `Node` is an operation applied to `Value`s; a `Value` is one output of a node, with a shape and a dtype. Both are
- * immutable, but for what detached ones let go of (autodiff/detach.ts); passes build new nodes. Leaves (`input`, `constant`,
+ * immutable, but that detached ones become constants (autodiff/detach.ts); passes build new nodes. Leaves (`input`, `constant`,
  * `variable`, `hostScalar`) carry a reference to where their numbers come from instead of attributes.
  */
 import type { DType, TypedArray } from '../dtype.js'

@@ -87,3 +87,17 @@ it.each<[string, (x: fj.Tensor) => Promise<fj.Tensor>]>([
   const [dx] = fj.grad(fj.sum(fj.square(x)), [x])
   expect((await dx!.data())[0]).toBe(2 ** -29)
 })
+
+it('is a constant like any other once it is read', async () => {
+  const x = fj.tensor([1, 2])
+  const c = fj.mul(x, 3).detach()
+  const [part, scale] = [fj.slice(c, { starts: [1] }), fj.compile((y: fj.Tensor) => fj.mul(y, c))]
+  await c.data()
+  await fj.gradcheck((y) => fj.sum(fj.mul(y, c)), [x])
+  expect([await part.array(), await (await scale(x)).array()]).toEqual([[6], [3, 12]])
+  const w = fj.variable(c)
+  await w.assign(x)
+  using session = new fj.Session()
+  await session.run(fj.globalVariablesInitializer())
+  expect(await w.array()).toEqual([3, 6])
+})
