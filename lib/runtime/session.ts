@@ -14,6 +14,7 @@ import { checkDType, type DType, type TypedArray } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
 import { type Assignment, Graph, type InputSource, topological, type Value } from '../graph/graph.js'
 import { UNKNOWN_SIZE } from '../graph/unknown_size.js'
+import { checkOptions } from '../ops/check_call.js'
 import { makeLeaf } from '../ops/creation.js'
 import { checkShape, formatShape, sizeOfShape } from '../shape.js'
 import { type NestedArray, Tensor } from '../tensor.js'
@@ -125,6 +126,7 @@ export class Session {
   #closed = false
 
   constructor(options: SessionOptions = {}) {
+    checkOptions('Session', options, ['device', 'algorithms'])
     this.#device = resolveDevice(options.device)
     this.#options = options
   }
@@ -142,7 +144,7 @@ export class Session {
   }
 
   async #run(fetches: Fetches, options: RunOptions): Promise<unknown> {
-    const { feed = new Map<Tensor, FeedValue>(), signal } = options
+    const { feed = new Map<Tensor, FeedValue>(), signal } = checkOptions('session.run', options, ['feed', 'signal'])
     if (this.#closed) throw new ForjaError('ERR_DISPOSED', CLOSED)
     signal?.throwIfAborted()
     const { tensors, assignments } = collect(fetches)
