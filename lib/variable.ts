@@ -12,7 +12,7 @@ import { makeLeaf } from './ops/creation.js'
 import { transpose } from './ops/shape.js'
 import { checkOptions } from './options.js'
 import { activeTrace } from './runtime/compile.js'
-import { evaluate } from './runtime/evaluate.js'
+import { forgetVariable } from './runtime/evaluate.js'
 import { VariableState } from './runtime/state.js'
 import { formatShape, inversePermutation, sameShape } from './shape.js'
 import { Tensor } from './tensor.js'
@@ -29,7 +29,12 @@ export interface VariableOptions {
 let unnamed = 0
 
 const living = new Set<WeakRef<Variable>>()
-const collected = new FinalizationRegistry<WeakRef<Variable>>((reference) => living.delete(reference))
+const collected = new FinalizationRegistry<{ state: VariableState; reference: WeakRef<Variable> }>(
+  ({ state, reference }) => {
+    living.delete(reference)
+    forgetVariable(state)
+  },
+)
 
 /** Every variable that was neither disposed nor garbage collected, in the order they were made. */
 export function livingVariables(): Variable[] {
@@ -67,7 +72,7 @@ export class Variable extends Tensor {
     this.isNamed = options.name !== undefined
     this.#reference = new WeakRef<Variable>(this)
     living.add(this.#reference)
-    collected.register(this, this.#reference, this.#reference)
+    collected.register(this, { state, reference: this.#reference }, this.#reference)
   }
 
   /** @internal A tensor of this variable's shape, its gradient for one, as the variable lies in memory. */
@@ -88,7 +93,7 @@ export class Variable extends Tensor {
 
   /**
    * Gives the variable a new value of the same shape and dtype. Inside a compiled function the assignment takes effect
-   * when the call succeeds; outside, when the returned promise resolves.
+   * when the call succeeds; outside, before whatever is called after it, and the promise says when it is over.
    *
    * @throws ERR_SHAPE, ERR_DTYPE for a value that does not fit, ERR_DISPOSED; inside a compiled function at once, since
    *   nobody waits for a promise there.
@@ -100,7 +105,7 @@ export class Variable extends Tensor {
   }
 
   async #write(value: Tensor): Promise<void> {
-    await this.state.write((await evaluate([this.assignment(value).value]))[0]!)
+    await this.state.assign(this.assignment(value).value)
   }
 
   /** @internal What assigns `value`, in a program that is yet to be made. */

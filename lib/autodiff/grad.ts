@@ -22,7 +22,8 @@ export interface GradOptions {
  * Gradients of the sum of `outputs` (weighted by `gradOutputs`) with respect to `inputs`, shapes as the inputs'.
  * An input that the outputs do not depend on gets zeros.
  *
- * @throws ERR_SHAPE for an output that is no scalar without gradOutputs; ERR_DTYPE for integer inputs;
+ * @throws ERR_SHAPE for an output that is no scalar without gradOutputs, and for vectors of another shape; ERR_DTYPE for
+ *   integer inputs, and for vectors of another dtype; ERR_ARGUMENT for another number of vectors than of outputs;
  *   ERR_UNSUPPORTED_OP naming an operation on the way that has no gradient.
  */
 export function grad(
@@ -30,10 +31,17 @@ export function grad(
   inputs: readonly Tensor[],
   options: GradOptions = {},
 ): Tensor[] {
-  const { gradOutputs } = checkOptions('grad', options, ['gradOutputs'])
   const list = outputs instanceof Tensor ? [outputs] : outputs
   requireTensorList('grad', 'outputs', list)
   requireTensorList('grad', 'inputs', inputs)
+  const { gradOutputs } = checkOptions('grad', options, ['gradOutputs'])
+  if (gradOutputs !== undefined) {
+    requireTensorList('grad', 'gradOutputs', gradOutputs)
+    const [given, wanted] = [gradOutputs.length, list.length]
+    if (given !== wanted) {
+      throw new ForjaError('ERR_ARGUMENT', `grad: ${given} gradOutputs, expected one for each of ${wanted} outputs`)
+    }
+  }
   const seeds = list.map((output, i) => seedFor(output, gradOutputs?.[i]))
   return gradValues(
     list.map((t) => t.value),
@@ -60,6 +68,9 @@ function seedFor(output: Tensor, given: Tensor | undefined): Tensor {
       'ERR_SHAPE',
       `grad: gradOutputs has shape ${formatShape(given.shape)}, the output ${formatShape(output.shape)}`,
     )
+  }
+  if (given.dtype !== output.dtype) {
+    throw new ForjaError('ERR_DTYPE', `grad: gradOutputs is ${given.dtype}, the output ${output.dtype}`)
   }
   return given
 }

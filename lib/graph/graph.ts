@@ -2,8 +2,8 @@
  * The graph: what every part of forja between the user's code and the native program speaks.
  *
  * A `Node` is an operation applied to `Value`s; a `Value` is one output of a node, with a shape and a dtype. Both are
- * immutable; passes build new nodes. Leaves (`input`, `constant`, `variable`, `hostScalar`) carry a reference to
- * where their numbers come from instead of attributes.
+ * immutable, but that detached ones become constants (autodiff/detach.ts); passes build new nodes. Leaves (`input`, `constant`,
+ * `variable`, `hostScalar`) carry a reference to where their numbers come from instead of attributes.
  */
 import type { DType, TypedArray } from '../dtype.js'
 import type { AnyOp, AttrRecord } from '../ops/registry.js'
@@ -189,11 +189,16 @@ export function countUses(graph: Graph): Map<Value, number> {
   return uses
 }
 
-/** Attributes as text, different for different attributes: JSON alone has no infinities, NaN or -0. */
+/** Attributes as text, different for different attributes. */
 export function attrKey(attrs: AttrRecord): string {
-  return JSON.stringify(attrs, (_name, value: unknown) =>
-    typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0))
-      ? `${Object.is(value, -0) ? '-0' : value}`
-      : value,
-  )
+  let key = ''
+  for (const name in attrs) {
+    const value = attrs[name]!
+    key += `${name}=${typeof value === 'number' ? numberKey(value) : `[${value.map(numberKey)}]`} `
+  }
+  return key
+}
+
+function numberKey(x: number): string {
+  return Object.is(x, -0) ? '-0' : String(x)
 }

@@ -68,7 +68,7 @@ export function checkState(
     throw new ForjaError('ERR_DTYPE', `${what}: '${name}' is ${dict[name]!.dtype}, the model's ${variable.dtype}`)
   }
   const assign = async () => {
-    for (const [name, variable] of present) await variable.assign(dict[name]!)
+    await Promise.all(present.map(([name, variable]) => variable.assign(dict[name]!)))
   }
   return { report: { missing, unexpected }, assign }
 }

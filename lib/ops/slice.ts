@@ -136,11 +136,26 @@ export function slice(x: Tensor, options: SliceOptions = {}): Tensor {
     resolveRange(dim, axis, options.starts?.[axis], options.ends?.[axis], options.steps?.[axis] ?? 1),
   )
   if (ranges.every((r, axis) => r.step === 1 && r.count === x.shape[axis])) return x
-  return apply(sliceOp, [x], {
+  const y = apply(sliceOp, [x], {
     starts: padded(ranges.map((r) => r.start)),
     steps: padded(ranges.map((r) => r.step)),
     shape: ranges.map((r) => r.count),
   })
+  // Rows of host data are known at once: no program is made of each batch, nor is all of x handed to one.
+  const { resident } = x.value
+  if (resident && isRun(ranges, x.shape)) {
+    const from = ranges.reduce((offset, { start }, axis) => offset + start * stridesOf(x.shape)[axis]!, 0)
+    y.value.resident = resident.subarray(from, from + y.size)
+  }
+  return y
+}
+
+/** Whether the elements lie one after the other: single indices, then a range of one axis, then whole axes. */
+function isRun(ranges: readonly { step: number; count: number }[], shape: Shape): boolean {
+  const axis = ranges.findIndex(({ count }) => count !== 1)
+  const isWhole = ({ step, count }: (typeof ranges)[number], i: number) =>
+    i < axis || (step === 1 && (i === axis || count === shape[i]))
+  return axis < 0 || ranges.every(isWhole)
 }
 
 /** Start, step and number of the indices that Python's start:end:step picks from an axis. */

@@ -263,7 +263,8 @@ export abstract class Optimizer {
   async stateDict(): Promise<OptimizerState> {
     const dict: OptimizerState = { lr: fromData(Float64Array.of(this.#lr), [], 'float64') }
     for (const [name, group] of this.#scaled()) dict[name] = fromData(Float64Array.of(group.scale), [], 'float64')
-    for (const [name, state] of this.#state) dict[name] = await state.snapshot()
+    const values = await Promise.all([...this.#state.values()].map((state) => state.snapshot()))
+    for (const [i, name] of [...this.#state.keys()].entries()) dict[name] = values[i]!
     return dict
   }
 

@@ -24,7 +24,8 @@ function uniform(value: Value): number | undefined {
   return value.node.op === (fullOp as AnyOp) ? (value.node.attrs.value as number) : undefined
 }
 
-function foldNode(node: Node, inputs: readonly Value[]): Value | undefined {
+/** What `node` on `inputs` is, where that is known before any run. */
+export function foldNode(node: Node, inputs: readonly Value[]): Value | undefined {
   const output = node.outputs[0]
   if (output === undefined || inputs.length === 0) return undefined
   const [first] = inputs as [Value]

@@ -9,9 +9,10 @@ import { checkOptions } from '../options.js'
 import type { Precision } from '../passes/lower.js'
 import { Tensor } from '../tensor.js'
 import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
-import { evaluate, missingFeed, residentData, scalar } from './evaluate.js'
+import { evaluation, missingFeed, residentData, scalar } from './evaluate.js'
 import { advanceRandomState } from './random_state.js'
 import type { VariableState } from './state.js'
+import { inTurn, mayStart, type Started } from './turn.js'
 
 export interface CompileFunctionOptions {
   /** Default 'auto'. */
@@ -78,11 +79,9 @@ export function compile<A extends readonly Tensor[], R extends Result>(
     if (disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
     const key = tensors.map((t) => `${t.dtype}[${t.shape}]`).join(';')
     const known = traces.get(key)
-    if (known) return known
+    if (known && !known.isRefused) return known
     const traced = new Traced(trace(fn as unknown as (...args: Tensor[]) => Result, tensors, device), device, options)
     traces.set(key, traced)
-    // What cannot be compiled is tried anew next time.
-    traced.compiled.catch(() => traces.delete(key))
     return traced
   }
   const call = async (...args: unknown[]): Promise<R> => {
@@ -97,7 +96,7 @@ export function compile<A extends readonly Tensor[], R extends Result>(
     profile: async (...args: unknown[]) => {
       const { tensors } = splitArguments(args)
       const traced = tracedFor(tensors)
-      return await inTurn(device, () => traced.profile(tensors))
+      return await startInOrder(traced, tensors, async (data) => ({ result: await traced.profile(data) }))
     },
     explain: () => {
       const texts = [...traces.values()].flatMap((traced) => traced.explain() ?? [])
@@ -124,39 +123,34 @@ export function checkPrecision(what: string, precision: Precision, device: Devic
   }
 }
 
-/** The last of the calls that could not start at once and wait, of each device. */
-const waiting = new WeakMap<Device, Promise<void>>()
-
-/** `start`, when the starts of all earlier calls on this device that had to wait are over. */
-function inTurn<T>(device: Device, start: () => Promise<T>): Promise<T> {
-  const before = waiting.get(device)
-  const starting = before ? before.then(start) : start()
-  const started = starting.then(
-    () => {},
-    () => {},
-  )
-  waiting.set(device, started)
-  started.then(() => waiting.get(device) === started && waiting.delete(device))
-  return starting
-}
-
 /**
- * Runs a program after the starts of all earlier calls on its device: a call that must be traced and compiled first is
- * not overtaken by the next one, so that variables change in the order in which the calls were written, each with the
- * numbers (a learning rate) of the moment of the call. Nothing is waited for that is there.
+ * Runs a program with its arguments and the numbers (a learning rate) of this moment, in the order of turn.ts. Nothing is
+ * waited for that is there.
  */
 export function runInOrder(program: Traced, args: readonly Tensor[], signal?: AbortSignal): unknown {
-  if (!waiting.has(program.device) && program.isBound()) {
+  if (program.isBound() && mayStart(program.variables)) {
     const data = residentData(args.map((t) => t.value))
     if (data) return program.run(data, signal)
   }
   const scalars = program.readScalars()
-  const starting = inTurn(program.device, async () => {
-    const data = await program.prepare(args)
-    // In a box: waiting for the start does not wait for the end.
-    return { result: program.run(data, signal, scalars) }
+  return startInOrder(program, args, (data) => ({ result: program.run(data, signal, scalars) }))
+}
+
+/** Calls `start` with the elements of the arguments when the call's turn has come and the program is fit to run. */
+function startInOrder<T>(
+  program: Traced,
+  args: readonly Tensor[],
+  start: (data: readonly TypedArray[]) => Started<T> | Promise<Started<T>>,
+): Promise<T> {
+  const values = evaluation(
+    args.map((t) => t.value),
+    program.device,
+  )
+  return inTurn([...program.variables, ...values.variables], async () => {
+    const data = await (await values.start()).result
+    await program.prepare()
+    return await start(data)
   })
-  return starting.then(({ result }) => result)
 }
 
 function isCallOptions(value: unknown): value is CallOptions {
@@ -249,27 +243,42 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
   )
 }
 
-/** A graph and its executable, which is made anew where a variable was moved meanwhile. */
+/** A graph and its executable, made when it is first needed and anew where a variable was moved meanwhile. */
 export class Traced {
-  /** When it was compiled for the first time; rejects where it could not be. */
-  readonly compiled: Promise<void>
+  /** That it reads or writes. */
+  readonly variables: readonly VariableState[]
   readonly #scalars: readonly HostScalarSource[]
   #executable: Executable | null = null
+  #compiling: Promise<void> | null = null
+  #refused = false
   #disposed = false
 
   constructor(
     private readonly traced: TraceResult,
     readonly device: Device,
     private readonly options: CompileFunctionOptions,
+    private readonly whenDisposed = 'the compiled function was disposed',
   ) {
-    this.#scalars = traced.graph.nodes().flatMap(({ source }) => (source?.kind === 'hostScalar' ? source : []))
-    this.compiled = this.#compile()
+    const { graph } = traced
+    const sources = graph.nodes().map(({ source }) => source)
+    this.#scalars = sources.filter((source) => source?.kind === 'hostScalar')
+    const read = sources.filter((source) => source?.kind === 'variable')
+    const written = graph.assignments.map(({ variable }) => variable)
+    this.variables = [...new Set([...read, ...written])] as VariableState[]
+  }
+
+  /** Whether it could not be compiled: to be traced anew, since what was wrong may have been mended. */
+  get isRefused(): boolean {
+    return this.#refused
   }
 
   async #compile(): Promise<void> {
     this.#executable?.dispose()
     this.#executable = null
-    const executable = await this.device.compile(this.traced.graph, this.options)
+    const executable = await this.device.compile(this.traced.graph, this.options).catch((error) => {
+      this.#refused = true
+      throw error
+    })
     if (this.#disposed) {
       executable.dispose()
       this.#check()
@@ -278,7 +287,7 @@ export class Traced {
   }
 
   #check(): void {
-    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
+    if (this.#disposed) throw new ForjaError('ERR_DISPOSED', this.whenDisposed)
   }
 
   /** False where only `prepare` makes it fit to run. */
@@ -286,16 +295,15 @@ export class Traced {
     return this.#executable?.isBound() ?? false
   }
 
-  /** The elements of the arguments, for `run`; compiles anew if a variable was moved. */
-  async prepare(args: readonly Tensor[]): Promise<TypedArray[]> {
-    await this.compiled
-    const data = await evaluate(
-      args.map((t) => t.value),
-      this.device,
-    )
+  /** Makes it fit to run. To be called by a call whose turn it is; those without variables have theirs at the same time. */
+  async prepare(): Promise<void> {
     this.#check()
-    if (!this.isBound()) await this.#compile()
-    return data
+    while (!this.isBound()) {
+      this.#compiling ??= this.#compile().finally(() => {
+        this.#compiling = null
+      })
+      await this.#compiling
+    }
   }
 
   /** The numbers that a call takes from JavaScript besides its arguments, as they are now. */
@@ -311,8 +319,7 @@ export class Traced {
     })
   }
 
-  async profile(args: readonly Tensor[]): Promise<ProfileRow[]> {
-    const data = await this.prepare(args)
+  async profile(data: readonly TypedArray[]): Promise<ProfileRow[]> {
     return await this.#executable!.profile(this.#feed(data))
   }
 

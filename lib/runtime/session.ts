@@ -109,6 +109,8 @@ export interface RunOptions {
   signal?: AbortSignal
 }
 
+const CLOSED = 'session.run: the session was closed'
+
 /** Programs a session keeps beside those in use; the one that was not used for the longest time goes first. */
 const PROGRAMS = 64
 
@@ -144,7 +146,7 @@ export class Session {
 
   async #run(fetches: Fetches, options: RunOptions): Promise<unknown> {
     const { feed = new Map<Tensor, FeedValue>(), signal } = checkOptions('session.run', options, ['feed', 'signal'])
-    if (this.#closed) throw new ForjaError('ERR_DISPOSED', 'session.run: the session was closed')
+    if (this.#closed) throw new ForjaError('ERR_DISPOSED', CLOSED)
     signal?.throwIfAborted()
     const { tensors, assignments } = collect(fetches)
     const values = tensors.map((t) => t.value)
@@ -166,13 +168,12 @@ export class Session {
   }
 
   #program(key: string, make: () => Traced): KeptProgram {
-    const known = this.#programs.get(key)
+    const kept = this.#programs.get(key)
+    const known = kept?.traced.isRefused ? undefined : kept
     const program = known ?? { traced: make(), users: 0 }
     this.#programs.delete(key)
     this.#programs.set(key, program)
     if (!known) {
-      // What cannot be compiled is tried anew next time.
-      program.traced.compiled.catch(() => this.#programs.delete(key))
       const idle = [...this.#programs].filter(([, { users }]) => users === 0).map(([name]) => name)
       for (const name of idle.slice(0, Math.max(0, this.#programs.size - PROGRAMS))) {
         if (name !== key) this.#release(name)
@@ -195,7 +196,7 @@ export class Session {
     const graph = captureResident(new Graph(special.outputs, all))
     const inputs = leaves.map(({ node }) => node.source as InputSource)
     const result = special.outputs.map((output) => new Tensor(output))
-    return new Traced({ graph, inputs, result }, this.#device, this.#options)
+    return new Traced({ graph, inputs, result }, this.#device, this.#options, CLOSED)
   }
 
   #release(key: string): void {

@@ -4,10 +4,11 @@
  */
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { Node, type TensorType, type Value, type VariableSource } from '../graph/graph.js'
+import { Node, type TensorType, topological, type Value, type VariableSource } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
 import type { Device, DeviceBuffer } from './device.js'
-import { evaluate, forgetVariable } from './evaluate.js'
+import { evaluateNow, evaluation, forgetVariable } from './evaluate.js'
+import { inTurn, type Started } from './turn.js'
 
 let nextId = 0
 
@@ -16,6 +17,8 @@ export class VariableState implements VariableSource {
   readonly id = nextId++
   /** The initial value, not computed: what makes it, so that it need not be kept. */
   readonly origin: Value
+  /** The start of the last call that holds it, see turn.ts. */
+  starting: Promise<void> | null = null
   #initial: Value | null
   #buffer: DeviceBuffer | null = null
   /** The last of the moves that are not over; each waits for the one before. */
@@ -29,6 +32,19 @@ export class VariableState implements VariableSource {
   ) {
     this.#initial = initial
     this.origin = twin(initial)
+    const made = topological([initial], (value) => value.resident === undefined)
+    if (made.some(({ source }) => source?.kind === 'variable')) this.#capture(initial)
+  }
+
+  /** A value that is made of variables is what they make of it at this moment, not when it is first needed. */
+  #capture(initial: Value): void {
+    const { variables, start } = evaluation([initial])
+    const captured = inTurn([this, ...variables], async () => {
+      const [data] = await (await start()).result
+      if (this.#initial === initial) this.#set(data!)
+      return { result: undefined }
+    })
+    captured.catch(() => {}) // whoever needs the value hears of it
   }
 
   /** The value that has not been placed yet; null once it is on a device. */
@@ -36,8 +52,9 @@ export class VariableState implements VariableSource {
     return this.#initial
   }
 
+  /** Where it is, if it is on a device and not just being moved. */
   get placed(): DeviceBuffer | null {
-    return this.#buffer
+    return this.#placing ? null : this.#buffer
   }
 
   /** The buffer on `device`, moved there if need be. Calls for one device share the work. */
@@ -58,7 +75,7 @@ export class VariableState implements VariableSource {
   }
 
   async #place(device: Device): Promise<DeviceBuffer> {
-    const data = await this.read()
+    const data = await this.readNow()
     const buffer = device.createBuffer(this.type)
     try {
       await buffer.fill(data)
@@ -79,19 +96,42 @@ export class VariableState implements VariableSource {
   }
 
   /** The current elements, in storage order. */
-  async read(): Promise<TypedArray> {
+  read(): Promise<TypedArray> {
+    return inTurn([this], () => ({ result: this.readNow() }))
+  }
+
+  /** As read, for a call whose turn it is. */
+  async readNow(): Promise<TypedArray> {
     this.#check()
     if (this.#buffer) return await this.#buffer.read()
-    return (await evaluate([this.#initial!]))[0]!
+    return (await evaluateNow([this.#initial!]))[0]!
   }
 
   /** Replaces the value, for every run that is started from now on; `data` in storage order. */
-  async write(data: TypedArray): Promise<void> {
+  write(data: TypedArray): Promise<void> {
+    return inTurn([this], () => this.#startWrite(data))
+  }
+
+  /** As write, of a value that is evaluated as it is now. */
+  async assign(value: Value): Promise<void> {
+    if (value.resident) return await this.write(value.resident)
+    const { variables, start } = evaluation([value])
+    return await inTurn([this, ...variables], async () => this.#startWrite((await (await start()).result)[0]!))
+  }
+
+  #startWrite(data: TypedArray): Started<void> | Promise<Started<void>> {
     this.#check()
-    while (this.#placing) await this.#placing.catch(() => {})
-    this.#check()
-    if (this.#buffer) await this.#buffer.write(data)
-    else this.#initial = makeLeaf({ kind: 'constant', data }, this.type)
+    return this.#placing ? this.#settled().then(() => this.#startWrite(data)) : { result: this.#set(data) }
+  }
+
+  async #settled(): Promise<void> {
+    await this.#placing?.catch(() => {})
+  }
+
+  #set(data: TypedArray): Promise<void> | undefined {
+    if (this.#buffer) return this.#buffer.write(data)
+    this.#initial = makeLeaf({ kind: 'constant', data }, this.type)
+    return undefined
   }
 
   dispose(): void {

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
+import { settledMemory } from '../helpers/memory.js'
 
 it('stops gradients, and nothing else', async () => {
   const x = fj.tensor([1, 2, 3])
@@ -58,4 +59,45 @@ it('costs nothing: the program has no such step', async () => {
   const twice = fj.compile((x: fj.Tensor) => fj.relu(fj.mul(x.detach(), 2)))
   await twice(fj.ones([4]))
   expect(twice.explain()).not.toContain('reshape')
+})
+
+it.each<[string, (x: fj.Tensor) => Promise<fj.Tensor>]>([
+  [
+    'before',
+    async (x) => {
+      const y = fj.mul(x, 0.5).detach()
+      await y.data()
+      return y
+    },
+  ],
+  [
+    'after',
+    async (x) => {
+      const y = fj.mul(x, 0.5)
+      await y.data()
+      return y.detach()
+    },
+  ],
+])('lets go of what a value was made of: %s it is read', async (_name, next) => {
+  const before = await settledMemory()
+  let x = fj.ones([250_000])
+  for (let i = 0; i < 30; i++) x = await next(x)
+  expect((await settledMemory()) - before).toBeLessThan(8 * 2 ** 20)
+  expect((await x.data())[0]).toBe(2 ** -30)
+  const [dx] = fj.grad(fj.sum(fj.square(x)), [x])
+  expect((await dx!.data())[0]).toBe(2 ** -29)
+})
+
+it('is a constant like any other once it is read', async () => {
+  const x = fj.tensor([1, 2])
+  const c = fj.mul(x, 3).detach()
+  const [part, scale] = [fj.slice(c, { starts: [1] }), fj.compile((y: fj.Tensor) => fj.mul(y, c))]
+  await c.data()
+  await fj.gradcheck((y) => fj.sum(fj.mul(y, c)), [x])
+  expect([await part.array(), await (await scale(x)).array()]).toEqual([[6], [3, 12]])
+  const w = fj.variable(c)
+  await w.assign(x)
+  using session = new fj.Session()
+  await session.run(fj.globalVariablesInitializer())
+  expect(await w.array()).toEqual([3, 6])
 })

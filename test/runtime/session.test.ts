@@ -334,8 +334,14 @@ it('refuses what it cannot run', async () => {
   const session = new fj.Session()
   await expect(session.run('loss' as never)).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
   await expect(session.run(fj.ones([1]), { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: 'AbortError' })
+  const misspelt = { feeds: new Map() } as object
+  await expect(session.run(fj.ones([1]), misspelt)).rejects.toThrow("unknown option 'feeds'; expected feed, signal")
+  expect(() => new fj.Session({ devices: 'cpu' } as object)).toThrow("unknown option 'devices'")
+  const pending = session.run(fj.sum(fj.ones([7])))
   session.close()
   session.close()
-  await expect(session.run(fj.ones([1]))).rejects.toMatchObject({ code: 'ERR_DISPOSED' })
+  const closed = { code: 'ERR_DISPOSED', message: 'session.run: the session was closed' }
+  await expect(pending).rejects.toMatchObject(closed)
+  await expect(session.run(fj.ones([1]))).rejects.toMatchObject(closed)
   expect(() => new fj.Session({ device: 'tpu' })).toThrow(expect.objectContaining({ code: 'ERR_DEVICE' }))
 })
