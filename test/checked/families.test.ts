@@ -166,6 +166,15 @@ describe('matmul', () => {
       },
     ),
   )
+  it('of a long sum, parts of which are added up, masked by a ReLU', () =>
+    check((a, b) => fj.matmul(fj.relu(a!), b!), [floats(5, 7), floats(7, 2100)], {
+      algorithms: { matmul: 'tiled' },
+    }))
+  it.each([8, 9])('of a library, masked by a ReLU of %i columns', (columns) =>
+    check((a, b) => fj.matmul(fj.relu(a!), b!), [floats(5, columns), floats(columns, 4)], {
+      algorithms: { matmul: 'cublas' },
+    }),
+  )
   it('of few rows and many products', () => check((a, b) => fj.matmul(a!, b!), [floats(3, 300), floats(300, 4)]))
 })
 

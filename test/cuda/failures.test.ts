@@ -138,9 +138,9 @@ it.runIf(emulated)('a recording that is refused part way, wherever, is made anew
     expect(graphs).toHaveLength(1)
     return graphs[0]!.slice(1).map(Number) as [number, number]
   }
-  // Six nodes of the graph, one of which is the condition, and one of the commit; the second attempt is a line.
-  for (let node = 1; node <= 6; node++) expect(await recorded(node)).toEqual([6, 6])
-  expect(await recorded(7)).toEqual([6, 5])
+  // Seven nodes of the graph, one of which is the condition, and one of the commit; the second attempt is a line.
+  for (let node = 1; node <= 7; node++) expect(await recorded(node)).toEqual([7, 7])
+  expect(await recorded(8)).toEqual([7, 5])
 })
 
 it.runIf(emulated)("a step's time is without what the host does between the pure part and the commit", async () => {

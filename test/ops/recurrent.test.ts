@@ -12,8 +12,11 @@ describe.each(DEVICES)('golden on %s', (device) => {
   it.each(NAMES.flatMap((name) => goldenCases(name)))('$name', (test) =>
     checkGolden(
       test,
-      ({ x, ...weights }, attrs) =>
-        LAYERS[test.op as Name](x!, weights, attrs as object) as unknown as Record<string, fj.Tensor>,
+      ({ x, ...weights }, attrs) => {
+        const { batchFirst, ...options } = attrs as { batchFirst: boolean }
+        expect(batchFirst).toBe(true) // as all layers here
+        return LAYERS[test.op as Name](x!, weights, options) as unknown as Record<string, fj.Tensor>
+      },
       device,
     ),
   )

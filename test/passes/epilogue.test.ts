@@ -178,7 +178,7 @@ it('a step is explained with what it was given to do', async () => {
   const conv = new fj.nn.Conv2d(2, 4, 3)
   const step = fj.compile((x: fj.Tensor, image: fj.Tensor) => {
     const block = fj.relu(fj.add(norm.forward(first.forward(x)), x))
-    const loss = fj.sum(fj.relu(last.forward(block)))
+    const loss = fj.add(fj.sum(fj.relu(last.forward(block))), fj.sum(fj.square(block)))
     return [fj.relu(conv.forward(image)), ...fj.grad(loss, [norm.weight!, first.weight])]
   })
   await step(fj.randn([6, 4]), fj.randn([1, 2, 5, 5]))
