@@ -13,7 +13,7 @@ describe.each(DEVICES)('golden on %s', (device) => {
     checkGolden(
       test,
       ({ x, ...weights }, attrs) => {
-        const { batchFirst, ...options } = attrs as { batchFirst: boolean }
+        const { batchFirst, ...options } = attrs as unknown as { batchFirst: boolean }
         expect(batchFirst).toBe(true) // as all layers here
         return LAYERS[test.op as Name](x!, weights, options) as unknown as Record<string, fj.Tensor>
       },
