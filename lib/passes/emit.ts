@@ -13,7 +13,7 @@ import type {
   VariableSource,
 } from '../graph/graph.js'
 import type { AnyOp, AttrRecord } from '../ops/registry.js'
-import { formatShape, MAX_RANK, sizeOfShape } from '../shape.js'
+import { MAX_RANK, sizeOfShape } from '../shape.js'
 import type { LowerOptions } from './lower.js'
 import type { Plan } from './plan.js'
 import type { Schedule } from './schedule.js'
@@ -118,7 +118,7 @@ export function emit(order: Schedule, memory: Plan, options: LowerOptions = {}):
     if (type.shape.length > MAX_RANK)
       throw new ForjaError('ERR_SHAPE', `at most ${MAX_RANK} dimensions, got ${type.shape.length}`)
     if (type.shape.some((dim) => dim >= 2 ** 31))
-      throw new ForjaError('ERR_SHAPE', `dimensions must be below 2147483648, got ${formatShape(type.shape)}`)
+      throw new ForjaError('ERR_SHAPE', `dimensions must be below 2147483648, got (${type.shape.join(', ')})`)
     writer.u8(dtypeCode(type.dtype), type.shape.length, place.storage, 0)
     writer.u32(place.index)
     writer.u64(place.offset, bytes)
