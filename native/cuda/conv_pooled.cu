@@ -178,8 +178,7 @@ bool fits_block(const Call& call) {
   const PooledConvGeometry g = weight_geometry(call);
   if (!ConvTile::is_small(g.conv) || element_count(*call.out[0].value) == 0) return false;
   const ImageShare b(g);
-  return b.threads <= ImageShare::kMostThreads && b.groups * b.own >= g.conv.r * g.conv.s * g.conv.c &&
-         b.bytes(g.conv) <= kPlainShared;
+  return b.threads <= ImageShare::kMostThreads && b.bytes(g.conv) <= kPlainShared;
 }
 
 // The blocks' sums, then what adding them up needs.

@@ -29,10 +29,13 @@ struct BatchOf : MatmulGeometry {
 
 using Batch = BatchOf<float>;
 
+// Whether the third operand is no bias but the result of a ReLU whose gradient y is.
+inline bool is_masked(const Call& call) { return call.attrs<fj_matmul_attrs>().activation == FJ_ACTIVATION_RELU_GRAD; }
+
 template <class E = float>
 inline BatchOf<E> describe(const Call& call) {
   const auto& attrs = call.attrs<fj_matmul_attrs>();
-  const bool masked = attrs.activation == FJ_ACTIVATION_RELU_GRAD;
+  const bool masked = is_masked(call);
   return {matmul_geometry(call.in[0], call.in[1], call.out[0], attrs),
           call.in[0].as<const E>(),
           call.in[1].as<const E>(),

@@ -124,7 +124,7 @@ std::unique_ptr<Plan> plan_cublas(const Call& call, fj_device& device, std::stri
   const Layout b{type, g.trans_b ? g.n : g.k, g.trans_b ? g.k : g.n, g.count, step_b};
   const Layout y{type, g.m, g.n, g.count, 1};
   const int compute = call.tf32 && !kNarrow<E> ? kComputeFloat32Tf32 : kComputeFloat32;
-  const bool biased = g.bias != nullptr;
+  const bool biased = call.n_in == 3 && !is_masked(call);
   const int epilogue = biased ? (g.relu ? kEpilogueBiasRelu : kEpilogueBias) : g.relu ? kEpilogueRelu : kEpilogueNone;
   int status = lt.desc_create(&plan->desc, compute, kCudaFloat32);
   if (status == 0) status = set_desc(lt, plan->desc, kDescTransA, g.trans_b);
