@@ -38,3 +38,9 @@ export function transposeValue(value: Value, perm: readonly number[]): Value {
   }
   return build(transposeOp, [value], { perm: [...perm] }).outputs[0]!
 }
+
+/** What the value is, or is a reshape of, where only one reads each of them; undefined where others do. */
+export function readOnce(value: Value, uses: ReadonlyMap<Value, number>): Value | undefined {
+  if (uses.get(value) !== 1) return undefined
+  return value.node.op === (reshapeOp as AnyOp) ? readOnce(value.node.inputs[0]!, uses) : value
+}

@@ -8,9 +8,8 @@ import { RELU_GRAD, reluGradOp } from '../ops/activation.js'
 import { addOp } from '../ops/elementwise.js'
 import { batchNormGradOp } from '../ops/norm.js'
 import type { AnyOp, AttrRecord } from '../ops/registry.js'
-import { reshapeOp } from '../ops/shape.js'
 import { sameShape } from '../shape.js'
-import { build, reshapeValue } from './build.js'
+import { build, readOnce, reshapeValue } from './build.js'
 
 export function epilogue(graph: Graph): Graph {
   return activations(operands(graph))
@@ -52,24 +51,18 @@ interface Follower {
 /** By the node that may do it: what alone reads its first output, or a view of that, and has its size. */
 function findFollowers(graph: Graph): Map<Node, Follower> {
   const uses = countUses(graph)
-  const source = (value: Value): Value | undefined => {
-    if (uses.get(value) !== 1) return undefined
-    return value.node.op === (reshapeOp as AnyOp) ? source(value.node.inputs[0]!) : value
-  }
   const found = new Map<Node, Follower>()
   for (const node of graph.nodes()) {
     const [a, b] = node.inputs
     if (node.inputs.length !== 2 || !sameShape(a!.shape, b!.shape)) continue
-    if (node.op === (addOp as AnyOp)) {
-      const [first, second] = [source(a!), source(b!)]
-      if (first && takes(first, 'residual')) found.set(first.node, { node, operand: b!, attrs: {} })
-      else if (second && takes(second, 'residual')) found.set(second.node, { node, operand: a!, attrs: {} })
-    } else if (node.op === (reluGradOp as AnyOp)) {
-      const first = source(a!)
-      if (first && takes(first, 'masked')) {
-        found.set(first.node, { node, operand: b!, attrs: { activation: RELU_GRAD } })
-      }
+    const follow = (value: Value, operand: Value, kind: 'residual' | 'masked', attrs: AttrRecord): boolean => {
+      const source = readOnce(value, uses)
+      if (!source || !takes(source, kind)) return false
+      found.set(source.node, { node, operand, attrs })
+      return true
     }
+    if (node.op === (addOp as AnyOp)) follow(a!, b!, 'residual', {}) || follow(b!, a!, 'residual', {})
+    if (node.op === (reluGradOp as AnyOp)) follow(a!, b!, 'masked', { activation: RELU_GRAD })
   }
   return found
 }

@@ -10,7 +10,7 @@ import { matmulOp } from '../ops/matmul.js'
 import type { AnyOp } from '../ops/registry.js'
 import { broadcastToOp, reshapeOp, transposeOp } from '../ops/shape.js'
 import { inversePermutation, sameShape } from '../shape.js'
-import { build, reshapeValue, transposeValue } from './build.js'
+import { build, readOnce, reshapeValue, transposeValue } from './build.js'
 import { multiplyFlattened, multiplyUnflattened } from './flatten.js'
 
 export interface LayoutOptions {
@@ -20,13 +20,10 @@ export interface LayoutOptions {
 
 export function layout(graph: Graph, { branches = false }: LayoutOptions = {}): Graph {
   const uses = countUses(graph)
-  /** Whether only one reads the value, and what it is a view of. */
-  const isReadOnce = (value: Value): boolean =>
-    uses.get(value) === 1 && (value.node.op !== (reshapeOp as AnyOp) || isReadOnce(value.node.inputs[0]!))
   return rewrite(graph, (node, inputs) => {
     if (node.op === (transposeOp as AnyOp)) {
       const perm = node.attrs.perm as readonly number[]
-      const made = isReadOnce(node.inputs[0]!) ? multiplyUnflattened(inputs[0]!, perm, branches) : undefined
+      const made = readOnce(node.inputs[0]!, uses) ? multiplyUnflattened(inputs[0]!, perm, branches) : undefined
       return [made ?? transposeValue(inputs[0]!, perm)]
     }
     if (node.op === (matmulOp as AnyOp)) return multiplyFlattened(node, inputs, branches)
