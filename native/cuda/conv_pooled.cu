@@ -114,8 +114,7 @@ __global__ void __launch_bounds__(ImageShare::kMostThreads)
   const ConvGeometry& v = g.conv;
   auto* const image = static_cast<float*>(ptx::dynamic_shared());
   float* const gradients = image + b.tile.rows * b.tile.line;
-  const int windows = static_cast<int>(b.windows), out_columns = static_cast<int>(g.columns.out);
-  const int window_columns = static_cast<int>(g.columns.kernel);
+  const int windows = static_cast<int>(b.windows);
   int* const places = reinterpret_cast<int*>(gradients + windows);
   const int filters = static_cast<int>(v.k), run = static_cast<int>(v.s * v.c), taps = static_cast<int>(v.r) * run;
   const int thread = static_cast<int>(threadIdx.x);
@@ -131,13 +130,8 @@ __global__ void __launch_bounds__(ImageShare::kMostThreads)
     __syncthreads();  // the last image has been used
     b.tile.load(v, x + n * v.h * v.w * v.c, 0, image);
     for (int i = thread; i < windows; i += static_cast<int>(blockDim.x)) {
-      const int pixel = i / filters, p = pixel / out_columns, q = pixel - p * out_columns;
-      const int tap = index[n * windows + i], down = tap / window_columns;
-      const int row = p * static_cast<int>(g.rows.stride) - static_cast<int>(g.rows.before) + down;
-      const int column =
-          q * static_cast<int>(g.columns.stride) - static_cast<int>(g.columns.before) + tap - down * window_columns;
-      const bool inside = down < g.rows.kernel && row >= 0 && row < v.oh && column >= 0 && column < v.ow;
-      places[i] = inside ? b.tile.place(v, row, column) : -1;
+      const ChosenPixel chosen(g, i / filters, index[n * windows + i]);
+      places[i] = chosen.inside ? b.tile.place(v, chosen.row, chosen.column) : -1;
       gradients[i] = dp[n * windows + i];
     }
     __syncthreads();

@@ -75,16 +75,12 @@ __global__ void __launch_bounds__(kRowThreads)
   // Row 0 of `maps` is the first that saw row `first`.
   const int top = first + static_cast<int>(v.pad_top) - (taps_r - 1),
             left = static_cast<int>(v.pad_left) - (taps_s - 1);
-  const int out_columns = static_cast<int>(g.columns.out), window_columns = static_cast<int>(g.columns.kernel);
-  const int windows = static_cast<int>(g.rows.out) * out_columns * k_count;
+  const int windows = static_cast<int>(g.rows.out * g.columns.out) * k_count;
   for (int i = thread; i < windows; i += kRowThreads) {
-    const int pixel = i / k_count, p = pixel / out_columns, q = pixel - p * out_columns;
-    const int tap = index[n * windows + i], down = tap / window_columns;
-    const int row = p * static_cast<int>(g.rows.stride) - static_cast<int>(g.rows.before) + down;
-    const int column =
-        q * static_cast<int>(g.columns.stride) - static_cast<int>(g.columns.before) + tap - down * window_columns;
-    if (down >= g.rows.kernel || row < 0 || row >= v.oh || column < 0 || column >= v.ow) continue;
-    const int at_row = row - top, at_column = column - left;
+    const int pixel = i / k_count;
+    const ChosenPixel chosen(g, pixel, index[n * windows + i]);
+    if (!chosen.inside) continue;
+    const int at_row = chosen.row - top, at_column = chosen.column - left;
     if (at_row < 0 || at_row >= b.map_rows || at_column < 0 || at_column >= width + taps_s - 1) continue;
     maps[at_row * b.line + at_column * b.apart + i - pixel * k_count] = dp[n * windows + i];
   }

@@ -49,4 +49,19 @@ struct ConvTile {
   }
 };
 
+// The pixel of the maps that window number `window` of a channel chose; a tap outside its window, or outside the maps,
+// chose none.
+struct ChosenPixel {
+  int row, column;
+  bool inside;
+
+  __device__ __forceinline__ ChosenPixel(const PooledConvGeometry& g, int window, int tap) {
+    const int columns = static_cast<int>(g.columns.out), taps = static_cast<int>(g.columns.kernel);
+    const int p = window / columns, q = window - p * columns, down = tap / taps;
+    row = p * static_cast<int>(g.rows.stride) - static_cast<int>(g.rows.before) + down;
+    column = q * static_cast<int>(g.columns.stride) - static_cast<int>(g.columns.before) + tap - down * taps;
+    inside = down < g.rows.kernel && row >= 0 && row < g.conv.oh && column >= 0 && column < g.conv.ow;
+  }
+};
+
 }  // namespace forja::cuda
