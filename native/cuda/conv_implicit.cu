@@ -157,6 +157,7 @@ struct SeenTaps {
 
 template <class E>
 struct ForwardProblem {
+  static constexpr bool kSameChannels = false;  // that A and B lie along
   ConvGeometry g;
   Steps steps;
   ConvForwardOf<E> of;
@@ -173,6 +174,7 @@ struct ForwardProblem {
 
 template <class E, bool kEach>
 struct GradInputProblem {
+  static constexpr bool kSameChannels = true;  // the output channels of a group
   ConvGeometry g;
   Steps steps;
   ConvGradInputOf<E> of;
@@ -189,6 +191,7 @@ struct GradInputProblem {
 
 template <class E>
 struct GradWeightProblem {
+  static constexpr bool kSameChannels = false;
   ConvGeometry g;
   Steps steps;
   ConvGradWeightOf<E> of;
@@ -219,7 +222,9 @@ void run_problem(Launcher& to, const Problem& problem, int64_t m, int64_t n, int
   const std::integral_constant<int, 1> one;
   const std::integral_constant<int, kPack<E>> pack;
   if (a_channels % pack == 0 && b_channels % pack == 0) return run(pack, pack);
-  if (b_channels % pack == 0) return run(one, pack);
+  if constexpr (!Problem::kSameChannels) {
+    if (b_channels % pack == 0) return run(one, pack);
+  }
   run(one, one);
 }
 

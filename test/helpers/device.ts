@@ -12,6 +12,8 @@ export const TEST_DEVICE = process.env.FORJA_TEST_DEVICE ?? 'cpu'
 /** The device under test, and beside the CPU the interpreter that all are compared with. */
 export const DEVICES = TEST_DEVICE === 'cpu' ? ['cpu', 'reference'] : [TEST_DEVICE]
 export const BACKEND = TEST_DEVICE.split(':')[0] as BackendName
+/** Of a GPU under test, or of the emulated one. */
+export const MULTIPROCESSORS = BACKEND === 'cpu' ? 0 : loadAddon().devices(BACKEND).devices[0]!.threads
 
 /** The kernel variants of an operation that the device under test has. */
 export function variantsOf(name: string): string[] {

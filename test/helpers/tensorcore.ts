@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { expectClose, randomTensor } from './compare.js'
-import { TEST_DEVICE } from './device.js'
+import { MULTIPROCESSORS, TEST_DEVICE } from './device.js'
 
 /** -1, 0 or 1: sums of up to 256 products are exact in bfloat16. */
 export const signs = (shape: number[], seed: number) =>
@@ -10,11 +10,12 @@ export const signs = (shape: number[], seed: number) =>
 
 export type Fn = (...inputs: fj.Tensor[]) => fj.Tensor[]
 
-/** `fn` and what explain() says, in a narrow precision and, on the CPU, in float32. */
+/** `fn` and what explain() says, in a precision of the device under test and, on the CPU, in float32. */
 export async function both(
   fn: Fn,
   inputs: fj.Tensor[],
   precision: fj.CompileFunctionOptions['precision'] = 'bfloat16',
+  algorithms: fj.CompileFunctionOptions['algorithms'] = {},
 ) {
   const run = async (options: fj.CompileFunctionOptions) => {
     const compiled = fj.compile(fn, options)
@@ -25,7 +26,7 @@ export async function both(
     compiled.dispose()
     return { data, explained, dtypes: outputs.map((t) => t.dtype) }
   }
-  return { narrow: await run({ device: TEST_DEVICE, precision }), wide: await run({ device: 'cpu' }) }
+  return { narrow: await run({ device: TEST_DEVICE, precision, algorithms }), wide: await run({ device: 'cpu' }) }
 }
 
 /** Outputs without a difference; the first one is named. */
@@ -34,11 +35,17 @@ export function expectSame(actual: ArrayLike<number>[], expected: ArrayLike<numb
   for (const [i, output] of actual.entries()) expectClose(output, expected[i]!, `output ${i}`, { rtol: 0, atol: 0 })
 }
 
+/**
+ * So many rows that a product takes the tile here that it takes on a device of four multiprocessors with `rows`: as many
+ * tiles for each.
+ */
+export const rowsForTiles = (rows: number) => Math.ceil((rows * MULTIPROCESSORS) / 4)
+
 type Tiles = readonly (readonly [readonly [number, number, number], string])[]
 
 /**
- * (m, k, n) for every tile of gemm_core.cuh, as a device of four multiprocessors takes them: sizes that no tile divides, K of
- * less than a slice, of two, of one and a piece, and in parts.
+ * (m, k, n) for every tile of gemm_core.cuh, m as rowsForTiles takes it: sizes that no tile divides, K of less than a
+ * slice, of two, of one and a piece, and in parts.
  */
 export const WARP_TILES: Tiles = [
   [[136, 72, 264], 'tiles of 256 x 128'],
@@ -63,7 +70,8 @@ export const WARPGROUP_TILES: Tiles = [
 /** Rows of whole pieces of 16 bytes in all tiles, and of less. */
 export function describeProducts(precision: 'bfloat16' | 'tf32', tiles: Tiles): void {
   describe(`${precision} products without a number of their own`, () => {
-    it.each(tiles)('(m, k, n) = %j in %s', async ([m, k, n], _tile) => {
+    it.each(tiles)('(m, k, n) = %j in %s', async ([rows, k, n], _tile) => {
+      const m = rowsForTiles(rows)
       for (const transposeA of [false, true]) {
         for (const transposeB of [false, true]) {
           const operands = [signs(transposeA ? [k, m] : [m, k], 1), signs(transposeB ? [n, k] : [k, n], 2)]
