@@ -18,12 +18,15 @@ export function checkOptions<O extends object, const K extends keyof O & string>
   options: O,
   known: Names<O, K>,
 ): O {
+  const expected = () => `options { ${known.join(', ')} } were expected, got ${describeGiven(options)}`
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    refuse(what, 'ERR_ARGUMENT', `options { ${known.join(', ')} } were expected, got ${describeGiven(options)}`)
+    refuse(what, 'ERR_ARGUMENT', expected())
   }
   const names: readonly string[] = known
   for (const name in options) {
     if (names.includes(name)) continue
+    // A tensor in the place of options has names of its own.
+    if ((options.constructor ?? Object) !== Object) refuse(what, 'ERR_ARGUMENT', expected())
     const meant = nearest(name, names)
     const hint = meant === undefined ? undefined : `did you mean '${meant}'?`
     refuse(what, 'ERR_ARGUMENT', `unknown option '${name}'; expected ${known.join(', ')}`, hint)

@@ -140,3 +140,11 @@ it('a name that is like none has no hint', async () => {
   const given = { optimizer, colour: 1 } as never
   await expect(fj.fit(model, dataset, given)).rejects.toMatchObject({ hint: undefined })
 })
+
+it.each([
+  ['a tensor', x],
+  ['a layer', model],
+])('%s in their place is told as what it is, not by a name in it', (_, given) => {
+  const message = `layerNorm: options { gamma, beta, eps, normalizedShape } were expected, got ${given.constructor.name}`
+  expect(() => fj.layerNorm(x, given as never)).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT', message }))
+})
