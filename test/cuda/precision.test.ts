@@ -186,27 +186,30 @@ describe('bfloat16', () => {
       }
     })
 
-    // Rows of single elements, of packs, and of more than a group of threads holds.
-    it.each([12, 48, 8200])('layer norm of %i columns reads and writes bfloat16', async (columns) => {
-      const layer: Fn = (x, w, gamma, beta) => {
-        const y = fj.layerNorm(fj.matmul(x!, w!), { gamma: gamma!, beta: beta! })
-        return [y, ...fj.grad(fj.sum(fj.matmul(fj.tanh(y), w!, { transposeB: true })), [w!, gamma!, beta!])]
-      }
-      const shapes = [[9, 8], [8, columns], [columns], [columns]] // biome-ignore format: a table
-      const { narrow, wide } = await both(
-        layer,
-        shapes.map((shape, i) => randomTensor(shape, i + 1)),
-      )
-      expect(narrow.explained).toMatch(new RegExp(`layerNorm .*bfloat16\\[9,${columns}\\]`))
-      expect(narrow.explained).toMatch(
-        new RegExp(`layerNormGrad .*bfloat16\\[9,${columns}\\] float32\\[${columns}\\] float32\\[${columns}\\]`),
-      )
-      for (const [i, data] of narrow.data.entries()) {
-        const size = Math.hypot(...wide.data[i]!)
-        const error = Math.hypot(...data.map((v, j) => v - wide.data[i]![j]!))
-        expect(error / size, `output ${i}: relative error of the whole`).toBeLessThan(0.03)
-      }
-    })
+    // Rows for every group of threads, in packs of eight elements and not.
+    it.each([12, 48, 100, 104, 300, 304, 700, 704, 1500, 1504, 3000, 3004, 8200, 8204])(
+      'layer norm of %i columns reads and writes bfloat16',
+      async (columns) => {
+        const layer: Fn = (x, w, gamma, beta) => {
+          const y = fj.layerNorm(fj.matmul(x!, w!), { gamma: gamma!, beta: beta! })
+          return [y, ...fj.grad(fj.sum(fj.matmul(fj.tanh(y), w!, { transposeB: true })), [w!, gamma!, beta!])]
+        }
+        const shapes = [[9, 8], [8, columns], [columns], [columns]] // biome-ignore format: a table
+        const { narrow, wide } = await both(
+          layer,
+          shapes.map((shape, i) => randomTensor(shape, i + 1)),
+        )
+        expect(narrow.explained).toMatch(new RegExp(`layerNorm .*bfloat16\\[9,${columns}\\]`))
+        expect(narrow.explained).toMatch(
+          new RegExp(`layerNormGrad .*bfloat16\\[9,${columns}\\] float32\\[${columns}\\] float32\\[${columns}\\]`),
+        )
+        for (const [i, data] of narrow.data.entries()) {
+          const size = Math.hypot(...wide.data[i]!)
+          const error = Math.hypot(...data.map((v, j) => v - wide.data[i]![j]!))
+          expect(error / size, `output ${i}: relative error of the whole`).toBeLessThan(0.03)
+        }
+      },
+    )
 
     it('max pooling chooses the same pixels, ties and borders included', async () => {
       const w = fj.reshape(fj.eye(8), [8, 8, 1, 1])

@@ -45,6 +45,31 @@ export function randomTensor(shape: readonly number[], seed: number, dtype: DTyp
   return fj.tensor(data, { shape, dtype })
 }
 
+/**
+ * (rows, columns) whose rows GPUs share to eight threads, a warp or a block, in one stride or several (native/cuda/rows.cuh),
+ * in packs of four elements and not.
+ */
+export const ROWS_TO_SHARE: [number, number][] = [
+  [70, 3],
+  [9, 20],
+  [5, 32],
+  [5, 33],
+  [3, 128],
+  [3, 516],
+  [2, 517],
+  [2, 1024],
+  [2, 1028],
+  [2, 1501],
+  [2, 3000],
+  [2, 3001],
+  [2, 6000],
+  [2, 6001],
+  [1, 8196],
+  [1, 8203],
+  [1, 33004],
+  [2, 33005],
+]
+
 type Fn = (...inputs: fj.Tensor[]) => fj.Tensor | fj.Tensor[]
 
 export interface CompareOptions extends Tolerance {

@@ -3,7 +3,14 @@ import { Graph } from '../../lib/graph/graph.js'
 import * as fj from '../../lib/index.js'
 import { makeLeaf } from '../../lib/ops/creation.js'
 import { fold } from '../../lib/passes/fold.js'
-import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
+import {
+  checkGolden,
+  compareWithReference,
+  expectClose,
+  goldenCases,
+  ROWS_TO_SHARE,
+  randomTensor,
+} from '../helpers/compare.js'
 import { DEVICES } from '../helpers/device.js'
 
 const TARGET_LOSSES = {
@@ -81,6 +88,10 @@ it('keeps the binary losses finite at their edges', async () => {
 describe('crossEntropy', () => {
   const labels = (n: number, classes: number, dtype: 'int32' | 'uint8' = 'int32') =>
     randomTensor([n], 9, dtype, classes)
+  it.each(ROWS_TO_SHARE)('%i rows of %i', (n, classes) =>
+    compareWithReference((x) => fj.crossEntropy(x!, labels(n, classes)), [randomTensor([n, classes], 1)]),
+  )
+
   const SIZES: [number, number][] = [
     [1, 1],
     [128, 10],

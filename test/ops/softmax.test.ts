@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
-import { checkGolden, compareWithReference, expectClose, goldenCases, randomTensor } from '../helpers/compare.js'
+import {
+  checkGolden,
+  compareWithReference,
+  expectClose,
+  goldenCases,
+  ROWS_TO_SHARE,
+  randomTensor,
+} from '../helpers/compare.js'
 import { DEVICES } from '../helpers/device.js'
 
 const OPS = { softmax: fj.softmax, logSoftmax: fj.logSoftmax }
@@ -21,22 +28,7 @@ describe.each(Object.entries(OPS))('%s', (_name, op) => {
     },
   )
 
-  // A row to eight threads, a warp or a block, in one stride or several, in packs or not.
-  it.each([
-    [[70, 3]],
-    [[9, 20]],
-    [[5, 32]],
-    [[5, 33]],
-    [[3, 128]],
-    [[3, 516]],
-    [[2, 517]],
-    [[2, 1024]],
-    [[2, 1028]],
-    [[1, 8196]],
-    [[1, 8203]],
-    [[1, 33004]],
-    [[2, 33005]],
-  ])('rows of %j', (shape) => compareWithReference((x) => op(x!), [randomTensor(shape, 1)]))
+  it.each(ROWS_TO_SHARE)('%i rows of %i', (...shape) => compareWithReference((x) => op(x!), [randomTensor(shape, 1)]))
 
   it('is differentiated correctly, twice', async () => {
     await fj.gradcheck((x) => op(x!, { axis: 0 }), [randomTensor([3, 4], 2)])
@@ -86,6 +78,10 @@ it('sums a row of softmax to 1', async () => {
 })
 
 describe('logSumExp', () => {
+  it.each(ROWS_TO_SHARE)('%i rows of %i', (...shape) =>
+    compareWithReference((x) => fj.logSumExp(x!, { axes: 1 }), [randomTensor(shape, 1)]),
+  )
+
   it.each([
     [[], []],
     [[7], [0]],
