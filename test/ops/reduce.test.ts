@@ -109,24 +109,42 @@ describe('integers', () => {
   })
 
   it.each(['int32', 'uint8', 'bool'] as const)('max, min, sum, any, all of %s', async (dtype) => {
-    for (const axes of [[0], [1], [0, 1]]) {
-      const x = randomTensor([33, 31], 4, dtype, dtype === 'bool' ? 2 : 200)
-      await compareWithReference(
-        (t) => [
-          fj.max(t!, { axes }),
-          fj.min(t!, { axes }),
-          fj.sum(t!, { axes }),
-          fj.any(t!, { axes }),
-          fj.all(t!, { axes }),
-        ],
-        [x],
-      )
+    // Rows of odd lengths, and of packs of four and of sixteen elements, few and many.
+    for (const shape of [
+      [33, 31],
+      [9, 64],
+      [300, 64],
+      [2, 3200],
+    ]) {
+      for (const axes of [[0], [1], [0, 1]]) {
+        const x = randomTensor(shape, 4, dtype, dtype === 'bool' ? 2 : 200)
+        await compareWithReference(
+          (t) => [
+            fj.max(t!, { axes }),
+            fj.min(t!, { axes }),
+            fj.sum(t!, { axes }),
+            fj.any(t!, { axes }),
+            fj.all(t!, { axes }),
+          ],
+          [x],
+        )
+      }
     }
     expect(fj.sum(fj.zeros([3], { dtype })).dtype).toBe('int32')
   })
 
   it('multiplies int32', async () => {
-    await compareWithReference((t) => fj.prod(t!, { axes: 1 }), [randomTensor([7, 5], 4, 'int32', 6)])
+    for (const shape of [
+      [7, 5],
+      [3, 400],
+      [400, 3],
+      [5, 3200],
+      [200, 64],
+    ]) {
+      for (const axes of [[0], [1]]) {
+        await compareWithReference((t) => fj.prod(t!, { axes }), [randomTensor(shape, 4, 'int32', 6)])
+      }
+    }
   })
 })
 
