@@ -55,8 +55,9 @@ describe('elementwise', () => {
       },
     ))
 
-  // Whole groups of elements and cut ones, of inputs of all widths and all ways to broadcast.
-  it.each([8, 9])('chains over rows of %i', (columns) =>
+  // Whole groups of elements and cut ones, of inputs of all widths and all ways to broadcast. Of long rows there are
+  // enough elements for threads that take more groups.
+  it.each([8, 9, 592, 593])('chains over rows of %i', (columns) =>
     check(
       (x, row, column, mask) => {
         const half = fj.cast(fj.cast(x!, 'bfloat16'), 'float32')
