@@ -117,6 +117,12 @@ describe('reductions', () => {
       (x) => [fj.sum(x!, { axes: [1] }), fj.sum(x!, { axes: [0, 2] }), fj.max(x!, { axes: [0] })],
       [floats(40, 6, 20)],
     ))
+  it('of rows of few results, which are read as longer ones', () =>
+    check(
+      (x, bytes) => [fj.sum(x!, { axes: [0] }), fj.max(x!, { axes: [0] }), fj.min(bytes!, { axes: [0] })],
+      [floats(1200, 6), randomTensor([1200, 6], 5, 'uint8', 200)],
+      plain,
+    ))
   it('softmax', () => check((x) => [fj.softmax(x!), fj.logSoftmax(x!, { axis: 0 })], [floats(5, 33)]))
   it.each([
     [5, 20],
