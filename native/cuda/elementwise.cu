@@ -1,13 +1,16 @@
 // Fused elementwise micro-programs (lib/ops/fused.ts has their encoding), full and copy.
 //
-// A thread makes kGroups groups of kGroup neighbouring elements of the output; neighbouring threads have neighbouring
-// groups, so that a warp's accesses are whole lines: 128 bits a thread where elements have 4 bytes, 64 where they have
-// 2. Inputs are asked for two at a time before anything is done with them. Bound by memory, a multiprocessor needs
-// about 32 KB under way; 1024 threads with 32 bytes of each of one or two float32 inputs have that.
+// A thread makes kGroups groups of kGroup neighbouring elements of the output, kMostGroups where such threads fill the
+// device; neighbouring threads have neighbouring groups, so that a warp's accesses are whole lines: 128 bits a thread
+// where elements have 4 bytes, 64 where they have 2. Inputs are asked for two at a time before anything is done with
+// them. Bound by memory, a multiprocessor needs about 32 KB under way; 1024 threads with 32 bytes of each of one or two
+// bfloat16 inputs have that.
 //
-// All threads of a warp are at the same step of the micro-program, so decoding costs one branch for 32 * kElements
-// elements. What a step has made stays in registers for the next one; what is used later goes to a slot, 16 bytes a
-// group in shared memory. Registers of the micro-program cannot be a thread's own, whose numbers are fixed in code.
+// All threads of a warp are at the same step of the micro-program, so what a dtype or an operation asks for is decided
+// once for all of a warp's elements. These decisions are most of what a short chain of bfloat16 executes, which is why
+// few threads with many groups are better. What a step has made stays in registers for the next one; what is used later
+// goes to a slot, 16 bytes a group in shared memory. Registers of the micro-program cannot be a thread's own, whose
+// numbers are fixed in code.
 //
 // The output may be the memory of an input with as many elements: a thread reads its elements before it writes them and
 // touches no others.
@@ -22,8 +25,9 @@ namespace forja::cuda {
 namespace {
 
 constexpr int kMaxSteps = 64;
-constexpr int kGroups = kElements / kGroup;
-constexpr int kAhead = 2;  // inputs whose loads are under way together
+constexpr int kGroups = 2;          // of a thread; kMostGroups where those threads fill the device
+constexpr int kFullThreads = 1024;  // of fused_kernel that a multiprocessor has at once
+constexpr int kAhead = 2;  // inputs whose loads are under way together, the first of which is kept in registers
 
 // Where an operand comes from, or a result goes to, when it is no slot.
 constexpr uint8_t kHeld = 255;  // the registers, as the step before has left it there
@@ -41,7 +45,7 @@ template <class I>
 struct Fused {
   MicroProgram program;
   void* out;
-  int64_t count;
+  I count;
   GroupSource<I> sources[FJ_FUSED_MAX_INPUTS];
 };
 static_assert(sizeof(Fused<int64_t>) <= 4096, "kernel arguments do not fit");
@@ -60,76 +64,72 @@ struct Joined {
 static_assert(sizeof(Joined) <= 4096, "kernel arguments do not fit");
 
 // A group's place in the memory of slots: neighbouring threads in neighbouring 16 bytes.
+template <int G>
 __device__ __forceinline__ uint4* place_of(uint8_t slot, int group) {
-  return static_cast<uint4*>(ptx::dynamic_shared()) + (slot * kGroups + group) * blockDim.x + threadIdx.x;
+  return static_cast<uint4*>(ptx::dynamic_shared()) + (slot * G + group) * blockDim.x + threadIdx.x;
 }
 // Both do nothing for kHeld and kNone.
+template <int G>
 __device__ __forceinline__ void load_slot(uint8_t slot, uint32_t* r) {
   if (slot >= kNone) return;
 #pragma unroll
-  for (int g = 0; g < kGroups; g++) {
-    const uint4 v = *place_of(slot, g);
+  for (int g = 0; g < G; g++) {
+    const uint4 v = *place_of<G>(slot, g);
     r[g * kGroup] = v.x, r[g * kGroup + 1] = v.y, r[g * kGroup + 2] = v.z, r[g * kGroup + 3] = v.w;
   }
 }
+template <int G>
 __device__ __forceinline__ void store_slot(uint8_t slot, const uint32_t* r) {
   if (slot >= kNone) return;
 #pragma unroll
-  for (int g = 0; g < kGroups; g++) {
-    *place_of(slot, g) = make_uint4(r[g * kGroup], r[g * kGroup + 1], r[g * kGroup + 2], r[g * kGroup + 3]);
+  for (int g = 0; g < G; g++) {
+    *place_of<G>(slot, g) = make_uint4(r[g * kGroup], r[g * kGroup + 1], r[g * kGroup + 2], r[g * kGroup + 3]);
   }
 }
 
 // This thread's groups of a result, in the block-th of its blocks. source_of(i): where input i comes from.
-template <class I, class SourceOf>
-__device__ __forceinline__ void run_program(const MicroProgram& p, const SourceOf& source_of, int64_t block, void* out,
-                                            int64_t count) {
-  const int64_t first = (block * blockDim.x * kGroups + threadIdx.x) * kGroup;
+template <int G, class I, class SourceOf>
+__device__ __forceinline__ void run_program(const MicroProgram& p, const SourceOf& source_of, I block, void* out,
+                                            I count) {
+  constexpr int kElements = G * kGroup;
+  const I per_block = static_cast<I>(blockDim.x * kElements);
+  const I first = block * per_block + static_cast<I>(threadIdx.x * kGroup);
   if (first >= count) return;
-  I at[kGroups];
-  int n[kGroups];
-#pragma unroll
-  for (int g = 0; g < kGroups; g++) {
-    const int64_t begin = first + static_cast<int64_t>(g * blockDim.x) * kGroup, left = count - begin;
-    n[g] = left < 0 ? 0 : left < kGroup ? static_cast<int>(left) : kGroup;
-    at[g] = left > 0 ? static_cast<I>(begin) : 0;
-  }
-  uint32_t r[kElements] = {};  // what a step has made, and before the first one the last input
+  const Groups<I, G> groups(first, static_cast<I>(blockDim.x * kGroup), count);
+  uint32_t r[kElements] = {};  // what a step has made, and before the first one the held input
   for (int i = 0; i < p.inputs; i += kAhead) {
-    uint32_t raw[kAhead][kElements];
-#pragma unroll
-    for (int j = 0; j < kAhead; j++) {
-      if (i + j >= p.inputs) break;
-#pragma unroll
-      for (int g = 0; g < kGroups; g++) fetch(source_of(i + j), at[g], n[g], raw[j] + g * kGroup);
+    const bool two = i + 1 < p.inputs;
+    uint32_t next[kElements];
+    fetch(source_of(i), groups, r);
+    if (two) {
+      fetch(source_of(i + 1), groups, next);
+      unpack<G>(source_of(i + 1).dtype, next);
+      store_slot<G>(p.slot[i + 1], next);
     }
-#pragma unroll
-    for (int j = 0; j < kAhead; j++) {
-      if (i + j >= p.inputs) break;
-#pragma unroll
-      for (int g = 0; g < kGroups; g++) unpack(source_of(i + j).dtype, raw[j] + g * kGroup, r + g * kGroup);
-      store_slot(p.slot[i + j], r);
-    }
+    unpack<G>(source_of(i).dtype, r);
+    store_slot<G>(p.slot[i], r);
   }
   for (int i = 0; i < p.steps; i++) {
     const MicroStep& step = p.step[i];
-    uint32_t b[kElements];
+    uint32_t b[kElements] = {};
+    if (step.b == kHeld) {
 #pragma unroll
-    for (int k = 0; k < kElements; k++) b[k] = r[k];
-    load_slot(step.b, b);
-    load_slot(step.a, r);
-    run_micro_op(
-        r, b, [&](uint32_t* c) { load_slot(step.c, c); }, step);
-    store_slot(step.d, r);
+      for (int k = 0; k < kElements; k++) b[k] = r[k];
+    } else {
+      load_slot<G>(step.b, b);
+    }
+    load_slot<G>(step.a, r);
+    run_micro_op<kElements>(
+        r, b, [&](uint32_t* c) { load_slot<G>(step.c, c); }, step);
+    store_slot<G>(step.d, r);
   }
-  load_slot(p.result, r);
-#pragma unroll
-  for (int g = 0; g < kGroups; g++) store(out, p.dtype, at[g], n[g], r + g * kGroup);
+  load_slot<G>(p.result, r);
+  store(out, p.dtype, groups, r);
 }
 
-template <class I>
-__global__ void __launch_bounds__(kThreads, sizeof(I) == 4 ? 5 : 4) fused_kernel(const __grid_constant__ Fused<I> p) {
-  run_program<I>(
+template <int G, class I>
+__global__ void __launch_bounds__(kThreads, 4) fused_kernel(const __grid_constant__ Fused<I> p) {
+  run_program<G, I>(
       p.program, [&](int i) -> const GroupSource<I>& { return p.sources[i]; }, blockIdx.x, p.out, p.count);
 }
 
@@ -141,14 +141,14 @@ __global__ void __launch_bounds__(kThreads, 4) joined_kernel(const __grid_consta
     (p.words[middle * row] <= blockIdx.x ? low : high) = middle;
   }
   const uint64_t* own = p.words + low * row;
-  const auto count = static_cast<int64_t>(own[1]);
+  const auto count = static_cast<int>(own[1]);
   const auto source = [&](int i) {
     const uint64_t word = own[Joined::kInputsAt + i];
     return PlainSource{reinterpret_cast<const void*>(word & ~uint64_t{1}), p.dtypes[i],
                        (word & 1) != 0 ? Access::kSame : Access::kWhole};
   };
-  run_program<int>(p.program, source, blockIdx.x - static_cast<int64_t>(own[0]), reinterpret_cast<void*>(own[2]),
-                   count);
+  run_program<kGroups, int>(p.program, source, static_cast<int>(blockIdx.x - own[0]), reinterpret_cast<void*>(own[2]),
+                            count);
 }
 
 // A micro-program's registers as slots. Only what is not held when it is used has one.
@@ -183,6 +183,12 @@ struct Slots {
   }
 };
 
+// Whether a step only makes a float one of this dtype.
+bool rounds_to(const MicroStep& step, uint32_t dtype) {
+  return step.opcode == FJ_OP_CAST && step.lane == 0 && step.words[0] == dtype &&
+         (dtype == FJ_FLOAT32 || dtype == FJ_FLOAT16 || dtype == FJ_BFLOAT16);
+}
+
 // Places the program's registers in slots: how many there are.
 int decode(const Call& call, MicroProgram& p) {
   const auto& attrs = call.attrs<fj_fused_attrs>();
@@ -202,9 +208,14 @@ int decode(const Call& call, MicroProgram& p) {
                0,
                {static_cast<uint32_t>(code[2]), static_cast<uint32_t>(code[3])}};
   }
-  Slots slots(step, p.steps, attrs.result);
-  for (int i = 0; i < p.inputs; i++) p.slot[i] = slots.keep(i, 0, i + 1 == p.inputs);
-  int held = p.inputs - 1;
+  int result = attrs.result;
+  // Memory rounds by itself what the last step would.
+  if (p.steps > 0 && rounds_to(step[p.steps - 1], p.dtype) && step[p.steps - 1].d == result) {
+    result = step[--p.steps].a;
+  }
+  Slots slots(step, p.steps, result);
+  int held = p.inputs == 0 ? -1 : (p.inputs - 1) / kAhead * kAhead;
+  for (int i = 0; i < p.inputs; i++) p.slot[i] = slots.keep(i, 0, i == held);
   const auto place = [&](uint8_t reg) { return reg == held ? kHeld : slots.of[reg]; };
   for (int i = 0; i < p.steps; i++) {
     const int arity = fj_micro_arity(step[i].opcode);
@@ -215,38 +226,41 @@ int decode(const Call& call, MicroProgram& p) {
     s.d = slots.keep(step[i].d, i + 1, true);
     held = step[i].d;
   }
-  p.result = place(static_cast<uint8_t>(attrs.result));
+  p.result = place(static_cast<uint8_t>(result));
   return slots.count;
 }
 
 // Threads of a block with slots within what every block may have; with 64 threads all of them fit.
-Threads threads_for(int slots) {
-  const auto bytes = [&](int threads) { return sizeof(uint32_t) * kElements * threads * slots; };
+Threads threads_for(int slots, int groups) {
+  const auto bytes = [&](int threads) { return sizeof(uint32_t) * groups * kGroup * threads * slots; };
   int threads = kThreads;
   while (bytes(threads) > kPlainShared) threads /= 2;
   return Threads(threads, bytes(threads));
 }
 
-template <class I>
+template <int G, class I>
 void launch_fused(const Call& call, Launcher& to) {
   Fused<I> p{};
   p.out = call.out[0].data;
-  p.count = element_count(*call.out[0].value);
+  p.count = static_cast<I>(element_count(*call.out[0].value));
   if (p.count == 0) return;
-  const Threads threads = threads_for(decode(call, p.program));
+  const Threads threads = threads_for(decode(call, p.program), G);
   for (int i = 0; i < call.n_in; i++) p.sources[i] = source_of<I>(call.in[i], *call.out[0].value);
-  launch(to, fused_kernel<I>, ceil_div(p.count, threads.size.x * kElements), threads, p);
+  launch(to, fused_kernel<G, I>, ceil_div(p.count, threads.size.x * G * kGroup), threads, p);
 }
 
 void run_one(const Call& call, Launcher& to) {
-  if (element_count(*call.out[0].value) < INT32_MAX) return launch_fused<int>(call, to);
-  launch_fused<int64_t>(call, to);
+  const int64_t count = element_count(*call.out[0].value);
+  const int64_t full = int64_t{kFullThreads} * to.multiprocessors * kMostGroups * kGroup;
+  if (count >= kIntCount) return launch_fused<kGroups, int64_t>(call, to);
+  if (count >= full) return launch_fused<kMostGroups, int>(call, to);
+  launch_fused<kGroups, int>(call, to);
 }
 
 // As many results at a time as a kernel's arguments hold; the largest, whose elements have larger numbers, alone.
 void run_joined(const Call& call, Launcher& to) {
   Joined p{};
-  const Threads threads = threads_for(decode(call, p.program));
+  const Threads threads = threads_for(decode(call, p.program), kGroups);
   const int row = p.row();
   int64_t blocks = 0;
   const auto flush = [&] {
@@ -261,7 +275,7 @@ void run_joined(const Call& call, Launcher& to) {
   for (int k = 0; k < call.n_out; k++, each.in += each.n_in, each.out++) {
     const int64_t count = element_count(*each.out->value);
     if (count == 0) continue;
-    if (count >= INT32_MAX) {
+    if (count >= kIntCount) {
       run_one(each, to);
       continue;
     }
@@ -273,7 +287,7 @@ void run_joined(const Call& call, Launcher& to) {
       const bool same = element_count(*each.in[i].value) == 1;
       *own++ = reinterpret_cast<uint64_t>(each.in[i].data) | uint64_t{same};
     }
-    blocks += ceil_div(count, threads.size.x * kElements);
+    blocks += ceil_div(count, threads.size.x * kGroups * kGroup);
     if ((p.results + 1) * row > Joined::kWords) flush();
   }
   if (p.results > 0) flush();
@@ -294,9 +308,9 @@ void run_copy(const Call& call, Launcher& to) {
 
 // y = `bits` everywhere, a group to each thread.
 __global__ void full_kernel(void* y, uint8_t dtype, int64_t count, uint32_t bits) {
-  const int64_t at = thread_index() * kGroup, left = count - at;
+  const int64_t at = thread_index() * kGroup;
   const uint32_t group[kGroup] = {bits, bits, bits, bits};
-  if (left > 0) store(y, dtype, at, left < kGroup ? static_cast<int>(left) : kGroup, group);
+  if (at < count) store(y, dtype, Groups<int64_t, 1>(at, 0, count), group);
 }
 
 void run_full(const Call& call, Launcher& to) {

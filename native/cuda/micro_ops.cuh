@@ -1,4 +1,4 @@
-// Every operation with the trait `elementwise` on kElements elements of one thread, float32 or int32 in the same bits:
+// Every operation with the trait `elementwise` on N elements of one thread, float32 or int32 in the same bits:
 // the twin of native/cpu/micro_ops.cc.
 #pragma once
 
@@ -6,8 +6,6 @@
 #include "kernel.cuh"
 
 namespace forja::cuda {
-
-constexpr int kElements = 8;
 
 struct MicroStep {
   uint16_t opcode;
@@ -54,69 +52,75 @@ __device__ __forceinline__ float softplus(float x) { return at_least(x, 0.0f) + 
 __device__ __forceinline__ float gelu(float x) { return 0.5f * x * erfcf(-0.70710678f * x); }
 
 // r = f(r, b), the elements as float32 or as int32.
-template <class F>
+template <int N, class F>
 __device__ __forceinline__ void map_float(uint32_t* r, const uint32_t* b, const F& f) {
 #pragma unroll
-  for (int k = 0; k < kElements; k++) r[k] = bits_of(f(as_float(r[k]), as_float(b[k])));
+  for (int k = 0; k < N; k++) r[k] = bits_of(f(as_float(r[k]), as_float(b[k])));
 }
-template <class F>
+template <int N, class F>
 __device__ __forceinline__ void map_int(uint32_t* r, const uint32_t* b, const F& f) {
 #pragma unroll
-  for (int k = 0; k < kElements; k++) {
+  for (int k = 0; k < N; k++) {
     r[k] = bits_of(f(static_cast<int32_t>(r[k]), static_cast<int32_t>(b[k])));
   }
 }
 
-__device__ inline uint32_t cast_float(float a, uint32_t dtype) {
+// The elements as another dtype, in its lane.
+template <int N>
+__device__ __forceinline__ void cast_float(uint32_t* r, uint32_t dtype) {
   switch (dtype) {
     case FJ_BOOL:
-      return bits_of(a != 0);
+      return map_float<N>(r, r, [](float a, float) { return a != 0; });
     case FJ_UINT8:
-      return bits_of(static_cast<int32_t>(at_least(at_most(a == a ? a : 0.0f, 255.0f), 0.0f)));
+      return map_float<N>(r, r, [](float a, float) {
+        return static_cast<int32_t>(at_least(at_most(a == a ? a : 0.0f, 255.0f), 0.0f));
+      });
     case FJ_INT32:
-      return bits_of(saturate_to_int(a));
+      return map_float<N>(r, r, [](float a, float) { return saturate_to_int(a); });
     case FJ_FLOAT16:
-      return bits_of(__half2float(__float2half_rn(a)));
+      return map_float<N>(r, r, [](float a, float) { return __half2float(__float2half_rn(a)); });
     case FJ_BFLOAT16:
-      return bits_of(__bfloat162float(__float2bfloat16_rn(a)));
+      return map_float<N>(r, r, [](float a, float) { return __bfloat162float(__float2bfloat16_rn(a)); });
     default:
-      return bits_of(a);
+      return;
   }
 }
 
-__device__ inline uint32_t cast_int(int32_t a, uint32_t dtype) {
+template <int N>
+__device__ __forceinline__ void cast_int(uint32_t* r, uint32_t dtype) {
   switch (dtype) {
     case FJ_BOOL:
-      return bits_of(a != 0);
+      return map_int<N>(r, r, [](int32_t a, int32_t) { return a != 0; });
     case FJ_UINT8:
-      return static_cast<uint32_t>(a) & 255u;
+      return map_int<N>(r, r, [](int32_t a, int32_t) { return static_cast<uint32_t>(a) & 255u; });
     case FJ_INT32:
-      return bits_of(a);
+      return;
     default:
-      return cast_float(static_cast<float>(a), dtype);
+      map_int<N>(r, r, [](int32_t a, int32_t) { return static_cast<float>(a); });
+      cast_float<N>(r, dtype);
   }
 }
 
 // r = op(r, b, c) for elements r and b; load_third(c) reads the third operand of those operations that have one.
-template <class Third>
+template <int N, class Third>
 __device__ __forceinline__ void run_micro_op(uint32_t* r, const uint32_t* b, const Third& load_third,
                                              const MicroStep& s) {
   constexpr uint32_t kInt = 1u << 16;
   const uint32_t word0 = s.words[0], word1 = s.words[1];
-#define FJ_FLOAT(op, ...)                                                            \
-  case op:                                                                           \
-    map_float(r, b, [=](float a, [[maybe_unused]] float b) { return __VA_ARGS__; }); \
+#define FJ_FLOAT(op, ...)                                                               \
+  case op:                                                                              \
+    map_float<N>(r, b, [=](float a, [[maybe_unused]] float b) { return __VA_ARGS__; }); \
     break;
-#define FJ_INT(op, ...)                                                                \
-  case kInt | op:                                                                      \
-    map_int(r, b, [=](int32_t a, [[maybe_unused]] int32_t b) { return __VA_ARGS__; }); \
+#define FJ_INT(op, ...)                                                                   \
+  case kInt | op:                                                                         \
+    map_int<N>(r, b, [=](int32_t a, [[maybe_unused]] int32_t b) { return __VA_ARGS__; }); \
     break;
 #define FJ_UNSIGNED(x) static_cast<uint32_t>(x)
   switch (s.opcode | (s.lane != 0 ? kInt : 0u)) {
     case FJ_OP_FULL:
     case kInt | FJ_OP_FULL:
 #pragma unroll
-      for (int k = 0; k < kElements; k++) r[k] = word0;
+      for (int k = 0; k < N; k++) r[k] = word0;
       break;
       // clang-format off
     FJ_FLOAT(FJ_OP_ADD, a + b)
@@ -149,12 +153,8 @@ __device__ __forceinline__ void run_micro_op(uint32_t* r, const uint32_t* b, con
     FJ_FLOAT(FJ_OP_EXPM1, expm1f(a))
     FJ_FLOAT(FJ_OP_LOG, logf(a))
     FJ_FLOAT(FJ_OP_LOG1P, log1pf(a))
-    FJ_FLOAT(FJ_OP_SIN, sinf(a))
-    FJ_FLOAT(FJ_OP_COS, cosf(a))
     FJ_FLOAT(FJ_OP_ERF, erff(a))
     FJ_FLOAT(FJ_OP_CLAMP, at_most(at_least(a, as_float(word0)), as_float(word1)))
-    FJ_FLOAT(FJ_OP_CAST, cast_float(a, word0))
-    FJ_INT(FJ_OP_CAST, cast_int(a, word0))
     FJ_FLOAT(FJ_OP_EQUAL, a == b)
     FJ_INT(FJ_OP_EQUAL, a == b)
     FJ_FLOAT(FJ_OP_NOT_EQUAL, a != b)
@@ -182,16 +182,27 @@ __device__ __forceinline__ void run_micro_op(uint32_t* r, const uint32_t* b, con
     FJ_FLOAT(FJ_OP_TANH, tanhf(a))
     FJ_FLOAT(FJ_OP_HARDSWISH, a * at_most(at_least(a + 3.0f, 0.0f), 6.0f) * (1.0f / 6.0f))
     // clang-format on
+    // As two cases the compiler does what both begin with ahead of all other operations.
+    case FJ_OP_SIN:
+    case FJ_OP_COS:
+      map_float<N>(r, b, [sine = s.opcode == FJ_OP_SIN](float a, float) { return sine ? sinf(a) : cosf(a); });
+      break;
+    case FJ_OP_CAST:
+      cast_float<N>(r, word0);
+      break;
+    case kInt | FJ_OP_CAST:
+      cast_int<N>(r, word0);
+      break;
     case FJ_OP_WHERE:
     case kInt | FJ_OP_WHERE: {
-      uint32_t c[kElements] = {};
+      uint32_t c[N] = {};
       load_third(c);
 #pragma unroll
-      for (int k = 0; k < kElements; k++) r[k] = r[k] != 0 ? b[k] : c[k];
+      for (int k = 0; k < N; k++) r[k] = r[k] != 0 ? b[k] : c[k];
       break;
     }
     default:
-      break;
+      __builtin_unreachable();  // has_micro_op was asked
   }
 #undef FJ_FLOAT
 #undef FJ_INT

@@ -5,7 +5,8 @@
 //   last axis reduced    256 threads (or 32, for short rows) to a result, neighbours on neighbouring elements
 //   last axis kept       32 neighbouring packs of results, 8 threads to each
 // Where there are few results, what is reduced into each is cut into parts, which a second pass of the same kernel
-// joins. No atomics: a result depends on the shape and the device only.
+// joins; rows of a few results each are then read as longer ones, whose ends the second pass joins too. No atomics: a
+// result depends on the shape and the device only.
 //
 // Bound by memory: neighbours along the last axis are read in packs, 128 bits where it and all steps are multiples of
 // such, and a thread asks for kRun of them before it uses one: 64 bytes.
@@ -22,8 +23,9 @@ namespace forja::cuda {
 namespace {
 
 constexpr int64_t kMaxParts = 1024;
-constexpr int kBlocks = 4;  // of a multiprocessor, which keep 64 KB under way
-constexpr int kRun = 4;     // packs whose loads are under way together
+constexpr int kBlocks = 4;     // of a multiprocessor, which keep 64 KB under way
+constexpr int kRun = 4;        // packs whose loads are under way together
+constexpr int kMinTerms = 16;  // of a thread; for less a second pass does not pay
 
 // In: elements; Total: what they are joined in.
 struct SumFloat {
@@ -122,14 +124,23 @@ struct Shape {
     kept.add(columns, 1);
     reduced.add(rows, columns);
   }
-  // The parts of each result, neighbours.
-  static Shape of_parts(int64_t results, int64_t parts) {
+  // The parts of each result, neighbours, where so many rows were one.
+  static Shape of_parts(int64_t results, int64_t parts, int64_t rows) {
     Shape s(1, 1);
     s.kept = s.reduced = Groups();
     s.kept.add(results, parts);
     s.reduced.add(parts, 1);
-    s.results = results, s.terms = parts, s.last_reduced = true;
+    if (rows > 1) s.reduced.add(rows, results * parts);
+    s.results = results, s.terms = parts * rows, s.last_reduced = true;
     return s;
+  }
+  // How many rows that are summed can be taken as one, no longer than what the threads of a block that lie across
+  // results read of it: of a few columns most of these threads would have none.
+  int64_t rows_as_one(int pack) const {
+    if (last_reduced || kept.count != 1 || reduced.count != 1) return 1;
+    int64_t rows = 1;
+    while (results * rows * 2 <= kWarp * pack && terms % (rows * 2) == 0) rows *= 2;
+    return rows;
   }
   explicit Shape(const Call& call) {
     const fj_value& x = *call.in[0].value;
@@ -169,8 +180,7 @@ struct Cut {
     (s.last_reduced ? s.terms : s.results) /= V;
     across = !s.last_reduced ? kWarp : s.terms * V >= 512 ? 1 : kThreads / kWarp;
     const int64_t blocks = ceil_div(s.results, across), down = kThreads / across, enough = kBlocks * multiprocessors;
-    // For less than 16 terms to a thread a second pass does not pay.
-    const int64_t most = s.terms / (down * 16 / (s.last_reduced ? V : 1));
+    const int64_t most = s.terms / (down * kMinTerms / (s.last_reduced ? V : 1));
     parts = blocks >= enough ? 1 : ceil_div(enough, blocks);
     if (parts > kMaxParts) parts = kMaxParts;
     if (parts > most) parts = most > 0 ? most : 1;
@@ -219,19 +229,21 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int e = 1; e < V; e++) total[0] = Op::join(total[0], total[e]);
   }
-  __shared__ Total totals[kThreads];
+  __shared__ Total totals[kThreads];  // neighbouring threads' are neighbours: each in banks of its own
+  Total* own = totals + threadIdx.x;
+  constexpr int kNext = kColumns ? kAcross : 1;  // to the thread with the result's next terms
 #pragma unroll
   for (int e = 0; e < kResults; e++) {
     if (e > 0) __syncthreads();
-    totals[i * kDown + j] = total[e];
+    *own = total[e];
     __syncthreads();
 #pragma unroll
     for (int half = kDown / 2; half > 0; half /= 2) {
-      if (j < half) totals[i * kDown + j] = Op::join(totals[i * kDown + j], totals[i * kDown + j + half]);
+      if (j < half) *own = Op::join(*own, own[half * kNext]);
       __syncthreads();
     }
     if (j == 0 && result < s.results) {
-      y[(result * kResults + e) * gridDim.y + blockIdx.y] = static_cast<Out>(totals[i * kDown]);
+      y[(result * kResults + e) * gridDim.y + blockIdx.y] = static_cast<Out>(*own);
     }
   }
 }
@@ -253,17 +265,20 @@ void launch_reduce(Launcher& to, const Shape& s, const Cut& cut, const In* x, Ou
   with_across(std::integral_constant<int, 1>());
 }
 
-// scratch: as many bytes as partial_bytes says.
+// rows: how many may be taken as one; scratch: as many bytes as partial_bytes says of results * rows.
 template <class Op>
-void reduce(Launcher& to, Shape s, const typename Op::In* x, typename Op::In* y, void* scratch) {
+void reduce(Launcher& to, const Shape& s, int64_t rows, const typename Op::In* x, typename Op::In* y, void* scratch) {
   using In = typename Op::In;
   using Total = typename Op::Total;
-  const int64_t results = s.results;
-  const Cut cut(s, reinterpret_cast<uintptr_t>(x) % 16 == 0 ? kPack<In> : 1, to.multiprocessors);
-  if (cut.parts == 1) return launch_reduce<Op, In, In>(to, s, cut, x, y);
+  const int pack = reinterpret_cast<uintptr_t>(x) % 16 == 0 ? kPack<In> : 1;
+  Shape plain = s;
+  const Cut whole(plain, pack, to.multiprocessors);
+  if (whole.parts == 1) return launch_reduce<Op, In, In>(to, plain, whole, x, y);
+  Shape long_rows = rows > 1 ? Shape(s.terms / rows, s.results * rows) : s;
+  const Cut cut(long_rows, pack, to.multiprocessors);
   auto* partial = static_cast<Total*>(scratch);
-  launch_reduce<Op, In, Total>(to, s, cut, x, partial);
-  Shape parts = Shape::of_parts(results, cut.parts);
+  launch_reduce<Op, In, Total>(to, long_rows, cut, x, partial);
+  Shape parts = Shape::of_parts(s.results, cut.parts, rows);
   Cut joined(parts, kPack<Total>, to.multiprocessors);
   joined.parts = 1, joined.per_part = parts.terms;
   launch_reduce<Op, Total, In>(to, parts, joined, partial, y);
@@ -273,7 +288,8 @@ template <class Op>
 void run_reduce(const Call& call, Launcher& to) {
   const Shape s(call);
   if (s.results == 0) return;
-  reduce<Op>(to, s, call.in[0].as<const typename Op::In>(), call.out[0].as<typename Op::In>(), call.scratch);
+  reduce<Op>(to, s, s.rows_as_one(kPack<typename Op::In>), call.in[0].as<const typename Op::In>(),
+             call.out[0].as<typename Op::In>(), call.scratch);
 }
 
 // There are parts only where blocks are fewer than kBlocks to a multiprocessor, of which no device has kMostProcessors;
@@ -287,7 +303,13 @@ size_t partial_bytes(int64_t results, int pack) {
 }
 
 size_t scratch_bytes(const Call& call) {
-  return partial_bytes(element_count(*call.out[0].value), static_cast<int>(16 / element_size(*call.in[0].value)));
+  const Shape s(call);
+  const int pack = static_cast<int>(16 / element_size(*call.in[0].value));
+  const int64_t results = s.results * s.rows_as_one(pack);
+  // Parts are of kMinTerms for each of at least kThreads / kWarp threads.
+  const int64_t parts = element_count(*call.in[0].value) / (kMinTerms * (kThreads / kWarp));
+  const size_t most = static_cast<size_t>(results + parts) * sizeof(double), bytes = partial_bytes(results, pack);
+  return most < bytes ? most : bytes;
 }
 
 // One kernel for each dtype.
@@ -299,7 +321,7 @@ void add_kernel(KernelTable& table, uint16_t opcode, const char* name) {
 }  // namespace
 
 void sum_rows(Launcher& to, const float* x, int64_t rows, int64_t columns, float* y, void* scratch) {
-  reduce<SumFloat>(to, Shape(rows, columns), x, y, scratch);
+  reduce<SumFloat>(to, Shape(rows, columns), 1, x, y, scratch);
 }
 
 size_t sum_rows_scratch(int64_t columns) { return partial_bytes(columns, kPack<float>); }

@@ -6,72 +6,82 @@
 // steps in such. N,C,H,W <-> N,H,W,C is the matrix (C, H*W). All that a thread reads of a tile is under way together:
 // 64 bytes of a tile of 64 x 64 elements of 4 bytes.
 #include "device/element.cuh"
+#include "device/ptx.cuh"
 #include "strided.cuh"
 
 namespace forja::cuda {
 namespace {
 
-// What a tile's block needs: the matrix of each block, and where the others lie. Steps count packs.
+// What a tile's block needs: the matrix of each block, and where the others lie; `outer` counts packs.
 struct Matrices {
   Walk<int> outer;
-  int rows, columns;  // y's last axis, x's last axis
-  int64_t from_stride, to_stride;
-  uint32_t across;  // tiles along the columns
+  int rows, columns;           // y's last axis, x's last axis
+  int from_stride, to_stride;  // in bytes
+  Divisor across;              // tiles along the columns
 };
 
+constexpr int kSmallTile = 32, kLargeTile = 64;
+constexpr int64_t kLargeAxis = 43;  // shorter axes leave more than a third of a large tile empty
+// Of a block: of a tile of 4-byte elements each thread moves 8 or more, which is what finding the tile is shared by.
+template <int kTile>
+constexpr int kTileThreads = 4 * kTile;
+
 // Grid: (tiles of one matrix, matrices). In shared memory a tile lies column by column, in packs of V rows; pack p of
-// column c is at p ^ (c / V), so that neither of both ways finds its packs in the same banks. Packs are whole: where V
-// is more than 1 the matrix has a multiple of V rows and columns.
+// column c is at p ^ (c / V), so that neither of both ways finds its packs in the same banks. Single elements keep
+// apart by a place between columns, which leaves a thread's own in steps that are known. Packs are whole: where V is
+// more than 1 the matrix has a multiple of V rows and columns.
 template <class T, int V, int kTile>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kTileThreads<kTile>)
     transpose_kernel(Pack<V, T>* y, const Pack<V, T>* x, const __grid_constant__ Matrices m) {
-  constexpr int kAcross = kTile / V, kDown = kThreads / kAcross;  // packs of a line; lines that are read at once
+  constexpr int kAcross = kTile / V, kDown = kTileThreads<kTile> / kAcross;  // packs of a line; lines read at once
   constexpr int kRuns = (kTile + kDown - 1) / kDown;
-  __shared__ Pack<V, T> tile[kTile][kAcross];
+  __shared__ Pack<V, T> tile[kTile][V == 1 ? kAcross + 1 : kAcross];
   int64_t from, to;
   m.outer.offsets(static_cast<int>(blockIdx.y), from, to);
-  const int down = static_cast<int>(blockIdx.x / m.across), across = static_cast<int>(blockIdx.x - down * m.across);
+  int down = static_cast<int>(blockIdx.x);
+  const int across = m.across.split(down);
   const int row0 = down * kTile, column0 = across * kTile;
   const int pack = threadIdx.x % kAcross, line = threadIdx.x / kAcross;
   // Lines of the tile that this thread is to read, and to write.
   const int rows = column0 + pack * V < m.columns ? static_cast<int>(smaller(kTile, m.rows - row0)) : 0;
   const int columns = row0 + pack * V < m.rows ? static_cast<int>(smaller(kTile, m.columns - column0)) : 0;
   Pack<V, T> v[kRuns];
-  x += from + (row0 + line) * m.from_stride + across * kAcross + pack;
+  x = ptx::at_step(x + from + across * kAcross + pack, row0, m.from_stride);
 #pragma unroll
   for (int k = 0; k < kRuns; k++) {
-    if (line + k * kDown < rows) v[k] = x[k * kDown * m.from_stride];
+    const int row = line + k * kDown;
+    if (row < rows) v[k] = *ptx::at_step(x, row, m.from_stride);
   }
 #pragma unroll
   for (int k = 0; k < kRuns; k++) {
     const int row = line + k * kDown;
     if (row >= rows) break;
 #pragma unroll
-    for (int j = 0; j < V; j++) tile[pack * V + j][row / V ^ pack].element[row % V] = v[k].element[j];
+    for (int j = 0; j < V; j++) tile[pack * V + j][V == 1 ? row : row / V ^ pack].element[row % V] = v[k].element[j];
   }
   __syncthreads();
-  y += to + (column0 + line) * m.to_stride + down * kAcross + pack;
+  y = ptx::at_step(y + to + down * kAcross + pack, column0, m.to_stride);
 #pragma unroll
   for (int k = 0; k < kRuns; k++) {
     const int column = line + k * kDown;
-    if (column < columns) y[k * kDown * m.to_stride] = tile[column][pack ^ column / V];
+    if (column < columns) *ptx::at_step(y, column, m.to_stride) = tile[column][V == 1 ? pack : pack ^ column / V];
   }
 }
 
 constexpr int64_t kMaxGridY = 65535;
-constexpr int kTile = 32, kLargeTile = 64;
-constexpr int64_t kLargeAxis = 43;  // shorter axes leave more than a third of a large tile empty
-
 // Tiles of matrices that are narrow either way stand mostly empty.
 bool is_wide(int64_t axis) { return axis >= 4 && axis < INT32_MAX - kLargeTile; }
+
+// Strides in bytes have 32 bits.
+bool is_near(int64_t step, int64_t size) { return step * size <= INT32_MAX; }
 
 template <class T, int V, int kTile>
 void launch_transpose(Launcher& to, Matrices m, int64_t matrices, void* y, const void* x) {
   m.outer.in_units(V);
-  m.from_stride /= V, m.to_stride /= V;
-  m.across = static_cast<uint32_t>(ceil_div(m.columns, kTile));
-  const dim3 grid(static_cast<unsigned>(ceil_div(m.rows, kTile) * m.across), static_cast<unsigned>(matrices));
-  launch(to, transpose_kernel<T, V, kTile>, grid, kThreads, static_cast<Pack<V, T>*>(y),
+  const int64_t down = ceil_div(m.rows, kTile), across = ceil_div(m.columns, kTile);
+  m.across = Divisor(across);
+  const dim3 grid(static_cast<unsigned>(down * across), static_cast<unsigned>(matrices));
+  launch(to, transpose_kernel<T, V, kTile>, grid, kTileThreads<kTile>, static_cast<Pack<V, T>*>(y),
          static_cast<const Pack<V, T>*>(x), m);
 }
 
@@ -83,7 +93,8 @@ void transpose(Launcher& to, Loops& loops, void* y, const void* x, int64_t size)
   while (moved < loops.count && loops.from[moved] != 1) moved++;
   const int last = loops.count - 1;
   const int64_t matrices = moved < last ? loops.combinations() / loops.size[moved] / loops.size[last] : 0;
-  const bool tiled = matrices > 0 && matrices <= kMaxGridY && is_wide(loops.size[moved]) && is_wide(loops.size[last]);
+  const bool tiled = matrices > 0 && matrices <= kMaxGridY && is_wide(loops.size[moved]) && is_wide(loops.size[last]) &&
+                     is_near(loops.from[last], size) && is_near(loops.to[moved], size);
   if (!tiled) return move_all(to, loops, y, x, size);
   Matrices m{};
   Loops outer;
@@ -92,7 +103,7 @@ void transpose(Launcher& to, Loops& loops, void* y, const void* x, int64_t size)
   }
   m.outer = Walk<int>(outer);
   m.rows = static_cast<int>(loops.size[last]), m.columns = static_cast<int>(loops.size[moved]);
-  m.from_stride = loops.from[last], m.to_stride = loops.to[moved];
+  m.from_stride = static_cast<int>(loops.from[last] * size), m.to_stride = static_cast<int>(loops.to[moved] * size);
   const bool large = m.rows >= kLargeAxis && m.columns >= kLargeAxis;
   with_size(size, [&](auto element) {
     using T = decltype(element);
@@ -100,9 +111,9 @@ void transpose(Launcher& to, Loops& loops, void* y, const void* x, int64_t size)
     const bool packed = m.rows % V == 0 && m.columns % V == 0 && steps_in(loops.from, loops, moved, V) &&
                         steps_in(loops.to, loops, last, V) && is_multiple(x, 16) && is_multiple(y, 16);
     if (packed && large) return launch_transpose<T, V, kLargeTile>(to, m, matrices, y, x);
-    if (packed) return launch_transpose<T, V, kTile>(to, m, matrices, y, x);
+    if (packed) return launch_transpose<T, V, kSmallTile>(to, m, matrices, y, x);
     if (large) return launch_transpose<T, 1, kLargeTile>(to, m, matrices, y, x);
-    launch_transpose<T, 1, kTile>(to, m, matrices, y, x);
+    launch_transpose<T, 1, kSmallTile>(to, m, matrices, y, x);
   });
 }
 

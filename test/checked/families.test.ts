@@ -55,8 +55,9 @@ describe('elementwise', () => {
       },
     ))
 
-  // Whole groups of elements and cut ones, of inputs of all widths and all ways to broadcast.
-  it.each([8, 9])('chains over rows of %i', (columns) =>
+  // Whole groups of elements and cut ones, of inputs of all widths and all ways to broadcast. Of long rows there are
+  // enough elements for threads that take more groups.
+  it.each([8, 9, 592, 593])('chains over rows of %i', (columns) =>
     check(
       (x, row, column, mask) => {
         const half = fj.cast(fj.cast(x!, 'bfloat16'), 'float32')
@@ -115,6 +116,12 @@ describe('reductions', () => {
     check(
       (x) => [fj.sum(x!, { axes: [1] }), fj.sum(x!, { axes: [0, 2] }), fj.max(x!, { axes: [0] })],
       [floats(40, 6, 20)],
+    ))
+  it('of rows of few results, which are read as longer ones', () =>
+    check(
+      (x, bytes) => [fj.sum(x!, { axes: [0] }), fj.max(x!, { axes: [0] }), fj.min(bytes!, { axes: [0] })],
+      [floats(1200, 6), randomTensor([1200, 6], 5, 'uint8', 200)],
+      plain,
     ))
   it('softmax', () => check((x) => [fj.softmax(x!), fj.logSoftmax(x!, { axis: 0 })], [floats(5, 33)]))
   it.each([

@@ -355,6 +355,20 @@ describe('cast', () => {
       await compareWithReference((t) => fj.cast(fj.mul(fj.cast(t!, dtype), 3), 'float32'), [x], { rtol: 1e-2 })
     }
   })
+  it('stores every NaN alike in 16 bits, and its neighbours as without it', async () => {
+    const values = Array.from({ length: 21 }, (_, i) => i / 3)
+    for (const [dtype, nan] of [
+      ['float16', 0x7e00],
+      ['bfloat16', 0x7fc0],
+    ] as const) {
+      const bits = Array.from((await fj.cast(fj.tensor(values), dtype).data()) as ArrayLike<number>)
+      for (const at of [0, 1, 7, 16, 20]) {
+        const stored = fj.cast(fj.tensor(values.with(at, at % 2 ? NaN : -NaN)), dtype)
+        expect(Array.from((await stored.data()) as ArrayLike<number>)).toEqual(bits.with(at, nan))
+      }
+    }
+  })
+
   it('wraps int32 to uint8 and saturates floats', async () => {
     expect(await read(fj.cast(fj.tensor(Int32Array.of(256, -1, 300)), 'uint8'))).toEqual([0, 255, 44])
     expect(await read(fj.cast(fj.tensor([300, -1, 1e10]), 'uint8'))).toEqual([255, 0, 255])

@@ -1,6 +1,8 @@
 // Between the dtypes of memory and the two lanes that kernels compute in.
 #pragma once
 
+#include <cstring>
+
 #include "../launch.cuh"
 
 namespace forja::cuda {
@@ -18,6 +20,19 @@ __device__ __forceinline__ uint16_t float_to_half_bits(float x) {
 }
 __device__ __forceinline__ uint16_t float_to_bfloat16_bits(float x) {
   return x != x ? uint16_t{0x7fc0} : static_cast<uint16_t>(__bfloat16_as_ushort(__float2bfloat16_rn(x)));
+}
+// Two numbers, neither of them NaN, by one instruction; the first in the lower half.
+__device__ __forceinline__ uint32_t numbers_to_half_pair(float low, float high) {
+  const __half2 pair = __floats2half2_rn(low, high);
+  uint32_t bits;
+  memcpy(&bits, &pair, 4);
+  return bits;
+}
+__device__ __forceinline__ uint32_t numbers_to_bfloat16_pair(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  uint32_t bits;
+  memcpy(&bits, &pair, 4);
+  return bits;
 }
 __device__ __forceinline__ float half_bits_to_float(uint16_t bits) { return __half2float(__ushort_as_half(bits)); }
 // A bfloat16 is the upper half of a float32.

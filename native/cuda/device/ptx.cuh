@@ -28,12 +28,12 @@ __device__ __forceinline__ void* dynamic_shared() {
 __device__ __forceinline__ void forget(int& number) { asm volatile("" : "+r"(number)); }
 
 // base + index * stride, as one multiplication of 32 bits; stride in bytes. In device memory, which the compiler has to
-// be told: it loads from an address that it knows nothing of by instructions that look where it is.
+// be told: it takes an address that it knows nothing of by instructions that look where it is.
 template <class E>
-__device__ __forceinline__ const E* at_step(const E* base, int index, int stride) {
+__device__ __forceinline__ E* at_step(E* base, int index, int stride) {
   uint64_t address;
   asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(address) : "r"(index), "r"(stride), "l"(__cvta_generic_to_global(base)));
-  return static_cast<const E*>(__cvta_global_to_generic(address));
+  return static_cast<E*>(__cvta_global_to_generic(address));
 }
 
 // kBytes to shared memory, zeros where they are not `inside`; both addresses are multiples of kBytes. 16 bytes pass by

@@ -9,8 +9,8 @@ namespace forja::cuda::ptx {
 __forceinline__ void* dynamic_shared() { return simt::dynamic_shared(); }
 __forceinline__ void forget(int&) {}
 template <class E>
-__forceinline__ const E* at_step(const E* base, int index, int stride) {
-  return reinterpret_cast<const E*>(reinterpret_cast<uintptr_t>(base) + uintptr_t(int64_t(index) * stride));
+__forceinline__ E* at_step(E* base, int index, int stride) {
+  return reinterpret_cast<E*>(reinterpret_cast<uintptr_t>(base) + uintptr_t(int64_t(index) * stride));
 }
 
 template <int kBytes>
