@@ -97,8 +97,8 @@ uint32_t reverse(uint32_t a) {
 void add_products(Table& table) {
   using S = int32_t;
   using U = uint32_t;
-  __extension__ using Wide = __int128;
-  __extension__ using UnsignedWide = unsigned __int128;
+  using Wide = __int128;
+  using UnsignedWide = unsigned __int128;
   table.add("mul.hi.s32", each<S(S, S)>([](S a, S b) { return static_cast<S>(int64_t{a} * b >> 32); }));
   table.add("mul.hi.u32", each<U(U, U)>([](U a, U b) { return static_cast<U>(uint64_t{a} * b >> 32); }));
   table.add("mul.hi.s64", each<int64_t(int64_t, int64_t)>(
