@@ -130,10 +130,9 @@ bool remove_memory(const void* begin) {
   return all.ends.erase(static_cast<const unsigned char*>(begin)) > 0;
 }
 
-unsigned char* global_at(Warp& w, uint64_t address, uint32_t bytes) {
+unsigned char* find_global(Warp& w, uint64_t address, uint32_t bytes) {
   check_aligned("global", address, bytes);
   auto* at = reinterpret_cast<unsigned char*>(address);
-  if (at >= w.memory_begin && at < w.memory_end && bytes <= static_cast<uint64_t>(w.memory_end - at)) return at;
   DeviceMemory& all = device_memory();
   const std::shared_lock lock(all.mutex);
   const auto next = all.ends.upper_bound(at);
@@ -148,15 +147,13 @@ unsigned char* global_at(Warp& w, uint64_t address, uint32_t bytes) {
   return at;
 }
 
-unsigned char* shared_at(const Block& block, uint64_t address, uint32_t bytes) {
+unsigned char* find_shared(const Block& block, uint64_t address, uint32_t bytes) {
   check_aligned("shared", address, bytes);
   if (address + bytes > block.shared_bytes || address + bytes < address) {
     fail("shared address %#lx: %u bytes where the block has %u", address, bytes, block.shared_bytes);
   }
-  if (block.copies_in_flight != 0) {
-    for (uint64_t i = address / 4; i <= (address + bytes - 1) / 4; i++) {
-      if (block.in_flight[i]) fail("shared address %#lx: a cp.async to it is under way", address);
-    }
+  for (uint64_t i = address / 4; i <= (address + bytes - 1) / 4; i++) {
+    if (block.in_flight[i]) fail("shared address %#lx: a cp.async to it is under way", address);
   }
   return block.shared + address;
 }

@@ -5,9 +5,21 @@
 
 namespace forja::ptx {
 
+// The same as below, where it is not simple: finds the allocation, or says what is wrong.
+unsigned char* find_global(Warp&, uint64_t address, uint32_t bytes);
+unsigned char* find_shared(const Block&, uint64_t address, uint32_t bytes);
+
 // The bytes there, `bytes` of them; a fault where a kernel may not touch them.
-unsigned char* global_at(Warp&, uint64_t address, uint32_t bytes);
-unsigned char* shared_at(const Block&, uint64_t address, uint32_t bytes);
+inline unsigned char* global_at(Warp& w, uint64_t address, uint32_t bytes) {
+  auto* at = reinterpret_cast<unsigned char*>(address);
+  const bool is_known = at >= w.memory_begin && at < w.memory_end && bytes <= static_cast<uint64_t>(w.memory_end - at);
+  return is_known && address % bytes == 0 ? at : find_global(w, address, bytes);
+}
+inline unsigned char* shared_at(const Block& block, uint64_t address, uint32_t bytes) {
+  const bool is_inside = address < block.shared_bytes && bytes <= block.shared_bytes - address;
+  const bool is_simple = is_inside && block.copies_in_flight == 0 && address % bytes == 0;
+  return is_simple ? block.shared + address : find_shared(block, address, bytes);
+}
 unsigned char* local_at(const Warp&, uint32_t lane, uint64_t address, uint32_t bytes);
 const unsigned char* parameter_at(const Block&, uint64_t address, uint32_t bytes);
 
