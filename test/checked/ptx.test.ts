@@ -19,7 +19,7 @@ function outcomes(): Outcome[] {
 const all = outcomes()
 
 it.each([
-  ['fault', 'every planted fault is named', 61],
+  ['fault', 'every planted fault is named', 63],
   ['instruction', 'instructions on constants give the bits that are specified', 190],
   ['program', 'programs are right in three orders of their warps and blocks', 3 * 39],
 ] as const)('%s: %s', (kind, _what, count) => {

@@ -34,9 +34,7 @@ void wait_at_barrier(Warp& w, const Instruction& in) {
   w.state = State::kAtBarrier;
 }
 
-void wait_for_lanes(Warp& w, const Instruction& in) {
-  all_are_here(w, lanes_of<uint32_t>(w, in.operands[0])[std::countr_zero(w.executing)]);
-}
+void wait_for_lanes(Warp& w, const Instruction& in) { all_are_here(w, named_lanes(w, in.operands[0])); }
 
 }  // namespace
 
@@ -80,6 +78,19 @@ bool all_are_here(Warp& w, uint32_t needed) {
     regroup(w);
   }
   return complete;
+}
+
+bool whole_warp_is_here(Warp& w) {
+  if (w.live != ~0u) fail("an instruction of a whole warp by lanes %08x, which are all that it has", w.live);
+  return all_are_here(w, ~0u);
+}
+
+uint32_t named_lanes(Warp& w, Operand mask) {
+  const auto* masks = lanes_of<uint32_t>(w, mask);
+  each_lane_apart(w.executing, [&](uint32_t lane) {
+    if (!has(masks[lane], lane)) fail("lane %u, which its mask %08x leaves out", lane, masks[lane]);
+  });
+  return masks[std::countr_zero(w.executing)];
 }
 
 void branch(Warp& w, const Instruction& in) {

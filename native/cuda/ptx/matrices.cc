@@ -26,7 +26,7 @@ struct Tf32 {
 // sums = A B + sums, K being two pieces of four registers.
 template <class E>
 void multiply(Warp& w, const Instruction& in) {
-  if (!all_are_here(w, ~0u)) return;
+  if (!whole_warp_is_here(w)) return;
   constexpr uint32_t kPiece = 4 * E::kElements, kSteps = 2 * kPiece;
   float a[kRows][kSteps], b[kSteps][kColumns];
   double sums[kRows][kColumns];
@@ -59,7 +59,7 @@ void multiply(Warp& w, const Instruction& in) {
 // Four matrices of 8 rows of 16 bytes, of which lane l gives row l % 8 of matrix l / 8. Operands: four to, the address.
 template <bool kTurned>
 void load_matrices(Warp& w, const Instruction& in) {
-  if (!all_are_here(w, ~0u)) return;
+  if (!whole_warp_is_here(w)) return;
   const auto* addresses = lanes_of<uint32_t>(w, in.operands[4]);
   uint16_t rows[kLanes][8];
   for (uint32_t lane = 0; lane < kLanes; lane++) {

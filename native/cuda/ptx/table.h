@@ -1,5 +1,5 @@
-// All instructions by their name with all suffixes. Loads and stores, moves of packs, branches and calls are not here:
-// the reader makes them of their parts (kernel_reader.cc).
+// All instructions by their name with all suffixes, but for loads and stores, whose parts are chosen one by one
+// (find_memory_instruction).
 #pragma once
 #include <string>
 #include <string_view>

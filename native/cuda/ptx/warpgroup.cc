@@ -112,7 +112,7 @@ void give_sums(Warp& w, const Instruction& in) {
 }
 
 void begin_product(Warp& w, const Instruction& in) {
-  if (!all_are_here(w, ~0u)) return;
+  if (!whole_warp_is_here(w)) return;
   check_can_begin(w);
   const Operands at(in);
   for (const size_t one : {at.adds, at.sign_a, at.sign_b}) {
@@ -147,17 +147,17 @@ bool is_under_way(const Warp& w, Operand sums) {
   return has_one(w.open_products) || std::any_of(w.product_groups.begin(), w.product_groups.end(), has_one);
 }
 
-void fence(Warp& w, const Instruction&) { w.products_begun = all_are_here(w, ~0u) || w.products_begun; }
+void fence(Warp& w, const Instruction&) { w.products_begun = whole_warp_is_here(w) || w.products_begun; }
 
 void commit(Warp& w, const Instruction&) {
-  if (!all_are_here(w, ~0u)) return;
+  if (!whole_warp_is_here(w)) return;
   w.product_groups.push_back(std::move(w.open_products));
   w.open_products.clear();
   w.products_begun = false;
 }
 
 void wait(Warp& w, const Instruction& in) {
-  if (!all_are_here(w, ~0u)) return;
+  if (!whole_warp_is_here(w)) return;
   while (w.product_groups.size() > static_cast<size_t>(in.immediate)) {
     const std::vector<Product> group = std::move(w.product_groups.front());
     w.product_groups.pop_front();

@@ -26,9 +26,7 @@ uint32_t source_of(uint32_t lane, uint32_t b, uint32_t c, bool& inside) {
 // Operands: to, whether the source lies inside, a, b, c, the lanes that take part.
 template <Shuffle kMode>
 void shuffle(Warp& w, const Instruction& in) {
-  const auto* masks = lanes_of<uint32_t>(w, in.operands[5]);
-  const uint32_t mask = masks[std::countr_zero(w.executing)];
-  if (!all_are_here(w, mask)) return;
+  if (!all_are_here(w, named_lanes(w, in.operands[5]))) return;
   auto* to = lanes_of<uint32_t>(w, in.operands[0]);
   uint32_t& insides = w.predicates[in.operands[1]];
   std::array<uint32_t, kLanes> values;
@@ -36,7 +34,6 @@ void shuffle(Warp& w, const Instruction& in) {
   const auto* b = lanes_of<uint32_t>(w, in.operands[3]);
   const auto* c = lanes_of<uint32_t>(w, in.operands[4]);
   each_lane_apart(w.executing, [&](uint32_t lane) {
-    if (!has(masks[lane], lane)) fail("shfl.sync by lane %u, which its mask %08x leaves out", lane, masks[lane]);
     bool inside = false;
     const uint32_t from = source_of<kMode>(lane, b[lane], c[lane], inside);
     if (!has(w.executing, from)) {
@@ -48,7 +45,7 @@ void shuffle(Warp& w, const Instruction& in) {
 }
 
 void ballot(Warp& w, const Instruction& in) {
-  const uint32_t mask = lanes_of<uint32_t>(w, in.operands[2])[std::countr_zero(w.executing)];
+  const uint32_t mask = named_lanes(w, in.operands[2]);
   if (!all_are_here(w, mask)) return;
   auto* to = lanes_of<uint32_t>(w, in.operands[0]);
   const uint32_t votes = w.predicates[in.operands[1]] & w.executing & mask;
