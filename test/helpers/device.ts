@@ -9,6 +9,8 @@ import { allOps } from '../../lib/ops/registry.js'
 import { type BackendName, loadAddon } from '../../lib/runtime/addon.js'
 
 export const TEST_DEVICE = process.env.FORJA_TEST_DEVICE ?? 'cpu'
+/** Whether the CPU stands in for the GPU under test, by running its PTX (test/ptx.sh): right, and slow. */
+export const RUNS_PTX = process.env.FORJA_TEST_PTX === '1'
 /** The device under test, and beside the CPU the interpreter that all are compared with. */
 export const DEVICES = TEST_DEVICE === 'cpu' ? ['cpu', 'reference'] : [TEST_DEVICE]
 export const BACKEND = TEST_DEVICE.split(':')[0] as BackendName
