@@ -94,6 +94,13 @@ void add_conversions(Table& table) {
   table.add("cvt.rn.bf16.f32", each<uint16_t(float)>([](float a) { return float_to_bf16(a); }));
   table.add("cvt.f32.bf16", each<float(uint16_t)>([](uint16_t a) { return bf16_to_float(a); }));
   table.add("cvt.rn.f16.f32", each<uint16_t(float)>([](float a) { return float_to_half(a); }));
+  // The first one to the upper half.
+  table.add("cvt.rn.bf16x2.f32", each<uint32_t(float, float)>([](float a, float b) {
+              return uint32_t{float_to_bf16(a)} << 16 | float_to_bf16(b);
+            }));
+  table.add("cvt.rn.f16x2.f32", each<uint32_t(float, float)>([](float a, float b) {
+              return uint32_t{float_to_half(a)} << 16 | float_to_half(b);
+            }));
   table.add("cvt.f32.f16", each<float(uint16_t)>([](uint16_t a) { return half_to_float(a); }));
 }
 

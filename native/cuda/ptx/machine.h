@@ -28,8 +28,8 @@ constexpr Operand kFalse = 0, kTrue = 1;  // predicates that every kernel has
 struct Instruction {
   Execute execute = nullptr;
   std::vector<Operand> operands;
-  int64_t immediate =
-      0;           // of a load or store the bytes added to its address, of a branch where to, of a wait the groups left
+  // Of a load or store the bytes added to its address, of a branch where to, of a wait the groups left.
+  int64_t immediate = 0;
   int guard = -1;  // the predicate of lanes that execute it
   bool guard_negated = false;
   size_t at = 0;  // in the module's text
@@ -102,8 +102,8 @@ struct Warp {
   uint32_t unpublished, exposed;  // lanes whose copies have landed with no fence.proxy.async since; at a barrier
   std::vector<Product> open_products;
   std::deque<std::vector<Product>> product_groups;
-  std::map<Operand, std::vector<float>>
-      sums;             // of products under way, by their first register; the registers are poison
+  // Of products under way, by their first register; the registers are poison.
+  std::map<Operand, std::vector<float>> sums;
   bool products_begun;  // wgmma.fence has come
 
   const unsigned char *memory_begin = nullptr, *memory_end = nullptr;  // device memory that it has touched last

@@ -210,6 +210,8 @@ constexpr Case kConversions[] = {
     {"cvt.rn.bf16.f32 %h1, 0f3f818000;", "%h1", 0x3f82},
     {"cvt.rn.bf16.f32 %h1, 0f7f7fffff;", "%h1", 0x7f80},
     {"cvt.rn.bf16.f32 %h1, 0fffc00001;", "%h1", 0x7fff},
+    {"cvt.rn.bf16x2.f32 %r1, 0f3f800000, 0fc0400000;", "%r1", 0x3f80c040},
+    {"cvt.rn.f16x2.f32 %r1, 0f3f800000, 0fc0400000;", "%r1", 0x3c00c200},
     {"mov.b16 %h1, 0xc040; cvt.f32.bf16 %f1, %h1;", "%f1", 0xc0400000},
     {"cvt.rn.f16.f32 %h1, 0f477fe000;", "%h1", 0x7bff},  // 65504
     {"cvt.rn.f16.f32 %h1, 0f477ff000;", "%h1", 0x7c00},  // halfway to 65536

@@ -8,9 +8,10 @@ using namespace forja::ptx;
 
 namespace {
 
-constexpr int kMajor = 9, kMinor = 0, kMultiprocessors = 132;  // an H100's
-constexpr size_t kAlign = 512;                                 // of allocations, and what lies unused around them
-constexpr size_t kPoisonedUpTo = size_t{64} << 20;             // larger ones are left to the system, page by page
+constexpr int kMajor = 9, kMinor = 0;
+constexpr int kMultiprocessors = 4;                 // so that small products take all tiles, as on the emulated device
+constexpr size_t kAlign = 512;                      // of allocations, and what lies unused around them
+constexpr size_t kPoisonedUpTo = size_t{64} << 20;  // larger ones are left to the system, page by page
 
 thread_local cudaError_t last_error = cudaSuccess;
 
