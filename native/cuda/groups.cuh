@@ -39,7 +39,7 @@ enum class Access : uint8_t {
   kScattered,  // each from a place of its own
 };
 
-// I: int, or int64_t where the output has 2^31 elements or more.
+// I: as in Groups.
 template <class I>
 struct GroupSource {
   const void* data;
