@@ -63,14 +63,16 @@ T larger(T a, T b) {
 }
 
 // .ftz: zero with its sign in place of a subnormal.
-float flushed(float v) { return std::fpclassify(v) == FP_SUBNORMAL ? std::copysign(0.0f, v) : v; }
+template <class T>
+T flushed(T v) {
+  return std::fpclassify(v) == FP_SUBNORMAL ? std::copysign(T{0}, v) : v;
+}
 
 // The upper word of 1 / a, from the upper word of a.
 double rough_reciprocal(double a) {
   constexpr uint64_t kUpper = 0xffffffff00000000;
   const auto upper = [](double v) { return std::bit_cast<double>(std::bit_cast<uint64_t>(v) & kUpper); };
-  const auto flush = [](double v) { return std::fpclassify(v) == FP_SUBNORMAL ? std::copysign(0.0, v) : v; };
-  return flush(upper(1 / flush(upper(a))));
+  return flushed(upper(1 / flushed(upper(a))));
 }
 
 template <class T>
@@ -98,12 +100,8 @@ void add_comparisons(Table& table, const std::string& type) {
   const auto add = [&](const char* name, auto f) {
     table.add(std::string("setp.") + name + "." + type, compare<T>(f));
   };
-  add("eq", [](T a, T b) { return a == b; });
+  add_order<T>(table, type);
   add("ne", [](T a, T b) { return a < b || a > b; });
-  add("lt", [](T a, T b) { return a < b; });
-  add("le", [](T a, T b) { return a <= b; });
-  add("gt", [](T a, T b) { return a > b; });
-  add("ge", [](T a, T b) { return a >= b; });
   add("equ", [](T a, T b) { return !(a < b || a > b); });
   add("neu", [](T a, T b) { return !(a == b); });
   add("ltu", [](T a, T b) { return !(a >= b); });

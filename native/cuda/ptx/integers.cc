@@ -44,12 +44,8 @@ void add_arithmetic(Table& table, const std::string& type) {
   table.add("shr." + type, each<T(T, uint32_t)>([](T a, uint32_t by) {
               return static_cast<T>(a >> std::min<uint32_t>(by, sizeof(T) * 8 - 1) >> (by >= sizeof(T) * 8 ? 1 : 0));
             }));
-  table.add("setp.eq." + type, compare<T>([](T a, T b) { return a == b; }));
+  add_order<T>(table, type);
   table.add("setp.ne." + type, compare<T>([](T a, T b) { return a != b; }));
-  table.add("setp.lt." + type, compare<T>([](T a, T b) { return a < b; }));
-  table.add("setp.le." + type, compare<T>([](T a, T b) { return a <= b; }));
-  table.add("setp.gt." + type, compare<T>([](T a, T b) { return a > b; }));
-  table.add("setp.ge." + type, compare<T>([](T a, T b) { return a >= b; }));
 }
 
 template <class T>

@@ -33,24 +33,17 @@ Form of_predicates(F, const char* operands) {
   return {combine<F>, operands};
 }
 
-void unpack32(Warp& w, const Instruction& in) {
+// The halves of a word.
+template <class C>
+void unpack(Warp& w, const Instruction& in) {
+  constexpr int kHalf = sizeof(C) * 4;  // bits
   auto* low = lanes_of<uint32_t>(w, in.operands[0]);
   auto* high = lanes_of<uint32_t>(w, in.operands[1]);
-  const auto* from = lanes_of<uint32_t>(w, in.operands[2]);
+  const auto* from = lanes_of<C>(w, in.operands[2]);
   each_lane(w.executing, [&](uint32_t lane) {
-    const uint32_t both = from[lane];
-    low[lane] = both & 0xffff;
-    high[lane] = both >> 16;
-  });
-}
-void unpack64(Warp& w, const Instruction& in) {
-  auto* low = lanes_of<uint32_t>(w, in.operands[0]);
-  auto* high = lanes_of<uint32_t>(w, in.operands[1]);
-  const auto* from = lanes_of<uint64_t>(w, in.operands[2]);
-  each_lane(w.executing, [&](uint32_t lane) {
-    const uint64_t both = from[lane];
-    low[lane] = static_cast<uint32_t>(both);
-    high[lane] = static_cast<uint32_t>(both >> 32);
+    const C both = from[lane];
+    low[lane] = static_cast<uint32_t>(both & ((C{1} << kHalf) - 1));
+    high[lane] = static_cast<uint32_t>(both >> kHalf);
   });
 }
 
@@ -94,8 +87,8 @@ void add_moves(Table& table) {
                             [](uint32_t low, uint32_t high) { return (low & 0xffff) | high << 16; }));
   table.add("pack.b64",
             each<uint64_t(uint32_t, uint32_t)>([](uint32_t low, uint32_t high) { return low | uint64_t{high} << 32; }));
-  table.add("unpack.b32", {unpack32, "444"});
-  table.add("unpack.b64", {unpack64, "448"});
+  table.add("unpack.b32", {unpack<uint32_t>, "444"});
+  table.add("unpack.b64", {unpack<uint64_t>, "448"});
 
   table.add("mov.pred", of_predicates([](uint32_t a, uint32_t) { return a; }, "pp"));
   table.add("not.pred", of_predicates([](uint32_t a, uint32_t) { return ~a; }, "pp"));
@@ -110,18 +103,6 @@ void add_moves(Table& table) {
   table.add("cvta.to.shared.u64", {move_shared_address<-1>, "88"});
   table.add("%clock64", {read_clock, "8"});
   table.add("cudaGraphSetConditional", {set_conditional, "84"});
-}
-
-const Table& table() {
-  static const Table& all = *[] {
-    auto* made = new Table;
-    for (const auto add : {add_integers, add_floats, add_conversions, add_moves, add_control, add_memory_instructions,
-                           add_copies, add_warp_instructions, add_matrices, add_warpgroup}) {
-      add(*made);
-    }
-    return made;
-  }();
-  return all;
 }
 
 }  // namespace forja::ptx

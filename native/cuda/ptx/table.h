@@ -23,6 +23,16 @@ class Table {
 
 const Table& table();
 
+// Comparisons that integers and floats have alike; of a NaN none holds.
+template <class T>
+void add_order(Table& table, const std::string& type) {
+  table.add("setp.eq." + type, compare<T>([](T a, T b) { return a == b; }));
+  table.add("setp.lt." + type, compare<T>([](T a, T b) { return a < b; }));
+  table.add("setp.le." + type, compare<T>([](T a, T b) { return a <= b; }));
+  table.add("setp.gt." + type, compare<T>([](T a, T b) { return a > b; }));
+  table.add("setp.ge." + type, compare<T>([](T a, T b) { return a >= b; }));
+}
+
 void add_integers(Table&);
 void add_floats(Table&);
 void add_conversions(Table&);
