@@ -10,6 +10,7 @@ import type { Precision } from '../passes/lower.js'
 import { Tensor } from '../tensor.js'
 import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
 import { evaluation, missingFeed, residentData, scalar } from './evaluate.js'
+import { type CacheLimits, KeptProgram, ProgramCache } from './program_cache.js'
 import { advanceRandomState } from './random_state.js'
 import type { VariableState } from './state.js'
 import { inTurn, mayStart, type Started } from './turn.js'
@@ -41,7 +42,7 @@ export interface CallOptions {
 
 export interface CompiledFunction<A extends readonly Tensor[], R> {
   (...args: [...A, options?: CallOptions]): Promise<R>
-  /** The graph, what was fused, the memory plan and the kernel of each step, for every traced signature. */
+  /** The graph, what was fused, the memory plan and the kernel of each step, for every signature that is kept. */
   explain(): string
   /** Runs once with these arguments and times every step of the program; the outputs stay where they are. */
   profile(...args: A): Promise<ProfileRow[]>
@@ -55,6 +56,9 @@ interface Trace {
   randomStreams: number
 }
 
+/** A network for each of many lengths of a text; one for each of many sizes of an image only while memory allows it. */
+export const KEPT: CacheLimits = { programs: 256, bytes: 2 ** 30, always: 8 }
+
 let currentTrace: Trace | null = null
 
 /** The trace of the function being compiled, if one is. */
@@ -62,7 +66,10 @@ export function activeTrace(): Trace | null {
   return currentTrace
 }
 
-/** Compiles `fn`, which must be synchronous, for a device. */
+/**
+ * Compiles `fn`, which must be synchronous, for a device: once for the shapes and dtypes of a call's arguments. The last 256
+ * such programs are kept, the last 8 where together they hold more than 1 GB.
+ */
 export function compile<A extends readonly Tensor[], R extends Result>(
   fn: (...args: A) => R,
   options: CompileFunctionOptions = {},
@@ -72,7 +79,7 @@ export function compile<A extends readonly Tensor[], R extends Result>(
   checkOptions('compile', options, ['device', 'algorithms', 'precision'])
   const device = resolveDevice(options.device)
   checkPrecision('compile', options.precision ?? 'float32', device)
-  const traces = new Map<string, Traced>()
+  const traces = new ProgramCache<Traced>(KEPT)
   let disposed = false
 
   const tracedFor = (tensors: readonly Tensor[]): Traced => {
@@ -99,13 +106,12 @@ export function compile<A extends readonly Tensor[], R extends Result>(
       return await startInOrder(traced, tensors, async (data) => ({ result: await traced.profile(data) }))
     },
     explain: () => {
-      const texts = [...traces.values()].flatMap((traced) => traced.explain() ?? [])
+      const texts = traces.programs.flatMap((traced) => traced.explain() ?? [])
       return texts.join('\n\n') || 'not traced yet: call the function once'
     },
     dispose: () => {
       disposed = true
-      for (const traced of traces.values()) traced.dispose()
-      traces.clear()
+      for (const traced of traces.programs) traced.dispose()
     },
   }) as unknown as CompiledFunction<A, R>
 }
@@ -146,10 +152,15 @@ function startInOrder<T>(
     args.map((t) => t.value),
     program.device,
   )
+  program.enter()
   return inTurn([...program.variables, ...values.variables], async () => {
-    const data = await (await values.start()).result
-    await program.prepare()
-    return await start(data)
+    try {
+      const data = await (await values.start()).result
+      await program.prepare()
+      return await start(data)
+    } finally {
+      program.leave()
+    }
   })
 }
 
@@ -244,7 +255,7 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
 }
 
 /** A graph and its executable, made when it is first needed and anew where a variable was moved meanwhile. */
-export class Traced {
+export class Traced extends KeptProgram {
   /** That it reads or writes. */
   readonly variables: readonly VariableState[]
   readonly #scalars: readonly HostScalarSource[]
@@ -259,6 +270,7 @@ export class Traced {
     private readonly options: CompileFunctionOptions,
     private readonly whenDisposed = 'the compiled function was disposed',
   ) {
+    super()
     const { graph } = traced
     const sources = graph.nodes().map(({ source }) => source)
     this.#scalars = sources.filter((source) => source?.kind === 'hostScalar')
@@ -338,6 +350,10 @@ export class Traced {
       const elements = outputs[next++]!
       return new Tensor(makeLeaf({ kind: 'constant', data: elements }, { shape: tensor.shape, dtype: tensor.dtype }))
     })
+  }
+
+  get bytes(): number {
+    return this.#executable?.bytes ?? 0
   }
 
   /** Undefined until it is compiled. */

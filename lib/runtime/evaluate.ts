@@ -23,27 +23,37 @@ import { type AnyOp, makeNode } from '../ops/registry.js'
 import { broadcastToOp, transposeOp } from '../ops/shape.js'
 import { foldNode } from '../passes/fold.js'
 import { type Device, defaultDevice, type Executable } from './device.js'
+import { type CacheLimits, KeptProgram, ProgramCache } from './program_cache.js'
 import type { VariableState } from './state.js'
 import { inTurn, type Started } from './turn.js'
 
-/** Programs kept per device, and the memory they may hold together; the least recently used goes first. */
-const CACHE_SIZE = 256
-const CACHE_BYTES = 128 * 2 ** 20
+/** Of a device. */
+const KEPT: CacheLimits = { programs: 256, bytes: 128 * 2 ** 20, always: 1 }
 
-interface CachedProgram {
-  readonly executable: Promise<Executable>
-  /** The graph's numbers, in their order; null: one that is an input of the program, since it has changed. */
-  readonly numbers: readonly (number | null)[]
-  /** Whose buffers it is bound to. */
-  readonly variables: readonly VariableSource[]
-  /** Calls that wait for it or run it; thrown out of the cache, it is disposed after the last one. */
-  users: number
-  dropped: boolean
-  /** Known once it is compiled. */
-  bytes: number
+class CachedProgram extends KeptProgram {
+  bytes = 0
+
+  /**
+   * @param numbers the graph's, in their order; null: one that is an input of the program, since it has changed
+   * @param variables whose buffers it is bound to
+   */
+  constructor(
+    readonly executable: Promise<Executable>,
+    readonly numbers: readonly (number | null)[],
+    readonly variables: readonly VariableSource[],
+  ) {
+    super()
+  }
+
+  dispose(): void {
+    this.executable.then(
+      (executable) => executable.dispose(),
+      () => {},
+    )
+  }
 }
 
-const caches = new Map<Device, Map<string, CachedProgram>>()
+const caches = new Map<Device, ProgramCache<CachedProgram>>()
 
 /** What names of inputs that are numbers begin with. */
 const NUMBER = 'n'
@@ -131,45 +141,32 @@ async function readView({ variable, steps }: View, device: Device): Promise<Type
 async function run(graph: Normalized, device: Device): Promise<Started<TypedArray[]>> {
   const { key, numbers, variables } = graph
   for (const variable of variables) if (variable.placed?.device !== device) await variable.on(device)
-  const cache = caches.get(device) ?? new Map<string, CachedProgram>()
+  const cache = caches.get(device) ?? new ProgramCache<CachedProgram>(KEPT)
   caches.set(device, cache)
   const make = (fixed: readonly (number | null)[]): CachedProgram => {
     const executable = device.compile(graph.graphOf(fixed), { hoist: false }) // most of these programs run once
-    return { executable, numbers: fixed, variables, users: 0, dropped: false, bytes: 0 }
+    const made = new CachedProgram(executable, fixed, variables)
+    cache.set(key, made)
+    return made
   }
   for (;;) {
-    let entry = cache.get(key)
-    const changed = entry?.numbers.some((number, i) => number !== null && !Object.is(number, numbers[i]))
-    if (entry && changed) {
-      drop(cache, key, entry)
-      const { numbers: before } = entry
-      entry = make(numbers.map((number, i) => (Object.is(number, before[i]) ? number : null)))
-    }
-    const used = entry ?? make(numbers)
-    cache.delete(key)
-    cache.set(key, used)
-    used.users++
-    const leave = () => {
-      used.users--
-      release(used)
-    }
-    let result: TypedArray[] | Promise<TypedArray[]> | undefined
+    let used = cache.get(key) ?? make(numbers)
+    const known = used.numbers
+    const changed = known.some((number, i) => number !== null && !Object.is(number, numbers[i]))
+    if (changed) used = make(numbers.map((number, i) => (Object.is(number, known[i]) ? number : null)))
+    used.enter()
     try {
       const executable = await used.executable
       used.bytes = executable.bytes
-      trim(cache)
-      if (executable.isBound()) {
-        result = executable.run(inputsOf(executable, graph, device))
-        return { result }
-      }
-      drop(cache, key, used)
+      cache.trim()
+      if (executable.isBound()) return { result: executable.run(inputsOf(executable, graph, device)) }
+      cache.retire(used)
     } catch (error) {
       // What cannot be compiled is tried anew next time: memory may have been freed meanwhile.
-      used.executable.catch(() => drop(cache, key, used))
+      used.executable.catch(() => cache.retire(used))
       throw error
     } finally {
-      if (result instanceof Promise) result.then(leave, leave)
-      else leave()
+      used.leave()
     }
   }
 }
@@ -188,31 +185,8 @@ function inputsOf({ inputs }: Executable, { feeds, numbers, scalars }: Normalize
 /** Called when a variable's buffer is released, and when nobody holds it any more: cached programs would keep it. */
 export function forgetVariable(variable: VariableSource): void {
   for (const cache of caches.values()) {
-    for (const [key, entry] of cache) if (entry.variables.includes(variable)) drop(cache, key, entry)
+    for (const program of cache.programs) if (program.variables.includes(variable)) cache.retire(program)
   }
-}
-
-function trim(cache: Map<string, CachedProgram>): void {
-  let bytes = [...cache.values()].reduce((total, entry) => total + entry.bytes, 0)
-  for (const [key, entry] of cache) {
-    if (cache.size <= CACHE_SIZE && (bytes <= CACHE_BYTES || cache.size === 1)) return
-    bytes -= entry.bytes
-    drop(cache, key, entry)
-  }
-}
-
-function drop(cache: Map<string, CachedProgram>, key: string, entry: CachedProgram): void {
-  if (cache.get(key) === entry) cache.delete(key)
-  entry.dropped = true
-  release(entry)
-}
-
-function release(entry: CachedProgram): void {
-  if (!entry.dropped || entry.users > 0) return
-  entry.executable.then(
-    (executable) => executable.dispose(),
-    () => {},
-  )
 }
 
 export function scalar(value: number, dtype: DType = 'float32'): TypedArray {

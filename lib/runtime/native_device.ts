@@ -102,6 +102,10 @@ function isState(variable: VariableSource): variable is VariableState {
   return 'placed' in variable
 }
 
+function sumOfBytes(buffers: readonly NativeDeviceBuffer[]): number {
+  return buffers.reduce((sum, { bytes }) => sum + bytes, 0)
+}
+
 function writtenBy({ schedule }: Program): VariableSource[] {
   const outputs = schedule.steps.flatMap((step) => step.outputs)
   return outputs.filter((output): output is VariableSource => !('node' in output))
@@ -175,7 +179,7 @@ class NativeExecutable implements Executable {
   }
 
   get bytes(): number {
-    return this.program.plan.arenaBytes + (this.prepared?.bytes ?? 0)
+    return sumOfBytes(this.constants) + this.program.plan.arenaBytes + (this.prepared?.bytes ?? 0)
   }
 
   get inputs() {
@@ -275,7 +279,7 @@ class Prepared {
   }
 
   get bytes(): number {
-    return this.derived.reduce((sum, { bytes }) => sum + bytes, this.program.bytes)
+    return sumOfBytes(this.derived) + this.program.bytes
   }
 
   /** Makes them anew where a source was written, before what is handed to the device next. */
