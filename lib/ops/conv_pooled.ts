@@ -5,6 +5,8 @@
  */
 import type { Value } from '../graph/graph.js'
 import { type RefArray, refArray } from '../reference/array.js'
+import { sameShape } from '../shape.js'
+import { RELU_GRAD } from './activation.js'
 import { outputSizes } from './conv.js'
 import { type AttrRecord, type Attrs, defineOp, type Op, type Site } from './registry.js'
 
@@ -22,8 +24,8 @@ export const WINDOWS = {
  * leave them where they lie. That changes no bit of the result.
  */
 const GRAD_WEIGHT_ATTRS = { ...WINDOWS, kernel: 'i32x2', fitsCore: 'i32' } as const
-/** The image's size. */
-const GRAD_INPUT_ATTRS = { ...WINDOWS, image: 'i32x2' } as const
+/** The image's size, and whether it is what a ReLU gave, whose gradient is wanted then. */
+const GRAD_INPUT_ATTRS = { ...WINDOWS, image: 'i32x2', activation: 'i32' } as const
 
 type Windows = Attrs<typeof WINDOWS>
 
@@ -112,25 +114,35 @@ export const conv2dPooledGradWeightOp: Op<typeof GRAD_WEIGHT_ATTRS> = defineOp({
   },
 })
 
-/** dp (N,PH,PW,K), weight (R,S,C,K), index (N,PH,PW,K): the tap of the window that was chosen → dx (N,H,W,C). */
+/**
+ * dp (N,PH,PW,K), weight (R,S,C,K), index (N,PH,PW,K): the tap of the window that was chosen → dx (N,H,W,C); with the
+ * activation reluGrad and y (N,H,W,C), ReLU's result, 0 where that is 0.
+ */
 export const conv2dPooledGradInputOp: Op<typeof GRAD_INPUT_ATTRS> = defineOp({
   name: 'conv2dPooledGradInput',
   code: 111,
-  inputs: ['dp', 'weight', 'index'],
+  inputs: ['dp', 'weight', 'index', 'y?'],
   attrs: GRAD_INPUT_ATTRS,
-  infer: ([dp, weight, index], attrs, site) => {
+  infer: ([dp, weight, index, y], attrs, site) => {
     requireImages([dp!, weight!], site)
     if (dp!.shape[3] !== weight!.shape[3]) site.fail('ERR_SHAPE', 'pooled maps and filters differ in channels')
     checkWindows({ image: attrs.image, filter: weight!.shape.slice(0, 2), dp: dp!, index: index! }, attrs, site)
-    return [{ shape: [dp!.shape[0]!, ...attrs.image, weight!.shape[2]!], dtype: dp!.dtype }]
+    const dx = { shape: [dp!.shape[0]!, ...attrs.image, weight!.shape[2]!], dtype: dp!.dtype }
+    if (attrs.activation !== (y ? RELU_GRAD : 0) || (y && !(y.dtype === dx.dtype && sameShape(y.shape, dx.shape)))) {
+      site.fail('ERR_INTERNAL', "the gradient of ReLU needs its result, which is like the image's")
+    }
+    return [dx]
   },
   grad: null,
-  traits: { product: true, internal: true },
+  traits: { product: true, masked: 3, internal: true },
   flops: ([dp, weight]) => 2 * dp!.size * (weight!.size / dp!.shape[3]!),
-  reference: ([dp, weight, index], attrs, [type]) => {
+  reference: ([dp, weight, index, y], attrs, [type]) => {
     const dx = refArray(type!.shape, type!.dtype)
     walkChosen(dx.shape, weight!.shape, { dp: dp!, index: index! }, attrs, (imageAt, filterAt, dpAt) => {
       dx.data[imageAt]! += dp!.data[dpAt]! * weight!.data[filterAt]!
+    })
+    y?.data.forEach((v, at) => {
+      if (v <= 0) dx.data[at] = 0
     })
     return [dx]
   },

@@ -1,5 +1,6 @@
 /**
- * Cross entropy with class labels, softmax included: one primitive forward, one for its gradient. For a row of logits
+ * Cross entropy with class labels, softmax included: one primitive forward, one for its gradient, one for both, which
+ * passes make of these. For a row of logits
  * x, its label t, class weights w (1 where none are given) and smoothing e, with p = softmax(x):
  *
  *     loss = (1 - e) w_t (lse - x_t) + e/C Σ_c w_c (lse - x_c)            lse = log Σ exp(x)
@@ -10,6 +11,7 @@
  * log-probabilities (nllLoss): lse is 0 and A p_c drops out.
  */
 import type { DType } from '../dtype.js'
+import type { TensorType } from '../graph/graph.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { formatShape, type Shape, sameShape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -29,7 +31,7 @@ const ATTRS = { smoothing: 'f32', ignoreIndex: 'i32', logProbabilities: 'i32' } 
 type Layout = typeof ATTRS
 
 /** logits (N, C), labels (N), weight (C) or absent → loss, shift, logSum, weight of the label, each (N). */
-const crossEntropyOp: Op<Layout> = defineOp({
+export const crossEntropyOp: Op<Layout> = defineOp({
   name: 'crossEntropy',
   code: 212,
   inputs: ['logits', 'labels', 'weight?'],
@@ -48,30 +50,11 @@ const crossEntropyOp: Op<Layout> = defineOp({
     return [fromLoss && fromLse ? add(fromLoss, fromLse) : (fromLoss ?? fromLse), null, null]
   },
   flops: ([logits]) => 4 * logits!.size,
-  reference: ([logits, labels, weight], attrs, types) => {
-    const [loss, shift, logSum, weights] = types.map((t) => refArray(t.shape, t.dtype)) as [
-      RefArray,
-      RefArray,
-      RefArray,
-      RefArray,
-    ]
-    forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
-      const lse = attrs.logProbabilities ? { shift: 0, logSum: 0 } : logSumExpOf(x)
-      shift.data[row] = lse.shift
-      logSum.data[row] = lse.logSum
-      if (label < 0) return
-      weights.data[row] = w[label]!
-      const below = (v: number) => lse.shift - v + lse.logSum
-      const spread = x.reduce((total, v, c) => total + w[c]! * below(v), 0) / x.length
-      const own = w[label]! * below(x[label]!)
-      loss.data[row] = own + (attrs.smoothing ? attrs.smoothing * (spread - own) : 0)
-    })
-    return [loss, shift, logSum, weights]
-  },
+  reference: losses,
 })
 
 /** logits (N, C), labels (N), shift, logSum, dloss (N), weight (C) or absent → dlogits (N, C). */
-const crossEntropyGradOp: Op<Layout> = defineOp({
+export const crossEntropyGradOp: Op<Layout> = defineOp({
   name: 'crossEntropyGrad',
   code: 213,
   inputs: ['logits', 'labels', 'shift', 'logSum', 'dloss', 'weight?'],
@@ -89,22 +72,69 @@ const crossEntropyGradOp: Op<Layout> = defineOp({
     return [dlogits, null, null, neg(sum(dlogits, { axes: 1 })), ddloss, null]
   },
   flops: ([logits]) => 4 * logits!.size,
-  reference: ([logits, labels, shift, logSum, dloss, weight], attrs, [type]) => {
-    const out = refArray(type!.shape, type!.dtype)
-    const { smoothing } = attrs
-    forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
-      if (label < 0) return
-      const own = (1 - smoothing) * w[label]!
-      const total = own + (smoothing / x.length) * w.reduce((a, b) => a + b, 0)
-      x.forEach((v, c) => {
-        const p = attrs.logProbabilities ? 0 : Math.exp(v - shift!.data[row]! - logSum!.data[row]!)
-        const target = (c === label ? own : 0) + (smoothing / x.length) * w[c]!
-        out.data[row * x.length + c] = dloss!.data[row]! * (total * p - target)
-      })
-    })
-    return [out]
+  reference: gradients,
+})
+
+/** logits (N, C), labels (N), dloss (N), weight (C) or absent → loss (N), dlogits (N, C): the exponentials are computed once. */
+export const crossEntropyWithGradOp: Op<Layout> = defineOp({
+  name: 'crossEntropyWithGrad',
+  code: 214,
+  inputs: ['logits', 'labels', 'dloss', 'weight?'],
+  attrs: ATTRS,
+  infer: ([logits, , dloss]) => [dloss!.type, logits!.type],
+  grad: null,
+  traits: { inplace: [[1, 0]], internal: true },
+  flops: ([logits]) => 6 * logits!.size,
+  reference: ([logits, labels, dloss, ...weight], attrs, [vector, matrix]) => {
+    const [loss, shift, logSum] = losses([logits!, labels!, ...weight], attrs, Array(4).fill(vector))
+    return [loss!, ...gradients([logits!, labels!, shift!, logSum!, dloss!, ...weight], attrs, [matrix!])]
   },
 })
+
+function losses(
+  [logits, labels, weight]: readonly RefArray[],
+  attrs: Attrs<Layout>,
+  types: readonly TensorType[],
+): RefArray[] {
+  const [loss, shift, logSum, weights] = types.map((t) => refArray(t.shape, t.dtype)) as [
+    RefArray,
+    RefArray,
+    RefArray,
+    RefArray,
+  ]
+  forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
+    const lse = attrs.logProbabilities ? { shift: 0, logSum: 0 } : logSumExpOf(x)
+    shift.data[row] = lse.shift
+    logSum.data[row] = lse.logSum
+    if (label < 0) return
+    weights.data[row] = w[label]!
+    const below = (v: number) => lse.shift - v + lse.logSum
+    const spread = x.reduce((total, v, c) => total + w[c]! * below(v), 0) / x.length
+    const own = w[label]! * below(x[label]!)
+    loss.data[row] = own + (attrs.smoothing ? attrs.smoothing * (spread - own) : 0)
+  })
+  return [loss, shift, logSum, weights]
+}
+
+function gradients(
+  [logits, labels, shift, logSum, dloss, weight]: readonly RefArray[],
+  attrs: Attrs<Layout>,
+  [type]: readonly TensorType[],
+): RefArray[] {
+  const out = refArray(type!.shape, type!.dtype)
+  const { smoothing } = attrs
+  forEachLabel(logits!, labels!, weight, attrs, (row, x, label, w) => {
+    if (label < 0) return
+    const own = (1 - smoothing) * w[label]!
+    const total = own + (smoothing / x.length) * w.reduce((a, b) => a + b, 0)
+    x.forEach((v, c) => {
+      const p = attrs.logProbabilities ? 0 : Math.exp(v - shift!.data[row]! - logSum!.data[row]!)
+      const target = (c === label ? own : 0) + (smoothing / x.length) * w[c]!
+      out.data[row * x.length + c] = dloss!.data[row]! * (total * p - target)
+    })
+  })
+  return [out]
+}
 
 /** Calls `visit` with each row of logits, its label (-1 where ignored) and the weights of all classes. */
 function forEachLabel(

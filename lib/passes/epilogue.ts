@@ -1,10 +1,12 @@
 /**
  * Epilogues: what alone reads the result of a kernel is done by it while it stores that. A batch norm adds a residual; a
- * matmul keeps the gradient of ReLU where its result was positive; an activation is applied by the matmul, convolution or
- * batch norm before it. The gradient of a batch norm applies ReLU's mask while it reads.
+ * matmul keeps the gradient of ReLU where its result was positive; a cross entropy gives the gradient of its logits; an
+ * activation is applied by the matmul, convolution or batch norm before it. The gradient of a batch norm applies ReLU's mask
+ * while it reads.
  */
-import { countUses, Graph, type Node, rewrite, type Value } from '../graph/graph.js'
+import { attrKey, countUses, Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { RELU_GRAD, reluGradOp } from '../ops/activation.js'
+import { crossEntropyGradOp, crossEntropyOp, crossEntropyWithGradOp } from '../ops/cross_entropy.js'
 import { addOp } from '../ops/elementwise.js'
 import { batchNormGradOp } from '../ops/norm.js'
 import type { AnyOp, AttrRecord } from '../ops/registry.js'
@@ -16,8 +18,9 @@ export function epilogue(graph: Graph): Graph {
 }
 
 /**
- * add(f(x, ..), r) = f(x, .., r), and reluGrad(f(x, ..), y) likewise. What f takes is visited before all else, so that it
- * is there when f is made; where it is not, it or one before it needs f's outputs, and the operation stays.
+ * add(f(x, ..), r) = f(x, .., r), and what else a node before it can do with one operand more. What f takes is visited
+ * before all else, so that it is there when f is made; where it is not, it or one before it needs f's outputs, and the
+ * operation stays.
  */
 function operands(graph: Graph): Graph {
   const followers = findFollowers(graph)
@@ -32,10 +35,9 @@ function operands(graph: Graph): Graph {
       visited.add(node)
       const whole = absorbed.get(node)
       if (!takes) return whole && [whole]
-      const operand = reshapeValue(get(follower.operand), node.outputs[0]!.shape)
-      const made = build(node.op, [...inputs, operand], { ...node.attrs, ...follower.attrs }, node.name).outputs
-      absorbed.set(follower.node, reshapeValue(made[0]!, follower.node.outputs[0]!.shape))
-      return made
+      const { own, following } = follower.join(inputs, get(follower.operand))
+      absorbed.set(follower.node, following)
+      return own
     },
   )
   return new Graph(outputs.slice(taken.length), assignments)
@@ -45,20 +47,32 @@ function operands(graph: Graph): Graph {
 interface Follower {
   readonly node: Node
   readonly operand: Value
-  readonly attrs: AttrRecord
+  /** The outputs of the node before it, made of its inputs and the operand, and what the follower has given. */
+  readonly join: (inputs: readonly Value[], operand: Value) => { own: readonly Value[]; following: Value }
 }
 
-/** By the node that may do it: what alone reads its first output, or a view of that, and has its size. */
+/** By the node that may do it. */
 function findFollowers(graph: Graph): Map<Node, Follower> {
   const uses = countUses(graph)
   const found = new Map<Node, Follower>()
   for (const node of graph.nodes()) {
+    if (node.op === (crossEntropyGradOp as AnyOp)) {
+      const loss = lossBefore(node, uses)
+      if (loss) found.set(loss, { node, operand: node.inputs[4]!, join: joinLoss(loss) })
+      continue
+    }
     const [a, b] = node.inputs
     if (node.inputs.length !== 2 || !sameShape(a!.shape, b!.shape)) continue
     const follow = (value: Value, operand: Value, kind: 'residual' | 'masked', attrs: AttrRecord): boolean => {
       const source = readOnce(value, uses)
       if (!source || !takes(source, kind)) return false
-      found.set(source.node, { node, operand, attrs })
+      const { node: before } = source
+      const join: Follower['join'] = (inputs, operand) => {
+        const operands = [...inputs, reshapeValue(operand, source.shape)]
+        const own = build(before.op, operands, { ...before.attrs, ...attrs }, before.name).outputs
+        return { own, following: reshapeValue(own[0]!, node.outputs[0]!.shape) }
+      }
+      found.set(before, { node, operand, join })
       return true
     }
     if (node.op === (addOp as AnyOp)) follow(a!, b!, 'residual', {}) || follow(b!, a!, 'residual', {})
@@ -69,6 +83,26 @@ function findFollowers(graph: Graph): Map<Node, Follower> {
 
 function takes({ index, node: { op, inputs, attrs } }: Value, operand: 'residual' | 'masked'): boolean {
   return index === 0 && op.traits[operand] === inputs.length && attrs.activation === 0
+}
+
+/** The cross entropy whose gradient this is, if nobody else reads more of it than the loss. */
+function lossBefore({ inputs, attrs }: Node, uses: ReadonlyMap<Value, number>): Node | undefined {
+  const [logits, labels, shift, logSum, , weight] = inputs
+  const { node } = shift!
+  const [, ownShift, ownLogSum, weights] = node.outputs
+  const isOwn =
+    node.op === (crossEntropyOp as AnyOp) &&
+    [logits, labels, weight].every((input, i) => input === node.inputs[i]) &&
+    attrKey(attrs) === attrKey(node.attrs)
+  const isAlone = [ownShift, ownLogSum].every((value) => uses.get(value!) === 1) && !uses.has(weights!)
+  return isOwn && shift === ownShift && logSum === ownLogSum && isAlone ? node : undefined
+}
+
+function joinLoss({ attrs, name }: Node): Follower['join'] {
+  return ([logits, labels, ...weight], dloss) => {
+    const [loss, dlogits] = build(crossEntropyWithGradOp, [logits!, labels!, dloss, ...weight], attrs, name).outputs
+    return { own: [loss!], following: dlogits! }
+  }
 }
 
 function activations(graph: Graph): Graph {

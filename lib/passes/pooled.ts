@@ -43,7 +43,7 @@ export function pooled(graph: Graph, smallMaps?: SmallMaps): Graph {
       const [dy, weight] = inputs
       if (!smallMaps || !isPooled(dy!, node) || !FITS[smallMaps](weight!.shape, dy!, node.attrs)) return undefined
       const [dp, index] = dy!.node.inputs
-      const attrs = { ...windowsOf(dy!, node), image: node.attrs.size! }
+      const attrs = { ...windowsOf(dy!, node), image: node.attrs.size!, activation: 0 }
       return build(conv2dPooledGradInputOp, [dp!, weight!, index!], attrs, node.name).outputs
     }
     const grad = inputs[0]?.node

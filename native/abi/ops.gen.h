@@ -102,6 +102,7 @@ enum fj_opcode {
   FJ_OP_LOG_SUM_EXP = 211,
   FJ_OP_CROSS_ENTROPY = 212,
   FJ_OP_CROSS_ENTROPY_GRAD = 213,
+  FJ_OP_CROSS_ENTROPY_WITH_GRAD = 214,
   FJ_OP_RANDOM = 216,
   FJ_OP_SGD_UPDATE = 224,
   FJ_OP_ADAM_UPDATE = 225,
@@ -298,6 +299,8 @@ static inline const char* fj_op_name(uint32_t opcode) {
       return "crossEntropy";
     case FJ_OP_CROSS_ENTROPY_GRAD:
       return "crossEntropyGrad";
+    case FJ_OP_CROSS_ENTROPY_WITH_GRAD:
+      return "crossEntropyWithGrad";
     case FJ_OP_RANDOM:
       return "random";
     case FJ_OP_SGD_UPDATE:
@@ -360,6 +363,7 @@ static inline int fj_op_inplace(uint32_t opcode, uint32_t output, uint32_t input
   if (opcode == FJ_OP_BATCH_NORM_GRAD && output == 0 && input == 0) return 1;
   if (opcode == FJ_OP_LAYER_NORM && output == 0 && input == 0) return 1;
   if (opcode == FJ_OP_LAYER_NORM_GRAD && output == 0 && input == 0) return 1;
+  if (opcode == FJ_OP_CROSS_ENTROPY_WITH_GRAD && output == 1 && input == 0) return 1;
   if (opcode == FJ_OP_SGD_UPDATE && output == 0 && input == 2) return 1;
   if (opcode == FJ_OP_SGD_UPDATE && output == 1 && input == 4) return 1;
   if (opcode == FJ_OP_ADAM_UPDATE && output == 0 && input == 2) return 1;
@@ -653,8 +657,9 @@ struct fj_conv2d_pooled_grad_input_attrs {
   int32_t window_stride[2];
   int32_t window_padding[4];
   int32_t image[2];
+  int32_t activation;
 };
-FJ_ATTRS_SIZE(fj_conv2d_pooled_grad_input_attrs, 72);
+FJ_ATTRS_SIZE(fj_conv2d_pooled_grad_input_attrs, 76);
 
 struct fj_max_pool2d_attrs {
   int32_t kernel[2];
@@ -786,6 +791,13 @@ struct fj_cross_entropy_grad_attrs {
   int32_t log_probabilities;
 };
 FJ_ATTRS_SIZE(fj_cross_entropy_grad_attrs, 12);
+
+struct fj_cross_entropy_with_grad_attrs {
+  float smoothing;
+  int32_t ignore_index;
+  int32_t log_probabilities;
+};
+FJ_ATTRS_SIZE(fj_cross_entropy_with_grad_attrs, 12);
 
 struct fj_random_attrs {
   int32_t kind;

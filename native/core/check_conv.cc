@@ -138,11 +138,16 @@ bool check_conv2d_pooled_grad_weight(Check& c) {
                   "filter has the wrong size");
 }
 
-// dp, weight, index -> dx.
+// dp, weight, index, y where ReLU gave the image -> dx.
 bool check_conv2d_pooled_grad_input(Check& c) {
-  if (!c.arity(3, 3, 1) || !c.attr_size(sizeof(fj_conv2d_pooled_grad_input_attrs))) return false;
+  if (!c.arity(3, 4, 1) || !c.attr_size(sizeof(fj_conv2d_pooled_grad_input_attrs))) return false;
   const auto& attrs = c.attrs<fj_conv2d_pooled_grad_input_attrs>();
   const fj_value& dx = c.out(0);
+  const bool masked = c.inputs() == 4;
+  if (!c.expect(attrs.activation == (masked ? FJ_ACTIVATION_RELU_GRAD : 0), "activation does not fit the operands") ||
+      (masked && !(c.dtype(c.in(3), FJ_FLOAT32) && c.same_shape(c.in(3), dx)))) {
+    return false;
+  }
   return check_pooled_gradient(c, dx, c.in(1), c.in(0), c.in(2), attrs) &&
          c.expect(attrs.image[0] == int64_t{dx.dims[1]} && attrs.image[1] == int64_t{dx.dims[2]},
                   "image has the wrong size");

@@ -38,7 +38,9 @@ bool check_vector(Check& c, const fj_value& value, uint32_t length) {
 
 // logits (N, C) and labels (N) are the first inputs; weight (C), if there is one, is input `weight`.
 bool check_labels(Check& c, int weight) {
-  static_assert(sizeof(fj_cross_entropy_attrs) == sizeof(fj_cross_entropy_grad_attrs), "attributes differ");
+  static_assert(sizeof(fj_cross_entropy_attrs) == sizeof(fj_cross_entropy_grad_attrs) &&
+                    sizeof(fj_cross_entropy_attrs) == sizeof(fj_cross_entropy_with_grad_attrs),
+                "attributes differ");
   if (!c.attr_size(sizeof(fj_cross_entropy_attrs))) return false;
   const fj_value &logits = c.in(0), &labels = c.in(1);
   return c.rank(logits, 2) && c.dtype(logits, FJ_FLOAT32) && c.rank(labels, 1) &&
@@ -63,6 +65,13 @@ bool check_cross_entropy_grad(Check& c) {
          c.dtype(c.out(0), FJ_FLOAT32) && c.same_shape(c.in(0), c.out(0));
 }
 
+bool check_cross_entropy_with_grad(Check& c) {
+  if (!c.arity(3, 4, 2) || !check_labels(c, 3)) return false;
+  const uint32_t rows = c.in(0).dims[0];
+  return check_vector(c, c.in(2), rows) && check_vector(c, c.out(0), rows) && c.dtype(c.out(1), FJ_FLOAT32) &&
+         c.same_shape(c.in(0), c.out(1));
+}
+
 const CheckEntry kEntries[] = {
     {FJ_OP_SOFTMAX, check_unary},
     {FJ_OP_SOFTMAX_GRAD, check_binary},
@@ -70,6 +79,7 @@ const CheckEntry kEntries[] = {
     {FJ_OP_LOG_SUM_EXP, check_log_sum_exp},
     {FJ_OP_CROSS_ENTROPY, check_cross_entropy},
     {FJ_OP_CROSS_ENTROPY_GRAD, check_cross_entropy_grad},
+    {FJ_OP_CROSS_ENTROPY_WITH_GRAD, check_cross_entropy_with_grad},
 };
 
 }  // namespace

@@ -7,7 +7,8 @@
 // (conv_pooled_runs.h), channels apart. Of a window, the channels that chose a tap are added up in registers and then
 // to that pixel's runs; those of an image are added up to rows of dx in the end.
 //
-// Taps are data: one outside its window, or outside the maps, counts nothing.
+// Taps are data: one outside its window, or outside the maps, counts nothing. Where x is what a ReLU gave, only what it
+// let through gets a gradient.
 #include <cstring>
 
 #include "conv_pooled_runs.h"
@@ -117,7 +118,8 @@ void add_windows(const Plan& plan, const Target* targets, const float* dp, const
 }
 
 // Column by column, so that the numbers that neighbours share are written long before they are read again.
-void add_runs(const Plan& plan, float* dx) {
+// y: the image where ReLU gave it, or null.
+void add_runs(const Plan& plan, const float* y, float* dx) {
   const Runs& runs = plan.runs;
   const ConvGeometry& g = runs.g.conv;
   memset(plan.rows, 0, plan.rows_floats * sizeof(float));
@@ -134,7 +136,16 @@ void add_runs(const Plan& plan, float* dx) {
   for (int64_t i = 0; i < g.h; i++, dx += g.w * g.c) {
     const int64_t from = i + g.pad_top;
     const int64_t seen = from < runs.padded_h ? inside : 0;
-    memcpy(dx, plan.rows + from * runs.width + left, seen * sizeof(float));
+    const float* row = plan.rows + from * runs.width + left;
+    if (y == nullptr) {
+      memcpy(dx, row, seen * sizeof(float));
+    } else {
+      for (int64_t e = 0; e < seen; e += kWidth) {
+        const Mask lanes = tail_mask(seen - e);
+        store_masked(dx + e, lanes, select(load_masked(lanes, y + e) <= zero(), zero(), load_masked(lanes, row + e)));
+      }
+      y += g.w * g.c;
+    }
     memset(dx + seen, 0, (g.w * g.c - seen) * sizeof(float));
   }
 }
@@ -151,12 +162,14 @@ void run(const Call& call, Team& team) {
   runs.find_targets(runs.run, runs.column, targets);
   const float* dp = call.in[0].as<const float>();
   const uint8_t* index = call.in[2].as<const uint8_t>();
+  const float* y = call.n_in == 4 ? call.in[3].as<const float>() : nullptr;
   float* dx = call.out[0].as<float>();
   const Range images = split(g.n, team);
   for (int64_t n = images.begin; n < images.end; n++) {
     memset(plan.image, 0, runs.floats * sizeof(float));
     add_windows(plan, targets, dp + n * runs.windows * g.k, index + n * runs.windows * g.k);
-    add_runs(plan, dx + n * g.h * g.w * g.c);
+    const int64_t image = n * g.h * g.w * g.c;
+    add_runs(plan, y == nullptr ? y : y + image, dx + image);
   }
 }
 

@@ -100,11 +100,62 @@ void run_cross_entropy_grad(const Call& call, Team& team) {
   }
 }
 
+// logits, labels, dloss, weight? → loss (N), dlogits (N, C), which may lie where the logits do.
+void run_cross_entropy_with_grad(const Call& call, Team& team) {
+  const Labels labels(call, 3);
+  const int64_t classes = labels.classes;
+  const float smoothing = labels.attrs.smoothing, share = smoothing / static_cast<float>(classes);
+  const bool softmax = labels.attrs.log_probabilities == 0;
+  const Range range = split(labels.rows, team, 16);
+  for (int64_t row = range.begin; row < range.end; row++) {
+    const float* x = call.in[0].as<const float>() + row * classes;
+    float *dx = call.out[1].as<float>() + row * classes, *loss = call.out[0].as<float>() + row;
+    const int64_t label = labels.of(row);
+    if (label < 0) {
+      *loss = 0;
+      for (int64_t c = 0; c < classes; c++) dx[c] = 0;
+      continue;
+    }
+    const float weight = labels.weight_of(label), at_label = x[label], g = call.in[2].as<const float>()[row];
+    const float shift = softmax ? row_max(x, classes) : 0;
+    const Vec shift_all = broadcast(shift);
+    double below = 0;  // Σ w (shift - x)
+    if (smoothing != 0) {
+      below = row_sum(x, classes,
+                      [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA { return labels.weights(i, n) * (shift_all - v); });
+    }
+    double sum = 1;
+    if (softmax) {
+      sum = row_sum(x, classes, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA {
+        const Vec e = vexp(v - shift_all);
+        store_part(dx + i, n, e);
+        return e;
+      });
+    }
+    const float log_sum = logf(static_cast<float>(sum)), own = weight * ((shift - at_label) + log_sum);
+    const double spread = (below + static_cast<double>(labels.weight_sum * log_sum)) / static_cast<double>(classes);
+    *loss = smoothing == 0 ? own : own + smoothing * (static_cast<float>(spread) - own);
+
+    const float of_label = (1 - smoothing) * weight;
+    const Vec scale =
+        broadcast(static_cast<float>(static_cast<double>(g * (of_label + share * labels.weight_sum)) / sum));
+    const Vec of_all = broadcast(-g * share);
+    for (int64_t i = 0; i < classes; i += kWidth) {
+      const int64_t n = classes - i;
+      Vec d = share != 0 ? of_all * labels.weights(i, n) : zero();
+      if (softmax) d = fma(scale, load_part(dx + i, n), d);
+      store_part(dx + i, n, d);
+    }
+    dx[label] -= g * of_label;
+  }
+}
+
 }  // namespace
 
 void register_cross_entropy(KernelTable& table) {
   table.add({FJ_OP_CROSS_ENTROPY, 0, "crossEntropy", run_cross_entropy, nullptr, nullptr});
   table.add({FJ_OP_CROSS_ENTROPY_GRAD, 0, "crossEntropyGrad", run_cross_entropy_grad, nullptr, nullptr});
+  table.add({FJ_OP_CROSS_ENTROPY_WITH_GRAD, 0, "crossEntropyWithGrad", run_cross_entropy_with_grad, nullptr, nullptr});
 }
 
 }  // namespace forja::FJ_ISA

@@ -1,7 +1,8 @@
 // conv2dPooledGradInput (lib/ops/conv_pooled.ts), the gradient of a convolution's image from that of its pooled maps:
 // where that fits and windows lie apart, a block writes the maps that saw some rows into its memory, most of them
 // zeros, and multiplies all; elsewhere a thread takes an (n, i, j, c) and asks all windows over the pixels that saw it.
-// Taps are data: one outside its window, or outside the maps, counts nothing.
+// Taps are data: one outside its window, or outside the maps, counts nothing. Where x is what a ReLU gave, y, only what
+// it let through gets a gradient.
 #include "conv_tile.cuh"
 #include "device/block.cuh"
 #include "kernel.cuh"
@@ -9,6 +10,11 @@
 
 namespace forja::cuda {
 namespace {
+
+// `sum`, but 0 where y, if there is one, is not positive.
+__device__ __forceinline__ float relu_grad(float sum, const float* y, int64_t at) {
+  return y != nullptr && y[at] <= 0 ? 0.0f : sum;
+}
 
 // --- by rows
 
@@ -53,7 +59,7 @@ template <int kSteps>
 __global__ void __launch_bounds__(kRowThreads)
     conv2d_pooled_grad_input_rows_kernel(const __grid_constant__ PooledConvGeometry g,
                                          const __grid_constant__ ImageRows b, const float* dp, const float* w,
-                                         const uint8_t* index, float* dx) {
+                                         const uint8_t* index, const float* y, float* dx) {
   const ConvGeometry& v = g.conv;
   auto* const filters = static_cast<float4*>(ptx::dynamic_shared());
   const int k_count = static_cast<int>(v.k), channels = static_cast<int>(v.c), width = static_cast<int>(v.w);
@@ -120,10 +126,10 @@ __global__ void __launch_bounds__(kRowThreads)
     for (int m = 0; m < kTogether; m++) {
       const int pixel = group + m * groups;
       if (pixel >= pixels) continue;
-      float* to = dx + ((n * v.h + first) * width + pixel) * channels + quad * kTogether;
+      const int64_t to = ((n * v.h + first) * width + pixel) * channels + quad * kTogether;
 #pragma unroll
       for (int e = 0; e < kTogether; e++) {
-        if (quad * kTogether + e < channels) to[e] = sums[m][e];
+        if (quad * kTogether + e < channels) dx[to + e] = relu_grad(sums[m][e], y, to + e);
       }
     }
   }
@@ -153,7 +159,8 @@ __device__ float chosen_sum(const PooledConvGeometry& g, const float* dp, const 
 }
 
 __global__ void conv2d_pooled_grad_input_kernel(const __grid_constant__ PooledConvGeometry g, const float* dp,
-                                                const float* w, const uint8_t* index, float* dx, int64_t count) {
+                                                const float* w, const uint8_t* index, const float* y, float* dx,
+                                                int64_t count) {
   const int64_t at = thread_index();
   if (at >= count) return;
   const ConvGeometry& v = g.conv;
@@ -168,7 +175,7 @@ __global__ void conv2d_pooled_grad_input_kernel(const __grid_constant__ PooledCo
       sum += chosen_sum(g, dp, index, w + ((r * v.s + s) * v.c + c) * v.k, n, p, q);
     }
   }
-  dx[at] = sum;
+  dx[at] = relu_grad(sum, y, at);
 }
 
 // --- host
@@ -176,6 +183,8 @@ __global__ void conv2d_pooled_grad_input_kernel(const __grid_constant__ PooledCo
 PooledConvGeometry geometry(const Call& call) {
   return pooled_conv_geometry(call.out[0], call.in[1], call.in[0], call.attrs<fj_conv2d_pooled_grad_input_attrs>());
 }
+
+const float* relu_of(const Call& call) { return call.n_in == 4 ? call.in[3].as<const float>() : nullptr; }
 
 bool fits_block(const Call& call) {
   const PooledConvGeometry g = geometry(call);
@@ -191,7 +200,7 @@ void run_rows(const Call& call, Launcher& to) {
   const ImageRows b = image_rows(g.conv, to);
   const auto with = [&](auto steps) {
     launch(to, conv2d_pooled_grad_input_rows_kernel<steps()>, g.conv.n * b.count, {kRowThreads, b.bytes(g.conv)}, g, b,
-           call.in[0].as<const float>(), call.in[1].as<const float>(), call.in[2].as<const uint8_t>(),
+           call.in[0].as<const float>(), call.in[1].as<const float>(), call.in[2].as<const uint8_t>(), relu_of(call),
            call.out[0].as<float>());
   };
   if (g.conv.k % 4 == 0) return with(std::integral_constant<int, 4>());
@@ -203,7 +212,7 @@ void run(const Call& call, Launcher& to) {
   const int64_t count = element_count(*call.out[0].value);
   if (count == 0) return;
   launch(to, conv2d_pooled_grad_input_kernel, blocks_for(count), kThreads, g, call.in[0].as<const float>(),
-         call.in[1].as<const float>(), call.in[2].as<const uint8_t>(), call.out[0].as<float>(), count);
+         call.in[1].as<const float>(), call.in[2].as<const uint8_t>(), relu_of(call), call.out[0].as<float>(), count);
 }
 
 }  // namespace

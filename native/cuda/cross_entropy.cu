@@ -117,11 +117,73 @@ void run_cross_entropy_grad(const Call& call, Launcher& to) {
   });
 }
 
+// logits, labels, dloss, weight? -> loss (N), dlogits (N, C), which may lie where the logits do: a thread reads none
+// but its own.
+template <class L, bool kSmooth>
+__global__ void __launch_bounds__(L::kBlock)
+    cross_entropy_with_grad_kernel(const float* logits, const __grid_constant__ Labels labels, const float* dloss,
+                                   float* loss, float* dlogits) {
+  const Row<L> row(labels.rows, labels.classes);
+  Logits<L> x(row, logits);
+  const float largest = x.max(), shift = labels.log_probabilities ? 0.0f : largest;
+  double sum, below = 0, weight_sum = 0;  // of exponentials, w (shift - x), w
+  if constexpr (kSmooth) {
+    double sums[3] = {};
+    x.each(true, [&](int64_t i, float value) {
+      const float weight = labels.weight_of(i);
+      sums[0] += static_cast<double>(expf(value - shift));
+      sums[1] += static_cast<double>(weight * (shift - value)), sums[2] += static_cast<double>(weight);
+    });
+    row.sum_of(sums);
+    sum = sums[0], below = sums[1], weight_sum = sums[2];
+  } else {
+    sum = x.sum([=](int64_t, float value) { return expf(value - shift); });
+  }
+  const int64_t label = row.row < labels.rows ? labels.of(row.row) : -1;
+  const float log_sum = labels.log_probabilities ? 0.0f : logf(static_cast<float>(sum));
+  const float weight = label >= 0 ? labels.weight_of(label) : 0.0f, g = label >= 0 ? dloss[row.row] : 0.0f;
+  const float own = (1 - labels.smoothing) * weight;
+  const float share = kSmooth ? labels.smoothing / static_cast<float>(labels.classes) : 0.0f;
+  const double of_all = static_cast<double>(g * (own + share * static_cast<float>(weight_sum)));
+  const float scale = labels.log_probabilities ? 0.0f : static_cast<float>(of_all / sum);
+  if (label < 0 && row.thread == 0 && row.row < labels.rows) loss[row.row] = 0;
+  const bool holds_label = label >= 0 && row.holds(label);
+  const int64_t at = row.row * labels.classes + label;
+  if (holds_label) {
+    float y = weight * ((shift - logits[at]) + log_sum);
+    if constexpr (kSmooth) {
+      const double spread = (below + weight_sum * static_cast<double>(log_sum)) / static_cast<double>(labels.classes);
+      y += labels.smoothing * (static_cast<float>(spread) - y);
+    }
+    loss[row.row] = y;
+  }
+  x.map(true, dlogits, [&](int64_t i, float value) {
+    const float d = scale != 0 ? scale * expf(value - shift) : 0.0f;
+    return kSmooth ? d - g * share * labels.weight_of(i) : d;
+  });
+  if (holds_label) dlogits[at] -= g * own;
+}
+
+void run_cross_entropy_with_grad(const Call& call, Launcher& to) {
+  const Labels labels(call, 3);
+  const auto with = [&](auto smooth) {
+    with_rows<float, kHeld>(Rows(*call.in[0].value), [&](auto lie, int64_t blocks) {
+      using L = decltype(lie);
+      launch(to, cross_entropy_with_grad_kernel<L, smooth()>, blocks, L::kBlock, call.in[0].as<const float>(), labels,
+             call.in[2].as<const float>(), call.out[0].as<float>(), call.out[1].as<float>());
+    });
+  };
+  if (labels.smoothing != 0) return with(std::true_type());
+  with(std::false_type());
+}
+
 }  // namespace
 
 void register_cross_entropy(KernelTable& table) {
   table.add({FJ_OP_CROSS_ENTROPY, 0, "crossEntropy", run_cross_entropy, nullptr, nullptr, true});
   table.add({FJ_OP_CROSS_ENTROPY_GRAD, 0, "crossEntropyGrad", run_cross_entropy_grad, nullptr, nullptr, true});
+  table.add(
+      {FJ_OP_CROSS_ENTROPY_WITH_GRAD, 0, "crossEntropyWithGrad", run_cross_entropy_with_grad, nullptr, nullptr, true});
 }
 
 }  // namespace forja::cuda

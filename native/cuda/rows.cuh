@@ -41,6 +41,9 @@ struct Row {
   __device__ __forceinline__ Row(int64_t first, int64_t rows, int64_t columns)
       : row(first + threadIdx.x / L::kGroup), n(row < rows ? columns : 0), thread(threadIdx.x % L::kGroup) {}
 
+  // Whether element i is one of this thread's.
+  __device__ __forceinline__ bool holds(int64_t i) const { return i / L::V % L::kGroup == thread; }
+
   // f(i, k) for each V elements i.. of the stride that begins at `first`, the k-th.. of this thread.
   template <class F>
   __device__ __forceinline__ void packs(int64_t first, const F& f) const {

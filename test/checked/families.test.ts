@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
+import { RELU_GRAD } from '../../lib/ops/activation.js'
 import { applyAll } from '../../lib/ops/apply.js'
 import { conv2dMaxPoolOp } from '../../lib/ops/conv_max_pool.js'
 import { conv2dPooledGradInputOp, conv2dPooledGradWeightOp } from '../../lib/ops/conv_pooled.js'
@@ -207,6 +208,8 @@ describe('convolution', () => {
     const many = [floats(1, 8, 7, 40), floats(3, 3, 40, 36)] // filters that no block holds
     await check(pooled, many, plain)
   })
+  /** The fourth operand is what a ReLU gave. */
+  const activationOf = ({ length }: { length: number }) => (length === 4 ? RELU_GRAD : 0)
   it('and its gradients from pooled maps', async () => {
     const windows = {
       ...{ stride: [2, 1], padding: [1, 0, 1, 2], size: [4, 7], window: [3, 2], windowStride: [2, 2] },
@@ -218,8 +221,10 @@ describe('convolution', () => {
     const dw = (...operands: fj.Tensor[]) =>
       applyAll(conv2dPooledGradWeightOp, operands, { ...windows, kernel: [3, 3], fitsCore: 1 })
     await check(dw, [x, dp, index], plain)
-    const dx = (...operands: fj.Tensor[]) => applyAll(conv2dPooledGradInputOp, operands, { ...windows, image: [8, 7] })
+    const dx = (...operands: fj.Tensor[]) =>
+      applyAll(conv2dPooledGradInputOp, operands, { ...windows, image: [8, 7], activation: activationOf(operands) })
     await check(dx, [dp, w, index], plain)
+    await check(dx, [dp, w, index, x], plain)
   })
   it.each([3, 4])('and its gradients from pooled maps that lie apart, of %i filters', async (k) => {
     const windows = {
@@ -232,8 +237,10 @@ describe('convolution', () => {
     const dw = (...operands: fj.Tensor[]) =>
       applyAll(conv2dPooledGradWeightOp, operands, { ...windows, kernel: [2, 3], fitsCore: 0 })
     await check(dw, [floats(2, 6, 7, 5), dp, index], plain)
-    const dx = (...operands: fj.Tensor[]) => applyAll(conv2dPooledGradInputOp, operands, { ...windows, image: [6, 7] })
+    const dx = (...operands: fj.Tensor[]) =>
+      applyAll(conv2dPooledGradInputOp, operands, { ...windows, image: [6, 7], activation: activationOf(operands) })
     await check(dx, [dp, floats(2, 3, 5, k), index], plain)
+    await check(dx, [dp, floats(2, 3, 5, k), index, floats(2, 6, 7, 5)], plain)
   })
   it('and the gradient of more filters than a block has threads', () => {
     // And pixels so many that blocks share them.
@@ -431,11 +438,16 @@ describe('shapes', () => {
     ))
 })
 
-it('cross entropy', () =>
-  check(
-    (x, labels) => fj.crossEntropy(x!, labels!, { labelSmoothing: 0.1, ignoreIndex: 2 }),
-    [floats(9, 5), integers(5, 9)],
-  ))
+it.each([5, 37])('cross entropy of %i classes, with its gradient, alone, and each by itself', async (classes) => {
+  const operands = [floats(9, classes), integers(5, 9)]
+  const options = { labelSmoothing: 0.1, ignoreIndex: 2 }
+  await check((x, labels) => fj.crossEntropy(x!, labels!, options), operands)
+  await check((x, labels) => fj.crossEntropy(x!, labels!, options), operands, { gradients: false })
+  await check(
+    (x, labels, weight) => fj.crossEntropy(x!, labels!, { ...options, weight: fj.detach(weight!) }),
+    [...operands, fj.exp(floats(classes))],
+  )
+})
 
 const RECURRENT = { rnn: fj.rnn, lstm: fj.lstm, gru: fj.gru }
 it.each(Object.keys(RECURRENT) as (keyof typeof RECURRENT)[])('%s, forward and backward', (name) => {

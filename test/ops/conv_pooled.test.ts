@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
+import { RELU_GRAD } from '../../lib/ops/activation.js'
 import { apply } from '../../lib/ops/apply.js'
 import { outputSizes } from '../../lib/ops/conv.js'
 import { conv2dPooledGradInputOp, conv2dPooledGradWeightOp } from '../../lib/ops/conv_pooled.js'
@@ -65,9 +66,11 @@ type Operands = Awaited<ReturnType<typeof operands>>
 async function gradients(layer: Layer, { x, w, dp, index }: Omit<Operands, 'chosen'>, device = TEST_DEVICE) {
   const { attrs } = windowsOf(layer)
   const kernel = layer.filter.slice(0, 2)
+  const image = { ...attrs, image: layer.x.slice(1, 3) }
   const compiled = fj.compile(
     (x, w, dp, index) => [
-      apply(conv2dPooledGradInputOp, [dp, w, index], { ...attrs, image: layer.x.slice(1, 3) }),
+      apply(conv2dPooledGradInputOp, [dp, w, index], { ...image, activation: 0 }),
+      apply(conv2dPooledGradInputOp, [dp, w, index, x], { ...image, activation: RELU_GRAD }),
       apply(conv2dPooledGradWeightOp, [x, dp, index], { ...attrs, kernel, fitsCore: 0 }),
       apply(conv2dPooledGradWeightOp, [x, dp, index], { ...attrs, kernel, fitsCore: 1 }),
     ],
@@ -75,8 +78,10 @@ async function gradients(layer: Layer, { x, w, dp, index }: Omit<Operands, 'chos
   )
   const results = await Promise.all((await compiled(x, w, dp, index)).map((result) => result.data()))
   compiled.dispose()
-  const [dx, dw, copied] = results
+  const [dx, masked, dw, copied] = results
   expect(copied).toEqual(dw)
+  const y = await x.data()
+  expect(masked).toEqual(dx!.map((value, at) => (y[at]! <= 0 ? 0 : value)))
   return [dx!, dw!]
 }
 

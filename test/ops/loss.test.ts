@@ -88,9 +88,16 @@ it('keeps the binary losses finite at their edges', async () => {
 describe('crossEntropy', () => {
   const labels = (n: number, classes: number, dtype: 'int32' | 'uint8' = 'int32') =>
     randomTensor([n], 9, dtype, classes)
-  it.each(ROWS_TO_SHARE)('%i rows of %i', (n, classes) =>
-    compareWithReference((x) => fj.crossEntropy(x!, labels(n, classes)), [randomTensor([n, classes], 1)]),
-  )
+  it.each(ROWS_TO_SHARE)('%i rows of %i, with its gradient, alone, and each by itself', async (n, classes) => {
+    const [x, y] = [randomTensor([n, classes], 1), labels(n, classes)]
+    const kernels: string[] = []
+    const onExplained = (text: string) => kernels.push([...new Set(text.match(/\bcrossEntropy\w*/g))].join(' '))
+    await compareWithReference((x) => fj.crossEntropy(x!, y), [x], { onExplained })
+    await compareWithReference((x) => fj.crossEntropy(x!, y), [x], { onExplained, gradients: false })
+    const weight = fj.tensor(Float32Array.from({ length: classes }, (_, c) => 0.5 + (c % 3)))
+    await compareWithReference((x) => fj.crossEntropy(x!, y, { weight }), [x], { onExplained })
+    expect(kernels).toEqual(['crossEntropyWithGrad', 'crossEntropy', 'crossEntropy crossEntropyGrad'])
+  })
 
   const SIZES: [number, number][] = [
     [1, 1],

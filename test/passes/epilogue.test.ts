@@ -55,6 +55,31 @@ describe('the gradient of a ReLU', () => {
   })
 })
 
+describe('the gradient of a cross entropy', () => {
+  const logits = input('logits', 4, 3)
+  const labels = new fj.Tensor(makeLeaf({ kind: 'input', name: 'labels' }, { shape: [4], dtype: 'int32' }))
+  const withGradient = (loss: fj.Tensor) => [loss, fj.grad(loss, [logits])[0]!]
+
+  it('is made with the loss, be it a mean or a sum', () => {
+    for (const reduction of ['mean', 'sum'] as const) {
+      const both = operations(...withGradient(fj.crossEntropy(logits, labels, { reduction, labelSmoothing: 0.1 })))
+      expect(both.filter((name) => name.startsWith('crossEntropy'))).toEqual(['crossEntropyWithGrad'])
+    }
+    expect(operations(fj.crossEntropy(logits, labels))).toContain('crossEntropy')
+  })
+
+  it('is made apart where it needs the loss, or others need what the loss has found', () => {
+    const loss = fj.crossEntropy(logits, labels, { reduction: 'none' })
+    const focal = withGradient(fj.sum(fj.mul(loss, loss)))
+    const weighted = withGradient(fj.crossEntropy(logits, labels, { weight: input('weight', 3) }))
+    const [once] = fj.grad(fj.crossEntropy(logits, labels), [logits])
+    const twice = fj.grad(fj.sum(fj.square(once!)), [logits])
+    for (const outputs of [focal, weighted, [once!, ...twice]]) {
+      expect(operations(...outputs)).toEqual(expect.arrayContaining(['crossEntropy', 'crossEntropyGrad']))
+    }
+  })
+})
+
 describe('a residual', () => {
   const [x, r] = [input('x', 5, 3), input('r', 5, 3)]
   const normalize = (x: fj.Tensor) => normalizeBatch(x, input('gamma', 3), input('beta', 3), 1e-5)
