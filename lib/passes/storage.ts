@@ -24,3 +24,14 @@ export function lastUses(steps: readonly Step[], kept: readonly Value[]): Map<Va
   for (const value of kept) last.set(storageOf(value), steps.length)
   return last
 }
+
+/** Where the first item lies for which `holds` is true, as it is for all behind it; the list's length where it is for none. */
+export function indexOfFirst<T>(sorted: readonly T[], holds: (item: T) => boolean): number {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (holds(sorted[middle]!)) high = middle
+    else low = middle + 1
+  }
+  return low
+}
