@@ -27,11 +27,34 @@ export function checkOptions<O extends object, const K extends keyof O & string>
     if (names.includes(name)) continue
     // A tensor in the place of options has names of its own.
     if ((options.constructor ?? Object) !== Object) refuse(what, 'ERR_ARGUMENT', expected())
-    const meant = nearest(name, names)
-    const hint = meant === undefined ? undefined : `did you mean '${meant}'?`
-    refuse(what, 'ERR_ARGUMENT', `unknown option '${name}'; expected ${known.join(', ')}`, hint)
+    const text = `unknown option '${name}'; expected ${known.join(', ')}`
+    refuse(what, 'ERR_ARGUMENT', text, suggestion(name, names))
   }
   return options
+}
+
+/**
+ * `value`, if it is one of the few that the option `name` may be.
+ *
+ * @throws ERR_ARGUMENT listing them
+ */
+export function checkChoice<const T extends string | number | boolean>(
+  what: string,
+  name: string,
+  value: T,
+  known: readonly T[],
+): T {
+  if (known.includes(value)) return value
+  const shown = known.map(describeGiven)
+  const expected = `${shown.slice(0, -1).join(', ')} or ${shown.at(-1)}`
+  const words = known.filter((word) => typeof word === 'string')
+  refuse(what, 'ERR_ARGUMENT', `${name} ${describeGiven(value)}; expected ${expected}`, suggestion(value, words))
+}
+
+/** `did you mean 'epochs'?` */
+function suggestion(given: unknown, names: readonly string[]): string | undefined {
+  const meant = typeof given === 'string' ? nearest(given, names) : undefined
+  return meant === undefined ? undefined : `did you mean '${meant}'?`
 }
 
 /** The name that `name` probably stands for: at most two letters away, case and underscores apart. */

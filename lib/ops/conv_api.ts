@@ -3,7 +3,7 @@
  * operation of conv.ts in transposes, which the layout pass cancels against their neighbours.
  */
 
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
@@ -13,7 +13,7 @@ import { add } from './elementwise.js'
 import { type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
 import { refuse } from './refuse.js'
 import { reshape, transpose } from './shape.js'
-import { type BorderMode, pad } from './slice.js'
+import { BORDER_MODES, type BorderMode, pad } from './slice.js'
 
 export interface Conv2dOptions {
   /** Default 1. */
@@ -143,7 +143,7 @@ function convolve(
   const attrs = { stride, padding, dilation, groups }
   checkFits(name, [h, w], [r, s], attrs)
   const last = toChannelsLast(x)
-  const mode = options.paddingMode ?? 'zeros'
+  const mode = checkChoice(name, 'paddingMode', options.paddingMode ?? 'zeros', ['zeros', ...BORDER_MODES])
   if (mode === 'zeros') return toChannelsFirst(conv(last, toFilters(weight), attrs, bias))
   const padded = padPixels(name, last, padding, mode)
   return toChannelsFirst(conv(padded, toFilters(weight), { ...attrs, padding: [0, 0, 0, 0] }, bias))
@@ -249,10 +249,6 @@ function padPixels(
 ): Tensor {
   const [h, w] = x.shape.slice(1, 3) as [number, number]
   const most = { reflect: [h - 1, w - 1], replicate: null, circular: [h, w] }[mode]
-  if (most === undefined) {
-    const text = `paddingMode must be zeros, reflect, replicate or circular, got '${String(mode)}'`
-    refuse(name, 'ERR_ARGUMENT', text)
-  }
   if (most && (Math.max(top, bottom) > most[0]! || Math.max(left, right) > most[1]!)) {
     refuse(
       name,

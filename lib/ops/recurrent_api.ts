@@ -3,7 +3,7 @@
  * PyTorch's names. Each direction of each layer is the operation of recurrent.ts.
  */
 
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { filled } from './apply.js'
@@ -48,9 +48,12 @@ export interface RecurrentOptions {
 
 const RECURRENT = ['hiddenSize', 'numLayers', 'bidirectional', 'initial', 'dropout', 'training'] as const
 
+/** What a plain recurrent network may apply. */
+export const NONLINEARITIES = ['tanh', 'relu'] as const
+
 export interface RNNOptions extends RecurrentOptions {
   /** Default 'tanh'. */
-  nonlinearity?: 'tanh' | 'relu'
+  nonlinearity?: (typeof NONLINEARITIES)[number]
 }
 
 /**
@@ -67,9 +70,7 @@ export type RecurrentWeights = Readonly<Record<string, Tensor>>
  */
 export function rnn(x: Tensor, weights: RecurrentWeights, options: RNNOptions = {}): RecurrentOutput {
   const { nonlinearity = 'tanh' } = checkOptions('rnn', options, ['nonlinearity', ...RECURRENT])
-  if (nonlinearity !== 'tanh' && nonlinearity !== 'relu') {
-    refuse('rnn', 'ERR_ARGUMENT', `nonlinearity must be 'tanh' or 'relu', got '${String(nonlinearity)}'`)
-  }
+  checkChoice('rnn', 'nonlinearity', nonlinearity, NONLINEARITIES)
   return run('rnn', nonlinearity, x, weights, options)
 }
 

@@ -6,7 +6,7 @@ import { describeGiven, ForjaError } from '../errors.js'
 import type { Stateful } from '../io/checkpoint.js'
 import { checkRate } from '../optim/groups.js'
 import { Optimizer } from '../optim/optimizer.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import type { CompileFunctionOptions } from '../runtime/compile.js'
 import type { Callback } from './callbacks/callback.js'
 import { checkBatchSize } from './evaluate.js'
@@ -108,6 +108,8 @@ function checked(options: FitOptions): FitOptions {
   const integers = { epochs: 0, initialEpoch: 0, accumulate: 1, overfitBatches: 1 } as const
   for (const [name, low] of Object.entries(integers)) checkInteger(options[name as keyof typeof integers], name, low)
   if (typeof options.fastDevRun !== 'boolean') checkInteger(options.fastDevRun, 'fastDevRun', 1)
+  checkChoice('fit', 'scheduleEvery', options.scheduleEvery ?? 'epoch', ['epoch', 'batch'])
+  checkChoice('fit', 'verbose', options.verbose ?? 'auto', ['auto', 0, 1, 2])
   if (options.clipGradNorm !== undefined) checkRate(options.clipGradNorm, 'fit: clipGradNorm')
   if (options.resume !== undefined && options.initialEpoch !== undefined) {
     throw new ForjaError('ERR_ARGUMENT', 'fit: resume and initialEpoch both say where to begin; give one of them')
