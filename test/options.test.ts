@@ -136,6 +136,12 @@ const choices: [string, string, (given: never) => unknown][] = [
   ['fit', 'dataOnDevice', (dataOnDevice) => fj.fit(model, dataset, { optimizer, dataOnDevice })],
   ['fit', 'scheduleEvery', (scheduleEvery) => fj.fit(model, dataset, { optimizer, scheduleEvery })],
   ['fit', 'verbose', (verbose) => fj.fit(model, dataset, { optimizer, verbose })],
+  ['ReduceLROnPlateau', 'mode', (mode) => new fj.schedule.ReduceLROnPlateau(optimizer, { mode })],
+  [
+    'ReduceLROnPlateau',
+    'thresholdMode',
+    (thresholdMode) => new fj.schedule.ReduceLROnPlateau(optimizer, { thresholdMode }),
+  ],
   ['earlyStopping', 'mode', (mode) => fj.callbacks.earlyStopping({ mode })],
   ['tensorBoard', 'updateFreq', (updateFreq) => fj.callbacks.tensorBoard({ updateFreq })],
   ['plot.lines', 'xScale', (xScale) => fj.plot.lines({ series: {}, xScale })],
