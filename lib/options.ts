@@ -51,6 +51,51 @@ export function checkChoice<const T extends string | number | boolean>(
   refuse(what, 'ERR_ARGUMENT', `${name} ${describeGiven(value)}; expected ${expected}`, suggestion(value, words))
 }
 
+/** @throws ERR_ARGUMENT unless `value` is an integer from `low` to `high` */
+export function checkInteger(
+  what: string,
+  name: string,
+  value: unknown,
+  low = 1,
+  high = Number.POSITIVE_INFINITY,
+): asserts value is number {
+  if (isIntegerIn(value, low, high)) return
+  refuse(what, 'ERR_ARGUMENT', `${name} ${describeGiven(value)}; expected an integer${rangeText(low, high)}`)
+}
+
+/** @throws ERR_ARGUMENT unless `value` is a finite number from `low` to `high` */
+export function checkNumber(
+  what: string,
+  name: string,
+  value: unknown,
+  low = Number.NEGATIVE_INFINITY,
+  high = Number.POSITIVE_INFINITY,
+): asserts value is number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= low && value <= high) return
+  refuse(what, 'ERR_ARGUMENT', `${name} ${describeGiven(value)}; expected a number${rangeText(low, high)}`)
+}
+
+/**
+ * Integers for `axes` axes from one for all of them, or one for each.
+ *
+ * @throws ERR_ARGUMENT unless they are from `low`, and those of an int32
+ */
+export function perAxis(what: string, name: string, value: unknown, axes: number, low = 1): number[] {
+  const list: unknown[] = Array.isArray(value) ? [...value] : new Array<unknown>(axes).fill(value)
+  if (list.length === axes && list.every((size) => isIntegerIn(size, low, 2 ** 31 - 1))) return list as number[]
+  const given = Array.isArray(value) ? `[${value.map(describeGiven).join(', ')}]` : describeGiven(value)
+  const several = axes > 1 ? `, or ${axes} of them` : ''
+  refuse(what, 'ERR_ARGUMENT', `${name} ${given}; expected an integer from ${low}${several}`)
+}
+
+function isIntegerIn(value: unknown, low: number, high: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= low && (value as number) <= high
+}
+
+function rangeText(low: number, high: number): string {
+  return `${Number.isFinite(low) ? ` from ${low}` : ''}${Number.isFinite(high) ? ` to ${high}` : ''}`
+}
+
 /** `did you mean 'epochs'?` */
 function suggestion(given: unknown, names: readonly string[]): string | undefined {
   const meant = typeof given === 'string' ? nearest(given, names) : undefined

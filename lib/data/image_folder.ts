@@ -10,7 +10,7 @@ import { readdir } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import type { Sharp } from 'sharp'
 import { ForjaError } from '../errors.js'
-import { checkChoice, checkOptions } from '../options.js'
+import { checkChoice, checkOptions, perAxis } from '../options.js'
 import { type ArrayDataset, fromArrays, type Normalization } from './dataset.js'
 
 export interface ImageFolderOptions {
@@ -152,13 +152,7 @@ async function decoder(
 
 function checkSize(size: ImageFolderOptions['size']): { height: number; width: number } | undefined {
   if (size === undefined) return undefined
-  const [height, width] = typeof size === 'number' ? [size, size] : size
-  if (![height, width].every((side) => Number.isInteger(side) && side > 0)) {
-    throw new ForjaError(
-      'ERR_ARGUMENT',
-      `imageFolder: size ${JSON.stringify(size)}; expected a positive integer or [height, width]`,
-    )
-  }
+  const [height, width] = perAxis('imageFolder', 'size', size, 2) as [number, number]
   return { height, width }
 }
 

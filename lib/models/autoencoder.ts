@@ -10,7 +10,6 @@
  */
 import { ForjaError } from '../errors.js'
 import { ReLU, Sigmoid, Tanh } from '../nn/activation.js'
-import { checkInteger, checkNumber } from '../nn/check.js'
 import { Conv2d, ConvTranspose2d } from '../nn/conv.js'
 import { Flatten, Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
@@ -32,7 +31,7 @@ import {
   sub,
   sum,
 } from '../ops/index.js'
-import { checkChoice, checkOptions } from '../options.js'
+import { checkChoice, checkInteger, checkNumber, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { type HiddenActivation, hiddenActivation } from './mlp.js'
 

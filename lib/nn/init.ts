@@ -11,10 +11,9 @@
 import { full } from '../create.js'
 import { ForjaError } from '../errors.js'
 import { add, div, matmul, mul, rand, randn, reshape, sqrt, square, sub, sum, transpose } from '../ops/index.js'
-import { checkChoice, checkOptions } from '../options.js'
+import { checkChoice, checkNumber, checkOptions } from '../options.js'
 import { formatShape, type Shape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
-import { checkNumber } from './check.js'
 
 export type Initializer = (shape: Shape) => Tensor
 

@@ -17,10 +17,9 @@ import {
   weightNames,
   weightShapes,
 } from '../ops/recurrent_api.js'
-import { checkChoice, checkOptions } from '../options.js'
+import { checkChoice, checkInteger, checkNumber, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
-import { checkInteger, checkNumber } from './check.js'
 import { fanInUniform } from './fan_in_uniform.js'
 import { Module } from './module.js'
 

@@ -3,7 +3,7 @@
  * operation of conv.ts in transposes, which the layout pass cancels against their neighbours.
  */
 
-import { checkChoice, checkOptions } from '../options.js'
+import { checkChoice, checkInteger, checkOptions } from '../options.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
@@ -129,7 +129,8 @@ function convolve(
   checkOptions(name, options, CONV_OPTIONS)
   const [, c, h, w] = x.shape as [number, number, number, number]
   const [k, perGroup, r, s] = weight.shape as [number, number, number, number]
-  const groups = checkGroups(name, options.groups)
+  const { groups = 1 } = options
+  checkInteger(name, 'groups', groups)
   if (c !== perGroup * groups) {
     const grouped = groups > 1 ? ` in ${groups} groups` : ''
     const expected = `expects ${perGroup * groups}${grouped}`
@@ -168,7 +169,8 @@ export function convTranspose2d(
   requireRank(name, 'input', x, 'N, C, H, W')
   requireRank(name, 'weight', weight, 'C, K/groups, R, S')
   checkOptions(name, options, CONV_TRANSPOSE_OPTIONS)
-  const groups = checkGroups(name, options.groups)
+  const { groups = 1 } = options
+  checkInteger(name, 'groups', groups)
   const [, c, h, w] = x.shape as [number, number, number, number]
   const [expected, perGroup, r, s] = weight.shape as [number, number, number, number]
   if (c !== expected) {
@@ -277,13 +279,6 @@ function windowOf(name: string, options: Im2colOptions): WindowAttrs {
     padding: [top, left, top, left],
     dilation: pairOf(name, 'dilation', options.dilation ?? 1, 1),
   }
-}
-
-function checkGroups(name: string, groups = 1): number {
-  if (!Number.isInteger(groups) || groups < 1) {
-    refuse(name, 'ERR_ARGUMENT', `groups must be a positive integer, got ${String(groups)}`)
-  }
-  return groups
 }
 
 function checkBias(name: string, bias: Tensor | null | undefined, channels: number): void {

@@ -4,7 +4,7 @@
  */
 import { ForjaError } from '../errors.js'
 import { requireArray } from '../ops/check_call.js'
-import { checkChoice, checkOptions } from '../options.js'
+import { checkChoice, checkInteger, checkOptions } from '../options.js'
 import { checkRate } from './groups.js'
 import type { Optimizer } from './optimizer.js'
 
@@ -64,7 +64,8 @@ export class StepLR extends Schedule {
   constructor(optimizer: Optimizer, options: StepLROptions) {
     super(optimizer)
     const { stepSize, gamma = 0.1 } = checkOptions('StepLR', options, ['stepSize', 'gamma'])
-    this.#stepSize = checkCount(stepSize, 'StepLR: stepSize')
+    checkInteger('StepLR', 'stepSize', stepSize)
+    this.#stepSize = stepSize
     this.#gamma = checkRate(gamma, 'StepLR: gamma')
     this.start()
   }
@@ -90,7 +91,8 @@ export class MultiStepLR extends Schedule {
     super(optimizer)
     const { milestones, gamma = 0.1 } = checkOptions('MultiStepLR', options, ['milestones', 'gamma'])
     requireArray('MultiStepLR', 'milestones', milestones)
-    this.#milestones = milestones.map((milestone) => checkCount(milestone, 'MultiStepLR: a milestone'))
+    for (const [i, milestone] of milestones.entries()) checkInteger('MultiStepLR', `milestones[${i}]`, milestone)
+    this.#milestones = [...milestones]
     this.#gamma = checkRate(gamma, 'MultiStepLR: gamma')
     this.start()
   }
@@ -130,7 +132,8 @@ export class CosineAnnealingLR extends Schedule {
   constructor(optimizer: Optimizer, options: CosineAnnealingLROptions) {
     super(optimizer)
     const { tMax, etaMin = 0 } = checkOptions('CosineAnnealingLR', options, ['tMax', 'etaMin'])
-    this.#tMax = checkCount(tMax, 'CosineAnnealingLR: tMax')
+    checkInteger('CosineAnnealingLR', 'tMax', tMax)
+    this.#tMax = tMax
     this.#etaMin = checkRate(etaMin, 'CosineAnnealingLR: etaMin')
     this.start()
   }
@@ -161,7 +164,8 @@ export class LinearLR extends Schedule {
     const { startFactor = 1 / 3, endFactor = 1, totalIters = 5 } = checkOptions('LinearLR', options, known)
     this.#startFactor = checkRate(startFactor, 'LinearLR: startFactor')
     this.#endFactor = checkRate(endFactor, 'LinearLR: endFactor')
-    this.#totalIters = checkCount(totalIters, 'LinearLR: totalIters')
+    checkInteger('LinearLR', 'totalIters', totalIters)
+    this.#totalIters = totalIters
     this.start()
   }
 
@@ -194,7 +198,7 @@ export class OneCycleLR extends Schedule {
     const given = checkOptions('OneCycleLR', options, known)
     const { maxLr, totalSteps, pctStart = 0.3, divFactor = 25, finalDivFactor = 1e4 } = given
     checkRate(maxLr, 'OneCycleLR: maxLr')
-    checkCount(totalSteps, 'OneCycleLR: totalSteps')
+    checkInteger('OneCycleLR', 'totalSteps', totalSteps)
     checkRate(pctStart, 'OneCycleLR: pctStart', 0, 1)
     this.#options = { maxLr, totalSteps, pctStart, divFactor, finalDivFactor }
     this.start()
@@ -287,11 +291,4 @@ export class ReduceLROnPlateau {
     this.#bad = bad
     this.#cooldown = cooldown
   }
-}
-
-function checkCount(value: number, what: string): number {
-  if (!Number.isInteger(value) || value < 1) {
-    throw new ForjaError('ERR_ARGUMENT', `${what} is ${String(value)}; expected an integer from 1`)
-  }
-  return value
 }
