@@ -7,8 +7,9 @@
  * memory side by side: there a small arena is laid out without turns.
  */
 import type { Value } from '../graph/graph.js'
+import { byteSize } from '../shape.js'
 import type { Schedule, Step } from './schedule.js'
-import { byteSize, indexOfFirst, lastUses, storageOf } from './storage.js'
+import { indexOfFirst, lastUses, storageOf } from './storage.js'
 
 /** Bytes; FJ_ALIGNMENT of native/abi/program.h. */
 const ALIGNMENT = 64

@@ -1,7 +1,5 @@
 /** Values as pieces of memory. */
-import { sizeOf } from '../dtype.js'
 import type { Value } from '../graph/graph.js'
-import { sizeOfShape } from '../shape.js'
 import type { Step } from './schedule.js'
 
 /** The value whose memory `value` is: itself, or what a chain of views looks at. */
@@ -9,10 +7,6 @@ export function storageOf(value: Value): Value {
   let current = value
   while (current.node.op.traits.view) current = current.node.inputs[0]!
   return current
-}
-
-export function byteSize(value: Value): number {
-  return sizeOfShape(value.shape) * sizeOf(value.dtype)
 }
 
 /** The last step that reads each stored value; what is kept is read behind all of them. */

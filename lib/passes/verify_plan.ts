@@ -4,9 +4,10 @@
  */
 import { ForjaError } from '../errors.js'
 import type { Value, VariableSource } from '../graph/graph.js'
+import { byteSize } from '../shape.js'
 import type { Plan } from './plan.js'
 import type { Schedule } from './schedule.js'
-import { byteSize, indexOfFirst, storageOf } from './storage.js'
+import { indexOfFirst, storageOf } from './storage.js'
 
 /** `12 matmul [64+1024] <- ..`: every step with the places it writes, the commit marked. */
 export function printPlan({ steps, commitIndex }: Schedule, plan: Plan): string {
