@@ -27,11 +27,79 @@ export function checkOptions<O extends object, const K extends keyof O & string>
     if (names.includes(name)) continue
     // A tensor in the place of options has names of its own.
     if ((options.constructor ?? Object) !== Object) refuse(what, 'ERR_ARGUMENT', expected())
-    const meant = nearest(name, names)
-    const hint = meant === undefined ? undefined : `did you mean '${meant}'?`
-    refuse(what, 'ERR_ARGUMENT', `unknown option '${name}'; expected ${known.join(', ')}`, hint)
+    const text = `unknown option '${name}'; expected ${known.join(', ')}`
+    refuse(what, 'ERR_ARGUMENT', text, suggestion(name, names))
   }
   return options
+}
+
+/**
+ * `value`, if it is one of the few that the option `name` may be.
+ *
+ * @throws ERR_ARGUMENT listing them
+ */
+export function checkChoice<const T extends string | number | boolean>(
+  what: string,
+  name: string,
+  value: T,
+  known: readonly T[],
+): T {
+  if (known.includes(value)) return value
+  const shown = known.map(describeGiven)
+  const expected = `${shown.slice(0, -1).join(', ')} or ${shown.at(-1)}`
+  const words = known.filter((word) => typeof word === 'string')
+  refuse(what, 'ERR_ARGUMENT', `${name} ${describeGiven(value)}; expected ${expected}`, suggestion(value, words))
+}
+
+/** @throws ERR_ARGUMENT unless `value` is an integer from `low` to `high` */
+export function checkInteger(
+  what: string,
+  name: string,
+  value: unknown,
+  low = 1,
+  high = Number.POSITIVE_INFINITY,
+): asserts value is number {
+  if (isIntegerIn(value, low, high)) return
+  refuse(what, 'ERR_ARGUMENT', `${name} ${describeGiven(value)}; expected an integer${rangeText(low, high)}`)
+}
+
+/** @throws ERR_ARGUMENT unless `value` is a finite number from `low` to `high` */
+export function checkNumber(
+  what: string,
+  name: string,
+  value: unknown,
+  low = Number.NEGATIVE_INFINITY,
+  high = Number.POSITIVE_INFINITY,
+): asserts value is number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= low && value <= high) return
+  refuse(what, 'ERR_ARGUMENT', `${name} ${describeGiven(value)}; expected a number${rangeText(low, high)}`)
+}
+
+/**
+ * Integers for `axes` axes from one for all of them, or one for each.
+ *
+ * @throws ERR_ARGUMENT unless they are from `low`, and those of an int32
+ */
+export function perAxis(what: string, name: string, value: unknown, axes: number, low = 1): number[] {
+  const list: unknown[] = Array.isArray(value) ? [...value] : new Array<unknown>(axes).fill(value)
+  if (list.length === axes && list.every((size) => isIntegerIn(size, low, 2 ** 31 - 1))) return list as number[]
+  const given = Array.isArray(value) ? `[${value.map(describeGiven).join(', ')}]` : describeGiven(value)
+  const several = axes > 1 ? `, or ${axes} of them` : ''
+  refuse(what, 'ERR_ARGUMENT', `${name} ${given}; expected an integer from ${low}${several}`)
+}
+
+function isIntegerIn(value: unknown, low: number, high: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= low && (value as number) <= high
+}
+
+function rangeText(low: number, high: number): string {
+  return `${Number.isFinite(low) ? ` from ${low}` : ''}${Number.isFinite(high) ? ` to ${high}` : ''}`
+}
+
+/** `did you mean 'epochs'?` */
+function suggestion(given: unknown, names: readonly string[]): string | undefined {
+  const meant = typeof given === 'string' ? nearest(given, names) : undefined
+  return meant === undefined ? undefined : `did you mean '${meant}'?`
 }
 
 /** The name that `name` probably stands for: at most two letters away, case and underscores apart. */

@@ -1,6 +1,7 @@
 /**
  * Shape arithmetic: sizes, strides, broadcasting, axes. Shapes are arrays of non-negative integers, row-major.
  */
+import { type DType, sizeOf } from './dtype.js'
 import { ForjaError } from './errors.js'
 import { formatDimension } from './graph/unknown_size.js'
 
@@ -13,6 +14,11 @@ export function sizeOfShape(shape: Shape): number {
   let size = 1
   for (const dim of shape) size *= dim
   return size
+}
+
+/** Bytes of the elements of a type, or of whatever has one. */
+export function byteSize({ shape, dtype }: { shape: Shape; dtype: DType }): number {
+  return sizeOfShape(shape) * sizeOf(dtype)
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {

@@ -8,7 +8,7 @@ import type { Value } from './graph/graph.js'
 import { formatDimension } from './graph/unknown_size.js'
 import { toRef } from './reference/array.js'
 import { evaluate } from './runtime/evaluate.js'
-import { type Shape, sizeOfShape } from './shape.js'
+import { formatShape, type Shape, sizeOfShape } from './shape.js'
 
 export type NestedArray = number | NestedArray[]
 
@@ -67,7 +67,7 @@ export class Tensor {
     if (this.size !== 1) {
       throw new ForjaError(
         'ERR_SHAPE',
-        `item() needs exactly one element, the tensor has shape [${this.shape.join(', ')}]`,
+        `item() needs exactly one element, the tensor has shape ${formatShape(this.shape)}`,
       )
     }
     const { dtype } = this

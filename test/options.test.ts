@@ -1,4 +1,5 @@
 /** Every function that takes options refuses a name that it does not know, before it does anything else. */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import * as fj from '../lib/index.js'
@@ -8,7 +9,9 @@ const optimizer = new fj.optim.SGD(model.parameters(), { lr: 0.1 })
 const dataset = fj.data.fromArrays({ x: new Float32Array(8), y: Int32Array.of(0, 1, 2, 0), shape: [2] })
 const images = fj.data.fromArrays({ x: new Uint8Array(32), y: Int32Array.of(0, 1), shape: [1, 4, 4] })
 const x = fj.ones([2, 2])
+const picture = fj.ones([1, 1, 4, 4])
 const cell = new fj.nn.LSTM(2, 3)
+/** No such file: what is refused before anything is read does not miss it, and nothing is written. */
 const nowhere = join(import.meta.dirname, 'nowhere.safetensors')
 const autoencoder = fj.models.autoencoder({ inputs: 2, hidden: [], code: 1 })
 const stack = fj.models.stackedAutoencoder({ sizes: [2, 1] })
@@ -110,6 +113,60 @@ const handedOn: [string, string, (options: never) => unknown][] = [
   ['pretrain', 'fit', (options) => stack.pretrain(dataset, { optimizer: () => optimizer, ...(options as object) })],
 ]
 
+/** Options that are one of a few words or numbers, by what messages call them and name them. */
+const choices: [string, string, (given: never) => unknown][] = [
+  ['compile', 'precision', (precision) => fj.compile(() => x, { precision })],
+  ['mseLoss', 'reduction', (reduction) => fj.mseLoss(x, x, { reduction })],
+  ['klDivLoss', 'reduction', (reduction) => fj.klDivLoss(x, x, { reduction })],
+  ['pad', 'mode', (mode) => fj.pad(x, { pads: [[1, 1]], mode })],
+  ['conv2d', 'paddingMode', (paddingMode) => fj.conv2d(picture, picture, null, { padding: 1, paddingMode })],
+  ['interpolate', 'mode', (mode) => fj.interpolate(picture, { size: 2, mode })],
+  ['rnn', 'nonlinearity', (nonlinearity) => fj.rnn(fj.ones([1, 2, 2]), {}, { nonlinearity })],
+  ['RNN', 'nonlinearity', (nonlinearity) => new fj.nn.RNN(2, 3, { nonlinearity })],
+  ['init.kaimingNormal', 'mode', (mode) => fj.nn.init.kaimingNormal({ mode })([2, 2])],
+  ['autoencoder', 'output', (output) => fj.models.autoencoder({ output })],
+  ['lenet1998', 'output', (output) => fj.models.lenet1998({ output })],
+  ['resnet', 'version', (version) => fj.models.resnet50({ version })],
+  ['housing', 'missing', (missing) => fj.data.housing({ missing })],
+  ['housing', 'oceanProximity', (oceanProximity) => fj.data.housing({ oceanProximity })],
+  ['csv', 'missing', (missing) => fj.data.csv(nowhere, { missing })],
+  ['csv', 'target', (target) => fj.data.csv(nowhere, { target })],
+  ['imageFolder', 'fit', (fit) => fj.data.imageFolder(nowhere, { fit })],
+  ['imageFolder', 'channels', (channels) => fj.data.imageFolder(nowhere, { channels })],
+  ['fit', 'dataOnDevice', (dataOnDevice) => fj.fit(model, dataset, { optimizer, dataOnDevice })],
+  ['fit', 'scheduleEvery', (scheduleEvery) => fj.fit(model, dataset, { optimizer, scheduleEvery })],
+  ['fit', 'verbose', (verbose) => fj.fit(model, dataset, { optimizer, verbose })],
+  ['ReduceLROnPlateau', 'mode', (mode) => new fj.schedule.ReduceLROnPlateau(optimizer, { mode })],
+  [
+    'ReduceLROnPlateau',
+    'thresholdMode',
+    (thresholdMode) => new fj.schedule.ReduceLROnPlateau(optimizer, { thresholdMode }),
+  ],
+  ['earlyStopping', 'mode', (mode) => fj.callbacks.earlyStopping({ mode })],
+  ['tensorBoard', 'updateFreq', (updateFreq) => fj.callbacks.tensorBoard({ updateFreq })],
+  ['plot.lines', 'xScale', (xScale) => fj.plot.lines({ series: {}, xScale })],
+  ['plot.lines', 'yScale', (yScale) => fj.plot.lines({ series: {}, yScale })],
+]
+
+it.each(choices)('%s: %s that is none of those it may be is refused', async (what, name, call) => {
+  const refusal = await Promise.resolve()
+    .then(() => call('nonsense' as never))
+    .then(
+      () => expect.fail('it was taken'),
+      (error: unknown) => error,
+    )
+  expect(refusal).toMatchObject({ name: 'ForjaError', code: 'ERR_ARGUMENT' })
+  expect((refusal as Error).message).toMatch(`${what}: ${name} 'nonsense'; expected `)
+})
+
+it('a word with a slip is told apart from others', () => {
+  expect(() => fj.interpolate(picture, { size: 2, mode: 'bilinar' as never })).toThrow(
+    expect.objectContaining({
+      message: "interpolate: mode 'bilinar'; expected 'nearest' or 'bilinear'\n  hint  did you mean 'bilinear'?",
+    }),
+  )
+})
+
 describe('an option that is not known is refused by name', () => {
   const all = Object.entries(calls).map(([name, call]): [string, string, typeof call] => [name, name, call])
   it.each([...all, ...handedOn])('%s', async (_, name, call) => {
@@ -147,4 +204,8 @@ it.each([
 ])('%s in their place is told as what it is, not by a name in it', (_, given) => {
   const message = `layerNorm: options { gamma, beta, eps, normalizedShape } were expected, got ${given.constructor.name}`
   expect(() => fj.layerNorm(x, given as never)).toThrow(expect.objectContaining({ code: 'ERR_ARGUMENT', message }))
+})
+
+it('nothing that was refused has left a file', () => {
+  expect(existsSync(nowhere)).toBe(false)
 })

@@ -2,6 +2,7 @@
  * Reverse-mode differentiation: walks the graph from the outputs to the inputs and appends ordinary nodes, each
  * operation's own `grad` rule saying which. The result is graph like any other, so it can be differentiated again.
  */
+import { isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { type Node, topological, type Value } from '../graph/graph.js'
 import { filled } from '../ops/apply.js'
@@ -82,7 +83,7 @@ export function gradValues(
   seeds: readonly Tensor[],
 ): (Tensor | null)[] {
   for (const input of inputs) {
-    if (!input.dtype.startsWith('float') && input.dtype !== 'bfloat16') {
+    if (!isFloat(input.dtype)) {
       throw new ForjaError('ERR_DTYPE', `grad: an input is ${input.dtype}; expected a float dtype`)
     }
   }

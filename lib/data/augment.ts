@@ -4,7 +4,7 @@
  * that is used; the event loop copies stored images and takes float32 batches.
  */
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { checkSeed, defaultSeed } from '../random.js'
 import { formatShape } from '../shape.js'
 import {
@@ -73,9 +73,7 @@ export function augment(dataset: Dataset, options: AugmentOptions): Dataset {
     throw new ForjaError('ERR_SHAPE', `augment: samples are ${found}; expected uint8 or float32 images (C, H, W)`)
   }
   const { workers = 1 } = options
-  if (!Number.isInteger(workers) || workers < 1) {
-    throw new ForjaError('ERR_ARGUMENT', `augment: workers ${workers}; expected an integer from 1`)
-  }
+  checkInteger('augment', 'workers', workers)
   return new AugmentedDataset(dataset, field, checkChanges(options), workers)
 }
 

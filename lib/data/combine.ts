@@ -5,7 +5,7 @@
  */
 import { allocate, dtypeOfArray, type TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { permutation, range } from '../random.js'
 import { sameShape, sizeOfShape } from '../shape.js'
 import {
@@ -238,9 +238,7 @@ export function map(
  */
 export function prefetch(dataset: Dataset, options: PrefetchOptions = {}): Dataset {
   const { ahead = 2 } = checkOptions('prefetch', options, ['ahead'])
-  if (!Number.isInteger(ahead) || ahead < 1) {
-    throw new ForjaError('ERR_ARGUMENT', `prefetch: ahead ${ahead}; expected an integer from 1`)
-  }
+  checkInteger('prefetch', 'ahead', ahead)
   return {
     length: dataset.length,
     fields: dataset.fields,

@@ -7,7 +7,7 @@ import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { CsvError, parse } from 'csv-parse'
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import { type ArrayDataset, fromArrays, standardize } from './dataset.js'
 
 export interface CsvOptions {
@@ -82,6 +82,7 @@ interface Row {
  */
 export async function csv(path: string, options: CsvOptions = {}): Promise<ArrayDataset> {
   checkOptions('csv', options, CSV)
+  if (options.target !== undefined) checkChoice('csv', 'target', options.target, ['class', 'number'])
   const table = await readTable(path, options)
   const kept = options.missing === 'drop' ? dropIncomplete(table) : table
   if (options.missing === 'mean') fillMissing(kept.x, columnMeans(kept.x, kept.featureNames.length))
@@ -92,9 +93,7 @@ export async function csv(path: string, options: CsvOptions = {}): Promise<Array
 /** Features as numbers, labels as text. Throws for empty cells unless `missing` says otherwise. */
 export async function readTable(path: string, options: CsvOptions): Promise<Table> {
   const { missing = 'error', missingValues = [] } = options
-  if (!['error', 'drop', 'mean'].includes(missing)) {
-    throw new ForjaError('ERR_ARGUMENT', `csv: missing '${missing}'; expected 'error', 'drop' or 'mean'`)
-  }
+  checkChoice('csv', 'missing', missing, ['error', 'drop', 'mean'])
   const { header, rows } = await readRows(path, options)
   if (rows.length === 0) throw new ForjaError('ERR_FORMAT', `${path}: no rows`)
   const { label, features } = chooseColumns(path, header, options)

@@ -12,7 +12,7 @@
  */
 import { allocate, type DType, dtypeOfArray, isFloat, type TypedArray } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { checkSeed, defaultSeed, range, Shuffle } from '../random.js'
 import { sizeOfShape } from '../shape.js'
 
@@ -198,17 +198,14 @@ export class ArrayDataset implements Dataset {
 }
 
 export function checkIndex(index: number, length: number): void {
-  if (Number.isInteger(index) && index >= 0 && index < length) return
-  throw new ForjaError('ERR_ARGUMENT', `dataset.get: index ${index}; expected an integer from 0 to ${length - 1}`)
+  checkInteger('dataset.get', 'index', index, 0, length - 1)
 }
 
 /** The order in which an epoch visits `length` samples, known as far as it was asked for. */
 export function epochOrder(length: number, options: OrderOptions = {}): Pick<Shuffle, 'slice'> {
   const { shuffle = false, seed = defaultSeed(), epoch = 0 } = options
   checkSeed(seed, 'dataset.order')
-  if (!Number.isInteger(epoch) || epoch < 0) {
-    throw new ForjaError('ERR_ARGUMENT', `dataset.order: epoch ${epoch}; expected an integer from 0`)
-  }
+  checkInteger('dataset.order', 'epoch', epoch, 0)
   return shuffle ? new Shuffle(length, seed, epoch) : range(length)
 }
 
@@ -219,9 +216,7 @@ export function batchesOf(
   gather: (indices: Int32Array) => Batch | Promise<Batch>,
 ): AsyncIterable<Batch> {
   const { batchSize = DEFAULT_BATCH_SIZE, dropLast = false } = checkOptions('dataset.batches', options, BATCHES)
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    throw new ForjaError('ERR_ARGUMENT', `dataset.batches: batchSize ${batchSize}; expected an integer from 1`)
-  }
+  checkInteger('dataset.batches', 'batchSize', batchSize)
   const order = epochOrder(length, options)
   const end = dropLast ? length - (length % batchSize) : length
   return {
@@ -369,9 +364,7 @@ function inferClasses(y: Numbers): number | undefined {
 }
 
 function toLabels(y: TypedArray, classes: number): Int32Array {
-  if (!Number.isInteger(classes) || classes < 1) {
-    throw new ForjaError('ERR_ARGUMENT', `fromArrays: classes ${classes}; expected an integer from 1`)
-  }
+  checkInteger('fromArrays', 'classes', classes)
   for (let i = 0; i < y.length; i++) {
     const label = y[i]!
     if (!Number.isInteger(label) || label < 0 || label >= classes) {

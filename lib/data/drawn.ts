@@ -1,5 +1,5 @@
 /** Sets of images that a program draws: what digits and shapes share. Sample i depends on (seed, i) alone. */
-import { ForjaError } from '../errors.js'
+import { checkInteger } from '../options.js'
 import { checkSeed, DOMAINS, permutation, RandomStream } from '../random.js'
 import { sizeOfShape } from '../shape.js'
 import { fromArrays, standardize } from './dataset.js'
@@ -27,11 +27,8 @@ export function drawSplits(
   { train, test, seed }: { train: number; test: number; seed: number },
 ): Splits {
   checkSeed(seed, who)
-  for (const [name, count] of Object.entries({ train, test })) {
-    if (!Number.isInteger(count) || count < 0 || count > MAX_SAMPLES) {
-      throw new ForjaError('ERR_ARGUMENT', `${who}: ${name} is ${count}; expected an integer from 0 to ${MAX_SAMPLES}`)
-    }
-  }
+  checkInteger(who, 'train', train, 0, MAX_SAMPLES)
+  checkInteger(who, 'test', test, 0, MAX_SAMPLES)
   const size = sizeOfShape(shape)
   /** As many of each class as of any other, in an order that says nothing. */
   const drawSet = (count: number, firstStream: number) => {

@@ -10,7 +10,7 @@ import { readdir } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import type { Sharp } from 'sharp'
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions, perAxis } from '../options.js'
 import { type ArrayDataset, fromArrays, type Normalization } from './dataset.js'
 
 export interface ImageFolderOptions {
@@ -53,13 +53,13 @@ const EXTENSIONS = ['.jpg', '.jpeg', '.png']
  */
 export async function imageFolder(path: string, options: ImageFolderOptions = {}): Promise<ArrayDataset> {
   checkOptions('imageFolder', options, IMAGE_FOLDER)
-  const { channels = 3, normalization = { scale: [1 / 255], offset: [0] }, signal, onProgress } = options
+  const { fit = 'cover', channels = 3, signal, onProgress } = options
+  const { normalization = { scale: [1 / 255], offset: [0] } } = options
   const wanted = checkSize(options.size)
-  if (channels !== 1 && channels !== 3) {
-    throw new ForjaError('ERR_ARGUMENT', `imageFolder: channels ${String(channels)}; expected 1 or 3`)
-  }
+  checkChoice('imageFolder', 'fit', fit, ['cover', 'stretch'])
+  checkChoice('imageFolder', 'channels', channels, [1, 3])
   const { classNames, pictures } = await listPictures(path, options.classNames)
-  const decode = await decoder(wanted, options.fit ?? 'cover', channels)
+  const decode = await decoder(wanted, fit, channels)
   const { height, width } = wanted ?? (await decode(pictures[0]!.path))
   const size = channels * height * width
   const x = allocate(pictures.length, size, path)
@@ -127,12 +127,9 @@ async function listPictures(path: string, wanted?: readonly string[]) {
 
 async function decoder(
   size: { height: number; width: number } | undefined,
-  fit: string,
+  fit: 'cover' | 'stretch',
   channels: 1 | 3,
 ): Promise<(path: string) => Promise<Pixels>> {
-  if (fit !== 'cover' && fit !== 'stretch') {
-    throw new ForjaError('ERR_ARGUMENT', `imageFolder: fit ${JSON.stringify(fit)}; expected 'cover' or 'stretch'`)
-  }
   const { default: sharp } = await import('sharp').catch((cause: Error) => {
     throw new ForjaError('ERR_BACKEND_UNAVAILABLE', `JPEG and PNG need the package sharp: ${cause.message}`, {
       cause,
@@ -155,13 +152,7 @@ async function decoder(
 
 function checkSize(size: ImageFolderOptions['size']): { height: number; width: number } | undefined {
   if (size === undefined) return undefined
-  const [height, width] = typeof size === 'number' ? [size, size] : size
-  if (![height, width].every((side) => Number.isInteger(side) && side > 0)) {
-    throw new ForjaError(
-      'ERR_ARGUMENT',
-      `imageFolder: size ${JSON.stringify(size)}; expected a positive integer or [height, width]`,
-    )
-  }
+  const [height, width] = perAxis('imageFolder', 'size', size, 2) as [number, number]
   return { height, width }
 }
 

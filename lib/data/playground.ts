@@ -8,7 +8,7 @@
  *     reg-plane  y = (x₁ + x₂) / 10, in a disc of radius 6       reg-gauss y: the strongest of six bumps of radius 2
  */
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkNumber, checkOptions } from '../options.js'
 import { checkSeed, DOMAINS, RandomStream } from '../random.js'
 import { split } from './combine.js'
 import { fromArrays } from './dataset.js'
@@ -113,12 +113,8 @@ export function playground(name: string, options: PlaygroundOptions = {}): Split
   const isClass = name in CLASSES
   const { samples = isClass ? 500 : 1200, noise = 0, test = 0.5, seed = 0 } = options
   checkSeed(seed, 'playground')
-  if (!Number.isInteger(samples) || samples < 2) {
-    throw new ForjaError('ERR_ARGUMENT', `playground: samples ${samples}; expected an integer from 2`)
-  }
-  if (!(noise >= 0 && noise <= 50)) {
-    throw new ForjaError('ERR_ARGUMENT', `playground: noise ${noise}; expected per cent from 0 to 50`)
-  }
+  checkInteger('playground', 'samples', samples, 2)
+  checkNumber('playground', 'noise', noise, 0, 50)
   const random = new RandomStream(seed, PLAYGROUND_SETS.indexOf(name), DOMAINS.data)
   const points = Array.from({ length: samples }, (_, i) => draw(random, noise / 100, i, samples))
   const x = Float32Array.from(points.flatMap((point) => point.slice(0, 2)))

@@ -2,7 +2,7 @@
  * Two well-known sets that are CSV files: California housing and the 8×8 digits.
  */
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import { LOCATE, type LocateOptions, locateFile } from './cache.js'
 import { split } from './combine.js'
 import { columnMeans, dropIncomplete, fillMissing, readTable, toDataset } from './csv.js'
@@ -47,15 +47,8 @@ export async function housing(options: HousingOptions = {}): Promise<Splits> {
   const known = ['missing', 'oceanProximity', 'test', 'seed', ...LOCATE] as const
   checkOptions('housing', options, known)
   const { missing = 'mean', oceanProximity = 'onehot', test = 0.2, seed = 0, ...located } = options
-  if (missing !== 'mean' && missing !== 'drop') {
-    throw new ForjaError('ERR_ARGUMENT', `housing: missing ${JSON.stringify(missing)}; expected 'mean' or 'drop'`)
-  }
-  if (oceanProximity !== 'onehot' && oceanProximity !== 'drop') {
-    throw new ForjaError(
-      'ERR_ARGUMENT',
-      `housing: oceanProximity ${JSON.stringify(oceanProximity)}; expected 'onehot' or 'drop'`,
-    )
-  }
+  checkChoice('housing', 'missing', missing, ['mean', 'drop'])
+  checkChoice('housing', 'oceanProximity', oceanProximity, ['onehot', 'drop'])
   const path = await locateFile(SOURCES.housing, SOURCES.housing.files[0], located)
   const table = await readTable(path, {
     label: 'median_house_value',

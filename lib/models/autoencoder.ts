@@ -10,7 +10,6 @@
  */
 import { ForjaError } from '../errors.js'
 import { ReLU, Sigmoid, Tanh } from '../nn/activation.js'
-import { checkInteger, checkNumber } from '../nn/check.js'
 import { Conv2d, ConvTranspose2d } from '../nn/conv.js'
 import { Flatten, Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
@@ -32,7 +31,7 @@ import {
   sub,
   sum,
 } from '../ops/index.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkInteger, checkNumber, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { type HiddenActivation, hiddenActivation } from './mlp.js'
 
@@ -68,9 +67,7 @@ export class Autoencoder extends Module<[x: Tensor]> {
     { output = 'sigmoid', corruption = 0, noise = 0, sparsity }: ReconstructionOptions = {},
   ) {
     super()
-    if (output !== 'sigmoid' && output !== 'linear') {
-      throw new ForjaError('ERR_ARGUMENT', `autoencoder: output must be 'sigmoid' or 'linear', got '${String(output)}'`)
-    }
+    checkChoice('autoencoder', 'output', output, ['sigmoid', 'linear'])
     checkNumber('autoencoder', 'corruption', corruption, 0, 1)
     checkNumber('autoencoder', 'noise', noise, 0)
     if (sparsity) {

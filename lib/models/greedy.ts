@@ -8,12 +8,11 @@
  */
 import type { Dataset } from '../data/dataset.js'
 import { ForjaError } from '../errors.js'
-import { checkInteger } from '../nn/check.js'
 import { Linear } from '../nn/linear.js'
 import { type AnyModule, Module } from '../nn/module.js'
 import { mseLoss } from '../ops/index.js'
 import type { Optimizer } from '../optim/optimizer.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { type EvaluateOptions, evaluateModel } from '../train/evaluate.js'
 import { type FitOptions, fit } from '../train/fit.js'

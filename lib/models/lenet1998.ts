@@ -14,7 +14,7 @@ import { ForjaError } from '../errors.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { flatten, mul, pad, square, sub, sum, unsqueeze } from '../ops/index.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { digitCodes } from './digit_codes.js'
@@ -67,9 +67,7 @@ export class LeNet1998 extends Module<[x: Tensor]> {
   constructor(options: LeNet1998Options = {}) {
     super()
     const { classes = 10, output = 'rbf' } = checkOptions('lenet1998', options, ['classes', 'output'])
-    if (output !== 'rbf' && output !== 'linear') {
-      throw new ForjaError('ERR_ARGUMENT', `lenet1998: output must be 'rbf' or 'linear', got '${String(output)}'`)
-    }
+    checkChoice('lenet1998', 'output', output, ['rbf', 'linear'])
     if (output === 'rbf' && classes !== 10) {
       throw new ForjaError('ERR_ARGUMENT', `lenet1998: output 'rbf' knows the 10 digits, got ${classes} classes`, {
         hint: "use { output: 'linear' }",

@@ -2,11 +2,10 @@
  * Networks of linear layers: softmax regression and the multilayer perceptron. Images are flattened.
  */
 import { ForjaError } from '../errors.js'
-import { checkInteger } from '../nn/check.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { flatten, relu, sigmoid, tanh } from '../ops/index.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 
 export interface SoftmaxRegressionOptions {

@@ -10,7 +10,6 @@
  * with respect to W is the familiar ⟨h_k v_k⟩ - ⟨h₀ v₀⟩. Hidden units are sampled, visible ones are probabilities.
  */
 import { zeros } from '../create.js'
-import { checkInteger } from '../nn/check.js'
 import { normal } from '../nn/init.js'
 import { Module } from '../nn/module.js'
 import {
@@ -29,7 +28,7 @@ import {
   sub,
   sum,
 } from '../ops/index.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 import { rows } from './autoencoder.js'

@@ -5,7 +5,6 @@
  *     imagenet stem   7×7 stride 2, max pooling 3×3 stride 2: 224 → 56 pixels
  *     cifar stem      3×3: 32 → 32 pixels
  */
-import { ForjaError } from '../errors.js'
 import { Conv2d } from '../nn/conv.js'
 import { kaimingNormal } from '../nn/init.js'
 import { Linear } from '../nn/linear.js'
@@ -14,7 +13,7 @@ import { BatchNorm2d } from '../nn/norm.js'
 import { Sequential } from '../nn/sequential.js'
 import { flatten, relu } from '../ops/index.js'
 import { globalAvgPool2d, maxPool2d } from '../ops/pool_api.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { BasicBlock, Bottleneck } from './residual.js'
 
@@ -48,9 +47,7 @@ const basic: Block = Object.assign(
 )
 
 function bottleneck(version: 1 | 1.5 = 1.5): Block {
-  if (version !== 1 && version !== 1.5) {
-    throw new ForjaError('ERR_ARGUMENT', `resnet: version must be 1 or 1.5, got ${String(version)}`)
-  }
+  checkChoice('resnet', 'version', version, [1, 1.5])
   return Object.assign(
     (inChannels: number, width: number, stride: number) => new Bottleneck(inChannels, width, stride, version),
     { expansion: Bottleneck.expansion },

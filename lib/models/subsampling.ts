@@ -4,11 +4,11 @@
  */
 import { full, tensor, zeros } from '../create.js'
 import { ForjaError } from '../errors.js'
-import { checkInteger } from '../nn/check.js'
 import { Conv2d, type Conv2dOptions } from '../nn/conv.js'
 import { type Initializer, normal, zeros as zero } from '../nn/init.js'
 import { Module } from '../nn/module.js'
 import { add, avgPool2d, concat, conv2d, gather, mul, randn, reshape, tanh } from '../ops/index.js'
+import { checkInteger } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 

@@ -18,9 +18,8 @@ import {
   softplus,
   tanh,
 } from '../ops/index.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkNumber, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
-import { checkInteger, checkNumber } from './check.js'
 import { Module } from './module.js'
 
 /** max(x, 0) */

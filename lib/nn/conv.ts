@@ -13,11 +13,11 @@ import {
   conv2d,
   convTranspose2d,
 } from '../ops/conv_api.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions, perAxis } from '../options.js'
 import { type Shape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
-import { checkGroups, checkInteger, formatSizes, perAxis } from './check.js'
+import { checkGroups, formatSizes } from './check.js'
 import { fanInUniform } from './fan_in_uniform.js'
 import type { WeightInit } from './linear.js'
 import { Module } from './module.js'

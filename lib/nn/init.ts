@@ -11,10 +11,9 @@
 import { full } from '../create.js'
 import { ForjaError } from '../errors.js'
 import { add, div, matmul, mul, rand, randn, reshape, sqrt, square, sub, sum, transpose } from '../ops/index.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkNumber, checkOptions } from '../options.js'
 import { formatShape, type Shape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
-import { checkNumber } from './check.js'
 
 export type Initializer = (shape: Shape) => Tensor
 
@@ -127,9 +126,7 @@ function kaimingStd(
   shape: Shape,
   { mode = 'fanIn', nonlinearity = 'leakyRelu', alpha = 0 }: KaimingOptions,
 ): number {
-  if (mode !== 'fanIn' && mode !== 'fanOut') {
-    throw new ForjaError('ERR_ARGUMENT', `init.${name}: mode must be 'fanIn' or 'fanOut', got '${String(mode)}'`)
-  }
+  checkChoice(`init.${name}`, 'mode', mode, ['fanIn', 'fanOut'])
   return gain(nonlinearity, alpha) / Math.sqrt(fans(name, shape)[mode])
 }
 

@@ -3,10 +3,9 @@
  */
 
 import { embedding, flatten, linear } from '../ops/index.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
-import { checkInteger } from './check.js'
 import { fanInUniform } from './fan_in_uniform.js'
 import { type Initializer, normal } from './init.js'
 import { Module } from './module.js'

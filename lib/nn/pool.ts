@@ -12,9 +12,9 @@ import {
   type MaxPool2dOptions as MaxPool2dCall,
   maxPool2d,
 } from '../ops/pool_api.js'
-import { checkOptions } from '../options.js'
+import { checkOptions, perAxis } from '../options.js'
 import type { Tensor } from '../tensor.js'
-import { formatSizes, perAxis } from './check.js'
+import { formatSizes } from './check.js'
 import { Module } from './module.js'
 
 export type MaxPool2dOptions = Omit<MaxPool2dCall, 'kernelSize'>

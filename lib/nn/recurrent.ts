@@ -9,6 +9,7 @@ import {
   gru,
   type LSTMOutput,
   lstm,
+  NONLINEARITIES,
   type RecurrentOptions,
   type RecurrentOutput,
   type RecurrentState,
@@ -16,10 +17,9 @@ import {
   weightNames,
   weightShapes,
 } from '../ops/recurrent_api.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkInteger, checkNumber, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
-import { checkInteger, checkNumber } from './check.js'
 import { fanInUniform } from './fan_in_uniform.js'
 import { Module } from './module.js'
 
@@ -104,7 +104,7 @@ export class RNN extends Recurrent<RecurrentOutput> {
   constructor(inputSize: number, hiddenSize: number, options: RNNLayerOptions = {}) {
     super('tanh', inputSize, hiddenSize, options, [...OPTIONS, 'nonlinearity'])
     const { nonlinearity = 'tanh' } = options
-    this.nonlinearity = nonlinearity
+    this.nonlinearity = checkChoice(this.constructor.name, 'nonlinearity', nonlinearity, NONLINEARITIES)
   }
 
   override forward(x: Tensor, initial?: Partial<RecurrentState> | null): RecurrentOutput {

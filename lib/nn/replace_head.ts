@@ -2,8 +2,7 @@
  * Transfer learning: a network that was trained on one task gets a new last layer for another.
  */
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
-import { checkInteger } from './check.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { Linear, type WeightInit } from './linear.js'
 import type { AnyModule } from './module.js'
 

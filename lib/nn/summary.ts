@@ -7,11 +7,10 @@
  */
 import { zeros } from '../create.js'
 import type { DType } from '../dtype.js'
-import { sizeOf } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { topological, type Value } from '../graph/graph.js'
 import { currentScope } from '../ops/registry.js'
-import { checkShape, type Shape } from '../shape.js'
+import { byteSize, checkShape, type Shape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import type { Variable } from '../variable.js'
 import { type AnyModule, observeCalls } from './module.js'
@@ -68,7 +67,7 @@ export class Summary {
       macs,
     }))
     this.#rows = rows
-    this.#bytes = parameters.reduce((total, p) => total + p.size * sizeOf(p.dtype), 0)
+    this.#bytes = parameters.reduce((total, p) => total + byteSize(p), 0)
   }
 
   toJSON(): object {

@@ -4,7 +4,7 @@
  */
 import { ForjaError } from '../errors.js'
 import type { Value } from '../graph/graph.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { aroundAxis, formatShape, inversePermutation, normalizeAxis, type Shape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -177,7 +177,7 @@ export interface TopKOptions extends AxisOptions {
 export function topK(x: Tensor, options: TopKOptions): { values: Tensor; indices: Tensor } {
   requireTensors('topK', { x })
   const { k, axis = -1, smallest = false } = checkOptions('topK', options, ['k', 'axis', 'smallest'])
-  if (!Number.isInteger(k)) throw new ForjaError('ERR_ARGUMENT', `topK: k must be an integer, got ${k}`)
+  checkInteger('topK', 'k', k, 0)
   if (x.rank === 0) throw new ForjaError('ERR_SHAPE', `topK: x has no axes, its shape is ${formatShape(x.shape)}`)
   const { moved, back } = axisToLast(x, normalizeAxis(axis, x.rank, 'topK'))
   const [values, indices] = applyAll(topKOp, [moved], { k, smallest: smallest ? 1 : 0 })

@@ -3,7 +3,7 @@
  * operation of conv.ts in transposes, which the layout pass cancels against their neighbours.
  */
 
-import { checkOptions } from '../options.js'
+import { checkChoice, checkInteger, checkOptions } from '../options.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
@@ -13,7 +13,7 @@ import { add } from './elementwise.js'
 import { type Pair, pairOf, requireRank, resolvePadding, toChannelsFirst, toChannelsLast } from './image.js'
 import { refuse } from './refuse.js'
 import { reshape, transpose } from './shape.js'
-import { type BorderMode, pad } from './slice.js'
+import { BORDER_MODES, type BorderMode, pad } from './slice.js'
 
 export interface Conv2dOptions {
   /** Default 1. */
@@ -129,7 +129,8 @@ function convolve(
   checkOptions(name, options, CONV_OPTIONS)
   const [, c, h, w] = x.shape as [number, number, number, number]
   const [k, perGroup, r, s] = weight.shape as [number, number, number, number]
-  const groups = checkGroups(name, options.groups)
+  const { groups = 1 } = options
+  checkInteger(name, 'groups', groups)
   if (c !== perGroup * groups) {
     const grouped = groups > 1 ? ` in ${groups} groups` : ''
     const expected = `expects ${perGroup * groups}${grouped}`
@@ -143,7 +144,7 @@ function convolve(
   const attrs = { stride, padding, dilation, groups }
   checkFits(name, [h, w], [r, s], attrs)
   const last = toChannelsLast(x)
-  const mode = options.paddingMode ?? 'zeros'
+  const mode = checkChoice(name, 'paddingMode', options.paddingMode ?? 'zeros', ['zeros', ...BORDER_MODES])
   if (mode === 'zeros') return toChannelsFirst(conv(last, toFilters(weight), attrs, bias))
   const padded = padPixels(name, last, padding, mode)
   return toChannelsFirst(conv(padded, toFilters(weight), { ...attrs, padding: [0, 0, 0, 0] }, bias))
@@ -168,7 +169,8 @@ export function convTranspose2d(
   requireRank(name, 'input', x, 'N, C, H, W')
   requireRank(name, 'weight', weight, 'C, K/groups, R, S')
   checkOptions(name, options, CONV_TRANSPOSE_OPTIONS)
-  const groups = checkGroups(name, options.groups)
+  const { groups = 1 } = options
+  checkInteger(name, 'groups', groups)
   const [, c, h, w] = x.shape as [number, number, number, number]
   const [expected, perGroup, r, s] = weight.shape as [number, number, number, number]
   if (c !== expected) {
@@ -249,10 +251,6 @@ function padPixels(
 ): Tensor {
   const [h, w] = x.shape.slice(1, 3) as [number, number]
   const most = { reflect: [h - 1, w - 1], replicate: null, circular: [h, w] }[mode]
-  if (most === undefined) {
-    const text = `paddingMode must be zeros, reflect, replicate or circular, got '${String(mode)}'`
-    refuse(name, 'ERR_ARGUMENT', text)
-  }
   if (most && (Math.max(top, bottom) > most[0]! || Math.max(left, right) > most[1]!)) {
     refuse(
       name,
@@ -281,13 +279,6 @@ function windowOf(name: string, options: Im2colOptions): WindowAttrs {
     padding: [top, left, top, left],
     dilation: pairOf(name, 'dilation', options.dilation ?? 1, 1),
   }
-}
-
-function checkGroups(name: string, groups = 1): number {
-  if (!Number.isInteger(groups) || groups < 1) {
-    refuse(name, 'ERR_ARGUMENT', `groups must be a positive integer, got ${String(groups)}`)
-  }
-  return groups
 }
 
 function checkBias(name: string, bias: Tensor | null | undefined, channels: number): void {

@@ -17,7 +17,7 @@
  */
 import { DTYPES, type DType, dtypeCode, isFloat } from '../dtype.js'
 import { fullOp } from './creation.js'
-import { type AnyOp, defineOp, opOfCode } from './registry.js'
+import { defineOp, opOfCode } from './registry.js'
 
 /** Most registers a micro-program may use, and most inputs: blocks of all registers must fit the first-level cache. */
 export const FUSED_MAX_REGISTERS = 24
@@ -56,7 +56,7 @@ export const fusedOp = defineOp({
 /** The names of a micro-program's operations, in the order in which they run. */
 function operationsIn(code: readonly number[]): string[] {
   const heads = code.filter((_, at) => at % FUSED_WORDS === 0)
-  return heads.map((head) => opOfCode(head & 0xffff)).flatMap((op) => (op && op !== (fullOp as AnyOp) ? [op.name] : []))
+  return heads.map((head) => opOfCode(head & 0xffff)).flatMap((op) => (op && op !== fullOp ? [op.name] : []))
 }
 
 /** The same bytes in another place: how a computed value gets into a variable. */

@@ -18,7 +18,7 @@ export function generateHeader(): string {
   const ops = allOps().filter((op) => !op.traits.leaf && !op.traits.view)
   const structs = ops.filter((op) => Object.keys(op.attrs).length > 0 && !op.traits.elementwise)
   // Broadcasting happens while inputs are loaded: it never becomes an instruction (passes/fuse.ts).
-  const microOps = ops.filter((op) => op.traits.elementwise && op !== (broadcastToOp as AnyOp))
+  const microOps = ops.filter((op) => op.traits.elementwise && op !== broadcastToOp)
   return [
     '/* Generated from lib/ops by `npm run gen`: do not edit. */',
     '/* clang-format off */',

@@ -2,6 +2,7 @@
  * What operations on images share: pairs of numbers for rows and columns, the way between the API's (N, C, H, W) and
  * the (N, H, W, C) of the operations.
  */
+import { perAxis } from '../options.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { requireTensors } from './check_call.js'
@@ -13,15 +14,7 @@ export type Pair = number | readonly number[]
 
 /** [rows, columns], each an integer of at least `least`. */
 export function pairOf(name: string, what: string, value: Pair, least: number): [number, number] {
-  const list = Array.isArray(value) ? [...value] : [value as number, value as number]
-  if (list.length !== 2 || !list.every((v) => Number.isInteger(v) && v >= least && v < 2 ** 31)) {
-    refuse(
-      name,
-      'ERR_ARGUMENT',
-      `${what} must be an integer of at least ${least}, or two, got ${JSON.stringify(value)}`,
-    )
-  }
-  return [list[0]!, list[1]!]
+  return perAxis(name, what, value, 2, least) as [number, number]
 }
 
 /**

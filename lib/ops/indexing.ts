@@ -6,7 +6,7 @@
 import { checkDType, DTYPES, type DType, dtypeCode } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Value } from '../graph/graph.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { type RefArray, refArray } from '../reference/array.js'
 import { aroundAxis, formatShape, normalizeAxis, type Shape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -235,9 +235,7 @@ export interface OneHotOptions {
 export function oneHot(index: Tensor, options: OneHotOptions): Tensor {
   requireTensors('oneHot', { index })
   const { depth, dtype = 'float32' } = checkOptions('oneHot', options, ['depth', 'dtype'])
-  if (!Number.isInteger(depth) || depth < 0) {
-    throw new ForjaError('ERR_ARGUMENT', `oneHot: depth must be a non-negative integer, got ${depth}`)
-  }
+  checkInteger('oneHot', 'depth', depth, 0)
   checkDType(dtype, 'oneHot')
   return apply(oneHotOp, [index], { depth, dtype: dtypeCode(dtype) })
 }

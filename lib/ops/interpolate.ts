@@ -8,7 +8,7 @@
  * as PyTorch. Made of gather and elementwise operations, and so differentiable as often as one likes.
  */
 import { fromData } from '../create.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { add, mul, sub } from './elementwise.js'
 import { type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
@@ -36,9 +36,7 @@ export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   requireFloat(x, name)
   const { mode = 'nearest', alignCorners = false } = checkOptions(name, options, ['size', 'mode', 'alignCorners'])
   const size = pairOf(name, 'size', options.size, 1)
-  if (mode !== 'nearest' && mode !== 'bilinear') {
-    refuse(name, 'ERR_ARGUMENT', `mode must be 'nearest' or 'bilinear', got '${String(mode)}'`)
-  }
+  checkChoice(name, 'mode', mode, ['nearest', 'bilinear'])
   if (mode === 'nearest' && alignCorners) refuse(name, 'ERR_ARGUMENT', "alignCorners needs mode 'bilinear'")
   const from = x.shape.slice(2)
   if (from.some((dim) => dim < 1)) refuse(name, 'ERR_SHAPE', `the image has ${from.join(' x ')} pixels`)

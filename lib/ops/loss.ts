@@ -3,7 +3,7 @@
  * elementwise expressions that fuse, followed by their reduction.
  */
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { softplus } from './activation.js'
@@ -24,14 +24,10 @@ export interface LossOptions {
   reduction?: Reduction
 }
 
-/** ERR_ARGUMENT unless `reduction` is one of `allowed`. */
-function checkReduction(reduction: string, what: string, allowed: readonly string[] = ['mean', 'sum', 'none']): void {
-  if (allowed.includes(reduction)) return
-  throw new ForjaError('ERR_ARGUMENT', `${what}: unknown reduction '${reduction}', expected ${allowed.join(', ')}`)
-}
+const REDUCTIONS: readonly Reduction[] = ['mean', 'sum', 'none']
 
 function reduceLoss(loss: Tensor, reduction: Reduction | undefined, what: string): Tensor {
-  checkReduction(reduction ?? 'mean', what)
+  checkChoice(what, 'reduction', reduction ?? 'mean', REDUCTIONS)
   return reduction === 'none' ? loss : reduction === 'sum' ? sum(loss) : mean(loss)
 }
 
@@ -63,7 +59,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
     throw new ForjaError('ERR_ARGUMENT', `crossEntropy: labelSmoothing is ${labelSmoothing}, expected 0..1`)
   }
-  checkReduction(reduction, 'crossEntropy')
+  checkChoice('crossEntropy', 'reduction', reduction, REDUCTIONS)
   if (labels.dtype === logits.dtype) return probabilityCrossEntropy(logits, labels, options)
   const { loss, weight } = labelLoss(logits, labels, options, labelSmoothing, 'crossEntropy')
   return reduceLabelLoss(loss, weight, reduction)
@@ -76,7 +72,7 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
 export function nllLoss(input: Tensor, labels: Tensor, options: LabelLossOptions & LossOptions = {}): Tensor {
   requireTensors('nllLoss', { input, labels })
   const { reduction = 'mean' } = checkOptions('nllLoss', options, ['reduction', 'ignoreIndex', 'weight'])
-  checkReduction(reduction, 'nllLoss')
+  checkChoice('nllLoss', 'reduction', reduction, REDUCTIONS)
   const { loss, weight } = labelLoss(input, labels, options, 0, 'nllLoss')
   return reduceLabelLoss(loss, weight, reduction)
 }
@@ -196,7 +192,7 @@ export interface KlDivOptions {
 export function klDivLoss(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
   const { reduction = 'mean', logTarget = false } = checkOptions('klDivLoss', options, ['reduction', 'logTarget'])
   requireSameShape(input, target, 'klDivLoss')
-  checkReduction(reduction, 'klDivLoss', ['mean', 'sum', 'none', 'batchmean'])
+  checkChoice('klDivLoss', 'reduction', reduction, [...REDUCTIONS, 'batchmean'])
   const loss = logTarget ? mul(exp(target), sub(target, input)) : sub(timesLog(target), mul(target, input))
   if (reduction === 'batchmean') return div(sum(loss), input.shape[0] ?? 1)
   return reduceLoss(loss, reduction, 'klDivLoss')

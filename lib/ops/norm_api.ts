@@ -4,7 +4,7 @@
  * elementwise operations.
  */
 
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { activeTrace } from '../runtime/compile.js'
 import { checkShape, formatShape, inversePermutation, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -167,9 +167,7 @@ export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions):
   const name = 'localResponseNorm'
   requireTensors(name, { x })
   const { size, alpha = 1e-4, beta = 0.75, k = 1 } = checkOptions(name, options, ['size', 'alpha', 'beta', 'k'])
-  if (!Number.isInteger(size) || size < 1) {
-    refuse(name, 'ERR_ARGUMENT', `size must be a positive integer, got ${String(size)}`)
-  }
+  checkInteger(name, 'size', size)
   if (x.rank < 3) refuse(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
   const [n, c, ...pixels] = x.shape as [number, number, ...number[]]
   // Channels as rows of an image whose "channels" are the pixels: the mean over a window of rows, zeros around.

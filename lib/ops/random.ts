@@ -15,7 +15,7 @@
  */
 import { checkDType, type DType, isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkNumber, checkOptions } from '../options.js'
 import { multiplyHigh, philox4x32 } from '../random.js'
 import { refArray } from '../reference/array.js'
 import { nextRandom } from '../runtime/random_state.js'
@@ -131,7 +131,7 @@ export interface DropoutOptions {
 export function dropout(x: Tensor, options: DropoutOptions = {}): Tensor {
   requireTensors('dropout', { x })
   const { p = 0.5, training = true } = checkOptions('dropout', options, ['p', 'training'])
-  if (!(p >= 0 && p <= 1)) throw new ForjaError('ERR_ARGUMENT', `dropout: p must be from 0 to 1, got ${p}`)
+  checkNumber('dropout', 'p', p, 0, 1)
   if (!isFloat(x.dtype)) {
     throw new ForjaError('ERR_DTYPE', `dropout: x must have a float dtype, got ${x.dtype}`, {
       hint: "use cast(x, 'float32')",

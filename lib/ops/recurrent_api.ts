@@ -3,7 +3,7 @@
  * PyTorch's names. Each direction of each layer is the operation of recurrent.ts.
  */
 
-import { checkOptions } from '../options.js'
+import { checkChoice, checkInteger, checkNumber, checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { filled } from './apply.js'
@@ -48,9 +48,12 @@ export interface RecurrentOptions {
 
 const RECURRENT = ['hiddenSize', 'numLayers', 'bidirectional', 'initial', 'dropout', 'training'] as const
 
+/** What a plain recurrent network may apply. */
+export const NONLINEARITIES = ['tanh', 'relu'] as const
+
 export interface RNNOptions extends RecurrentOptions {
   /** Default 'tanh'. */
-  nonlinearity?: 'tanh' | 'relu'
+  nonlinearity?: (typeof NONLINEARITIES)[number]
 }
 
 /**
@@ -67,9 +70,7 @@ export type RecurrentWeights = Readonly<Record<string, Tensor>>
  */
 export function rnn(x: Tensor, weights: RecurrentWeights, options: RNNOptions = {}): RecurrentOutput {
   const { nonlinearity = 'tanh' } = checkOptions('rnn', options, ['nonlinearity', ...RECURRENT])
-  if (nonlinearity !== 'tanh' && nonlinearity !== 'relu') {
-    refuse('rnn', 'ERR_ARGUMENT', `nonlinearity must be 'tanh' or 'relu', got '${String(nonlinearity)}'`)
-  }
+  checkChoice('rnn', 'nonlinearity', nonlinearity, NONLINEARITIES)
   return run('rnn', nonlinearity, x, weights, options)
 }
 
@@ -118,16 +119,12 @@ function run(
     refuse(name, 'ERR_SHAPE', `x must be (N, T, features) with no empty axis, got shape ${formatShape(x.shape)}`)
   }
   checkFloat(name, 'x', x)
-  if (!Number.isInteger(numLayers) || numLayers < 1) {
-    refuse(name, 'ERR_ARGUMENT', `numLayers must be an integer of at least 1, got ${String(numLayers)}`)
-  }
-  if (!(p >= 0 && p <= 1)) refuse(name, 'ERR_ARGUMENT', `dropout must be from 0 to 1, got ${String(p)}`)
+  checkInteger(name, 'numLayers', numLayers)
+  checkNumber(name, 'dropout', p, 0, 1)
   const directions = bidirectional ? [false, true] : [false]
   checkNames(name, weights, numLayers, directions)
   const hidden = options.hiddenSize ?? weights.weight_hh_l0!.shape[1]
-  if (hidden === undefined || !Number.isInteger(hidden) || hidden < 1) {
-    refuse(name, 'ERR_ARGUMENT', `hiddenSize must be an integer of at least 1, got ${String(hidden)}`)
-  }
+  checkInteger(name, 'hiddenSize', hidden)
   const [n] = x.shape as [number]
   const states = numLayers * directions.length
   const h = initialStates(name, 'h', initial?.h, [states, n, hidden], x)

@@ -5,7 +5,7 @@
  */
 import { isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import { forEachIndex, refArray } from '../reference/array.js'
 import { formatShape, normalizeAxes, normalizeAxis, putBack, type Shape, sizeOfShape, stridesOf } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -304,7 +304,8 @@ export function tile(x: Tensor, repeats: readonly number[]): Tensor {
 }
 
 /** Padding that continues the elements there are. */
-export type BorderMode = 'reflect' | 'replicate' | 'circular'
+export const BORDER_MODES = ['reflect', 'replicate', 'circular'] as const
+export type BorderMode = (typeof BORDER_MODES)[number]
 
 export interface PadOptions {
   /** [before, after] for each axis; for fewer pairs than axes, of the last axes. */
@@ -329,12 +330,7 @@ export function pad(x: Tensor, options: PadOptions): Tensor {
       `pad: pads must be up to ${x.rank} pairs of non-negative integers for shape ${formatShape(x.shape)}, got ${JSON.stringify(pads)}`,
     )
   }
-  if (!['constant', 'reflect', 'replicate', 'circular'].includes(mode)) {
-    throw new ForjaError(
-      'ERR_ARGUMENT',
-      `pad: unknown mode '${mode}', expected constant, reflect, replicate or circular`,
-    )
-  }
+  checkChoice('pad', 'mode', mode, ['constant', ...BORDER_MODES])
   const around = [...new Array<[number, number]>(x.rank - pads.length).fill([0, 0]), ...pads]
   if (around.every(([before, after]) => before === 0 && after === 0)) return x
   if (mode !== 'constant') {

@@ -3,7 +3,8 @@
  * first step at once and that of each later one by `step()`, once an epoch (OneCycleLR: once a batch).
  */
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { requireArray } from '../ops/check_call.js'
+import { checkChoice, checkInteger, checkOptions } from '../options.js'
 import { checkRate } from './groups.js'
 import type { Optimizer } from './optimizer.js'
 
@@ -57,20 +58,20 @@ export interface StepLROptions {
 
 /** The rate times `gamma` every `stepSize` steps. */
 export class StepLR extends Schedule {
-  constructor(
-    optimizer: Optimizer,
-    private readonly options: StepLROptions,
-  ) {
+  readonly #stepSize: number
+  readonly #gamma: number
+
+  constructor(optimizer: Optimizer, options: StepLROptions) {
     super(optimizer)
-    checkOptions('StepLR', options, ['stepSize', 'gamma'])
-    checkCount(options.stepSize, 'StepLR: stepSize')
-    checkRate(options.gamma ?? 0.1, 'StepLR: gamma')
+    const { stepSize, gamma = 0.1 } = checkOptions('StepLR', options, ['stepSize', 'gamma'])
+    checkInteger('StepLR', 'stepSize', stepSize)
+    this.#stepSize = stepSize
+    this.#gamma = checkRate(gamma, 'StepLR: gamma')
     this.start()
   }
 
   protected at(steps: number): number {
-    const { stepSize, gamma = 0.1 } = this.options
-    return this.baseLr * gamma ** Math.floor(steps / stepSize)
+    return this.baseLr * this.#gamma ** Math.floor(steps / this.#stepSize)
   }
 }
 
@@ -83,37 +84,36 @@ export interface MultiStepLROptions {
 
 /** The rate times `gamma` at each milestone. */
 export class MultiStepLR extends Schedule {
-  constructor(
-    optimizer: Optimizer,
-    private readonly options: MultiStepLROptions,
-  ) {
+  readonly #milestones: readonly number[]
+  readonly #gamma: number
+
+  constructor(optimizer: Optimizer, options: MultiStepLROptions) {
     super(optimizer)
-    checkOptions('MultiStepLR', options, ['milestones', 'gamma'])
-    for (const milestone of options.milestones) checkCount(milestone, 'MultiStepLR: a milestone')
-    checkRate(options.gamma ?? 0.1, 'MultiStepLR: gamma')
+    const { milestones, gamma = 0.1 } = checkOptions('MultiStepLR', options, ['milestones', 'gamma'])
+    requireArray('MultiStepLR', 'milestones', milestones)
+    for (const [i, milestone] of milestones.entries()) checkInteger('MultiStepLR', `milestones[${i}]`, milestone)
+    this.#milestones = [...milestones]
+    this.#gamma = checkRate(gamma, 'MultiStepLR: gamma')
     this.start()
   }
 
   protected at(steps: number): number {
-    const { milestones, gamma = 0.1 } = this.options
-    return this.baseLr * gamma ** milestones.filter((milestone) => milestone <= steps).length
+    return this.baseLr * this.#gamma ** this.#milestones.filter((milestone) => milestone <= steps).length
   }
 }
 
 /** The rate times `gamma` every step. */
 export class ExponentialLR extends Schedule {
-  constructor(
-    optimizer: Optimizer,
-    private readonly options: { gamma: number },
-  ) {
+  readonly #gamma: number
+
+  constructor(optimizer: Optimizer, options: { gamma: number }) {
     super(optimizer)
-    checkOptions('ExponentialLR', options, ['gamma'])
-    checkRate(options.gamma, 'ExponentialLR: gamma')
+    this.#gamma = checkRate(checkOptions('ExponentialLR', options, ['gamma']).gamma, 'ExponentialLR: gamma')
     this.start()
   }
 
   protected at(steps: number): number {
-    return this.baseLr * this.options.gamma ** steps
+    return this.baseLr * this.#gamma ** steps
   }
 }
 
@@ -126,20 +126,20 @@ export interface CosineAnnealingLROptions {
 
 /** Half a cosine from the base rate to etaMin, and back again after tMax steps. */
 export class CosineAnnealingLR extends Schedule {
-  constructor(
-    optimizer: Optimizer,
-    private readonly options: CosineAnnealingLROptions,
-  ) {
+  readonly #tMax: number
+  readonly #etaMin: number
+
+  constructor(optimizer: Optimizer, options: CosineAnnealingLROptions) {
     super(optimizer)
-    checkOptions('CosineAnnealingLR', options, ['tMax', 'etaMin'])
-    checkCount(options.tMax, 'CosineAnnealingLR: tMax')
-    checkRate(options.etaMin ?? 0, 'CosineAnnealingLR: etaMin')
+    const { tMax, etaMin = 0 } = checkOptions('CosineAnnealingLR', options, ['tMax', 'etaMin'])
+    checkInteger('CosineAnnealingLR', 'tMax', tMax)
+    this.#tMax = tMax
+    this.#etaMin = checkRate(etaMin, 'CosineAnnealingLR: etaMin')
     this.start()
   }
 
   protected at(steps: number): number {
-    const { tMax, etaMin = 0 } = this.options
-    return etaMin + ((this.baseLr - etaMin) * (1 + Math.cos((Math.PI * steps) / tMax))) / 2
+    return this.#etaMin + ((this.baseLr - this.#etaMin) * (1 + Math.cos((Math.PI * steps) / this.#tMax))) / 2
   }
 }
 
@@ -154,21 +154,24 @@ export interface LinearLROptions {
 
 /** A straight line from one share of the base rate to another, then level: a warm-up. */
 export class LinearLR extends Schedule {
-  constructor(
-    optimizer: Optimizer,
-    private readonly options: LinearLROptions = {},
-  ) {
+  readonly #startFactor: number
+  readonly #endFactor: number
+  readonly #totalIters: number
+
+  constructor(optimizer: Optimizer, options: LinearLROptions = {}) {
     super(optimizer)
-    checkOptions('LinearLR', options, ['startFactor', 'endFactor', 'totalIters'])
-    checkCount(options.totalIters ?? 5, 'LinearLR: totalIters')
-    checkRate(options.startFactor ?? 1, 'LinearLR: startFactor')
-    checkRate(options.endFactor ?? 1, 'LinearLR: endFactor')
+    const known = ['startFactor', 'endFactor', 'totalIters'] as const
+    const { startFactor = 1 / 3, endFactor = 1, totalIters = 5 } = checkOptions('LinearLR', options, known)
+    this.#startFactor = checkRate(startFactor, 'LinearLR: startFactor')
+    this.#endFactor = checkRate(endFactor, 'LinearLR: endFactor')
+    checkInteger('LinearLR', 'totalIters', totalIters)
+    this.#totalIters = totalIters
     this.start()
   }
 
   protected at(steps: number): number {
-    const { startFactor = 1 / 3, endFactor = 1, totalIters = 5 } = this.options
-    return this.baseLr * (startFactor + ((endFactor - startFactor) * Math.min(steps, totalIters)) / totalIters)
+    const [start, end, total] = [this.#startFactor, this.#endFactor, this.#totalIters]
+    return this.baseLr * (start + ((end - start) * Math.min(steps, total)) / total)
   }
 }
 
@@ -187,21 +190,22 @@ export interface OneCycleLROptions {
 
 /** Half a cosine up to maxLr, half a cosine down to next to nothing. Stepped every batch. */
 export class OneCycleLR extends Schedule {
-  constructor(
-    optimizer: Optimizer,
-    private readonly options: OneCycleLROptions,
-  ) {
+  readonly #options: Readonly<Required<OneCycleLROptions>>
+
+  constructor(optimizer: Optimizer, options: OneCycleLROptions) {
     super(optimizer)
-    checkOptions('OneCycleLR', options, ['maxLr', 'totalSteps', 'pctStart', 'divFactor', 'finalDivFactor'])
-    const { maxLr, totalSteps, pctStart = 0.3 } = options
+    const known = ['maxLr', 'totalSteps', 'pctStart', 'divFactor', 'finalDivFactor'] as const
+    const given = checkOptions('OneCycleLR', options, known)
+    const { maxLr, totalSteps, pctStart = 0.3, divFactor = 25, finalDivFactor = 1e4 } = given
     checkRate(maxLr, 'OneCycleLR: maxLr')
-    checkCount(totalSteps, 'OneCycleLR: totalSteps')
+    checkInteger('OneCycleLR', 'totalSteps', totalSteps)
     checkRate(pctStart, 'OneCycleLR: pctStart', 0, 1)
+    this.#options = { maxLr, totalSteps, pctStart, divFactor, finalDivFactor }
     this.start()
   }
 
   protected at(steps: number): number {
-    const { maxLr, totalSteps, pctStart = 0.3, divFactor = 25, finalDivFactor = 1e4 } = this.options
+    const { maxLr, totalSteps, pctStart, divFactor, finalDivFactor } = this.#options
     const [first, last] = [maxLr / divFactor, maxLr / divFactor / finalDivFactor]
     const peak = pctStart * totalSteps - 1
     const at = Math.min(steps, totalSteps - 1)
@@ -237,18 +241,23 @@ const PLATEAU = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'co
 
 /** The rate times `factor` when a figure no longer improves: step(loss). */
 export class ReduceLROnPlateau {
+  readonly #options: Readonly<Required<ReduceLROnPlateauOptions>>
   #best: number
   #bad = 0
   #cooldown = 0
 
   constructor(
     readonly optimizer: Optimizer,
-    private readonly options: ReduceLROnPlateauOptions = {},
+    options: ReduceLROnPlateauOptions = {},
   ) {
-    checkOptions('ReduceLROnPlateau', options, PLATEAU)
-    checkRate(options.factor ?? 0.1, 'ReduceLROnPlateau: factor', 0, 1)
-    checkRate(options.minLr ?? 0, 'ReduceLROnPlateau: minLr')
-    this.#best = options.mode === 'max' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
+    const { mode = 'min', factor = 0.1, patience = 10, ...rest } = checkOptions('ReduceLROnPlateau', options, PLATEAU)
+    const { threshold = 1e-4, thresholdMode = 'rel', cooldown = 0, minLr = 0 } = rest
+    checkChoice('ReduceLROnPlateau', 'mode', mode, ['min', 'max'])
+    checkChoice('ReduceLROnPlateau', 'thresholdMode', thresholdMode, ['rel', 'abs'])
+    checkRate(factor, 'ReduceLROnPlateau: factor', 0, 1)
+    checkRate(minLr, 'ReduceLROnPlateau: minLr')
+    this.#options = { mode, factor, patience, threshold, thresholdMode, cooldown, minLr }
+    this.#best = mode === 'max' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   }
 
   step(metric?: number): void {
@@ -257,9 +266,9 @@ export class ReduceLROnPlateau {
         hint: 'schedule.step(validationLoss)',
       })
     }
-    const { mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0, minLr = 0 } = this.options
+    const { mode, factor, patience, threshold, thresholdMode, cooldown, minLr } = this.#options
     const gain = mode === 'min' ? -threshold : threshold
-    const bar = this.options.thresholdMode === 'abs' ? this.#best + gain : this.#best * (1 + gain)
+    const bar = thresholdMode === 'abs' ? this.#best + gain : this.#best * (1 + gain)
     const better = mode === 'min' ? metric < bar : metric > bar
     if (better) this.#best = metric
     this.#bad = better ? 0 : this.#bad + 1
@@ -281,11 +290,5 @@ export class ReduceLROnPlateau {
     this.#best = best
     this.#bad = bad
     this.#cooldown = cooldown
-  }
-}
-
-function checkCount(value: number, what: string): void {
-  if (!Number.isInteger(value) || value < 1) {
-    throw new ForjaError('ERR_ARGUMENT', `${what} is ${String(value)}; expected an integer from 1`)
   }
 }

@@ -9,7 +9,6 @@
 import { countUses, type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { conv2dOp } from '../ops/conv.js'
 import { addOp, mulOp } from '../ops/elementwise.js'
-import type { AnyOp } from '../ops/registry.js'
 import { build, reshapeValue } from './build.js'
 import { parameterValues } from './parameters.js'
 
@@ -17,7 +16,7 @@ export function absorb(graph: Graph): Graph {
   const known = parameterValues(graph)
   const uses = countUses(graph)
   return rewrite(graph, (node, inputs) => {
-    if (node.op !== (mulOp as AnyOp) && node.op !== (addOp as AnyOp)) return undefined
+    if (node.op !== mulOp && node.op !== addOp) return undefined
     const at = inputs.findIndex((input, i) => isOpen(input.node) && uses.get(node.inputs[i]!) === 1)
     if (at < 0 || !known.has(node.inputs[1 - at]!)) return undefined
     const conv = inputs[at]!.node
@@ -27,7 +26,7 @@ export function absorb(graph: Graph): Graph {
     if (channels === undefined || node.outputs[0]!.shape.length > 4) return undefined
     const { attrs, name } = conv
     const apply = (value: Value) => build(node.op, [value, channels], {}, name).outputs[0]!
-    const isScale = node.op === (mulOp as AnyOp)
+    const isScale = node.op === mulOp
     const filter = isScale ? apply(weight!) : weight!
     const shift = bias ? apply(bias) : isScale ? undefined : channels
     for (const value of [filter, shift]) if (value) known.add(value)
@@ -37,7 +36,7 @@ export function absorb(graph: Graph): Graph {
 
 /** A convolution that nothing follows yet inside its kernel. */
 function isOpen({ op, attrs }: Node): boolean {
-  return op === (conv2dOp as AnyOp) && attrs.activation === 0
+  return op === conv2dOp && attrs.activation === 0
 }
 
 /** `value` as (K,) where it has one number for each of the maps' K channels, else undefined. */

@@ -13,7 +13,7 @@ export function build(op: AnyOp, inputs: readonly Value[], attrs: AttrRecord, na
 
 export function reshapeValue(value: Value, shape: Shape): Value {
   if (sameShape(value.shape, shape)) return value
-  const source = value.node.op === (reshapeOp as AnyOp) ? value.node.inputs[0]! : value
+  const source = value.node.op === reshapeOp ? value.node.inputs[0]! : value
   return sameShape(source.shape, shape) ? source : build(reshapeOp, [source], { shape: [...shape] }).outputs[0]!
 }
 
@@ -22,7 +22,7 @@ export function reshapeValue(value: Value, shape: Shape): Value {
  * (free) where only axes of size 1 change places.
  */
 export function transposeValue(value: Value, perm: readonly number[]): Value {
-  if (value.node.op === (transposeOp as AnyOp)) {
+  if (value.node.op === transposeOp) {
     const inner = value.node.attrs.perm as readonly number[]
     return transposeValue(
       value.node.inputs[0]!,
@@ -42,5 +42,5 @@ export function transposeValue(value: Value, perm: readonly number[]): Value {
 /** What the value is, or is a reshape of, where only one reads each of them; undefined where others do. */
 export function readOnce(value: Value, uses: ReadonlyMap<Value, number>): Value | undefined {
   if (uses.get(value) !== 1) return undefined
-  return value.node.op === (reshapeOp as AnyOp) ? readOnce(value.node.inputs[0]!, uses) : value
+  return value.node.op === reshapeOp ? readOnce(value.node.inputs[0]!, uses) : value
 }

@@ -1,7 +1,7 @@
 /**
  * From a lowered graph to the bytes of native/abi/program.h, with what the runtime must feed and bind.
  */
-import { dtypeCode, sizeOf } from '../dtype.js'
+import { dtypeCode } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type {
   ConstantSource,
@@ -13,11 +13,11 @@ import type {
   VariableSource,
 } from '../graph/graph.js'
 import type { AnyOp, AttrRecord } from '../ops/registry.js'
-import { MAX_RANK, sizeOfShape } from '../shape.js'
+import { byteSize, MAX_RANK } from '../shape.js'
 import type { LowerOptions } from './lower.js'
 import type { Plan } from './plan.js'
 import type { Schedule } from './schedule.js'
-import { byteSize, storageOf } from './storage.js'
+import { storageOf } from './storage.js'
 
 const PROGRAM_MAGIC = 0x4a524f46
 const PROGRAM_VERSION = 1
@@ -109,9 +109,8 @@ export function emit(order: Schedule, memory: Plan, options: LowerOptions = {}):
 
   if (memory.arenaBytes > MAX_ARENA_BYTES)
     throw new ForjaError('ERR_OUT_OF_MEMORY', `no memory for an arena of ${memory.arenaBytes} bytes`)
-  const size = (type: TensorType) => sizeOfShape(type.shape) * sizeOf(type.dtype)
-  const inputBytes = inputs.map(({ type }) => size(type))
-  const bufferBytes = buffers.map(({ type }) => size(type))
+  const inputBytes = inputs.map(({ type }) => byteSize(type))
+  const bufferBytes = buffers.map(({ type }) => byteSize(type))
   const writer = new ByteWriter()
   writer.reserve(HEADER_BYTES)
   for (const { type, place, bytes } of values) {

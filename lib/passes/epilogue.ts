@@ -9,7 +9,7 @@ import { RELU_GRAD, reluGradOp } from '../ops/activation.js'
 import { crossEntropyGradOp, crossEntropyOp, crossEntropyWithGradOp } from '../ops/cross_entropy.js'
 import { addOp } from '../ops/elementwise.js'
 import { batchNormGradOp } from '../ops/norm.js'
-import type { AnyOp, AttrRecord } from '../ops/registry.js'
+import type { AttrRecord } from '../ops/registry.js'
 import { sameShape } from '../shape.js'
 import { build, readOnce, reshapeValue } from './build.js'
 
@@ -75,8 +75,8 @@ function findFollowers(graph: Graph): Map<Node, Follower> {
       found.set(before, { node, operand, join })
       return true
     }
-    if (node.op === (addOp as AnyOp)) follow(a!, b!, 'residual', {}) || follow(b!, a!, 'residual', {})
-    if (node.op === (reluGradOp as AnyOp)) follow(a!, b!, 'masked', { activation: RELU_GRAD })
+    if (node.op === addOp) follow(a!, b!, 'residual', {}) || follow(b!, a!, 'residual', {})
+    if (node.op === reluGradOp) follow(a!, b!, 'masked', { activation: RELU_GRAD })
   }
   return found
 }
@@ -131,10 +131,5 @@ function activations(graph: Graph): Graph {
 /** batchNormGrad(reluGrad(dy, y), x, ..): it may read dy and y itself. */
 function readsMasked({ op, inputs }: Node, uses: ReadonlyMap<Value, number>): boolean {
   const masked = inputs[0]
-  return (
-    op === (batchNormGradOp as AnyOp) &&
-    inputs.length === 5 &&
-    masked!.node.op === (reluGradOp as AnyOp) &&
-    uses.get(masked!) === 1
-  )
+  return op === batchNormGradOp && inputs.length === 5 && masked!.node.op === reluGradOp && uses.get(masked!) === 1
 }

@@ -5,7 +5,6 @@
  */
 import type { Node, Value } from '../graph/graph.js'
 import { matmulOp } from '../ops/matmul.js'
-import type { AnyOp } from '../ops/registry.js'
 import { reshapeOp, transposeOp } from '../ops/shape.js'
 import { inversePermutation, sizeOfShape } from '../shape.js'
 import { build, reshapeValue, transposeValue } from './build.js'
@@ -65,8 +64,8 @@ interface Flattened {
 
 /** reshape(transpose(x)) → (rows, features). */
 function flattened(value: Value): Flattened | undefined {
-  const source = value.node.op === (reshapeOp as AnyOp) ? value.node.inputs[0]! : value
-  if (value.shape.length !== 2 || source.node.op !== (transposeOp as AnyOp)) return undefined
+  const source = value.node.op === reshapeOp ? value.node.inputs[0]! : value
+  if (value.shape.length !== 2 || source.node.op !== transposeOp) return undefined
   const order = orderOf(source.shape, source.node.attrs.perm as readonly number[], value.shape)
   return order && { rows: reshapeValue(source.node.inputs[0]!, value.shape), order }
 }
@@ -75,7 +74,7 @@ function flattened(value: Value): Flattened | undefined {
 export function multiplyFlattened(node: Node, inputs: readonly Value[], branches: boolean): Value[] | undefined {
   const [a, b] = inputs
   const [y] = node.outputs
-  if (node.op !== (matmulOp as AnyOp) || a!.shape.length !== 2 || b!.shape.length !== 2) return undefined
+  if (node.op !== matmulOp || a!.shape.length !== 2 || b!.shape.length !== 2) return undefined
   const { transposeA, transposeB } = node.attrs
   for (const side of [0, 1]) {
     const flat = flattened(inputs[side]!)
@@ -96,10 +95,10 @@ export function multiplyFlattened(node: Node, inputs: readonly Value[], branches
 
 /** transpose(reshape(product), perm) by a product that nobody else reads, in the order that memory wants, where that pays. */
 export function multiplyUnflattened(value: Value, perm: readonly number[], branches: boolean): Value | undefined {
-  const product = value.node.op === (reshapeOp as AnyOp) ? value.node.inputs[0]! : value
+  const product = value.node.op === reshapeOp ? value.node.inputs[0]! : value
   const { op, inputs, attrs, name } = product.node
   const [a, b, ...bias] = inputs
-  if (op !== (matmulOp as AnyOp) || product.shape.length !== 2 || b!.shape.length !== 2) return undefined
+  if (op !== matmulOp || product.shape.length !== 2 || b!.shape.length !== 2) return undefined
   const order = orderOf(value.shape, inversePermutation(perm), product.shape)
   if (!order || !pays(b!.size, product.size, branches)) return undefined
   const operands = [

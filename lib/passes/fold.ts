@@ -6,7 +6,6 @@ import type { DType } from '../dtype.js'
 import { type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { fullOp, makeFull } from '../ops/creation.js'
 import { sumOp } from '../ops/reduce.js'
-import type { AnyOp } from '../ops/registry.js'
 import { broadcastToOp, reshapeOp } from '../ops/shape.js'
 import { refArray } from '../reference/array.js'
 import { sameShape } from '../shape.js'
@@ -21,7 +20,7 @@ export function fold(graph: Graph): Graph {
 
 /** The number that a value holds everywhere, if it is known. */
 function uniform(value: Value): number | undefined {
-  return value.node.op === (fullOp as AnyOp) ? (value.node.attrs.value as number) : undefined
+  return value.node.op === fullOp ? (value.node.attrs.value as number) : undefined
 }
 
 /** What `node` on `inputs` is, where that is known before any run. */
@@ -29,19 +28,19 @@ export function foldNode(node: Node, inputs: readonly Value[]): Value | undefine
   const output = node.outputs[0]
   if (output === undefined || inputs.length === 0) return undefined
   const [first] = inputs as [Value]
-  if (node.op === (reshapeOp as AnyOp)) {
+  if (node.op === reshapeOp) {
     const known = uniform(first)
     return known === undefined ? reshapeValue(first, output.shape) : makeFull(output.shape, known, output.dtype)
   }
-  if (node.op === (broadcastToOp as AnyOp)) {
+  if (node.op === broadcastToOp) {
     if (sameShape(first.shape, output.shape)) return first
     // A single number is broadcast from whatever shape it has.
-    const source = first.node.op === (reshapeOp as AnyOp) && first.size === 1 ? first.node.inputs[0]! : first
+    const source = first.node.op === reshapeOp && first.size === 1 ? first.node.inputs[0]! : first
     if (source !== first && source.shape.length <= output.shape.length)
       return build(broadcastToOp, [source], node.attrs, node.name).outputs[0]!
   }
   if (node.op.traits.reduction && first.size === output.size) return reshapeValue(first, output.shape)
-  if (node.op === (sumOp as AnyOp)) return foldSum(first, output)
+  if (node.op === sumOp) return foldSum(first, output)
   if (!node.op.traits.elementwise) return undefined
   return foldIdentity(node, inputs) ?? foldUniform(node, inputs)
 }
@@ -76,7 +75,7 @@ function foldUniform(node: Node, inputs: readonly Value[]): Value | undefined {
   if (numbers.some((n) => n === undefined)) return undefined
   const arrays = inputs.map((input, i) => refArray([], input.dtype, Float64Array.of(numbers[i]!)))
   const type = { shape: [], dtype: output.dtype }
-  const attrs = node.op === (broadcastToOp as AnyOp) ? { shape: [] } : node.attrs
+  const attrs = node.op === broadcastToOp ? { shape: [] } : node.attrs
   const result = node.op.reference!(arrays, attrs, [type])[0]!.data[0]!
   const known = rounded(result, output.dtype)
   return known === undefined ? undefined : makeFull(output.shape, known, output.dtype)

@@ -8,7 +8,6 @@ import { dtypeCode } from '../dtype.js'
 import { countUses, type Graph, Node, rewrite, type Value } from '../graph/graph.js'
 import { fullOp } from '../ops/creation.js'
 import { FUSED_MAX_INPUTS, FUSED_MAX_REGISTERS, fusedOp, laneOf } from '../ops/fused.js'
-import type { AnyOp } from '../ops/registry.js'
 import { broadcastToOp } from '../ops/shape.js'
 import { sameShape, sizeOfShape } from '../shape.js'
 import { floatBits } from './emit.js'
@@ -84,7 +83,7 @@ function fits(members: ReadonlySet<Node>): boolean {
 }
 
 function isImmediate(value: Value): boolean {
-  return value.node.op === (fullOp as AnyOp)
+  return value.node.op === fullOp
 }
 
 /** Distinct values that a group reads from outside, immediates left out, in the order of first use. */
@@ -102,7 +101,7 @@ function emitGroup(root: Node, group: readonly Node[], get: (value: Value) => Va
   const registers = new Map<Value, number>(inputs.map((value, i) => [value, i]))
   /** What a register was written for: inputs are broadcast while they are loaded, numbers are the same everywhere. */
   const held = (value: Value): Value =>
-    members.has(value.node) && value.node.op === (broadcastToOp as AnyOp) ? held(value.node.inputs[0]!) : value
+    members.has(value.node) && value.node.op === broadcastToOp ? held(value.node.inputs[0]!) : value
   const lastUse = new Map<Value, number>()
   group.forEach((node, i) => {
     for (const input of node.inputs) lastUse.set(held(input), i)
@@ -124,7 +123,7 @@ function emitGroup(root: Node, group: readonly Node[], get: (value: Value) => Va
   group.forEach((node, i) => {
     const output = node.outputs[0]!
     const operands = node.inputs.map((input) => registers.get(input)!)
-    if (node.op === (broadcastToOp as AnyOp)) {
+    if (node.op === broadcastToOp) {
       registers.set(output, operands[0]!)
       return
     }

@@ -6,8 +6,9 @@
  */
 import { type Assignment, Graph, rewrite, type Value, type VariableSource } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
+import { byteSize } from '../shape.js'
 import { parameterValues } from './parameters.js'
-import { byteSize } from './storage.js'
+import { storageOf } from './storage.js'
 
 /** A variable that a program of its own writes. */
 export interface DerivedSource extends VariableSource {
@@ -28,7 +29,7 @@ export function hoist(graph: Graph): Hoisted {
   for (const node of graph.nodes()) {
     if (node.outputs.some((output) => small.has(output))) continue
     for (const input of node.inputs) {
-      const value = baseOf(input)
+      const value = storageOf(input)
       if (!small.has(value) || value.node.source || value.node.inputs.length === 0 || wanted.has(value)) continue
       const name = `prepared ${value.node.name ?? value.node.op.name}`
       wanted.set(value, { kind: 'variable', derived: true, id: -1, name, type: value.type } as DerivedSource)
@@ -61,11 +62,4 @@ function smallValues(graph: Graph, known: ReadonlySet<Value>): Set<Value> {
     }
   }
   return small
-}
-
-/** What a view is a view of. */
-function baseOf(value: Value): Value {
-  let base = value
-  while (base.node.op.traits.view) base = base.node.inputs[0]!
-  return base
 }

@@ -3,8 +3,9 @@
  * a GPU busy one by one.
  */
 import { attrKey, Node, type Value } from '../graph/graph.js'
+import { byteSize } from '../shape.js'
 import type { Step } from './schedule.js'
-import { byteSize, lastUses, storageOf } from './storage.js'
+import { lastUses, storageOf } from './storage.js'
 
 /** Most that run as one: programs are checked operand against operand. */
 const MOST_JOINED = 256

@@ -7,7 +7,6 @@
 import { countUses, type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { fullOp } from '../ops/creation.js'
 import { matmulOp } from '../ops/matmul.js'
-import type { AnyOp } from '../ops/registry.js'
 import { broadcastToOp, reshapeOp, transposeOp } from '../ops/shape.js'
 import { inversePermutation, sameShape } from '../shape.js'
 import { build, readOnce, reshapeValue, transposeValue } from './build.js'
@@ -21,13 +20,13 @@ export interface LayoutOptions {
 export function layout(graph: Graph, { branches = false }: LayoutOptions = {}): Graph {
   const uses = countUses(graph)
   return rewrite(graph, (node, inputs) => {
-    if (node.op === (transposeOp as AnyOp)) {
+    if (node.op === transposeOp) {
       const perm = node.attrs.perm as readonly number[]
       const made = readOnce(node.inputs[0]!, uses) ? multiplyUnflattened(inputs[0]!, perm, branches) : undefined
       return [made ?? transposeValue(inputs[0]!, perm)]
     }
-    if (node.op === (matmulOp as AnyOp)) return multiplyFlattened(node, inputs, branches)
-    if (node.op === (reshapeOp as AnyOp)) return [reshapeValue(inputs[0]!, node.outputs[0]!.shape)]
+    if (node.op === matmulOp) return multiplyFlattened(node, inputs, branches)
+    if (node.op === reshapeOp) return [reshapeValue(inputs[0]!, node.outputs[0]!.shape)]
     if (node.op.traits.elementwise || node.op.beforeTranspose) return sinkThrough(node, inputs)
     if (node.op.traits.reduction) return sinkThroughReduction(node, inputs[0]!)
     return undefined
@@ -36,7 +35,7 @@ export function layout(graph: Graph, { branches = false }: LayoutOptions = {}): 
 
 /** The permutation that made this value, if a transpose did. */
 function permutationOf(value: Value): readonly number[] | undefined {
-  return value.node.op === (transposeOp as AnyOp) ? (value.node.attrs.perm as readonly number[]) : undefined
+  return value.node.op === transposeOp ? (value.node.attrs.perm as readonly number[]) : undefined
 }
 
 /** f(transpose(x), transpose(y)) = transpose(f(x, y)), where every operand can be had in x's order for little. */
@@ -62,16 +61,16 @@ function cheaply(value: Value, perm: readonly number[], result: Value): Value | 
   const rank = perm.length
   if (value.size === 1 && value.shape.length <= rank) return value
   const padded = [...new Array<number>(rank - value.shape.length).fill(1), ...value.shape]
-  if (value.node.op === (fullOp as AnyOp)) {
+  if (value.node.op === fullOp) {
     const shape = perm.map((axis) => padded[axis]!)
     return build(fullOp, [], { ...value.node.attrs, shape }).outputs[0]!
   }
-  if (value.node.op === (broadcastToOp as AnyOp)) {
+  if (value.node.op === broadcastToOp) {
     const inner = cheaply(value.node.inputs[0]!, perm, result)
     return inner && build(broadcastToOp, [inner], { shape: perm.map((axis) => padded[axis]!) }).outputs[0]!
   }
   const moved = transposeValue(reshapeValue(value, padded), perm)
-  return moved.node.op !== (transposeOp as AnyOp) || value.size * SMALL <= result.size ? moved : undefined
+  return moved.node.op !== transposeOp || value.size * SMALL <= result.size ? moved : undefined
 }
 
 /** reduce(transpose(x), mask) = transpose(reduce(x, the same axes before the transpose)). */

@@ -4,7 +4,8 @@
  * not kept to the end of the step; the gradient of a matrix much larger than what it is made of still waits.
  */
 import type { Node, Value } from '../graph/graph.js'
-import { byteSize, storageOf } from './storage.js'
+import { byteSize } from '../shape.js'
+import { storageOf } from './storage.js'
 
 /**
  * @param nodes that compute something, inputs before users

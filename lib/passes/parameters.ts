@@ -1,7 +1,6 @@
 /** Which values are of the parameters alone: known before a run, until somebody writes a variable. */
 import type { Graph, Node, Value } from '../graph/graph.js'
 import { fullOp } from '../ops/creation.js'
-import type { AnyOp } from '../ops/registry.js'
 
 /** Values made of constants, and of variables that the graph does not assign. */
 export function parameterValues(graph: Graph): Set<Value> {
@@ -9,7 +8,7 @@ export function parameterValues(graph: Graph): Set<Value> {
   const found = new Set<Value>()
   const isKnown = ({ op, source, inputs }: Node) => {
     if (source) return source.kind === 'constant' || (source.kind === 'variable' && !assigned.has(source))
-    return inputs.length > 0 ? inputs.every((input) => found.has(input)) : op === (fullOp as AnyOp)
+    return inputs.length > 0 ? inputs.every((input) => found.has(input)) : op === fullOp
   }
   for (const node of graph.nodes()) if (isKnown(node)) for (const output of node.outputs) found.add(output)
   return found

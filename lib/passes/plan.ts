@@ -7,8 +7,9 @@
  * memory side by side: there a small arena is laid out without turns.
  */
 import type { Value } from '../graph/graph.js'
+import { byteSize } from '../shape.js'
 import type { Schedule, Step } from './schedule.js'
-import { byteSize, lastUses, storageOf } from './storage.js'
+import { indexOfFirst, lastUses, storageOf } from './storage.js'
 
 /** Bytes; FJ_ALIGNMENT of native/abi/program.h. */
 const ALIGNMENT = 64
@@ -100,22 +101,22 @@ function placeApart(blocks: readonly Block[]): { offsets: Map<Block, number>; by
 /** Offsets for blocks so that no two that live at the same time overlap. Greedy by size. */
 function placeBlocks(blocks: readonly Block[]): { offsets: Map<Block, number>; bytes: number } {
   const offsets = new Map<Block, number>()
-  const placed: Block[] = []
+  /** By offset, so that the gap is found on the way: of thousands of blocks no list is made and sorted for each. */
+  const placed: { first: number; last: number; begin: number; end: number }[] = []
   let total = 0
   const bySize = [...blocks].sort((a, b) => b.bytes - a.bytes || a.first - b.first)
   for (const block of bySize) {
-    const neighbours = placed
-      .filter((other) => other.first <= block.last && block.first <= other.last)
-      .map((other) => ({ begin: offsets.get(other)!, end: offsets.get(other)! + other.bytes }))
-      .sort((a, b) => a.begin - b.begin)
     let offset = 0
-    for (const { begin, end } of neighbours) {
+    for (const { first, last, begin, end } of placed) {
+      if (first > block.last || block.first > last) continue
       if (begin - offset >= block.bytes) break
       offset = Math.max(offset, end)
     }
+    const { first, last, bytes } = block
+    const behind = indexOfFirst(placed, ({ begin }) => begin > offset)
+    placed.splice(behind, 0, { first, last, begin: offset, end: offset + bytes })
     offsets.set(block, offset)
-    placed.push(block)
-    total = Math.max(total, offset + block.bytes)
+    total = Math.max(total, offset + bytes)
   }
   return { offsets, bytes: total }
 }

@@ -15,7 +15,6 @@ import { conv2dOp } from '../ops/conv.js'
 import { conv2dMaxPoolOp } from '../ops/conv_max_pool.js'
 import { isPlain, windowsOver } from '../ops/conv_pooled.js'
 import { maxPool2dOp } from '../ops/pool.js'
-import type { AnyOp } from '../ops/registry.js'
 import { build } from './build.js'
 import type { SmallMaps } from './pooled.js'
 
@@ -23,7 +22,7 @@ export function poolMaps(graph: Graph, where: SmallMaps): Graph {
   const uses = countUses(graph)
   return rewrite(graph, (node, inputs) => {
     const [maps] = node.inputs
-    if (node.op !== (maxPool2dOp as AnyOp) || uses.get(maps!) !== 1 || !pools(node, maps!.node, where)) return undefined
+    if (node.op !== maxPool2dOp || uses.get(maps!) !== 1 || !pools(node, maps!.node, where)) return undefined
     const conv = inputs[0]!.node
     const attrs = {
       ...windowsOver(conv.attrs, node.attrs, maps!.shape.slice(1, 3)),
@@ -62,7 +61,7 @@ const PAYS: Readonly<Record<SmallMaps, (sizes: Sizes) => boolean>> = {
 }
 
 function pools(pool: Node, { op, attrs, inputs, outputs }: Node, where: SmallMaps): boolean {
-  if (op !== (conv2dOp as AnyOp) || outputs[0]!.dtype !== 'float32') return false
+  if (op !== conv2dOp || outputs[0]!.dtype !== 'float32') return false
   const sizes = {
     maps: outputs[0]!.shape.slice(1, 3) as [number, number],
     filter: inputs[1]!.shape as [number, number, number, number],

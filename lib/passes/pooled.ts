@@ -18,7 +18,7 @@ import { conv2dGradInputOp, conv2dGradWeightOp } from '../ops/conv.js'
 import { conv2dPooledGradInputOp, conv2dPooledGradWeightOp, isPlain, windowsOver } from '../ops/conv_pooled.js'
 import { maxPool2dGradOp, maxPool2dOp } from '../ops/pool.js'
 import { sumOp } from '../ops/reduce.js'
-import type { AnyOp, AttrRecord } from '../ops/registry.js'
+import type { AttrRecord } from '../ops/registry.js'
 import { build } from './build.js'
 
 /** What holds small maps: a core's caches, or the memory of a GPU's block. */
@@ -28,7 +28,7 @@ export function pooled(graph: Graph, smallMaps?: SmallMaps): Graph {
   const uses = countUses(graph)
   const needed = mapsNeeded(graph)
   return rewrite(graph, (node, inputs) => {
-    if (node.op === (conv2dGradWeightOp as AnyOp)) {
+    if (node.op === conv2dGradWeightOp) {
       const [x, dy] = inputs
       const filter = node.outputs[0]!.shape
       if (!isPooled(dy!, node)) return undefined
@@ -39,7 +39,7 @@ export function pooled(graph: Graph, smallMaps?: SmallMaps): Graph {
       const attrs = { ...windowsOf(dy!, node), kernel: node.attrs.kernel!, fitsCore: core ? 1 : 0 }
       return build(conv2dPooledGradWeightOp, [x!, dp!, index!], attrs, node.name).outputs
     }
-    if (node.op === (conv2dGradInputOp as AnyOp)) {
+    if (node.op === conv2dGradInputOp) {
       const [dy, weight] = inputs
       if (!smallMaps || !isPooled(dy!, node) || !FITS[smallMaps](weight!.shape, dy!, node.attrs)) return undefined
       const [dp, index] = dy!.node.inputs
@@ -47,7 +47,7 @@ export function pooled(graph: Graph, smallMaps?: SmallMaps): Graph {
       return build(conv2dPooledGradInputOp, [dp!, weight!, index!], attrs, node.name).outputs
     }
     const grad = inputs[0]?.node
-    if (grad?.op !== (maxPool2dGradOp as AnyOp)) return undefined
+    if (grad?.op !== maxPool2dGradOp) return undefined
     const [dp, index] = grad.inputs
     if (masksPooled(node, uses)) {
       const masked = build(reluGradOp, [dp!, index!.node.outputs[0]!], node.attrs, node.name)
@@ -62,7 +62,7 @@ function mapsNeeded(graph: Graph): Set<Value> {
   const needed = new Set<Value>([...graph.outputs, ...graph.assignments.map(({ value }) => value)])
   for (const node of graph.nodes()) {
     if (sumsPixels(node)) continue
-    const read = node.op === (conv2dGradWeightOp as AnyOp) ? node.inputs.slice(0, 1) : node.inputs
+    const read = node.op === conv2dGradWeightOp ? node.inputs.slice(0, 1) : node.inputs
     for (const input of read) needed.add(input)
   }
   return needed
@@ -111,7 +111,7 @@ const MOST_TAPS = 256
 
 /** Whether dy is what windows hand to the maps of a convolution of one group without dilation. */
 function isPooled({ node: { op, attrs: windows } }: Value, { attrs, outputs }: Node): boolean {
-  if (op !== (maxPool2dGradOp as AnyOp) || outputs[0]!.dtype !== 'float32' || !isPlain(attrs, windows)) return false
+  if (op !== maxPool2dGradOp || outputs[0]!.dtype !== 'float32' || !isPlain(attrs, windows)) return false
   const [rows, columns] = windows.kernel as [number, number]
   return rows * columns >= LEAST_TAPS && rows * columns <= MOST_TAPS
 }
@@ -122,15 +122,15 @@ function windowsOf({ node: { attrs: windows } }: Value, { attrs }: Node) {
 
 /** reluGrad(maxPool2dGrad(dp, index), y), where y is what was pooled. */
 function masksPooled(node: Node, uses: ReadonlyMap<Value, number>): boolean {
-  if (node.op !== (reluGradOp as AnyOp)) return false
+  if (node.op !== reluGradOp) return false
   const [dx, y] = node.inputs
-  if (dx!.node.op !== (maxPool2dGradOp as AnyOp) || uses.get(dx!) !== 1) return false
+  if (dx!.node.op !== maxPool2dGradOp || uses.get(dx!) !== 1) return false
   const { node: pool } = dx!.node.inputs[1]!
-  return pool.op === (maxPool2dOp as AnyOp) && pool.inputs[0] === y
+  return pool.op === maxPool2dOp && pool.inputs[0] === y
 }
 
 function sumsPixels({ op, attrs }: Node): boolean {
-  return op === (sumOp as AnyOp) && (attrs.mask as number[]).slice(0, 3).every((reduced) => reduced === 1)
+  return op === sumOp && (attrs.mask as number[]).slice(0, 3).every((reduced) => reduced === 1)
 }
 
 /** Whether no window lies in the padding altogether. */

@@ -8,7 +8,6 @@
 import { type DType, dtypeCode } from '../dtype.js'
 import { type Graph, type Node, rebuild, rewrite, type Value } from '../graph/graph.js'
 import { castOp } from '../ops/cast.js'
-import type { AnyOp } from '../ops/registry.js'
 import { reshapeOp } from '../ops/shape.js'
 import { sameShape } from '../shape.js'
 import { build, reshapeValue } from './build.js'
@@ -84,14 +83,14 @@ function widen(value: Value): Value {
 }
 
 function isCast(node: Node): boolean {
-  return node.op === (castOp as AnyOp)
+  return node.op === castOp
 }
 
 /** The bfloat16 value that a cast, or reshapes of one, made this float32 value of. */
 function narrowSource(value: Value): Value | undefined {
   const [source] = value.node.inputs
   if (isCast(value.node)) return value.dtype === 'float32' && source!.dtype === 'bfloat16' ? source : undefined
-  if (value.node.op !== (reshapeOp as AnyOp)) return undefined
+  if (value.node.op !== reshapeOp) return undefined
   const inner = narrowSource(source!)
   return inner && reshapeValue(inner, value.shape)
 }

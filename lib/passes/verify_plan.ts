@@ -4,9 +4,10 @@
  */
 import { ForjaError } from '../errors.js'
 import type { Value, VariableSource } from '../graph/graph.js'
+import { byteSize } from '../shape.js'
 import type { Plan } from './plan.js'
 import type { Schedule } from './schedule.js'
-import { byteSize, storageOf } from './storage.js'
+import { indexOfFirst, storageOf } from './storage.js'
 
 /** `12 matmul [64+1024] <- ..`: every step with the places it writes, the commit marked. */
 export function printPlan({ steps, commitIndex }: Schedule, plan: Plan): string {
@@ -33,6 +34,8 @@ export function verifyPlan(schedule: Schedule, plan: Plan): void {
     throw new ForjaError('ERR_INTERNAL', `memory plan: ${message}`)
   }
   const whole = new Set<Value>()
+  /** The same with their places, in the order of memory: what is whole overlaps nothing else that is. */
+  const places: { value: Value; begin: number; end: number }[] = []
   const changed = new Set<VariableSource>()
   const range = (value: Value) => {
     const begin = plan.offsets.get(value) ?? fail(`${value.node.op.name} has no place`)
@@ -48,10 +51,10 @@ export function verifyPlan(schedule: Schedule, plan: Plan): void {
   const write = (value: Value) => {
     const { begin, end } = range(value)
     if (end > plan.arenaBytes) fail(`${value.node.op.name} reaches past the arena`)
-    for (const other of whole) {
-      const taken = range(other)
-      if (taken.begin < end && begin < taken.end) whole.delete(other)
-    }
+    const from = indexOfFirst(places, (taken) => begin < taken.end)
+    let to = from
+    for (; to < places.length && places[to]!.begin < end; to++) whole.delete(places[to]!.value)
+    places.splice(from, to - from, { value, begin, end })
     whole.add(value)
   }
   steps.forEach((step, index) => {

@@ -3,11 +3,13 @@
  */
 import type { TopLevelSpec } from 'vega-lite'
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import { Chart } from './chart.js'
 
 /** Of a drawing area, in pixels. */
 const WIDTH = 480
+
+const SCALES = ['linear', 'log'] as const
 
 /** y over 1, 2, 3 …, or (x, y) pairs. */
 export type Series = readonly number[] | readonly (readonly [x: number, y: number])[]
@@ -26,8 +28,8 @@ export interface LinesOptions extends AxisTitles {
   /** By name, in the order of the legend. */
   series: Readonly<Record<string, Series>>
   /** Default 'linear'; a logarithmic axis has room for numbers above 0 only. */
-  xScale?: 'linear' | 'log'
-  yScale?: 'linear' | 'log'
+  xScale?: (typeof SCALES)[number]
+  yScale?: (typeof SCALES)[number]
   /** A dot at every point. Default true. */
   dots?: boolean
 }
@@ -86,7 +88,9 @@ interface Row {
  */
 export function lines(options: LinesOptions): Chart {
   checkOptions('plot.lines', options, ['series', 'xScale', 'yScale', 'dots', ...AXES])
-  const { series, xScale, yScale, dots = true } = options
+  const { series, xScale = 'linear', yScale = 'linear', dots = true } = options
+  checkChoice('plot.lines', 'xScale', xScale, SCALES)
+  checkChoice('plot.lines', 'yScale', yScale, SCALES)
   const values = rowsOf(series, 'lines')
   if (xScale === 'log') checkPositive(values, 'x')
   if (yScale === 'log') checkPositive(values, 'y')

@@ -5,7 +5,7 @@ import type { TypedArray } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
 import { type Assignment, Graph, type HostScalarSource, type InputSource, rewrite, type Value } from '../graph/graph.js'
 import { makeLeaf } from '../ops/creation.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkOptions } from '../options.js'
 import type { Precision } from '../passes/lower.js'
 import { Tensor } from '../tensor.js'
 import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
@@ -118,9 +118,7 @@ export function compile<A extends readonly Tensor[], R extends Result>(
 
 /** ERR_ARGUMENT unless the device has it; `what` asked for it. */
 export function checkPrecision(what: string, precision: Precision, device: Device): void {
-  if (!['float32', 'tf32', 'bfloat16'].includes(precision)) {
-    throw new ForjaError('ERR_ARGUMENT', `${what}: precision '${precision}'; expected 'float32', 'tf32' or 'bfloat16'`)
-  }
+  checkChoice(what, 'precision', precision, ['float32', 'tf32', 'bfloat16'])
   if (precision !== 'float32' && device.kind !== 'cuda') {
     throw new ForjaError(
       'ERR_ARGUMENT',

@@ -2,6 +2,7 @@
  * What the machine offers: devices(), cudaStatus(), setThreads().
  */
 import { ForjaError } from '../errors.js'
+import { checkInteger } from '../options.js'
 import { type BackendName, loadAddon } from './addon.js'
 import { resolveDevice } from './device.js'
 import { AddonDevice } from './native_device.js'
@@ -107,9 +108,7 @@ export const MOST_THREADS = 1024
  * @throws ERR_ARGUMENT unless count is an integer in [1, 1024].
  */
 export async function setThreads(count: number): Promise<void> {
-  if (!Number.isInteger(count) || count < 1 || count > MOST_THREADS) {
-    throw new ForjaError('ERR_ARGUMENT', `setThreads: an integer in [1, ${MOST_THREADS}] was expected, got ${count}`)
-  }
+  checkInteger('setThreads', 'count', count, 1, MOST_THREADS)
   await native('cpu').native.setThreads(count)
   threads = count
 }

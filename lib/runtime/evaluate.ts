@@ -19,7 +19,7 @@ import {
   type VariableSource,
 } from '../graph/graph.js'
 import { fullOp, makeLeaf } from '../ops/creation.js'
-import { type AnyOp, makeNode } from '../ops/registry.js'
+import { makeNode } from '../ops/registry.js'
 import { broadcastToOp, transposeOp } from '../ops/shape.js'
 import { foldNode } from '../passes/fold.js'
 import { type Device, defaultDevice, type Executable } from './device.js'
@@ -117,7 +117,7 @@ function viewOf(value: Value): View | undefined {
   if (value.resident) return undefined
   const steps: Node[] = []
   let { node } = value
-  while (node.op.traits.view || node.op === (transposeOp as AnyOp)) {
+  while (node.op.traits.view || node.op === transposeOp) {
     if (node.outputs[0]!.resident) return undefined
     steps.unshift(node)
     node = node.inputs[0]!.node
@@ -276,7 +276,7 @@ function normalize(values: readonly Value[], device: Device): Normalized {
 
 /** A number in place of a value that may become an input; of halves, kernels know more than an input holds. */
 function isNumber({ node, dtype }: Value): boolean {
-  return node.op === (fullOp as AnyOp) && !isHalf(dtype)
+  return node.op === fullOp && !isHalf(dtype)
 }
 
 /** `graph` with `numbers` as inputs where `fixed` is null. */

@@ -4,7 +4,8 @@ import { printAttrs } from '../graph/print.js'
 import { ACTIVATIONS, RELU_GRAD } from '../ops/activation.js'
 import { optionalInputs } from '../ops/registry.js'
 import type { Program } from '../passes/emit.js'
-import { byteSize, storageOf } from '../passes/storage.js'
+import { storageOf } from '../passes/storage.js'
+import { byteSize } from '../shape.js'
 
 export function explainProgram(program: Program, kernels: readonly string[]): string {
   const { steps, commitIndex } = program.schedule

@@ -1,13 +1,12 @@
 /**
  * A device of the addon, CPU or GPU: graphs are lowered to programs and run by the addon's executor thread.
  */
-import type { DType, TypedArray } from '../dtype.js'
-import { sizeOf, viewAs } from '../dtype.js'
+import { type DType, type TypedArray, viewAs } from '../dtype.js'
 import { AbortError, ForjaError } from '../errors.js'
 import type { Graph, TensorType, Value, VariableSource } from '../graph/graph.js'
 import type { Program } from '../passes/emit.js'
 import { type LowerOptions, lower } from '../passes/lower.js'
-import { sizeOfShape } from '../shape.js'
+import { byteSize } from '../shape.js'
 import { type BackendName, loadAddon, type NativeBuffer, type NativeDevice, type NativeProgram } from './addon.js'
 import type { CompileOptions, Device, DeviceBuffer, Executable, ProfileRow } from './device.js'
 import { explainProgram } from './explain.js'
@@ -133,7 +132,7 @@ class NativeDeviceBuffer implements DeviceBuffer {
     readonly device: AddonDevice,
     readonly type: TensorType,
   ) {
-    this.bytes = sizeOfShape(type.shape) * sizeOf(type.dtype)
+    this.bytes = byteSize(type)
     this.native = device.native.createBuffer(this.bytes)
   }
 

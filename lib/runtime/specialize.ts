@@ -3,7 +3,7 @@ import { type Graph, type Node, rewrite, type Value } from '../graph/graph.js'
 import { resolveFloat, resolveInteger } from '../graph/unknown_size.js'
 import { makeLeaf } from '../ops/creation.js'
 import { randomOp } from '../ops/random.js'
-import { type AnyOp, type AttrRecord, makeNode, withScope } from '../ops/registry.js'
+import { type AttrRecord, makeNode, withScope } from '../ops/registry.js'
 import { nextRandom } from './random_state.js'
 
 /**
@@ -14,7 +14,7 @@ export function specialize(graph: Graph, size: number | null): Graph {
   return rewrite(graph, (node, inputs) => {
     // Values that are known depend on no placeholder.
     if (node.outputs.every((output) => output.resident)) return node.outputs
-    if (node.op === (randomOp as AnyOp)) return redraw(node, inputs, size)
+    if (node.op === randomOp) return redraw(node, inputs, size)
     if (size === null) return undefined
     if (node.op.traits.leaf) return sizedLeaf(node, size)
     const attrs = sizedAttrs(node, size)

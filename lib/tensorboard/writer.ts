@@ -13,6 +13,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { checkInteger } from '../options.js'
 import { formatShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { frameRecord } from './crc32c.js'
@@ -135,9 +136,7 @@ export class TensorBoardWriter {
 }
 
 function histogram(values: TypedArray | readonly number[], bins: number): HistogramMessage {
-  if (!Number.isInteger(bins) || bins < 1) {
-    throw new ForjaError('ERR_ARGUMENT', `addHistogram: bins ${String(bins)}; expected an integer from 1`)
-  }
+  checkInteger('addHistogram', 'bins', bins)
   let [min, max, num, sum, sumSquares] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0, 0]
   for (const value of values) {
     if (!Number.isFinite(value)) continue

@@ -5,7 +5,7 @@ import { fromData } from '../create.js'
 import type { Dataset } from '../data/dataset.js'
 import { allocate, sizeOf } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { type CompileFunctionOptions, compile } from '../runtime/compile.js'
 import { resolveDevice } from '../runtime/device.js'
 import { evaluate } from '../runtime/evaluate.js'
@@ -66,7 +66,8 @@ export class Evaluator {
     role?: string,
   ) {
     const { batchSize = 256, batches, device, precision } = options
-    this.#batchSize = checkBatchSize(batchSize, who)
+    checkInteger(who, 'batchSize', batchSize)
+    this.#batchSize = batchSize
     this.#batches = batches
     this.#objective = objective
     this.#feed = feedOf(dataset, who, resolveDevice(device), options, role)
@@ -115,7 +116,7 @@ export interface PredictOptions {
  */
 export async function predict(model: Trainable, x: Tensor, options: PredictOptions = {}): Promise<Tensor> {
   const { batchSize = 256 } = checkOptions('predict', options, ['device', 'batchSize'])
-  checkBatchSize(batchSize, 'predict')
+  checkInteger('predict', 'batchSize', batchSize)
   if (!(x instanceof Tensor) || x.rank === 0) {
     throw new ForjaError(
       'ERR_ARGUMENT',
@@ -157,11 +158,4 @@ function concatenate(parts: readonly Tensor[]): Tensor {
     at += value.resident!.byteLength / sizeOf(dtype)
   }
   return fromData(out, [total, ...shape.slice(1)], dtype)
-}
-
-export function checkBatchSize(batchSize: number, who: string): number {
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    throw new ForjaError('ERR_ARGUMENT', `${who}: batchSize ${String(batchSize)}; expected an integer from 1`)
-  }
-  return batchSize
 }

@@ -12,6 +12,7 @@ import { describeGiven, ForjaError } from '../errors.js'
 import { cast } from '../ops/cast.js'
 import { add, mul } from '../ops/elementwise.js'
 import { gather } from '../ops/indexing.js'
+import { checkChoice } from '../options.js'
 import type { Device } from '../runtime/device.js'
 import { sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -73,9 +74,7 @@ export function feedOf(
     )
   }
   if (dataset.length === 0) throw new ForjaError('ERR_ARGUMENT', `${what} has no samples`)
-  if (dataOnDevice !== 'auto' && typeof dataOnDevice !== 'boolean') {
-    throw new ForjaError('ERR_ARGUMENT', `${who}: dataOnDevice ${String(dataOnDevice)}; expected 'auto', true or false`)
-  }
+  checkChoice(who, 'dataOnDevice', dataOnDevice, ['auto', true, false])
   if (dataset instanceof ArrayDataset) {
     const fits = dataset.x.byteLength + dataset.y.byteLength <= device.memoryBytes / 4
     return dataOnDevice === true || (dataOnDevice === 'auto' && fits) ? new DeviceFeed(dataset) : new HostFeed(dataset)

@@ -6,10 +6,9 @@ import { describeGiven, ForjaError } from '../errors.js'
 import type { Stateful } from '../io/checkpoint.js'
 import { checkRate } from '../optim/groups.js'
 import { Optimizer } from '../optim/optimizer.js'
-import { checkOptions } from '../options.js'
+import { checkChoice, checkInteger, checkOptions } from '../options.js'
 import type { CompileFunctionOptions } from '../runtime/compile.js'
 import type { Callback } from './callbacks/callback.js'
-import { checkBatchSize } from './evaluate.js'
 import type { PlacementOptions } from './feed.js'
 import type { History } from './history.js'
 import type { Trainable } from './model.js'
@@ -105,9 +104,15 @@ function checked(options: FitOptions): FitOptions {
       hint: 'optimizer: new optim.SGD(model.parameters(), { lr: 0.05, momentum: 0.9 })',
     })
   }
-  const integers = { epochs: 0, initialEpoch: 0, accumulate: 1, overfitBatches: 1 } as const
-  for (const [name, low] of Object.entries(integers)) checkInteger(options[name as keyof typeof integers], name, low)
-  if (typeof options.fastDevRun !== 'boolean') checkInteger(options.fastDevRun, 'fastDevRun', 1)
+  const integers = { batchSize: 1, epochs: 0, initialEpoch: 0, accumulate: 1, overfitBatches: 1 } as const
+  for (const [name, low] of Object.entries(integers)) {
+    const value = options[name as keyof typeof integers]
+    if (value !== undefined) checkInteger('fit', name, value, low)
+  }
+  const { fastDevRun = false } = options
+  if (typeof fastDevRun !== 'boolean') checkInteger('fit', 'fastDevRun', fastDevRun)
+  checkChoice('fit', 'scheduleEvery', options.scheduleEvery ?? 'epoch', ['epoch', 'batch'])
+  checkChoice('fit', 'verbose', options.verbose ?? 'auto', ['auto', 0, 1, 2])
   if (options.clipGradNorm !== undefined) checkRate(options.clipGradNorm, 'fit: clipGradNorm')
   if (options.resume !== undefined && options.initialEpoch !== undefined) {
     throw new ForjaError('ERR_ARGUMENT', 'fit: resume and initialEpoch both say where to begin; give one of them')
@@ -124,11 +129,5 @@ function checked(options: FitOptions): FitOptions {
       hint: `its name is ${String(name)}; by it a checkpoint's state finds the callback again`,
     })
   }
-  checkBatchSize(options.batchSize ?? 1, 'fit')
   return options
-}
-
-function checkInteger(value: number | undefined, name: string, low: number): void {
-  if (value === undefined || (Number.isInteger(value) && value >= low)) return
-  throw new ForjaError('ERR_ARGUMENT', `fit: ${name} ${String(value)}; expected an integer from ${low}`)
 }

@@ -14,7 +14,7 @@ import { div, mul, sub } from '../ops/elementwise.js'
 import { abs, square } from '../ops/math.js'
 import { any, mean, sum } from '../ops/reduce.js'
 import { reshape, unsqueeze } from '../ops/shape.js'
-import { checkOptions } from '../options.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 
@@ -85,9 +85,7 @@ export function binaryAccuracy(options: BinaryAccuracyOptions = {}): Metric {
 /** Share of the samples whose label is among the k classes with the largest outputs. Default k: 5. */
 export function topKAccuracy(options: { k?: number } = {}): Metric {
   const { k = 5 } = checkOptions('metrics.topKAccuracy', options, ['k'])
-  if (!Number.isInteger(k) || k < 1) {
-    throw new ForjaError('ERR_ARGUMENT', `topKAccuracy: k is ${String(k)}; expected an integer from 1`)
-  }
+  checkInteger('metrics.topKAccuracy', 'k', k)
   const name = `top${k}Accuracy`
   return {
     name,

@@ -2,10 +2,10 @@
  * Everything that training steps change, kept on the host for a while: to go back to where an epoch began, or to leave
  * a network as it was found.
  */
-import { sizeOf } from '../dtype.js'
 import type { Optimizer } from '../optim/optimizer.js'
 import type { Device } from '../runtime/device.js'
 import { randomStateOf } from '../runtime/random_state.js'
+import { byteSize } from '../shape.js'
 import { type Trainable, variablesOf } from './model.js'
 
 export interface Snapshot {
@@ -27,5 +27,5 @@ export async function takeSnapshot(model: Trainable, optimizer: Optimizer, devic
 
 /** Bytes of the model's variables: about a third, with Adam, of what a snapshot takes. */
 export function bytesOf(model: Trainable): number {
-  return variablesOf(model).reduce((total, [, variable]) => total + variable.size * sizeOf(variable.dtype), 0)
+  return variablesOf(model).reduce((total, [, variable]) => total + byteSize(variable), 0)
 }

@@ -76,7 +76,7 @@ describe('playground', () => {
   it.each([
     ['moons', {}, "playground: unknown set 'moons'; expected one of circle, xor, gauss, spiral, reg-plane, reg-gauss"],
     ['toString', {}, "playground: unknown set 'toString'"],
-    ['xor', { noise: 60 }, 'playground: noise 60; expected per cent from 0 to 50'],
+    ['xor', { noise: 60 }, 'playground: noise 60; expected a number from 0 to 50'],
     ['xor', { samples: 1 }, 'playground: samples 1; expected an integer from 2'],
     ['xor', { seed: -1 }, 'playground: seed is -1'],
   ])('%s %j is an error', (name, options, message) => {
@@ -110,7 +110,7 @@ describe('syntheticShapes', () => {
 
   it('checks its options', async () => {
     await expect(syntheticShapes({ train: -1 })).rejects.toThrow(
-      'syntheticShapes: train is -1; expected an integer from 0 to 10000000',
+      'syntheticShapes: train -1; expected an integer from 0 to 10000000',
     )
   })
 })

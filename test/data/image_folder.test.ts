@@ -115,10 +115,12 @@ describe('imageFolder', () => {
 
   it('checks its options and stops when it is told to', async () => {
     const dir = await photos()
-    await expect(imageFolder(dir, { size: 0 })).rejects.toThrow('imageFolder: size 0; expected a positive integer')
+    await expect(imageFolder(dir, { size: 0 })).rejects.toThrow(
+      'imageFolder: size 0; expected an integer from 1, or 2 of them',
+    )
     await expect(imageFolder(dir, { channels: 2 as 1 })).rejects.toThrow('imageFolder: channels 2; expected 1 or 3')
     await expect(imageFolder(dir, { fit: 'tile' as 'cover' })).rejects.toThrow(
-      `fit "tile"; expected 'cover' or 'stretch'`,
+      `fit 'tile'; expected 'cover' or 'stretch'`,
     )
     await expect(imageFolder(dir, { size: 100_000 })).rejects.toMatchObject({ code: 'ERR_OUT_OF_MEMORY' })
     await expect(imageFolder(dir, { signal: AbortSignal.abort() })).rejects.toThrow(/aborted/)

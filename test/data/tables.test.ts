@@ -60,7 +60,7 @@ describe('housing', () => {
   })
 
   it('says what it takes', async () => {
-    await expect(load({ missing: 'zero' })).rejects.toThrow(`housing: missing "zero"; expected 'mean' or 'drop'`)
+    await expect(load({ missing: 'zero' })).rejects.toThrow(`housing: missing 'zero'; expected 'mean' or 'drop'`)
     await expect(load({ oceanProximity: 1 })).rejects.toThrow(`housing: oceanProximity 1; expected 'onehot' or 'drop'`)
     const dir = await folder('housing', 'housing.csv', 'a,b\n1,2\n')
     await expect(housing({ dir })).rejects.toThrow("no column 'median_house_value'; there are 'a', 'b'")

@@ -126,7 +126,7 @@ describe('an autoencoder', () => {
       error('ERR_ARGUMENT', /'sigmoid' or 'linear'/),
     )
     expect(() => models.autoencoder({ corruption: 2 })).toThrow(
-      error('ERR_ARGUMENT', /corruption must be a number from 0 to 1/),
+      error('ERR_ARGUMENT', /corruption 2; expected a number from 0 to 1/),
     )
     expect(() => models.autoencoder({ sparsity: {} })).toThrow(
       error('ERR_ARGUMENT', /sparsity needs a code from 0 to 1, got a linear one[\s\S]*codeActivation: 'sigmoid'/),
@@ -233,7 +233,7 @@ describe('a restricted Boltzmann machine', () => {
   })
 
   it('is refused with options that do not fit', () => {
-    expect(() => models.rbm({ k: 0 })).toThrow(error('ERR_ARGUMENT', /RBM: k must be an integer of at least 1, got 0/))
+    expect(() => models.rbm({ k: 0 })).toThrow(error('ERR_ARGUMENT', /RBM: k 0; expected an integer from 1/))
     expect(() => models.rbm({ visible: 4 }).forward(fj.zeros([2, 5]))).toThrow(error('ERR_SHAPE', /5 ≠ 4/))
   })
 })
@@ -335,7 +335,9 @@ it('refuses what cannot be trained without labels', async () => {
   expect(() => models.deepBeliefNetwork({ sizes: [36] })).toThrow(
     error('ERR_ARGUMENT', /at least one layer, got \[36\]/),
   )
-  expect(() => models.stackedAutoencoder({ sizes: [36, 0] })).toThrow(error('ERR_ARGUMENT', /sizes must be an integer/))
+  expect(() => models.stackedAutoencoder({ sizes: [36, 0] })).toThrow(
+    error('ERR_ARGUMENT', /sizes 0; expected an integer/),
+  )
   expect(() => new models.GreedyStack([])).toThrow(error('ERR_ARGUMENT', /at least one layer/))
   const stack = models.deepBeliefNetwork({ sizes: [36, 4] })
   await expect(stack.pretrain(data, options as never)).rejects.toThrow(

@@ -206,13 +206,17 @@ it('names what is wrong', () => {
   fails(
     () => fj.lstm(x, { ...weights, weight_hh_l0: fj.zeros([20]) }),
     'ERR_ARGUMENT',
-    'hiddenSize must be an integer of at least 1, got undefined',
+    'hiddenSize undefined; expected an integer from 1',
   )
   fails(() => fj.lstm(fj.cast(x, 'int32'), weights), 'ERR_DTYPE', 'lstm: x must be float32, got int32')
   fails(() => fj.lstm(fj.zeros([3, 4]), weights), 'ERR_SHAPE', 'x must be (N, T, features)')
   fails(() => fj.lstm(fj.zeros([2, 0, 4]), weights), 'ERR_SHAPE', 'no empty axis, got shape (2, 0, 4)')
   fails(() => fj.lstm(x, weights, { numLayers: 0 }), 'ERR_ARGUMENT', 'numLayers')
-  fails(() => fj.lstm(x, weights, { dropout: 2 }), 'ERR_ARGUMENT', 'dropout must be from 0 to 1, got 2')
-  fails(() => fj.rnn(x, weights, { nonlinearity: 'sin' as never }), 'ERR_ARGUMENT', "got 'sin'")
+  fails(() => fj.lstm(x, weights, { dropout: 2 }), 'ERR_ARGUMENT', 'dropout 2; expected a number from 0 to 1')
+  fails(
+    () => fj.rnn(x, weights, { nonlinearity: 'sin' as never }),
+    'ERR_ARGUMENT',
+    "nonlinearity 'sin'; expected 'tanh' or 'relu'",
+  )
   fails(() => fj.gru(x, {}, { initial: { c: fj.zeros([1, 2, 5]) } }), 'ERR_ARGUMENT', 'missing weight_ih_l0')
 })

@@ -53,8 +53,6 @@ it('ReduceLROnPlateau falls when a figure stays, as PyTorch', () => {
 })
 
 it('refuses options that make no sense', () => {
-  expect(() => new fj.schedule.StepLR(optimizer(1), { stepSize: 0 })).toThrow(
-    /stepSize is 0; expected an integer from 1/,
-  )
+  expect(() => new fj.schedule.StepLR(optimizer(1), { stepSize: 0 })).toThrow(/stepSize 0; expected an integer from 1/)
   expect(() => new fj.schedule.OneCycleLR(optimizer(1), { maxLr: -1, totalSteps: 9 })).toThrow(/maxLr is -1/)
 })

@@ -8,9 +8,10 @@ import { emit } from '../../lib/passes/emit.js'
 import { fuse } from '../../lib/passes/fuse.js'
 import { plan } from '../../lib/passes/plan.js'
 import { type Schedule, type Step, schedule } from '../../lib/passes/schedule.js'
-import { byteSize, storageOf } from '../../lib/passes/storage.js'
+import { storageOf } from '../../lib/passes/storage.js'
 import { printPlan, verifyPlan } from '../../lib/passes/verify_plan.js'
 import { RandomStream } from '../../lib/random.js'
+import { byteSize } from '../../lib/shape.js'
 import { Tensor } from '../../lib/tensor.js'
 
 /** An operation that exists for these tests only, in no registry. */

@@ -219,6 +219,13 @@ describe('feeding', () => {
     expect(() => fj.placeholder([1], { dtype: 'float' as never })).toThrow('float')
   })
 
+  it('one of unknown size is no single element, and item() says so', async () => {
+    await expect(fj.placeholder([null, 2]).item()).rejects.toMatchObject({
+      code: 'ERR_SHAPE',
+      message: 'item() needs exactly one element, the tensor has shape (null, 2)',
+    })
+  })
+
   it('is said to be missing outside a session too', async () => {
     await expect(x.data()).rejects.toMatchObject({
       code: 'ERR_FEED_MISSING',

@@ -87,7 +87,7 @@ describe('dataOnDevice', () => {
     })
     await expect(fj.fit(model, samples(8), { ...options, dataOnDevice: 'always' as never })).rejects.toMatchObject({
       code: 'ERR_ARGUMENT',
-      message: "fit: dataOnDevice always; expected 'auto', true or false",
+      message: "fit: dataOnDevice 'always'; expected 'auto', true or false",
     })
   })
 })

@@ -1,5 +1,6 @@
 /** A figure that is watched for improvement. */
 import { ForjaError } from '../../errors.js'
+import { checkChoice } from '../../options.js'
 import type { EpochLogs } from '../history.js'
 import type { TrainingContext } from './callback.js'
 
@@ -23,11 +24,8 @@ export class Monitor {
     private readonly who: string,
     { monitor = 'valLoss', mode = 'auto', minDelta = 0 }: MonitorOptions,
   ) {
-    if (!['auto', 'min', 'max'].includes(mode)) {
-      throw new ForjaError('ERR_ARGUMENT', `${who}: mode '${String(mode)}'; expected 'auto', 'min' or 'max'`)
-    }
     this.name = monitor
-    this.#mode = mode
+    this.#mode = checkChoice(who, 'mode', mode, ['auto', 'min', 'max'])
     this.#minDelta = Math.abs(minDelta)
   }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { zeros } from '../../create.js'
-import { checkOptions } from '../../options.js'
+import { checkChoice, checkOptions } from '../../options.js'
 import { TensorBoardWriter } from '../../tensorboard/writer.js'
 import { scoresOf } from '../history.js'
 import { inMode, variablesOf } from '../model.js'
@@ -22,6 +22,7 @@ export interface TensorBoardOptions {
 export function tensorBoard(options: TensorBoardOptions = {}): Callback {
   checkOptions('tensorBoard', options, ['logDir', 'histogramFreq', 'writeGraph', 'updateFreq'])
   const { logDir = 'logs', histogramFreq = 0, writeGraph = true, updateFreq = 'epoch' } = options
+  if (typeof updateFreq !== 'number') checkChoice('tensorBoard', 'updateFreq', updateFreq, ['epoch', 'batch'])
   const every = updateFreq === 'epoch' ? Number.POSITIVE_INFINITY : updateFreq === 'batch' ? 1 : updateFreq
   let train: TensorBoardWriter
   let validation: TensorBoardWriter | undefined
