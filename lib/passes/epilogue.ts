@@ -56,7 +56,7 @@ function findFollowers(graph: Graph): Map<Node, Follower> {
   const uses = countUses(graph)
   const found = new Map<Node, Follower>()
   for (const node of graph.nodes()) {
-    if (node.op === (crossEntropyGradOp as AnyOp)) {
+    if (node.op === crossEntropyGradOp) {
       const loss = lossBefore(node, uses)
       if (loss) found.set(loss, { node, operand: node.inputs[4]!, join: joinLoss(loss) })
       continue
@@ -91,7 +91,7 @@ function lossBefore({ inputs, attrs }: Node, uses: ReadonlyMap<Value, number>): 
   const { node } = shift!
   const [, ownShift, ownLogSum, weights] = node.outputs
   const isOwn =
-    node.op === (crossEntropyOp as AnyOp) &&
+    node.op === crossEntropyOp &&
     [logits, labels, weight].every((input, i) => input === node.inputs[i]) &&
     attrKey(attrs) === attrKey(node.attrs)
   const isAlone = [ownShift, ownLogSum].every((value) => uses.get(value!) === 1) && !uses.has(weights!)
