@@ -231,9 +231,11 @@ export interface ReduceLROnPlateauOptions {
   cooldown?: number
   /** Default 0. */
   minLr?: number
+  /** A fall by no more than this is left out. Default 1e-8. */
+  eps?: number
 }
 
-const PLATEAU = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr'] as const
+const PLATEAU = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr', 'eps'] as const
 
 /** The rate times `factor` when a figure no longer improves: step(loss). */
 export class ReduceLROnPlateau {
@@ -248,6 +250,7 @@ export class ReduceLROnPlateau {
     checkOptions('ReduceLROnPlateau', options, PLATEAU)
     checkRate(options.factor ?? 0.1, 'ReduceLROnPlateau: factor', 0, 1)
     checkRate(options.minLr ?? 0, 'ReduceLROnPlateau: minLr')
+    checkRate(options.eps ?? 1e-8, 'ReduceLROnPlateau: eps')
     this.#best = options.mode === 'max' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   }
 
@@ -257,7 +260,8 @@ export class ReduceLROnPlateau {
         hint: 'schedule.step(validationLoss)',
       })
     }
-    const { mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0, minLr = 0 } = this.options
+    const { mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0 } = this.options
+    const { minLr = 0, eps = 1e-8 } = this.options
     const gain = mode === 'min' ? -threshold : threshold
     const bar = this.options.thresholdMode === 'abs' ? this.#best + gain : this.#best * (1 + gain)
     const better = mode === 'min' ? metric < bar : metric > bar
@@ -268,7 +272,8 @@ export class ReduceLROnPlateau {
       this.#bad = 0
     }
     if (this.#bad <= patience) return
-    this.optimizer.lr = Math.max(this.optimizer.lr * factor, minLr)
+    const next = Math.max(this.optimizer.lr * factor, minLr)
+    if (this.optimizer.lr - next > eps) this.optimizer.lr = next
     this.#cooldown = cooldown
     this.#bad = 0
   }

@@ -45,6 +45,10 @@ it('ReduceLROnPlateau falls when a figure stays, as PyTorch', () => {
   })
   // torch.optim.lr_scheduler.ReduceLROnPlateau with the same options
   expect(rates).toEqual([1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.2])
+  const small = optimizer(3e-8)
+  const falls = new fj.schedule.ReduceLROnPlateau(small, { patience: 0, factor: 0.5 })
+  for (const loss of [1, 1, 1, 1]) falls.step(loss)
+  expect(small.lr).toBe(1.5e-8) // the next fall is no larger than eps
   const rising = optimizer(1)
   const accuracy = new fj.schedule.ReduceLROnPlateau(rising, { mode: 'max', patience: 0 })
   for (const value of [0.5, 0.6, 0.6]) accuracy.step(value)
