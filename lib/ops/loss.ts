@@ -178,11 +178,13 @@ export function binaryCrossEntropy(input: Tensor, target: Tensor, options: LossO
   return reduceLoss(loss, reduction, 'binaryCrossEntropy')
 }
 
-/** binaryCrossEntropy of sigmoid(input), from logits of any size: softplus(x) - x t. */
+/** binaryCrossEntropy of sigmoid(input), from logits of any size: t softplus(-x) + (1 - t) softplus(x). */
 export function binaryCrossEntropyWithLogits(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions('binaryCrossEntropyWithLogits', options, ['reduction'])
   requireSameShape(input, target, 'binaryCrossEntropyWithLogits')
-  return reduceLoss(sub(softplus(input), mul(input, target)), reduction, 'binaryCrossEntropyWithLogits')
+  // Not softplus(x) - x t: the loss of an answer that is right and sure would be what rounding leaves of their difference.
+  const loss = add(mul(target, softplus(neg(input))), mul(sub(1, target), softplus(input)))
+  return reduceLoss(loss, reduction, 'binaryCrossEntropyWithLogits')
 }
 
 export interface KlDivOptions {

@@ -82,7 +82,25 @@ it('keeps the binary losses finite at their edges', async () => {
     [0, 0, Math.log(2)],
     'loss',
   )
+  const infinite = fj.tensor([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])
+  const half = fj.tensor([0.5, 0.5])
+  expect([...(await fj.binaryCrossEntropyWithLogits(infinite, half, { reduction: 'none' }).data())]).toEqual([
+    Number.POSITIVE_INFINITY,
+    Number.POSITIVE_INFINITY,
+  ])
   expectClose(await fj.klDivLoss(fj.tensor([-1, -2]), fj.tensor([0, 1]), { reduction: 'none' }).data(), [0, 2], 'kl')
+})
+
+it('keeps the digits of a small loss: the right answer, given with confidence', async () => {
+  const logits = [12, 20, 60, -12, -20, -60]
+  const [x, t] = [fj.tensor(logits), fj.tensor(logits.map((v) => Number(v > 0)))]
+  const loss = fj.binaryCrossEntropyWithLogits(x, t, { reduction: 'none' })
+  const [dx] = fj.grad(fj.sum(loss), [x])
+  const [y, d] = [await loss.data(), await dx!.data()]
+  for (const [i, v] of logits.entries()) {
+    expect(y[i]! / Math.log1p(Math.exp(-Math.abs(v)))).toBeCloseTo(1, 5)
+    expect((d[i]! * (1 + Math.exp(Math.abs(v)))) / -Math.sign(v)).toBeCloseTo(1, 5)
+  }
 })
 
 describe('crossEntropy', () => {
