@@ -66,7 +66,8 @@ void run_cross_entropy(const Call& call, Team& team) {
     const double spread = row_sum(x, classes, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA {
       return labels.weights(i, n) * ((shift_all - v) + log_sum_all);
     });
-    loss[row] = own + labels.attrs.smoothing * (static_cast<float>(spread / static_cast<double>(classes)) - own);
+    const float smoothing = labels.attrs.smoothing;
+    loss[row] = (1 - smoothing) * own + smoothing * static_cast<float>(spread / static_cast<double>(classes));
   }
 }
 

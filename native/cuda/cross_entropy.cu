@@ -60,7 +60,8 @@ __global__ void __launch_bounds__(L::kBlock)
     weight = labels.weight_of(label);
     own = weight * ((lse.shift - logits[row.row * labels.classes + label]) + lse.log_sum);
     if (labels.smoothing != 0) {
-      own += labels.smoothing * (static_cast<float>(spread / static_cast<double>(labels.classes)) - own);
+      const float all = static_cast<float>(spread / static_cast<double>(labels.classes));
+      own = (1 - labels.smoothing) * own + labels.smoothing * all;
     }
   }
   loss[row.row] = own;

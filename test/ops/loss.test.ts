@@ -183,6 +183,15 @@ describe('crossEntropy', () => {
     expectClose(await dx!.data(), [0, 0, 0, 0, 0.5, -0.5], 'gradient')
   })
 
+  it('is infinite where a class that cannot be has a share', async () => {
+    const x = fj.tensor([[0, Number.NEGATIVE_INFINITY, 1]])
+    const loss = (label: number, labelSmoothing: number) =>
+      fj.crossEntropy(x, fj.tensor([label], { dtype: 'int32' }), { labelSmoothing }).item()
+    expect(await loss(1, 0)).toBe(Number.POSITIVE_INFINITY)
+    expect(await loss(1, 0.1)).toBe(Number.POSITIVE_INFINITY)
+    expect(await loss(0, 0.1)).toBe(Number.POSITIVE_INFINITY)
+  })
+
   it('has a gradient that waits for no sum of the loss', () => {
     const logits = new fj.Tensor(makeLeaf({ kind: 'input', name: 'logits' }, { shape: [3, 4], dtype: 'float32' }))
     const graphOf = (y: fj.Tensor) => fold(new Graph([fj.grad(fj.crossEntropy(logits, y), [logits])[0]!.value])).nodes()
