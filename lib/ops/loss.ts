@@ -87,7 +87,14 @@ function reduceLabelLoss(loss: Tensor, weight: Tensor, reduction: Reduction): Te
 
 /** -Σ_c w_c t_c logSoftmax(x)_c, targets given as probabilities; mean divides by the number of samples. */
 function probabilityCrossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions): Tensor {
-  const { reduction = 'mean', labelSmoothing = 0, weight } = options
+  const { reduction = 'mean', labelSmoothing = 0, ignoreIndex, weight } = options
+  if (ignoreIndex !== undefined) {
+    refuse(
+      'crossEntropy',
+      'ERR_ARGUMENT',
+      `ignoreIndex is one of labels, the targets are ${target.dtype} probabilities`,
+    )
+  }
   if (target.rank === logits.rank - 1) {
     refuse(
       'crossEntropy',

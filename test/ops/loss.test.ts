@@ -230,6 +230,7 @@ describe('crossEntropy', () => {
 
   it('names bad shapes and dtypes', () => {
     const x = fj.zeros([4, 3])
+    expect(() => fj.crossEntropy(x, x, { ignoreIndex: 0 })).toThrow(/ignoreIndex is one of labels, .* float32/)
     const y = fj.zeros([4], { dtype: 'int32' })
     const fails = (code: string, body: () => unknown) => expect(body).toThrow(expect.objectContaining({ code }))
     fails('ERR_SHAPE', () => fj.crossEntropy(x, fj.zeros([5], { dtype: 'int32' })))
