@@ -177,7 +177,10 @@ function boundedLog(x: Tensor): Tensor {
   return where(positive, maximum(log(where(positive, x, 1)), -100), -100)
 }
 
-/** -(t log p + (1 - t) log(1 - p)) for probabilities p = input; logarithms are bounded at -100. */
+/**
+ * -(t log p + (1 - t) log(1 - p)) for probabilities p = input. Logarithms are bounded at -100, and where they are the
+ * gradient is 0: PyTorch's is (p - t) / max(p (1 - p), 1e-12), which is 1e12 for a p of 0 or 1 that is wrong.
+ */
 export function binaryCrossEntropy(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions('binaryCrossEntropy', options, ['reduction'])
   requireSameShape(input, target, 'binaryCrossEntropy')

@@ -20,7 +20,7 @@ import { defineOp, type GradContext, type Op, requireDType } from './registry.js
 import { broadcastTo, reshape } from './shape.js'
 
 export interface ReduceOptions {
-  /** Default: all. */
+  /** Default: all. An empty array is none: nothing is reduced, where PyTorch's `dim=[]` means all. */
   axes?: number | readonly number[]
   /** Keep reduced axes as size 1. Default false. */
   keepDims?: boolean
@@ -95,7 +95,7 @@ export const sumOp = defineReduction({
   grad: (_context, x, dy) => broadcastTo(dy, x.shape),
 })
 
-/** Sum over `axes`; of bool and uint8 elements as int32. */
+/** Sum over `axes`; of bool and uint8 elements as int32, which wraps around. */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   checkReduction(x, options, 'sum')
   const summed = x.dtype === 'bool' || x.dtype === 'uint8' ? cast(x, 'int32') : x
@@ -172,7 +172,7 @@ const prodOp = defineReduction({
   grad: ({ attrs }, x, dy) => mul(apply(productOfOthersOp, [x], { mask: attrs.mask }), dy),
 })
 
-/** Product over `axes`; its gradient is right where elements are 0 too. */
+/** Product over `axes`, of int32 wrapping around; its gradient is right where elements are 0 too. */
 export function prod(x: Tensor, options: ReduceOptions = {}): Tensor {
   checkReduction(x, options, 'prod')
   return apply(prodOp, [x], reduceAttrs(x, options, 'prod'))

@@ -185,7 +185,10 @@ export interface OneCycleLROptions {
   finalDivFactor?: number
 }
 
-/** Half a cosine up to maxLr, half a cosine down to next to nothing. Stepped every batch. */
+/**
+ * Half a cosine up to maxLr, half a cosine down to next to nothing; steps beyond totalSteps keep the last rate. Stepped every
+ * batch. Momentum stays as it is, where PyTorch's moves it against the rate.
+ */
 export class OneCycleLR extends Schedule {
   constructor(
     optimizer: Optimizer,
