@@ -168,7 +168,9 @@ export class LinearLR extends Schedule {
 
   protected at(steps: number): number {
     const { startFactor = 1 / 3, endFactor = 1, totalIters = 5 } = this.options
-    return this.baseLr * (startFactor + ((endFactor - startFactor) * Math.min(steps, totalIters)) / totalIters)
+    const share = Math.min(steps, totalIters) / totalIters
+    // endFactor itself at the end: startFactor plus their difference may be less than 0.
+    return this.baseLr * (startFactor * (1 - share) + endFactor * share)
   }
 }
 

@@ -56,6 +56,17 @@ it('ReduceLROnPlateau falls when a figure stays, as PyTorch', () => {
   expect(() => schedule.step()).toThrow(/a number was expected/)
 })
 
+it('LinearLR ends at endFactor, also where that is 0', () => {
+  for (let totalIters = 1; totalIters < 60; totalIters++) {
+    for (const startFactor of [0.1, 0.3, 0.7, 1]) {
+      const sgd = optimizer(0.1)
+      const schedule = new fj.schedule.LinearLR(sgd, { startFactor, endFactor: 0, totalIters })
+      for (let step = 0; step < totalIters; step++) schedule.step()
+      expect(sgd.lr).toBe(0)
+    }
+  }
+})
+
 it('refuses options that make no sense', () => {
   expect(() => new fj.schedule.StepLR(optimizer(1), { stepSize: 0 })).toThrow(
     /stepSize is 0; expected an integer from 1/,
