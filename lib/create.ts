@@ -125,7 +125,7 @@ export function ones(shape: Shape, options: FillOptions = {}): Tensor {
   return filledWith('ones', shape, 1, options)
 }
 
-/** start, start + step, .. up to but without `stop`; arange(n) counts from 0. */
+/** start, start + step, .. up to but without `stop`, nothing where that lies the other way; arange(n) counts from 0. */
 export function arange(start: number, stop?: number, step = 1, options: FillOptions = {}): Tensor {
   const { dtype = 'float32' } = checkOptions('arange', options, ['dtype'])
   const [from, to] = stop === undefined ? [0, start] : [start, stop]

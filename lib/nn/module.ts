@@ -169,6 +169,10 @@ export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tenso
     return this
   }
 
+  /**
+   * The reverse of freeze(). An optimizer counts its steps for all of its parameters together, so one that has taken many
+   * without these, such as Adam, takes too long first steps with them: make a new one.
+   */
   unfreeze(): this {
     for (const parameter of this.parameters()) parameter.trainable = true
     return this

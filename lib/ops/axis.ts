@@ -62,7 +62,7 @@ const argMaxOp = defineArg('argMax', 69, 1)
 const argMinOp = defineArg('argMin', 70, -1)
 
 export interface ArgOptions extends AxisOptions {
-  /** Keep the axis as size 1. Default false. */
+  /** Keep the axis as size 1; without an axis there is none to keep. Default false. */
   keepDims?: boolean
 }
 
@@ -118,7 +118,7 @@ export interface CumSumOptions extends AxisOptions {
   reverse?: boolean
 }
 
-/** Running sums along `axis` (default: the last). */
+/** Running sums along `axis` (default: the last), of int32 wrapping around. */
 export function cumSum(x: Tensor, options: CumSumOptions = {}): Tensor {
   requireTensors('cumSum', { x })
   const { axis = -1, reverse = false } = checkOptions('cumSum', options, ['axis', 'reverse'])

@@ -36,7 +36,7 @@ export interface ConvTranspose2dOptions {
   stride?: Pair
   /** Rows and columns cut off on both sides of the result. Default 0. */
   padding?: Pair
-  /** Rows and columns added at the bottom and right; smaller than the stride. Default 0. */
+  /** Rows and columns added at the bottom and right; smaller than the stride, also where the dilation is larger. Default 0. */
   outputPadding?: Pair
   /** Default 1. */
   dilation?: Pair
@@ -68,7 +68,8 @@ export interface Col2imOptions extends Im2colOptions {
 }
 
 /**
- * Correlates x (N, C, H, W) with weight (K, C/groups, R, S), adds bias (K,): (N, K, OH, OW).
+ * Correlates x (N, C, H, W) with weight (K, C/groups, R, S), adds bias (K,): (N, K, OH, OW). Some kernels multiply pixels
+ * outside of a window by 0: one that is infinite or NaN can make its neighbours' results NaN, too.
  *
  * @throws ERR_SHAPE where channels do not agree or the filter does not fit; ERR_ARGUMENT for bad options.
  */

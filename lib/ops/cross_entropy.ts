@@ -111,7 +111,7 @@ function losses(
     const below = (v: number) => lse.shift - v + lse.logSum
     const spread = x.reduce((total, v, c) => total + w[c]! * below(v), 0) / x.length
     const own = w[label]! * below(x[label]!)
-    loss.data[row] = own + (attrs.smoothing ? attrs.smoothing * (spread - own) : 0)
+    loss.data[row] = attrs.smoothing ? (1 - attrs.smoothing) * own + attrs.smoothing * spread : own
   })
   return [loss, shift, logSum, weights]
 }

@@ -134,8 +134,9 @@ function integerPower(base: number, exponent: number): number {
 }
 
 /**
- * a to the power b, broadcast. A negative base gives NaN unless the exponent is whole. The exponents -1, -0.5, 0.5, 1,
- * 2 and 3 given as numbers become reciprocal, rsqrt, sqrt and products.
+ * a to the power b, broadcast. A negative base gives NaN unless the exponent is whole. Of int32 the power wraps around,
+ * and a negative exponent truncates as div does. The exponents -1, -0.5, 0.5, 1, 2 and 3 given as numbers become
+ * reciprocal, rsqrt, sqrt and products.
  */
 export function pow(a: TensorLike, b: TensorLike): Tensor {
   requireTensorLikes('pow', { a, b })

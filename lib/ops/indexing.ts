@@ -15,9 +15,13 @@ import { requireTensors } from './check_call.js'
 import { add } from './elementwise.js'
 import { defineOp, type Op, requireDType, type Site } from './registry.js'
 
-function requireIndex(index: Value, site: Site): void {
-  if (index.dtype === 'int32' || index.dtype === 'uint8') return
-  site.fail('ERR_DTYPE', `index must be int32 or uint8, got ${index.dtype}`, 'use cast()')
+/** `length`: elements along the indexed axis. An index that no kernel meets, its slice being empty, is found here. */
+function requireIndex(index: Value, length: number, site: Site): void {
+  if (index.dtype !== 'int32' && index.dtype !== 'uint8') {
+    site.fail('ERR_DTYPE', `index must be int32 or uint8, got ${index.dtype}`, 'use cast()')
+  }
+  if (length === 0 && index.size > 0)
+    site.fail('ERR_ARGUMENT', `the axis is empty, and the index has ${index.size} elements`)
 }
 
 /** The index at `position`, which must lie in [0, limit): the text kernels raise too. */
@@ -38,7 +42,7 @@ const gatherOp: Op<{ axis: 'i32' }> = defineOp({
   inputs: ['x', 'index'],
   attrs: { axis: 'i32' },
   infer: ([x, index], { axis }, site) => {
-    requireIndex(index!, site)
+    requireIndex(index!, x!.shape[axis]!, site)
     return [{ shape: gatheredShape(x!.shape, axis, index!.shape), dtype: x!.dtype }]
   },
   grad: ({ inputs: [x, index], gradOutputs: [dy], attrs: { axis } }) => [
@@ -73,6 +77,7 @@ const gatherGradOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
   inputs: ['index', 'dy'],
   attrs: { axis: 'i32', length: 'i32' },
   infer: ([index, dy], { axis, length }, site) => {
+    requireIndex(index!, length, site)
     requireDType(dy!, site, 'float32', 'int32')
     const shape = [...dy!.shape.slice(0, axis), length, ...dy!.shape.slice(axis + index!.shape.length)]
     return [{ shape, dtype: dy!.dtype }]
@@ -128,9 +133,9 @@ export function scatterAdd(x: Tensor, index: Tensor, updates: Tensor, options: {
   return add(x, apply(gatherGradOp, [index, updates], { axis: at, length: x.shape[at]! }))
 }
 
-/** The index's shape must be the tensor's but for `axis`. */
-function requireAlong(index: Value, shape: Shape, axis: number, site: Site): void {
-  requireIndex(index, site)
+/** The index's shape must be the tensor's but for `axis`, in which it names `length` elements. */
+function requireAlong(index: Value, shape: Shape, axis: number, length: number, site: Site): void {
+  requireIndex(index, length, site)
   const fits = index.shape.length === shape.length && index.shape.every((dim, i) => i === axis || dim === shape[i])
   if (!fits) site.fail('ERR_SHAPE', `index must have the other operand's shape but for axis ${axis}`)
 }
@@ -150,7 +155,7 @@ const takeAlongAxisOp: Op<{ axis: 'i32' }> = defineOp({
   inputs: ['x', 'index'],
   attrs: { axis: 'i32' },
   infer: ([x, index], { axis }, site) => {
-    requireAlong(index!, x!.shape, axis, site)
+    requireAlong(index!, x!.shape, axis, x!.shape[axis]!, site)
     return [{ shape: index!.shape, dtype: x!.dtype }]
   },
   grad: ({ inputs: [x, index], gradOutputs: [dy], attrs: { axis } }) => [
@@ -173,7 +178,7 @@ const putAlongAxisOp: Op<{ axis: 'i32'; length: 'i32' }> = defineOp({
   attrs: { axis: 'i32', length: 'i32' },
   infer: ([index, updates], { axis, length }, site) => {
     requireDType(updates!, site, 'float32', 'int32')
-    requireAlong(index!, updates!.shape, axis, site)
+    requireAlong(index!, updates!.shape, axis, length, site)
     if (length < 0) site.fail('ERR_ARGUMENT', `length must not be negative, got ${length}`)
     if (index!.shape[axis] !== updates!.shape[axis]) site.fail('ERR_SHAPE', 'index and updates must have one shape')
     return [{ shape: index!.shape.with(axis, length), dtype: updates!.dtype }]
@@ -213,7 +218,7 @@ const oneHotOp = defineOp({
   inputs: ['index'],
   attrs: { depth: 'i32', dtype: 'i32' },
   infer: ([index], { depth, dtype }, site) => {
-    requireIndex(index!, site)
+    requireIndex(index!, depth, site)
     return [{ shape: [...index!.shape, depth], dtype: DTYPES[dtype]! }]
   },
   grad: null,

@@ -10,7 +10,7 @@
 import { fromData } from '../create.js'
 import { checkChoice, checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
-import { add, mul, sub } from './elementwise.js'
+import { add, mul } from './elementwise.js'
 import { type Pair, pairOf, requireRank, toChannelsFirst, toChannelsLast } from './image.js'
 import { gather } from './indexing.js'
 import { requireFloat } from './reduce.js'
@@ -64,9 +64,21 @@ function bilinear(place: Place) {
     const below = (i: number) => Math.min(from - 1, Math.floor(place(i, from, to)))
     const low = pick(x, axis, to, below)
     const high = pick(x, axis, to, (i) => Math.min(from - 1, below(i) + 1))
-    const fractions = Float32Array.from({ length: to }, (_, i) => place(i, from, to) - below(i))
-    const f = fromData(fractions, axis === 1 ? [to, 1, 1] : [to, 1], 'float32')
-    return add(low, mul(sub(high, low), f))
+    const weights = (of: (fraction: number) => number) => {
+      const values = Float32Array.from({ length: to }, (_, i) => of(place(i, from, to) - below(i)))
+      return fromData(values, axis === 1 ? [to, 1, 1] : [to, 1], 'float32')
+    }
+    // Not low + f · (high - low): the difference of infinite pixels is NaN.
+    return add(
+      mul(
+        low,
+        weights((f) => 1 - f),
+      ),
+      mul(
+        high,
+        weights((f) => f),
+      ),
+    )
   }
 }
 

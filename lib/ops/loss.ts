@@ -83,7 +83,14 @@ function reduceLabelLoss(loss: Tensor, weight: Tensor, reduction: Reduction): Te
 
 /** -Σ_c w_c t_c logSoftmax(x)_c, targets given as probabilities; mean divides by the number of samples. */
 function probabilityCrossEntropy(logits: Tensor, target: Tensor, options: CrossEntropyOptions): Tensor {
-  const { reduction = 'mean', labelSmoothing = 0, weight } = options
+  const { reduction = 'mean', labelSmoothing = 0, ignoreIndex, weight } = options
+  if (ignoreIndex !== undefined) {
+    refuse(
+      'crossEntropy',
+      'ERR_ARGUMENT',
+      `ignoreIndex is one of labels, the targets are ${target.dtype} probabilities`,
+    )
+  }
   if (target.rank === logits.rank - 1) {
     refuse(
       'crossEntropy',
@@ -166,7 +173,10 @@ function boundedLog(x: Tensor): Tensor {
   return where(positive, maximum(log(where(positive, x, 1)), -100), -100)
 }
 
-/** -(t log p + (1 - t) log(1 - p)) for probabilities p = input; logarithms are bounded at -100. */
+/**
+ * -(t log p + (1 - t) log(1 - p)) for probabilities p = input. Logarithms are bounded at -100, and where they are the
+ * gradient is 0: PyTorch's is (p - t) / max(p (1 - p), 1e-12), which is 1e12 for a p of 0 or 1 that is wrong.
+ */
 export function binaryCrossEntropy(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions('binaryCrossEntropy', options, ['reduction'])
   requireSameShape(input, target, 'binaryCrossEntropy')
@@ -174,11 +184,13 @@ export function binaryCrossEntropy(input: Tensor, target: Tensor, options: LossO
   return reduceLoss(loss, reduction, 'binaryCrossEntropy')
 }
 
-/** binaryCrossEntropy of sigmoid(input), from logits of any size: softplus(x) - x t. */
+/** binaryCrossEntropy of sigmoid(input), from logits of any size: t softplus(-x) + (1 - t) softplus(x). */
 export function binaryCrossEntropyWithLogits(input: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions('binaryCrossEntropyWithLogits', options, ['reduction'])
   requireSameShape(input, target, 'binaryCrossEntropyWithLogits')
-  return reduceLoss(sub(softplus(input), mul(input, target)), reduction, 'binaryCrossEntropyWithLogits')
+  // Not softplus(x) - x t: the loss of an answer that is right and sure would be what rounding leaves of their difference.
+  const loss = add(mul(target, softplus(neg(input))), mul(sub(1, target), softplus(input)))
+  return reduceLoss(loss, reduction, 'binaryCrossEntropyWithLogits')
 }
 
 export interface KlDivOptions {

@@ -6,7 +6,7 @@ import { standsForFloat32 } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { checkOptions } from '../options.js'
 import { broadcastOffset, forEachIndex, type RefArray, refArray } from '../reference/array.js'
-import { broadcastShapes, formatShape, sameShape } from '../shape.js'
+import { broadcastShapes, formatShape, sameShape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { RELU, RELU_GRAD } from './activation.js'
 import { apply } from './apply.js'
@@ -132,7 +132,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
 /** x[.., in] · weight[out, in]ᵀ + bias[out]: a fully connected layer. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor {
   requireTensors('linear', { x, weight })
-  const rows = x.rank === 2 ? x : reshape(x, [-1, x.shape[x.rank - 1] ?? 1])
+  const rows = x.rank === 2 ? x : reshape(x, [sizeOfShape(x.shape.slice(0, -1)), x.shape[x.rank - 1] ?? 1])
   const inputs = bias ? [rows, weight, bias] : [rows, weight]
   const y = apply(matmulOp, inputs, { transposeA: 0, transposeB: 1, activation: 0 })
   return x.rank === 2 ? y : reshape(y, [...x.shape.slice(0, -1), weight.shape[0]!])

@@ -79,13 +79,14 @@ function fixedWindows(name: string, x: Tensor, options: AvgPool2dOptions): PoolA
     if (2 * before > k) {
       refuse(name, 'ERR_ARGUMENT', `padding ${before} is more than half the kernel (${k})`)
     }
-    if (size + before + after < k) {
+    const rounded = round((size + before + after - k) / s) + 1
+    // A window that would begin behind the image is dropped.
+    const count = (rounded - 1) * s >= size + before ? rounded - 1 : rounded
+    if (count < 1) {
       const padded = sizes.map((d, i) => d + padding[i]! + padding[i + 2]!)
       refuse(name, 'ERR_SHAPE', `a window of ${kernel.join(' x ')} does not fit ${padded.join(' x ')} (padded) pixels`)
     }
-    const count = round((size + before + after - k) / s) + 1
-    // A window that would begin behind the image is dropped.
-    return (count - 1) * s >= size + before ? count - 1 : count
+    return count
   })
   return { kernel, stride, padding, output, adaptive: 0 }
 }

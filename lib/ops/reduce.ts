@@ -12,7 +12,7 @@ import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { cast } from './cast.js'
 import { requireTensors } from './check_call.js'
-import { equal, where } from './compare.js'
+import { equal, greater, logicalNot, where } from './compare.js'
 import { div, mul, sub } from './elementwise.js'
 import { square } from './math.js'
 import { refuse } from './refuse.js'
@@ -20,7 +20,7 @@ import { defineOp, type GradContext, type Op, requireDType } from './registry.js
 import { broadcastTo, reshape } from './shape.js'
 
 export interface ReduceOptions {
-  /** Default: all. */
+  /** Default: all. An empty array is none: nothing is reduced, where PyTorch's `dim=[]` means all. */
   axes?: number | readonly number[]
   /** Keep reduced axes as size 1. Default false. */
   keepDims?: boolean
@@ -95,7 +95,7 @@ export const sumOp = defineReduction({
   grad: (_context, x, dy) => broadcastTo(dy, x.shape),
 })
 
-/** Sum over `axes`; of bool and uint8 elements as int32. */
+/** Sum over `axes`; of bool and uint8 elements as int32, which wraps around. */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   checkReduction(x, options, 'sum')
   const summed = x.dtype === 'bool' || x.dtype === 'uint8' ? cast(x, 'int32') : x
@@ -146,16 +146,21 @@ export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
   return apply(minOp, [x], reduceAttrs(x, options, 'min'))
 }
 
-/** Whether any element over `axes` is true (not 0). */
-export function any(x: Tensor, options: ReduceOptions = {}): Tensor {
-  requireElements(x, options, 'any')
-  return apply(maxOp, [cast(x, 'bool')], reduceAttrs(x, options, 'any'))
+/** How many elements of `truth` (bool) over `axes` are true. */
+function countTrue(truth: Tensor, options: ReduceOptions, what: string): Tensor {
+  return apply(sumOp, [cast(truth, 'int32')], reduceAttrs(truth, options, what))
 }
 
-/** Whether all elements over `axes` are true (not 0). */
+/** Whether any element over `axes` is true (not 0); of no elements none is. */
+export function any(x: Tensor, options: ReduceOptions = {}): Tensor {
+  checkReduction(x, options, 'any')
+  return greater(countTrue(cast(x, 'bool'), options, 'any'), 0)
+}
+
+/** Whether all elements over `axes` are true (not 0); of no elements all are. */
 export function all(x: Tensor, options: ReduceOptions = {}): Tensor {
-  requireElements(x, options, 'all')
-  return apply(minOp, [cast(x, 'bool')], reduceAttrs(x, options, 'all'))
+  checkReduction(x, options, 'all')
+  return equal(countTrue(logicalNot(x), options, 'all'), 0)
 }
 
 const prodOp = defineReduction({
@@ -167,7 +172,7 @@ const prodOp = defineReduction({
   grad: ({ attrs }, x, dy) => mul(apply(productOfOthersOp, [x], { mask: attrs.mask }), dy),
 })
 
-/** Product over `axes`; its gradient is right where elements are 0 too. */
+/** Product over `axes`, of int32 wrapping around; its gradient is right where elements are 0 too. */
 export function prod(x: Tensor, options: ReduceOptions = {}): Tensor {
   checkReduction(x, options, 'prod')
   return apply(prodOp, [x], reduceAttrs(x, options, 'prod'))

@@ -6,6 +6,10 @@
  * Parameters may come in groups with a rate and a weight decay of their own, such as a small rate for a body that was
  * trained before and a large one for its new head.
  *
+ * The count of steps is one for all parameters, where PyTorch counts for each those that gave it a gradient. So what is unfrozen
+ * late finds means near 0 and no correction left for that: Adam's first steps are several times lr then. A new optimizer
+ * counts from 0.
+ *
  * State lies in the parameters' storage layout, so that no update transposes anything.
  */
 import { gradValues } from '../autodiff/grad.js'

@@ -170,8 +170,9 @@ export class LinearLR extends Schedule {
   }
 
   protected at(steps: number): number {
-    const [start, end, total] = [this.#startFactor, this.#endFactor, this.#totalIters]
-    return this.baseLr * (start + ((end - start) * Math.min(steps, total)) / total)
+    const share = Math.min(steps, this.#totalIters) / this.#totalIters
+    // endFactor itself at the end: startFactor plus their difference may be less than 0.
+    return this.baseLr * (this.#startFactor * (1 - share) + this.#endFactor * share)
   }
 }
 
@@ -188,7 +189,10 @@ export interface OneCycleLROptions {
   finalDivFactor?: number
 }
 
-/** Half a cosine up to maxLr, half a cosine down to next to nothing. Stepped every batch. */
+/**
+ * Half a cosine up to maxLr, half a cosine down to next to nothing; steps beyond totalSteps keep the last rate. Stepped every
+ * batch. Momentum stays as it is, where PyTorch's moves it against the rate.
+ */
 export class OneCycleLR extends Schedule {
   readonly #options: Readonly<Required<OneCycleLROptions>>
 
@@ -235,9 +239,11 @@ export interface ReduceLROnPlateauOptions {
   cooldown?: number
   /** Default 0. */
   minLr?: number
+  /** A fall by no more than this is left out. Default 1e-8. */
+  eps?: number
 }
 
-const PLATEAU = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr'] as const
+const PLATEAU = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr', 'eps'] as const
 
 /** The rate times `factor` when a figure no longer improves: step(loss). */
 export class ReduceLROnPlateau {
@@ -251,12 +257,13 @@ export class ReduceLROnPlateau {
     options: ReduceLROnPlateauOptions = {},
   ) {
     const { mode = 'min', factor = 0.1, patience = 10, ...rest } = checkOptions('ReduceLROnPlateau', options, PLATEAU)
-    const { threshold = 1e-4, thresholdMode = 'rel', cooldown = 0, minLr = 0 } = rest
+    const { threshold = 1e-4, thresholdMode = 'rel', cooldown = 0, minLr = 0, eps = 1e-8 } = rest
     checkChoice('ReduceLROnPlateau', 'mode', mode, ['min', 'max'])
     checkChoice('ReduceLROnPlateau', 'thresholdMode', thresholdMode, ['rel', 'abs'])
     checkRate(factor, 'ReduceLROnPlateau: factor', 0, 1)
     checkRate(minLr, 'ReduceLROnPlateau: minLr')
-    this.#options = { mode, factor, patience, threshold, thresholdMode, cooldown, minLr }
+    checkRate(eps, 'ReduceLROnPlateau: eps')
+    this.#options = { mode, factor, patience, threshold, thresholdMode, cooldown, minLr, eps }
     this.#best = mode === 'max' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY
   }
 
@@ -266,7 +273,7 @@ export class ReduceLROnPlateau {
         hint: 'schedule.step(validationLoss)',
       })
     }
-    const { mode, factor, patience, threshold, thresholdMode, cooldown, minLr } = this.#options
+    const { mode, factor, patience, threshold, thresholdMode, cooldown, minLr, eps } = this.#options
     const gain = mode === 'min' ? -threshold : threshold
     const bar = thresholdMode === 'abs' ? this.#best + gain : this.#best * (1 + gain)
     const better = mode === 'min' ? metric < bar : metric > bar
@@ -277,7 +284,8 @@ export class ReduceLROnPlateau {
       this.#bad = 0
     }
     if (this.#bad <= patience) return
-    this.optimizer.lr = Math.max(this.optimizer.lr * factor, minLr)
+    const next = Math.max(this.optimizer.lr * factor, minLr)
+    if (this.optimizer.lr - next > eps) this.optimizer.lr = next
     this.#cooldown = cooldown
     this.#bad = 0
   }

@@ -66,7 +66,8 @@ void run_cross_entropy(const Call& call, Team& team) {
     const double spread = row_sum(x, classes, [&](Vec v, int64_t i, int64_t n) FJ_LAMBDA {
       return labels.weights(i, n) * ((shift_all - v) + log_sum_all);
     });
-    loss[row] = own + labels.attrs.smoothing * (static_cast<float>(spread / static_cast<double>(classes)) - own);
+    const float smoothing = labels.attrs.smoothing;
+    loss[row] = (1 - smoothing) * own + smoothing * static_cast<float>(spread / static_cast<double>(classes));
   }
 }
 
@@ -133,8 +134,11 @@ void run_cross_entropy_with_grad(const Call& call, Team& team) {
       });
     }
     const float log_sum = logf(static_cast<float>(sum)), own = weight * ((shift - at_label) + log_sum);
-    const double spread = (below + static_cast<double>(labels.weight_sum * log_sum)) / static_cast<double>(classes);
-    *loss = smoothing == 0 ? own : own + smoothing * (static_cast<float>(spread) - own);
+    *loss = own;
+    if (smoothing != 0) {
+      const double spread = below + static_cast<double>(labels.weight_sum * log_sum);
+      *loss = (1 - smoothing) * own + smoothing * static_cast<float>(spread / static_cast<double>(classes));
+    }
 
     const float of_label = (1 - smoothing) * weight;
     const Vec scale =

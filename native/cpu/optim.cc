@@ -73,6 +73,14 @@ void run_sgd(const Call& call, Team& team) {
   }
 }
 
+// (1 - rate) old + rate value as the nearer of both plus a share of their difference: exact at rate 1, too.
+struct Mean {
+  Vec share;
+  bool near_old;
+  FJ_INLINE_MEMBER explicit Mean(float rate) : share(broadcast(rate < 0.5f ? rate : rate - 1)), near_old(rate < 0.5f) {}
+  FJ_INLINE_MEMBER Vec operator()(Vec old, Vec value) const { return fma(share, value - old, near_old ? old : value); }
+};
+
 template <bool kMax>
 FJ_INLINE void adam(const Call& call, Team& team) {
   const auto& attrs = call.attrs<fj_adam_update_attrs>();
@@ -80,7 +88,8 @@ FJ_INLINE void adam(const Call& call, Team& team) {
   const double correction1 = 1.0 - std::pow(1.0 - attrs.rate1, t), correction2 = 1.0 - std::pow(1.0 - attrs.rate2, t);
   const Vec rate = broadcast(static_cast<float>(lr / correction1));
   const Vec unbias = broadcast(static_cast<float>(1.0 / std::sqrt(correction2)));
-  const Vec rate1 = broadcast(attrs.rate1), rate2 = broadcast(attrs.rate2), eps = broadcast(attrs.eps);
+  const Vec eps = broadcast(attrs.eps);
+  const Mean mean1(attrs.rate1), mean2(attrs.rate2);
   const bool decoupled = attrs.decoupled != 0;
   const Vec to_gradient = broadcast(decoupled ? 0.0f : attrs.weight_decay);
   const Vec shrink = broadcast(decoupled ? static_cast<float>(lr * attrs.weight_decay) : 0.0f);
@@ -97,9 +106,8 @@ FJ_INLINE void adam(const Call& call, Team& team) {
     for_each_vector(range, [&](int64_t i, Mask m) FJ_LAMBDA {
       const Vec x = load_masked(m, p + i);
       const Vec d = fma(to_gradient, x, load_masked(m, g + i));
-      const Vec before1 = load_masked(m, m1 + i), before2 = load_masked(m, m2 + i);
-      const Vec first = fma(rate1, d - before1, before1);
-      Vec second = fma(rate2, fma(d, d, -before2), before2);
+      const Vec first = mean1(load_masked(m, m1 + i), d);
+      Vec second = mean2(load_masked(m, m2 + i), d * d);
       store_masked(new_m1 + i, m, first);
       store_masked(new_m2 + i, m, second);
       if (kMax) {

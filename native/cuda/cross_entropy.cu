@@ -60,7 +60,8 @@ __global__ void __launch_bounds__(L::kBlock)
     weight = labels.weight_of(label);
     own = weight * ((lse.shift - logits[row.row * labels.classes + label]) + lse.log_sum);
     if (labels.smoothing != 0) {
-      own += labels.smoothing * (static_cast<float>(spread / static_cast<double>(labels.classes)) - own);
+      const float all = static_cast<float>(spread / static_cast<double>(labels.classes));
+      own = (1 - labels.smoothing) * own + labels.smoothing * all;
     }
   }
   loss[row.row] = own;
@@ -153,7 +154,7 @@ __global__ void __launch_bounds__(L::kBlock)
     float y = weight * ((shift - logits[at]) + log_sum);
     if constexpr (kSmooth) {
       const double spread = (below + weight_sum * static_cast<double>(log_sum)) / static_cast<double>(labels.classes);
-      y += labels.smoothing * (static_cast<float>(spread) - y);
+      y = (1 - labels.smoothing) * y + labels.smoothing * static_cast<float>(spread);
     }
     loss[row.row] = y;
   }

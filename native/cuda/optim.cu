@@ -128,6 +128,12 @@ __global__ void __launch_bounds__(kThreads)
 
 void run_sgd(const Call& call, Launcher& to) { launch_updates(call, to, sgd_update_kernel); }
 
+// (1 - rate) old + rate value as the nearer of both plus a share of their difference: exact at rate 1, too.
+__device__ __forceinline__ float mean(float old, float value, float rate) {
+  const float difference = value - old;
+  return rate < 0.5f ? rate * difference + old : (rate - 1) * difference + value;
+}
+
 // States: m, v, and vmax or null.
 __global__ void __launch_bounds__(kThreads)
     adam_update_kernel(const __grid_constant__ Updates<3> all, const __grid_constant__ fj_adam_update_attrs attrs) {
@@ -151,8 +157,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int k = 0; k < kRun; k++) {
     d[k] = (decoupled ? 0.0f : attrs.weight_decay) * x[k] + d[k];
-    m[k] = attrs.rate1 * (d[k] - m[k]) + m[k];
-    v[k] = attrs.rate2 * (d[k] * d[k] - v[k]) + v[k];
+    m[k] = mean(m[k], d[k], attrs.rate1);
+    v[k] = mean(v[k], d[k] * d[k], attrs.rate2);
     most[k] = keeps_most && most[k] > v[k] ? most[k] : v[k];
     x[k] = (x[k] - shrink * x[k]) - rate * m[k] / (sqrtf(most[k]) * unbias + attrs.eps);
   }

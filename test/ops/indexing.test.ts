@@ -137,4 +137,8 @@ it('names bad dtypes and shapes', () => {
   fails('ERR_DTYPE', () => fj.oneHot(fj.zeros([2]), { depth: 3 }))
   fails('ERR_ARGUMENT', () => fj.oneHot(index, { depth: -1 }))
   fails('ERR_SHAPE', () => fj.takeAlongAxis(fj.zeros([3, 2]), index))
+  // What no kernel would find, since nothing is computed.
+  fails('ERR_ARGUMENT', () => fj.scatterAdd(fj.zeros([0, 2]), index, fj.zeros([2, 2])))
+  fails('ERR_ARGUMENT', () => fj.putAlongAxis(index, fj.zeros([2]), { length: 0 }))
+  fails('ERR_ARGUMENT', () => fj.gather(fj.zeros([0, 0]), index))
 })

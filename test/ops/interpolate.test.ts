@@ -71,6 +71,12 @@ it('has gradients of first and second order', async () => {
   }
 })
 
+it('mixes infinite pixels', async () => {
+  const x = fj.tensor([Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, 0], { shape: [1, 1, 1, 3] })
+  const y = await x.interpolate({ size: [1, 9], mode: 'bilinear' }).data()
+  expect([...y.slice(2, 4), ...y.slice(5, 7)]).toEqual(new Array(4).fill(Number.NEGATIVE_INFINITY))
+})
+
 it('keeps an image whose size it has', async () => {
   const x = randomTensor([1, 2, 5, 4], 3)
   for (const mode of ['nearest', 'bilinear'] as const) {

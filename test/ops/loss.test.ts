@@ -82,7 +82,25 @@ it('keeps the binary losses finite at their edges', async () => {
     [0, 0, Math.log(2)],
     'loss',
   )
+  const infinite = fj.tensor([Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])
+  const half = fj.tensor([0.5, 0.5])
+  expect([...(await fj.binaryCrossEntropyWithLogits(infinite, half, { reduction: 'none' }).data())]).toEqual([
+    Number.POSITIVE_INFINITY,
+    Number.POSITIVE_INFINITY,
+  ])
   expectClose(await fj.klDivLoss(fj.tensor([-1, -2]), fj.tensor([0, 1]), { reduction: 'none' }).data(), [0, 2], 'kl')
+})
+
+it('keeps the digits of a small loss: the right answer, given with confidence', async () => {
+  const logits = [12, 20, 60, -12, -20, -60]
+  const [x, t] = [fj.tensor(logits), fj.tensor(logits.map((v) => Number(v > 0)))]
+  const loss = fj.binaryCrossEntropyWithLogits(x, t, { reduction: 'none' })
+  const [dx] = fj.grad(fj.sum(loss), [x])
+  const [y, d] = [await loss.data(), await dx!.data()]
+  for (const [i, v] of logits.entries()) {
+    expect(y[i]! / Math.log1p(Math.exp(-Math.abs(v)))).toBeCloseTo(1, 5)
+    expect((d[i]! * (1 + Math.exp(Math.abs(v)))) / -Math.sign(v)).toBeCloseTo(1, 5)
+  }
 })
 
 describe('crossEntropy', () => {
@@ -172,6 +190,15 @@ describe('crossEntropy', () => {
     expectClose(await dx!.data(), [0, 0, 0, 0, 0.5, -0.5], 'gradient')
   })
 
+  it('is infinite where a class that cannot be has a share', async () => {
+    const x = fj.tensor([[0, Number.NEGATIVE_INFINITY, 1]])
+    const loss = (label: number, labelSmoothing: number) =>
+      fj.crossEntropy(x, fj.tensor([label], { dtype: 'int32' }), { labelSmoothing }).item()
+    expect(await loss(1, 0)).toBe(Number.POSITIVE_INFINITY)
+    expect(await loss(1, 0.1)).toBe(Number.POSITIVE_INFINITY)
+    expect(await loss(0, 0.1)).toBe(Number.POSITIVE_INFINITY)
+  })
+
   it('has a gradient that waits for no sum of the loss', () => {
     const logits = new fj.Tensor(makeLeaf({ kind: 'input', name: 'logits' }, { shape: [3, 4], dtype: 'float32' }))
     const graphOf = (y: fj.Tensor) => fold(new Graph([fj.grad(fj.crossEntropy(logits, y), [logits])[0]!.value])).nodes()
@@ -210,6 +237,7 @@ describe('crossEntropy', () => {
 
   it('names bad shapes and dtypes', () => {
     const x = fj.zeros([4, 3])
+    expect(() => fj.crossEntropy(x, x, { ignoreIndex: 0 })).toThrow(/ignoreIndex is one of labels, .* float32/)
     const y = fj.zeros([4], { dtype: 'int32' })
     const fails = (code: string, body: () => unknown) => expect(body).toThrow(expect.objectContaining({ code }))
     fails('ERR_SHAPE', () => fj.crossEntropy(x, fj.zeros([5], { dtype: 'int32' })))

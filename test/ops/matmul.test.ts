@@ -127,6 +127,11 @@ it.each(BATCHES)('batched %j x %j in every variant', async (left, right) => {
 })
 
 // Bias and ReLU become part of the product.
+it('a linear layer of no features gives its bias', async () => {
+  const y = fj.linear(fj.zeros([2, 1, 0]), fj.zeros([3, 0]), fj.tensor([1, 2, 3]))
+  expect(await y.array()).toEqual([[[1, 2, 3]], [[1, 2, 3]]])
+})
+
 it.each(VARIANTS)('variant %s finishes a linear layer', async (matmul) => {
   const [x, w, b] = [randomTensor([37, 21], 7), randomTensor([50, 21], 8), randomTensor([50], 9)]
   await compareWithReference((...args) => fj.relu(fj.linear(args[0]!, args[1]!, args[2]!)), [x, w, b], {

@@ -167,6 +167,29 @@ it("'same' gives ⌈size / stride⌉ windows, 'valid' those that fit", async () 
   expect(fj.maxPool2d(fj.ones([1, 1, 7, 8]), { kernelSize: 3, stride: 1, padding: 'same' }).shape).toEqual([1, 1, 7, 8])
 })
 
+it('ceilMode lets a window hang over an image that is smaller than it', async () => {
+  for (const [shape, kernelSize] of [
+    [
+      [2, 7, 2, 1],
+      [3, 2],
+    ],
+    [[1, 33, 1, 5], 2],
+    [[1, 3, 3, 3], 4],
+  ] as const) {
+    const [x, options] = [randomTensor(shape, 1), { kernelSize, stride: 2, ceilMode: true }]
+    await compareWithReference((x) => fj.maxPool2d(x!, options), [x])
+    for (const countIncludePad of [true, false]) {
+      await compareWithReference((x) => fj.avgPool2d(x!, { ...options, countIncludePad }), [x])
+    }
+  }
+  // As PyTorch: pixels beyond the image neither win nor count.
+  const x = fj.tensor([-1, -2, -3, -4], { shape: [1, 1, 2, 2] })
+  const options = { kernelSize: 3, stride: 2, ceilMode: true }
+  expect(await fj.maxPool2d(x, options).array()).toEqual([[[[-1]]]])
+  expect(await fj.avgPool2d(x, options).array()).toEqual([[[[-2.5]]]])
+  expect(() => fj.maxPool2d(x, { ...options, kernelSize: 4 })).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
+})
+
 it('pools no images and no channels', async () => {
   expect((await fj.maxPool2d(fj.zeros([0, 3, 4, 4]), { kernelSize: 2 }).data()).length).toBe(0)
   expect((await fj.avgPool2d(fj.zeros([2, 0, 4, 4]), { kernelSize: 2 }).data()).length).toBe(0)

@@ -186,6 +186,15 @@ describe('no elements', () => {
     expect((await fj.cumSum(fj.zeros([0, 3])).data()).length).toBe(0)
   })
 
+  it('has all of none true, and none of them', async () => {
+    for (const dtype of ['float32', 'bool'] as const) {
+      const x = fj.zeros([2, 0], { dtype })
+      expect([...(await fj.any(x, { axes: 1 }).data())]).toEqual([0, 0])
+      expect([...(await fj.all(x, { axes: 1 }).data())]).toEqual([1, 1])
+      expect(fj.all(x, { axes: 0, keepDims: true }).shape).toEqual([1, 0])
+    }
+  })
+
   it('refuses the largest of none', () => {
     expect(() => fj.max(fj.zeros([2, 0]), { axes: 1 })).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))
     expect(() => fj.argMax(fj.zeros([2, 0]), { axis: 1 })).toThrow(expect.objectContaining({ code: 'ERR_SHAPE' }))

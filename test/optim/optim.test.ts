@@ -73,6 +73,14 @@ describe.each([[[]], [[1]], [[7]], [[31, 33]], [[127, 3]], [[0, 4]]])('shape %j'
   })
 })
 
+it('adamUpdate keeps nothing of the means before where betas are 0', async () => {
+  const [p, g, m] = [fj.zeros([7]), fj.full([7], 1e-4), fj.full([7], 30)]
+  const [lr, step] = [fj.tensor(0.1), fj.tensor(4, { dtype: 'int32' })]
+  const attrs = { rate1: 1, rate2: 1, eps: 1e-8, weightDecay: 0, decoupled: 0 }
+  const run = (...x: fj.Tensor[]) => applyAll(adamUpdateOp, x, attrs)
+  await compareWithReference(run, [lr, step, p, g, m, m], { gradients: false, rtol: 1e-5, atol: 0 })
+})
+
 describe('updates of many parameters', () => {
   // More than one joined step holds, and more than one launch; sizes around a cache line and a block, none too.
   const sizes = Array.from({ length: 300 }, (_, i) => [0, 1, 15, 16, 17, 255, 256, 257, 1000][i % 9]!)

@@ -45,11 +45,26 @@ it('ReduceLROnPlateau falls when a figure stays, as PyTorch', () => {
   })
   // torch.optim.lr_scheduler.ReduceLROnPlateau with the same options
   expect(rates).toEqual([1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.2])
+  const small = optimizer(3e-8)
+  const falls = new fj.schedule.ReduceLROnPlateau(small, { patience: 0, factor: 0.5 })
+  for (const loss of [1, 1, 1, 1]) falls.step(loss)
+  expect(small.lr).toBe(1.5e-8) // the next fall is no larger than eps
   const rising = optimizer(1)
   const accuracy = new fj.schedule.ReduceLROnPlateau(rising, { mode: 'max', patience: 0 })
   for (const value of [0.5, 0.6, 0.6]) accuracy.step(value)
   expect(rising.lr).toBeCloseTo(0.1, 12)
   expect(() => schedule.step()).toThrow(/a number was expected/)
+})
+
+it('LinearLR ends at endFactor, also where that is 0', () => {
+  for (let totalIters = 1; totalIters < 60; totalIters++) {
+    for (const startFactor of [0.1, 0.3, 0.7, 1]) {
+      const sgd = optimizer(0.1)
+      const schedule = new fj.schedule.LinearLR(sgd, { startFactor, endFactor: 0, totalIters })
+      for (let step = 0; step < totalIters; step++) schedule.step()
+      expect(sgd.lr).toBe(0)
+    }
+  }
 })
 
 it('refuses options that make no sense', () => {
