@@ -10,6 +10,7 @@ import type { Precision } from '../passes/lower.js'
 import { Tensor } from '../tensor.js'
 import { type Device, type Executable, type ProfileRow, resolveDevice } from './device.js'
 import { evaluation, missingFeed, residentData, scalar } from './evaluate.js'
+import { Programs } from './programs.js'
 import { advanceRandomState } from './random_state.js'
 import type { VariableState } from './state.js'
 import { inTurn, mayStart, type Started } from './turn.js'
@@ -41,7 +42,7 @@ export interface CallOptions {
 
 export interface CompiledFunction<A extends readonly Tensor[], R> {
   (...args: [...A, options?: CallOptions]): Promise<R>
-  /** The graph, what was fused, the memory plan and the kernel of each step, for every traced signature. */
+  /** The graph, what was fused, the memory plan and the kernel of each step, for every signature whose program is kept. */
   explain(): string
   /** Runs once with these arguments and times every step of the program; the outputs stay where they are. */
   profile(...args: A): Promise<ProfileRow[]>
@@ -62,7 +63,10 @@ export function activeTrace(): Trace | null {
   return currentTrace
 }
 
-/** Compiles `fn`, which must be synchronous, for a device. */
+/**
+ * Compiles `fn`, which must be synchronous, for a device. Of its programs, one for each combination of shapes and dtypes,
+ * those used last are kept: 256, as long as they take no more than a quarter of the device's memory.
+ */
 export function compile<A extends readonly Tensor[], R extends Result>(
   fn: (...args: A) => R,
   options: CompileFunctionOptions = {},
@@ -72,17 +76,14 @@ export function compile<A extends readonly Tensor[], R extends Result>(
   checkOptions('compile', options, ['device', 'algorithms', 'precision'])
   const device = resolveDevice(options.device)
   checkPrecision('compile', options.precision ?? 'float32', device)
-  const traces = new Map<string, Traced>()
+  const programs = new Programs(device)
   let disposed = false
 
   const tracedFor = (tensors: readonly Tensor[]): Traced => {
     if (disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
     const key = tensors.map((t) => `${t.dtype}[${t.shape}]`).join(';')
-    const known = traces.get(key)
-    if (known && !known.isRefused) return known
-    const traced = new Traced(trace(fn as unknown as (...args: Tensor[]) => Result, tensors, device), device, options)
-    traces.set(key, traced)
-    return traced
+    const traced = () => trace(fn as unknown as (...args: Tensor[]) => Result, tensors, device)
+    return programs.find(key, () => new Traced(traced(), device, options))
   }
   const call = async (...args: unknown[]): Promise<R> => {
     const { tensors, signal } = splitArguments(args)
@@ -98,14 +99,10 @@ export function compile<A extends readonly Tensor[], R extends Result>(
       const traced = tracedFor(tensors)
       return await startInOrder(traced, tensors, async (data) => ({ result: await traced.profile(data) }))
     },
-    explain: () => {
-      const texts = [...traces.values()].flatMap((traced) => traced.explain() ?? [])
-      return texts.join('\n\n') || 'not traced yet: call the function once'
-    },
+    explain: () => programs.explain().join('\n\n') || 'not traced yet: call the function once',
     dispose: () => {
       disposed = true
-      for (const traced of traces.values()) traced.dispose()
-      traces.clear()
+      programs.dispose()
     },
   }) as unknown as CompiledFunction<A, R>
 }
@@ -146,10 +143,13 @@ function startInOrder<T>(
     args.map((t) => t.value),
     program.device,
   )
+  program.users++
   return inTurn([...program.variables, ...values.variables], async () => {
     const data = await (await values.start()).result
     await program.prepare()
     return await start(data)
+  }).finally(() => {
+    program.users--
   })
 }
 
@@ -247,6 +247,8 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
 export class Traced {
   /** That it reads or writes. */
   readonly variables: readonly VariableState[]
+  /** Calls that wait for it or run it; those that could be handed over at once need it no longer. */
+  users = 0
   readonly #scalars: readonly HostScalarSource[]
   #executable: Executable | null = null
   #compiling: Promise<void> | null = null
@@ -338,6 +340,11 @@ export class Traced {
       const elements = outputs[next++]!
       return new Tensor(makeLeaf({ kind: 'constant', data: elements }, { shape: tensor.shape, dtype: tensor.dtype }))
     })
+  }
+
+  /** Memory that it holds on the device; 0 until it is compiled. */
+  get bytes(): number {
+    return this.#executable?.bytes ?? 0
   }
 
   /** Undefined until it is compiled. */

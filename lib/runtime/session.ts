@@ -22,6 +22,7 @@ import { livingVariables, Variable } from '../variable.js'
 import { captureResident, recording, runInOrder, Traced } from './compile.js'
 import { type Device, resolveDevice } from './device.js'
 import { missingFeed } from './evaluate.js'
+import { Programs } from './programs.js'
 import { specialize } from './specialize.js'
 import type { VariableState } from './state.js'
 
@@ -111,24 +112,16 @@ export interface RunOptions {
 
 const CLOSED = 'session.run: the session was closed'
 
-/** Programs a session keeps beside those in use; the one that was not used for the longest time goes first. */
-const PROGRAMS = 64
-
-interface KeptProgram {
-  readonly traced: Traced
-  /** Runs that wait for it or run it. */
-  users: number
-}
-
 export class Session {
   readonly #device: Device
   readonly #options: SessionOptions
-  readonly #programs = new Map<string, KeptProgram>()
+  readonly #programs: Programs
   #closed = false
 
   constructor(options: SessionOptions = {}) {
     checkOptions('Session', options, ['device', 'algorithms'])
     this.#device = resolveDevice(options.device)
+    this.#programs = new Programs(this.#device)
     this.#options = options
   }
 
@@ -156,30 +149,10 @@ export class Session {
       .filter(({ node }) => node.source?.kind === 'input')
     const { fed, size } = feedsOf(leaves, feed)
     const key = `${roots.map(({ node, index }) => `${node.id}.${index}`)};${assignments.map((a) => a.variable.id)};${size}`
-    const program = this.#program(key, () => this.#compile(values, assignments, leaves, size))
-    program.users++
-    try {
-      const outputs = (await runInOrder(program.traced, fed, signal)) as Tensor[]
-      let next = 0
-      return mapFetches(fetches, () => outputs[next++]!)
-    } finally {
-      program.users--
-    }
-  }
-
-  #program(key: string, make: () => Traced): KeptProgram {
-    const kept = this.#programs.get(key)
-    const known = kept?.traced.isRefused ? undefined : kept
-    const program = known ?? { traced: make(), users: 0 }
-    this.#programs.delete(key)
-    this.#programs.set(key, program)
-    if (!known) {
-      const idle = [...this.#programs].filter(([, { users }]) => users === 0).map(([name]) => name)
-      for (const name of idle.slice(0, Math.max(0, this.#programs.size - PROGRAMS))) {
-        if (name !== key) this.#release(name)
-      }
-    }
-    return program
+    const program = this.#programs.find(key, () => this.#compile(values, assignments, leaves, size))
+    const outputs = (await runInOrder(program, fed, signal)) as Tensor[]
+    let next = 0
+    return mapFetches(fetches, () => outputs[next++]!)
   }
 
   #compile(
@@ -199,15 +172,10 @@ export class Session {
     return new Traced({ graph, inputs, result }, this.#device, this.#options, CLOSED)
   }
 
-  #release(key: string): void {
-    this.#programs.get(key)?.traced.dispose()
-    this.#programs.delete(key)
-  }
-
   /** Releases the programs; variables stay. Safe to call twice. */
   close(): void {
     this.#closed = true
-    for (const key of [...this.#programs.keys()]) this.#release(key)
+    this.#programs.dispose()
   }
 
   [Symbol.dispose](): void {

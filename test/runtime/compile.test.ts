@@ -81,3 +81,22 @@ it('reads a tensor that is disposed meanwhile', async () => {
   x.dispose()
   expect(await Promise.all(reads)).toEqual([Float32Array.of(3, 3), [3, 3], [Float32Array.of(3, 3)], 6])
 })
+
+it('keeps the programs of the shapes that were used last', async () => {
+  let traced = 0
+  const double = fj.compile(
+    (x: fj.Tensor) => {
+      traced++
+      return fj.mul(x, 2)
+    },
+    { device: 'reference' },
+  )
+  const call = async (size: number) => (await double(fj.ones([size]))).shape[0]
+  const sizes = Array.from({ length: 300 }, (_, i) => i + 1)
+  expect(await Promise.all(sizes.map(call))).toEqual(sizes)
+  expect(traced).toBe(300)
+  for (const size of [301, 300, 301]) await call(size)
+  expect(traced).toBe(301)
+  await call(1)
+  expect(traced).toBe(302)
+})
