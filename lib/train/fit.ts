@@ -12,7 +12,7 @@ import type { Callback } from './callbacks/callback.js'
 import { checkBatchSize } from './evaluate.js'
 import type { PlacementOptions } from './feed.js'
 import type { History } from './history.js'
-import type { Trainable } from './model.js'
+import { checkTrainable, type Trainable } from './model.js'
 import type { ObjectiveOptions } from './objective.js'
 import type { Verbosity } from './progress.js'
 import { Training } from './training.js'
@@ -64,7 +64,7 @@ export interface FitOptions
  *   the signal's reason; the model then holds the weights of the last step that was completed.
  */
 export async function fit(model: Trainable, dataset: Dataset, options: FitOptions): Promise<History> {
-  const training = new Training(model, dataset, checked(options))
+  const training = new Training(checkTrainable(model, 'fit'), dataset, checked(options))
   try {
     return await training.run()
   } finally {
@@ -112,7 +112,16 @@ function checked(options: FitOptions): FitOptions {
   if (options.resume !== undefined && options.initialEpoch !== undefined) {
     throw new ForjaError('ERR_ARGUMENT', 'fit: resume and initialEpoch both say where to begin; give one of them')
   }
-  for (const [i, callback] of (options.callbacks ?? []).entries()) {
+  const { callbacks = [], schedule } = options
+  if (schedule !== undefined && typeof schedule?.step !== 'function') {
+    throw new ForjaError('ERR_ARGUMENT', `fit: a schedule with step() was expected, got ${describeGiven(schedule)}`, {
+      hint: 'schedule: new schedule.StepLR(optimizer, { stepSize: 10 })',
+    })
+  }
+  if (!Array.isArray(callbacks)) {
+    throw new ForjaError('ERR_ARGUMENT', `fit: callbacks must be an array, got ${describeGiven(callbacks)}`)
+  }
+  for (const [i, callback] of callbacks.entries()) {
     if (typeof callback !== 'object' || callback === null) {
       throw new ForjaError('ERR_ARGUMENT', `fit: callback ${i} must be an object, got ${describeGiven(callback)}`, {
         hint: 'callbacks: [{ onEpochEnd(logs) { ... } }]',
@@ -130,5 +139,5 @@ function checked(options: FitOptions): FitOptions {
 
 function checkInteger(value: number | undefined, name: string, low: number): void {
   if (value === undefined || (Number.isInteger(value) && value >= low)) return
-  throw new ForjaError('ERR_ARGUMENT', `fit: ${name} ${String(value)}; expected an integer from ${low}`)
+  throw new ForjaError('ERR_ARGUMENT', `fit: ${name} ${describeGiven(value)}; expected an integer from ${low}`)
 }
