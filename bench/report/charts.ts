@@ -49,7 +49,7 @@ function figure(name: string, caption: string, spec: object): Figure[] {
     padding: 12,
     config: CONFIG,
     ...spec,
-  } as unknown as plot.Chart['spec'])
+  })
   return [{ name, caption, chart }]
 }
 

@@ -1,18 +1,5 @@
 /**
- * `Module`: what layers and networks are made of. A subclass keeps its layers and variables in fields and computes in
- * `forward`:
- *
- *     class Net extends Module {
- *       conv = new Conv2d(1, 6, 5)
- *       heads = [new Linear(10, 2), new Linear(10, 3)]
- *       experts = { left: new Linear(10, 2), right: new Linear(10, 2) }
- *       forward(x: Tensor) { ... this.conv.forward(x) ... }
- *     }
- *
- * Fields are found in the order of their definition, but for private ones (#conv), which nobody sees; a layer's path is
- * the fields that lead to it: `conv`, `heads.0`, `experts.left`.
- * A variable is called by the name it was given, else by its field, so `conv.weight`, `bn1.running_mean` are PyTorch's
- * names. Own variables come before those of children.
+ * `Module`: what layers and networks are made of.
  *
  * The constructor wraps `forward`, so that every call knows which layer runs within which: shape errors, the printed
  * graph and summaries name the path.
@@ -32,6 +19,23 @@ export type StateDict = Record<string, Tensor>
 /** A module whatever it takes and gives. */
 export type AnyModule = Module<never[], unknown>
 
+/**
+ * A layer or network. A subclass keeps its layers and variables in fields and computes in `forward`:
+ *
+ *     class Net extends Module {
+ *       conv = new Conv2d(1, 6, 5)
+ *       heads = [new Linear(10, 2), new Linear(10, 3)]
+ *       experts = { left: new Linear(10, 2), right: new Linear(10, 2) }
+ *       forward(x: Tensor) { ... this.conv.forward(x) ... }
+ *     }
+ *
+ * Fields are found in the order of their definition, but for private ones (#conv), which nobody sees; a layer's path is
+ * the fields that lead to it: `conv`, `heads.0`, `experts.left`.
+ * A variable is called by the name it was given, else by its field, so `conv.weight`, `bn1.running_mean` are PyTorch's
+ * names. Own variables come before those of children.
+ *
+ * What takes or gives anything else than tensors says so: `class VAE extends Module<[x: Tensor], { mean: Tensor }>`.
+ */
 export abstract class Module<Inputs extends unknown[] = Tensor[], Output = Tensor> {
   /** Layers that behave differently in training (dropout, batch normalisation) look here; a compiled function keeps
    * the mode in which it was traced. */

@@ -21,7 +21,7 @@ import {
 import { col2im, conv1d, conv2d, convTranspose2d, im2col } from './conv_api.js'
 import { boxIou, nms, nmsPadded, roiAlign, roiPool } from './detection.js'
 import { add, div, maximum, minimum, mul, neg, pow, sub } from './elementwise.js'
-import { embedding, gather, oneHot, scatterAdd } from './indexing.js'
+import { embedding, gather, oneHot, putAlongAxis, scatterAdd, takeAlongAxis } from './indexing.js'
 import { interpolate } from './interpolate.js'
 import {
   binaryCrossEntropy,
@@ -52,7 +52,7 @@ const FUNCTIONS = {
   ...{ elu, gelu, hardswish, leakyRelu, relu, relu6, selu, sigmoid, silu, softplus, tanh, softmax, logSoftmax },
   ...{ all, any, argMax, argMin, cumSum, logSumExp, max, mean, min, prod, sort, sum, topK, variance },
   ...{ broadcastTo, flatten, flip, pad, reshape, slice, split, squeeze, tile, transpose, unsqueeze },
-  ...{ embedding, gather, oneHot, scatterAdd },
+  ...{ embedding, gather, oneHot, putAlongAxis, scatterAdd, takeAlongAxis },
   ...{ linear, matmul, col2im, conv1d, conv2d, convTranspose2d, im2col },
   ...{ adaptiveAvgPool2d, adaptiveMaxPool2d, avgPool2d, globalAvgPool2d, maxPool2d },
   ...{ boxIou, interpolate, nms, nmsPadded, roiAlign, roiPool },

@@ -7,12 +7,13 @@ import { writeFileAtomic } from '../io/atomic.js'
 
 /** A Vega-Lite specification that can be drawn. */
 export class Chart {
-  constructor(readonly spec: TopLevelSpec) {}
+  /** @param spec a TopLevelSpec of vega-lite, whose own types, which need a browser's, stay out of forja's */
+  constructor(readonly spec: object) {}
 
   /** The chart as one SVG element. */
   async svg(): Promise<string> {
     const [vega, vegaLite] = await Promise.all([import('vega'), import('vega-lite')])
-    const { spec } = vegaLite.compile(this.spec)
+    const { spec } = vegaLite.compile(this.spec as TopLevelSpec)
     const view = new vega.View(vega.parse(spec), { renderer: 'none' })
     try {
       return await view.toSVG()

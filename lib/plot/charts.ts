@@ -201,7 +201,7 @@ export function images(options: ImagesOptions): Chart {
 export function sideBySide(charts: readonly Chart[], options: { title?: string; sharedLegend?: boolean } = {}): Chart {
   const { title, sharedLegend = false } = options
   const hconcat = charts.map(({ spec }) => {
-    const { $schema: _schema, background: _background, padding: _padding, ...rest } = spec
+    const { $schema: _schema, background: _background, padding: _padding, ...rest } = spec as TopLevelSpec
     return rest
   })
   const heading = title === undefined ? {} : { title: { text: title, anchor: 'middle', offset: 14 } }

@@ -130,7 +130,9 @@ function load(): { addon: Addon; path: string } {
     throw new ForjaError(
       'ERR_BACKEND_UNAVAILABLE',
       `the native addon could not be loaded on ${process.platform}-${process.arch}, Node ${process.version}\n${tried.map((t) => `  tried ${t}`).join('\n')}`,
-      { hint: 'build it with `npm run build:native` (needs a C++17 compiler with OpenMP, and CMake 3.20 or newer)' },
+      {
+        hint: 'build it with `npm rebuild forja`, in a checkout with `npm run build:native` (needs a C++17 compiler with OpenMP, and CMake 3.20 or newer)',
+      },
     )
   }
   loaded.addon.setErrorFactory((code, message) =>

@@ -2,7 +2,7 @@
  * Confusion matrix: how many samples of each class were taken for which.
  */
 import type { TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { checkOptions } from '../options.js'
 import type { Chart } from '../plot/chart.js'
 import { heatmap } from '../plot/charts.js'
@@ -52,7 +52,8 @@ export class ConfusionMatrix {
  *
  * @param labels classes, integers from 0: `await tensor.data()` or an array
  * @param predictions as many, such as `await argMax(scores, { axis: 1 }).data()`
- * @throws ERR_SHAPE where there are not as many of one as of the other; ERR_ARGUMENT naming an entry that is no class.
+ * @throws ERR_SHAPE where there are not as many of one as of the other; ERR_ARGUMENT for what is no array, and naming an entry
+ *   that is no class.
  */
 export function confusionMatrix(
   labels: Classes,
@@ -60,6 +61,12 @@ export function confusionMatrix(
   options: ConfusionMatrixOptions = {},
 ): ConfusionMatrix {
   checkOptions('confusionMatrix', options, ['classes', 'classNames'])
+  for (const [name, values] of Object.entries({ labels, predictions })) {
+    if (typeof values?.length === 'number') continue
+    throw new ForjaError('ERR_ARGUMENT', `confusionMatrix: ${name} must be an array, got ${describeGiven(values)}`, {
+      hint: 'of a tensor, await its data()',
+    })
+  }
   if (labels.length !== predictions.length) {
     throw new ForjaError(
       'ERR_SHAPE',

@@ -12,7 +12,7 @@ import { evaluate } from '../runtime/evaluate.js'
 import { sizeOfShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { type Feed, feedOf, type PlacementOptions } from './feed.js'
-import { inMode, type Trainable } from './model.js'
+import { checkTrainable, inMode, type Trainable } from './model.js'
 import { type Objective, type ObjectiveOptions, objectiveOf, ScoreSum, type Scores } from './objective.js'
 import { type CompiledStep, runBatches, type StepResult } from './pipeline.js'
 
@@ -65,6 +65,7 @@ export class Evaluator {
     who: string,
     role?: string,
   ) {
+    checkTrainable(model, who)
     const { batchSize = 256, batches, device, precision } = options
     checkInteger(who, 'batchSize', batchSize)
     this.#batchSize = batchSize
@@ -116,6 +117,7 @@ export interface PredictOptions {
  */
 export async function predict(model: Trainable, x: Tensor, options: PredictOptions = {}): Promise<Tensor> {
   const { batchSize = 256 } = checkOptions('predict', options, ['device', 'batchSize'])
+  checkTrainable(model, 'predict')
   checkInteger('predict', 'batchSize', batchSize)
   if (!(x instanceof Tensor) || x.rank === 0) {
     throw new ForjaError(
@@ -132,8 +134,11 @@ export async function predict(model: Trainable, x: Tensor, options: PredictOptio
   // Not compiled but evaluated: the program is kept by the structure of the graph, so a changed network is never stale.
   const device = resolveDevice(options.device)
   const forward = async (input: Tensor): Promise<Tensor> => {
-    const { value, shape, dtype } = inMode(model, false, () => model.forward(input))
-    return fromData((await evaluate([value], device))[0]!, shape, dtype)
+    const output = inMode(model, false, () => model.forward(input))
+    if (!(output instanceof Tensor)) {
+      throw new ForjaError('ERR_ARGUMENT', `predict: forward() must give a tensor, got ${describeGiven(output)}`)
+    }
+    return fromData((await evaluate([output.value], device))[0]!, output.shape, output.dtype)
   }
   const count = x.shape[0]!
   if (count <= batchSize) return await forward(x)

@@ -11,7 +11,7 @@ import type { CompileFunctionOptions } from '../runtime/compile.js'
 import type { Callback } from './callbacks/callback.js'
 import type { PlacementOptions } from './feed.js'
 import type { History } from './history.js'
-import type { Trainable } from './model.js'
+import { checkTrainable, type Trainable } from './model.js'
 import type { ObjectiveOptions } from './objective.js'
 import type { Verbosity } from './progress.js'
 import { Training } from './training.js'
@@ -63,7 +63,7 @@ export interface FitOptions
  *   the signal's reason; the model then holds the weights of the last step that was completed.
  */
 export async function fit(model: Trainable, dataset: Dataset, options: FitOptions): Promise<History> {
-  const training = new Training(model, dataset, checked(options))
+  const training = new Training(checkTrainable(model, 'fit'), dataset, checked(options))
   try {
     return await training.run()
   } finally {
@@ -117,7 +117,16 @@ function checked(options: FitOptions): FitOptions {
   if (options.resume !== undefined && options.initialEpoch !== undefined) {
     throw new ForjaError('ERR_ARGUMENT', 'fit: resume and initialEpoch both say where to begin; give one of them')
   }
-  for (const [i, callback] of (options.callbacks ?? []).entries()) {
+  const { callbacks = [], schedule } = options
+  if (schedule !== undefined && typeof schedule?.step !== 'function') {
+    throw new ForjaError('ERR_ARGUMENT', `fit: a schedule with step() was expected, got ${describeGiven(schedule)}`, {
+      hint: 'schedule: new schedule.StepLR(optimizer, { stepSize: 10 })',
+    })
+  }
+  if (!Array.isArray(callbacks)) {
+    throw new ForjaError('ERR_ARGUMENT', `fit: callbacks must be an array, got ${describeGiven(callbacks)}`)
+  }
+  for (const [i, callback] of callbacks.entries()) {
     if (typeof callback !== 'object' || callback === null) {
       throw new ForjaError('ERR_ARGUMENT', `fit: callback ${i} must be an object, got ${describeGiven(callback)}`, {
         hint: 'callbacks: [{ onEpochEnd(logs) { ... } }]',

@@ -1,6 +1,7 @@
 /**
  * What training needs of a network: any object with `forward` and `parameters`, layers of lib/nn being such.
  */
+import { describeGiven, ForjaError } from '../errors.js'
 import type { Tensor } from '../tensor.js'
 import type { Variable } from '../variable.js'
 
@@ -11,6 +12,15 @@ export interface Trainable {
   namedVariables?(): [string, Variable][]
   /** This module and every one inside: those whose `training` says how dropout and batch normalisation act. */
   namedModules?(): [string, object][]
+}
+
+/** `model`, if it is a network. */
+export function checkTrainable(model: Trainable, who: string): Trainable {
+  if (typeof model?.forward === 'function' && typeof model.parameters === 'function') return model
+  throw new ForjaError(
+    'ERR_ARGUMENT',
+    `${who}: a network with forward() and parameters() was expected, got ${describeGiven(model)}`,
+  )
 }
 
 /** Parameters and buffers, with the names that checkpoints give them. */

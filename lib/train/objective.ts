@@ -2,10 +2,10 @@
  * What a step computes besides the update: the loss, and the sums of the metrics.
  */
 import type { TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import * as losses from '../ops/loss.js'
 import { formatShape } from '../shape.js'
-import type { Tensor } from '../tensor.js'
+import { Tensor } from '../tensor.js'
 import { metricsOf } from './listed_metrics.js'
 import type { Metric, MetricLike } from './metrics.js'
 
@@ -66,6 +66,9 @@ export function objectiveOf(options: ObjectiveOptions, who: string): Objective {
     metrics,
     score(output, target) {
       const value = lossOf(output, target)
+      if (!(value instanceof Tensor)) {
+        throw new ForjaError('ERR_ARGUMENT', `${who}: the loss must be a tensor, got ${describeGiven(value)}`)
+      }
       if (value.size !== 1) {
         throw new ForjaError(
           'ERR_SHAPE',

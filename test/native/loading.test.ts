@@ -25,6 +25,7 @@ describe('FORJA_NATIVE_PATH', () => {
     expect(result.code).toBe('ERR_BACKEND_UNAVAILABLE')
     expect(result.message).toContain(path)
     expect(result.message).toMatch(reason)
+    expect(result.hint).toContain('npm rebuild forja')
     expect(result.hint).toContain('npm run build:native')
   }
 

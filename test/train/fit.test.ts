@@ -324,17 +324,31 @@ it('refuses bad input by name', async () => {
   await bad({ optimizer: 'adam' }, /an optimizer was expected, got 'adam'/)
   await bad({ validation: 0.2 }, /^fit: validation must be a data set with length and batches\(\), got 0.2/)
   await bad({ callbacks: [() => {}] }, /^fit: callback 0 must be an object, got a function/)
+  await bad({ callbacks: fj.callbacks.earlyStopping() }, /^fit: callbacks must be an array, got Object/)
+  await bad({ schedule: 'cosine' }, /^fit: a schedule with step\(\) was expected, got 'cosine'/)
   await bad({ epochs: 1.5 }, /epochs 1.5; expected an integer/)
+  await bad({ epochs: '3' }, /epochs '3'; expected an integer/)
   await bad({ batchSize: 0 }, /batchSize 0/)
+  await bad({ batchSize: '32' }, /batchSize '32'/)
   await bad({ loss: 'crossentropy' }, /unknown loss 'crossentropy'; expected a function or one of crossEntropy/)
   await bad({ metrics: ['f1'] }, /unknown metric 'f1'/)
   await bad({ loss: (x: fj.Tensor) => x }, /the loss has shape \(4, 3\)/)
+  await bad({ loss: () => 3 }, /^fit: the loss must be a tensor, got 3/)
+  await bad({ loss: async (x: fj.Tensor) => x }, /^fit: the loss must be a tensor, got Promise/)
   await bad({}, /must be a data set/, [] as unknown as Dataset)
   await bad({}, /has no samples/, samples(4).slice(0, 0))
   await expect(fj.predict(model, fj.tensor(1))).rejects.toThrow(/a tensor \(N, \.\.\.\) was expected, got a scalar/)
   await expect(fj.predict(model, samples(4) as never)).rejects.toThrow(
     /expected, got ArrayDataset\n {2}hint {2}make one/,
   )
+  const sequences = new fj.nn.LSTM(3, 4) as never
+  await expect(fj.predict(sequences, fj.ones([1, 2, 3]))).rejects.toThrow(
+    'predict: forward() must give a tensor, got Object',
+  )
+  const text = 'a network with forward() and parameters() was expected, got'
+  await expect(fj.fit(samples(4) as never, samples(4), { optimizer })).rejects.toThrow(`fit: ${text} ArrayDataset`)
+  await expect(fj.evaluateModel(Tiny as never, samples(4))).rejects.toThrow(`evaluateModel: ${text} a function`)
+  await expect(fj.predict(undefined as never, fj.ones([1, 12]))).rejects.toThrow(`predict: ${text} undefined`)
 })
 
 it('names what a data set of the user gave that is no batch', async () => {

@@ -172,6 +172,9 @@ describe('confusionMatrix', () => {
   })
 
   it('names what is no class', () => {
+    expect(() => fj.metrics.confusionMatrix([0], fj.zeros([1]) as never)).toThrow(
+      'confusionMatrix: predictions must be an array, got Tensor',
+    )
     expect(() => fj.metrics.confusionMatrix([0], [0, 1])).toThrow('1 labels and 2 predictions')
     expect(() => fj.metrics.confusionMatrix([0, 3], [0, 1], { classes: 2 })).toThrow(
       'label 1 is 3; expected an integer from 0 to 1',
