@@ -7,10 +7,10 @@ import { basename, dirname, join } from 'node:path'
 import { ForjaError } from '../errors.js'
 
 /**
- * Writes under a temporary name in the same folder, forces the bytes to the disk and renames. A link is followed: the
+ * Writes the pieces under a temporary name in the same folder, forces them to the disk and renames. A link is followed: the
  * file it points to is replaced.
  */
-export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+export async function writeFileAtomic(path: string, ...pieces: readonly Uint8Array[]): Promise<void> {
   if (typeof path !== 'string' || path === '') {
     throw new ForjaError('ERR_ARGUMENT', `the path of a file expected, got ${path === '' ? "''" : String(path)}`)
   }
@@ -20,7 +20,7 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<
   try {
     const file = await open(temporary, 'wx')
     try {
-      await file.writeFile(bytes)
+      for (const piece of pieces) await file.writeFile(piece)
       await file.sync()
     } finally {
       await file.close()

@@ -43,7 +43,7 @@ export async function save(model: AnyModule, path: string, options: SaveOptions 
     tensors.set(name, { dtype: tensor.dtype, shape: tensor.shape, data: await tensor.data() })
   }
   const metadata = { format: 'pt', producer: 'forja', architecture: model.constructor.name, ...options.metadata }
-  await writeFileAtomic(path, encodeSafetensors(tensors, metadata))
+  await writeFileAtomic(path, ...encodeSafetensors(tensors, metadata))
 }
 
 /**

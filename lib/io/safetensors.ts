@@ -38,10 +38,11 @@ const NAMES = Object.fromEntries(
     .map(([name, type]) => [type.dtype, name]),
 ) as Record<DType, string>
 
+/** The bytes of a file, in pieces: the header, then the tensors' own memory, of which no copy is made. */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {},
-): Uint8Array {
+): Uint8Array[] {
   const header: Record<string, unknown> = Object.create(null)
   if (Object.keys(metadata).length > 0) header[METADATA] = checkMetadata(metadata)
   const entries = [...tensors].sort(([, a], [, b]) => sizeOf(b.dtype) - sizeOf(a.dtype))
@@ -60,16 +61,10 @@ export function encodeSafetensors(
       `safetensors: names and metadata take ${headerBytes} bytes; the format allows ${MAX_HEADER_BYTES}`,
     )
   }
-  const file = new Uint8Array(LENGTH_BYTES + headerBytes + at)
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true)
-  file.fill(0x20, LENGTH_BYTES, LENGTH_BYTES + headerBytes)
-  file.set(json, LENGTH_BYTES)
-  let to = LENGTH_BYTES + headerBytes
-  for (const [, { data }] of entries) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), to)
-    to += data.byteLength
-  }
-  return file
+  const start = new Uint8Array(LENGTH_BYTES + headerBytes).fill(0x20)
+  new DataView(start.buffer).setBigUint64(0, BigInt(headerBytes), true)
+  start.set(json, LENGTH_BYTES)
+  return [start, ...entries.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))]
 }
 
 /** @param what names the source in error texts, such as the file's path */

@@ -53,7 +53,7 @@ it('reads a file that PyTorch wrote: its count of batches has 64 bits', async ()
   const path = join(folder, 'torch.safetensors')
   await fj.save(network(), path)
   const file = decodeSafetensors(await readFile(path), path)
-  const bytes = Buffer.from(encodeSafetensors(file.tensors))
+  const bytes = Buffer.concat(encodeSafetensors(file.tensors))
   const headerBytes = Number(bytes.readBigUInt64LE(0))
   const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerBytes))
   // Replaces the 4 bytes of the count by 8, at the end of the file.
