@@ -1,7 +1,8 @@
 /** The data sets that the command line knows by name. */
 import type { LocateOptions } from '../data/cache.js'
 import { cifar10 } from '../data/cifar10.js'
-import { fashionMnist, mnist, type Splits } from '../data/mnist.js'
+import type { Splits } from '../data/dataset.js'
+import { fashionMnist, mnist } from '../data/mnist.js'
 import { PLAYGROUND_SETS, playground } from '../data/playground.js'
 import { syntheticDigits } from '../data/synthetic_digits.js'
 import { syntheticShapes } from '../data/synthetic_shapes.js'

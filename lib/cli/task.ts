@@ -1,6 +1,5 @@
 /** What `forja train` asks of a network on a data set: classes, numbers, or the samples themselves. */
-import type { ArrayDataset } from '../data/dataset.js'
-import type { Splits } from '../data/mnist.js'
+import type { ArrayDataset, Splits } from '../data/dataset.js'
 import { ForjaError } from '../errors.js'
 import * as models from '../models/index.js'
 import { formatShape, sameShape, sizeOfShape } from '../shape.js'

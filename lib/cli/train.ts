@@ -1,8 +1,7 @@
 /** `forja train <model>`: trains a network and says how well it does. */
 import { type Command, Option } from 'commander'
 import { augment } from '../data/augment.js'
-import type { Dataset } from '../data/dataset.js'
-import type { Splits } from '../data/mnist.js'
+import type { Dataset, Splits } from '../data/dataset.js'
 import { ForjaError } from '../errors.js'
 import { loadCheckpoint, saveCheckpoint } from '../io/checkpoint.js'
 import * as models from '../models/index.js'

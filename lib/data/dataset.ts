@@ -197,6 +197,12 @@ export class ArrayDataset implements Dataset {
   }
 }
 
+/** What a data set comes as: samples to train on, and others to test with. */
+export interface Splits {
+  train: ArrayDataset
+  test: ArrayDataset
+}
+
 export function checkIndex(index: number, length: number): void {
   checkInteger('dataset.get', 'index', index, 0, length - 1)
 }

@@ -2,8 +2,7 @@
 import { checkInteger } from '../options.js'
 import { checkSeed, DOMAINS, permutation, RandomStream } from '../random.js'
 import { sizeOfShape } from '../shape.js'
-import { fromArrays, standardize } from './dataset.js'
-import type { Splits } from './mnist.js'
+import { fromArrays, type Splits, standardize } from './dataset.js'
 
 /** Test samples draw from streams that no training set reaches. */
 const TEST_STREAM = 2 ** 31

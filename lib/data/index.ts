@@ -35,12 +35,13 @@ export {
   type OrderOptions,
   type ReadOptions,
   type Sample,
+  type Splits,
   standardize,
 } from './dataset.js'
 export { type DownloadProgress, download } from './download.js'
 export { type IdxArray, parseIdx } from './idx.js'
 export { type ImageFolderOptions, imageFolder } from './image_folder.js'
-export { fashionMnist, mnist, type Splits } from './mnist.js'
+export { fashionMnist, mnist } from './mnist.js'
 export { PLAYGROUND_SETS, type PlaygroundOptions, playground } from './playground.js'
 export { SOURCES, type Source, type SourceFile } from './sources.js'
 export { type SyntheticDigitsOptions, syntheticDigits } from './synthetic_digits.js'

@@ -6,14 +6,9 @@ import { readFile } from 'node:fs/promises'
 import { ForjaError } from '../errors.js'
 import { checkOptions } from '../options.js'
 import { LOCATE, type LocateOptions, locateFile } from './cache.js'
-import { type ArrayDataset, fromArrays, type Normalization } from './dataset.js'
+import { type ArrayDataset, fromArrays, type Normalization, type Splits } from './dataset.js'
 import { parseIdx } from './idx.js'
 import { SOURCES, type Source } from './sources.js'
-
-export interface Splits {
-  train: ArrayDataset
-  test: ArrayDataset
-}
 
 const SIZE = 28
 const DIGITS = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']

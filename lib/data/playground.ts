@@ -11,8 +11,7 @@ import { ForjaError } from '../errors.js'
 import { checkInteger, checkNumber, checkOptions } from '../options.js'
 import { checkSeed, DOMAINS, RandomStream } from '../random.js'
 import { split } from './combine.js'
-import { fromArrays } from './dataset.js'
-import type { Splits } from './mnist.js'
+import { fromArrays, type Splits } from './dataset.js'
 
 export interface PlaygroundOptions {
   /** Points in all. Default 500; 1,200 of a regression. */

@@ -10,9 +10,9 @@
 
 import { checkOptions } from '../options.js'
 import type { RandomStream } from '../random.js'
+import type { Splits } from './dataset.js'
 import { GLYPHS, type Glyph } from './digit_glyphs.js'
 import { drawSplits } from './drawn.js'
-import type { Splits } from './mnist.js'
 
 export interface SyntheticDigitsOptions {
   /** How many to train on. Default 10,000. */

@@ -9,8 +9,8 @@
 
 import { checkOptions } from '../options.js'
 import type { RandomStream } from '../random.js'
+import type { Splits } from './dataset.js'
 import { type Drawing, drawSplits } from './drawn.js'
-import type { Splits } from './mnist.js'
 
 export interface SyntheticShapesOptions {
   /** How many to train on. Default 5,000. */

@@ -6,8 +6,7 @@ import { checkChoice, checkOptions } from '../options.js'
 import { LOCATE, type LocateOptions, locateFile } from './cache.js'
 import { split } from './combine.js'
 import { columnMeans, dropIncomplete, fillMissing, readTable, toDataset } from './csv.js'
-import { fromArrays, standardize } from './dataset.js'
-import type { Splits } from './mnist.js'
+import { fromArrays, type Splits, standardize } from './dataset.js'
 import { SOURCES } from './sources.js'
 
 export interface PartOptions extends LocateOptions {

@@ -4,7 +4,6 @@
  * callbacks keep (`__callbacks__.<number>`), and in the metadata the epochs and steps done, the states of the random
  * numbers and of the schedule, and what fit() must know.
  */
-import { readFile } from 'node:fs/promises'
 import { ForjaError } from '../errors.js'
 import { checkState } from '../nn/load_state.js'
 import type { AnyModule } from '../nn/module.js'
@@ -14,7 +13,7 @@ import { resolveDevice } from '../runtime/device.js'
 import { randomStateOf } from '../runtime/random_state.js'
 import { Tensor } from '../tensor.js'
 import type { ScoreState } from '../train/objective.js'
-import { decodeModel, save } from './model.js'
+import { readModel, save } from './model.js'
 
 /** Anything of `fj.schedule`: plain numbers in, plain numbers out. */
 export interface Stateful {
@@ -117,10 +116,7 @@ export async function saveCheckpoint(path: string, options: SaveCheckpointOption
  */
 export async function loadCheckpoint(path: string, options: Checkpoint): Promise<LoadedCheckpoint> {
   const { model, optimizer, schedule, device } = checkOptions('loadCheckpoint', options, CHECKPOINT)
-  const bytes = await readFile(path).catch((cause: Error) => {
-    throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
-  })
-  const { state, optimizer: optimizerState, callbacks, metadata, hint } = decodeModel(model, bytes, path)
+  const { state, optimizer: optimizerState, callbacks, metadata, hint } = await readModel(model, path)
   const [epoch, step] = [Number(metadata[EPOCH]), Number(metadata[STEP] ?? 0)]
   const random = (metadata[RANDOM] ?? '').split(',').map(Number)
   const whole = [epoch, step].every((count) => Number.isSafeInteger(count) && count >= 0)

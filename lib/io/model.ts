@@ -65,19 +65,17 @@ export async function save(model: AnyModule, path: string, options: SaveOptions 
  */
 export async function load(model: AnyModule, path: string, options: LoadOptions = {}): Promise<LoadReport> {
   checkOptions('load', options, ['strict'])
-  const bytes = await readFile(path).catch((cause: Error) => {
-    throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
-  })
-  const { state, hint } = decodeModel(model, bytes, path)
+  const { state, hint } = await readModel(model, path)
   return await loadVariables(model.namedVariables(), state, options, path, hint)
 }
 
-/** @internal A file taken apart: what is for `model` to take, and what else it holds. */
-export function decodeModel(
+/**
+ * @internal A file taken apart: what is for `model` to take, and what else it holds. Errors as load()'s of the file.
+ */
+export async function readModel(
   model: AnyModule,
-  bytes: Uint8Array,
   path: string,
-): {
+): Promise<{
   state: Record<string, Tensor>
   /** What lies beside it. */
   optimizer: Record<string, Tensor>
@@ -85,7 +83,10 @@ export function decodeModel(
   metadata: Record<string, string>
   /** Where the file names another class of network. */
   hint: string | undefined
-} {
+}> {
+  const bytes = await readFile(path).catch((cause: Error) => {
+    throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
+  })
   const { tensors, metadata } = /\.onnx$/i.test(path) ? decodeOnnx(bytes, path) : decodeSafetensors(bytes, path)
   const none = (): Record<string, Tensor> => Object.create(null)
   const [state, beside] = [none(), { optimizer: none(), callbacks: none() }]

@@ -7,9 +7,9 @@ import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { apply, asTensor, type TensorLike } from './apply.js'
 import { requireTensorLikes, requireTensors } from './check_call.js'
-import { defineElementwise, requireSameDType } from './define_elementwise.js'
+import { defineElementwise } from './define_elementwise.js'
 import { binary, dtypeOf, operand } from './operands.js'
-import type { Op } from './registry.js'
+import { type Op, requireSameDType } from './registry.js'
 
 type Plain = Record<never, never>
 

@@ -8,13 +8,20 @@
  * Pixels outside the image count as zero. Each of the three is linear in both operands and has the other two as its
  * gradients, so derivatives of any order are made of these three. The functions users call are in conv_api.ts.
  */
-import { standsForFloat32 } from '../dtype.js'
 import type { Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
 import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { sum } from './reduce.js'
-import { type Attrs, defineOp, type Op, type Site } from './registry.js'
+import {
+  type Attrs,
+  defineOp,
+  type Op,
+  requireDType,
+  requireMapDType,
+  requireSameDType,
+  type Site,
+} from './registry.js'
 
 const WINDOW = { stride: 'i32x2', padding: 'i32x4', dilation: 'i32x2' } as const
 const GEOMETRY = { ...WINDOW, groups: 'i32' } as const
@@ -56,10 +63,8 @@ interface Sizes {
 
 /** The three shapes of a convolution agree, or an error. */
 function checkSizes({ image, filter, maps }: Sizes, attrs: ConvAttrs, operands: readonly Value[], site: Site): void {
-  for (const { dtype } of operands)
-    if (!standsForFloat32(dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
-  if (operands[0]!.dtype !== operands[1]!.dtype)
-    site.fail('ERR_DTYPE', `operands of one dtype expected, got ${operands[0]!.dtype} and ${operands[1]!.dtype}`)
+  for (const operand of operands) requireMapDType(operand, site)
+  requireSameDType(operands.slice(0, 2), site)
   const [n, h, w, c] = image as [number, number, number, number]
   const [r, s, perGroup, k] = filter as [number, number, number, number]
   if ([h, w, c, r, s, k].some((size) => size < 1)) site.fail('ERR_SHAPE', 'an image or filter axis is empty')
@@ -240,7 +245,7 @@ export const im2colOp: Op<typeof IM2COL_ATTRS> = defineOp({
   attrs: IM2COL_ATTRS,
   infer: ([x], attrs, site) => {
     requireRank4([x!], site)
-    if (x!.dtype !== 'float32' && x!.dtype !== 'float64') site.fail('ERR_DTYPE', `float32 expected, got ${x!.dtype}`)
+    requireDType(x!, site, 'float32')
     return [{ shape: columnsShape(x!.shape, attrs, site), dtype: x!.dtype }]
   },
   grad: ({ inputs: [x], gradOutputs: [dy], attrs }) => [
@@ -266,7 +271,7 @@ export const col2imOp: Op<typeof COL2IM_ATTRS> = defineOp({
   infer: ([columns], attrs, site) => {
     const { shape, dtype } = columns!
     if (shape.length !== 6) site.fail('ERR_SHAPE', 'columns have 6 dimensions')
-    if (dtype !== 'float32' && dtype !== 'float64') site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
+    requireDType(columns!, site, 'float32')
     const image = [shape[0]!, ...attrs.size, shape[5]!]
     const wanted = columnsShape(image, attrs, site)
     if (wanted.some((dim, axis) => dim !== shape[axis])) {

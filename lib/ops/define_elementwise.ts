@@ -12,10 +12,19 @@ import type { Value } from '../graph/graph.js'
 import { broadcastOffset, forEachIndex, refArray } from '../reference/array.js'
 import { broadcastShapes, formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
-import { type AttrLayout, type Attrs, defineOp, type GradContext, type Op, type Site, type Traits } from './registry.js'
+import {
+  type AttrLayout,
+  type Attrs,
+  defineOp,
+  type GradContext,
+  type Op,
+  requireSameDType,
+  type Site,
+  type Traits,
+} from './registry.js'
 
 /** The broadcast shape of all inputs; ERR_SHAPE where they do not broadcast. */
-export function inferBroadcast(inputs: readonly Value[], site: Site): number[] {
+function inferBroadcast(inputs: readonly Value[], site: Site): number[] {
   let shape: number[] = [...inputs[0]!.shape]
   for (const input of inputs.slice(1)) {
     const next = broadcastShapes(shape, input.shape)
@@ -25,20 +34,6 @@ export function inferBroadcast(inputs: readonly Value[], site: Site): number[] {
     shape = next
   }
   return shape
-}
-
-export function requireSameDType(inputs: readonly Value[], site: Site): DType {
-  const dtype = inputs[0]!.dtype
-  for (const input of inputs) {
-    if (input.dtype !== dtype) {
-      site.fail(
-        'ERR_DTYPE',
-        `operands must have one dtype, got ${inputs.map((i) => i.dtype).join(' and ')}`,
-        'use cast()',
-      )
-    }
-  }
-  return dtype
 }
 
 /** Operand dtypes: float ones; those and int32; those and uint8; all. */

@@ -2,7 +2,6 @@
  * Matrix multiplication: y[.., M, N] = op(a)[.., M, K] · op(b)[.., K, N] (+ bias[N]) (then activation), batched, with
  * batch dimensions broadcast. The activation reluGrad has its ReLU's result [.., M, N] in the place of a bias.
  */
-import { standsForFloat32 } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import { checkOptions } from '../options.js'
 import { broadcastOffset, forEachIndex, type RefArray, refArray } from '../reference/array.js'
@@ -12,7 +11,7 @@ import { RELU, RELU_GRAD } from './activation.js'
 import { apply } from './apply.js'
 import { requireTensors } from './check_call.js'
 import { sumTo } from './reduce.js'
-import { defineOp, type Op } from './registry.js'
+import { defineOp, type Op, requireMapDType, requireSameDType } from './registry.js'
 import { reshape } from './shape.js'
 
 const ATTRS = { transposeA: 'i32', transposeB: 'i32', activation: 'i32' } as const
@@ -24,8 +23,8 @@ export const matmulOp: Op<typeof ATTRS> = defineOp({
   attrs: ATTRS,
   infer: ([a, b, third], attrs, site) => {
     if (a!.shape.length < 2 || b!.shape.length < 2) site.fail('ERR_SHAPE', 'operands need at least 2 dimensions')
-    for (const x of [a!, b!]) if (!standsForFloat32(x.dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${x.dtype}`)
-    if (a!.dtype !== b!.dtype) site.fail('ERR_DTYPE', `operands of one dtype expected, got ${a!.dtype} and ${b!.dtype}`)
+    for (const x of [a!, b!]) requireMapDType(x, site)
+    requireSameDType([a!, b!], site)
     const [m, k] = matrixDims(a!.shape, attrs.transposeA)
     const [kb, n] = matrixDims(b!.shape, attrs.transposeB)
     if (k !== kb) site.fail('ERR_SHAPE', `inner dimensions differ: ${k} ≠ ${kb}`)

@@ -7,7 +7,6 @@
  *
  * The functions users call are in norm_api.ts.
  */
-import { standsForFloat32 } from '../dtype.js'
 import { ForjaError } from '../errors.js'
 import type { Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
@@ -17,7 +16,7 @@ import { applyAll, filled } from './apply.js'
 import { add, div, mul, neg, sub } from './elementwise.js'
 import { rsqrt } from './math.js'
 import { sum } from './reduce.js'
-import { defineOp, type Op, type Site } from './registry.js'
+import { defineOp, type Op, requireMapDType, type Site } from './registry.js'
 import { broadcastTo } from './shape.js'
 
 const NORM_ATTRS = { eps: 'f32', activation: 'i32' } as const
@@ -159,8 +158,7 @@ function checkMaps(x: Value, maps: readonly Value[], site: Site): void {
 export function checkVectors(x: Value, vectors: readonly Value[], site: Site): number {
   const c = x.shape[x.shape.length - 1]
   if (c === undefined) return site.fail('ERR_SHAPE', 'a scalar has no axis')
-  for (const value of [x, ...vectors])
-    if (!standsForFloat32(value.dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${value.dtype}`)
+  for (const value of [x, ...vectors]) requireMapDType(value, site)
   for (const value of vectors)
     if (value.dtype === 'bfloat16') site.fail('ERR_DTYPE', 'vectors of channels stay float32, got bfloat16')
   for (const v of vectors) if (v.shape.length !== 1 || v.shape[0] !== c) site.fail('ERR_SHAPE', `(${c},) expected`)

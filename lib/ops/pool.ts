@@ -7,12 +7,12 @@
  * Maximum pooling also gives, for each output, the tap r·S + s whose pixel was the maximum: the gradient goes there.
  * The first maximum wins; a NaN wins over everything. The functions users call are in pool_api.ts.
  */
-import { type DType, standsForFloat32 } from '../dtype.js'
+import type { DType } from '../dtype.js'
 import type { Value } from '../graph/graph.js'
 import { refArray } from '../reference/array.js'
 import type { Tensor } from '../tensor.js'
 import { apply, applyAll } from './apply.js'
-import { type Attrs, defineOp, type Op, type Site } from './registry.js'
+import { type Attrs, defineOp, type Op, requireMapDType, type Site } from './registry.js'
 
 const WINDOW = { kernel: 'i32x2', stride: 'i32x2', padding: 'i32x4', output: 'i32x2', adaptive: 'i32' } as const
 
@@ -47,8 +47,7 @@ function windowAt(attrs: PoolAttrs, axis: 0 | 1, p: number, size: number) {
 /** Types of images and windows agree, and every window has a pixel. */
 function checkPool(image: readonly number[], values: readonly Value[], attrs: PoolAttrs, site: Site): void {
   if (values.some((v) => v.shape.length !== 4)) site.fail('ERR_SHAPE', 'images have 4 dimensions')
-  const { dtype } = values[0]!
-  if (!standsForFloat32(dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`)
+  requireMapDType(values[0]!, site)
   for (const axis of [0, 1] as const) {
     const size = image[axis + 1]!
     const { kernel, stride, padding, output } = attrs

@@ -22,7 +22,7 @@ import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { applyAll } from './apply.js'
 import { secondGradient } from './recurrent_unrolled.js'
-import { defineOp, type Op, type Site } from './registry.js'
+import { defineOp, type Op, requireDType, type Site } from './registry.js'
 
 /** Values of the attribute `cell`; the index is the code. */
 export const CELLS = ['tanh', 'relu', 'lstm', 'gru'] as const
@@ -273,9 +273,7 @@ function product(weight: RefArray, bias: RefArray, v: Float64Array): Float64Arra
 
 function checkInputs(inputs: readonly Value[], cell: Cell, site: Site): Dims {
   const [x, weightIh, weightHh, biasIh, biasHh, h0, c0] = inputs
-  for (const value of inputs)
-    if (value.dtype !== 'float32' && value.dtype !== 'float64')
-      site.fail('ERR_DTYPE', `float32 expected, got ${value.dtype}`)
+  for (const value of inputs) requireDType(value, site, 'float32')
   if (inputs.length !== (cell === 'lstm' ? 7 : 6)) site.fail('ERR_ARGUMENT', 'wrong number of operands')
   if (x!.shape.length !== 3 || h0!.shape.length !== 2) site.fail('ERR_SHAPE', 'x must be (N, T, I), h0 (N, H)')
   const dims = dimsOf(x!, h0!)

@@ -6,7 +6,7 @@
  * To add an operation: an entry in lib/ops/<family>.ts, a check in native/core/check_<family>.cc, kernels in
  * native/cpu/<family>.cc (and native/cuda/<family>.cu), cases in test/ops/<family>.test.ts, then `npm run gen`.
  */
-import type { DType } from '../dtype.js'
+import { type DType, standsForFloat32 } from '../dtype.js'
 import { ForjaError, type ForjaErrorCode } from '../errors.js'
 import { Node, type TensorType, type Value } from '../graph/graph.js'
 import { dependsOnUnknown } from '../graph/unknown_size.js'
@@ -208,6 +208,26 @@ function isInt32(v: unknown): boolean {
 export function requireDType(value: Value, site: Site, ...known: readonly DType[]): void {
   if (known.includes(value.dtype) || (value.dtype === 'float64' && known.includes('float32'))) return
   site.fail('ERR_DTYPE', `${known.join(' or ')} expected, got ${value.dtype}`, 'use cast()')
+}
+
+/** ERR_DTYPE unless it is a map or matrix of an operation that may be narrow: float32, or what stands for it. */
+export function requireMapDType({ dtype }: Value, site: Site): void {
+  if (!standsForFloat32(dtype)) site.fail('ERR_DTYPE', `float32 expected, got ${dtype}`, 'use cast()')
+}
+
+/** The dtype that all of them have; ERR_DTYPE where they differ. */
+export function requireSameDType(inputs: readonly Value[], site: Site): DType {
+  const dtype = inputs[0]!.dtype
+  for (const input of inputs) {
+    if (input.dtype !== dtype) {
+      site.fail(
+        'ERR_DTYPE',
+        `operands must have one dtype, got ${inputs.map((i) => i.dtype).join(' and ')}`,
+        'use cast()',
+      )
+    }
+  }
+  return dtype
 }
 
 /** What messages call an input. */

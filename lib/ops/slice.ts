@@ -12,7 +12,7 @@ import type { Tensor } from '../tensor.js'
 import { apply } from './apply.js'
 import { castNumber } from './cast.js'
 import { requireArray, requireTensorList, requireTensors } from './check_call.js'
-import { defineOp, type Op, requireDType } from './registry.js'
+import { defineOp, type Op, requireDType, requireSameDType } from './registry.js'
 import { broadcastTo, reshape, unsqueeze } from './shape.js'
 
 /** Attributes hold 8 entries; those beyond the rank are 0. */
@@ -225,8 +225,8 @@ const concatOp = defineOp({
   attrs: { axis: 'i32' },
   infer: (inputs, { axis }, site) => {
     const [first] = inputs
+    requireSameDType(inputs, site)
     for (const input of inputs) {
-      if (input.dtype !== first!.dtype) site.fail('ERR_DTYPE', 'operands must have one dtype', 'use cast()')
       const fits =
         input.shape.length === first!.shape.length &&
         input.shape.every((dim, i) => i === axis || dim === first!.shape[i])

@@ -3,7 +3,7 @@
  */
 import { fromData } from '../create.js'
 import type { Dataset } from '../data/dataset.js'
-import { allocate, sizeOf } from '../dtype.js'
+import { allocate } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
 import { checkInteger, checkOptions } from '../options.js'
 import { type CompileFunctionOptions, compile } from '../runtime/compile.js'
@@ -160,7 +160,7 @@ function concatenate(parts: readonly Tensor[]): Tensor {
   let at = 0
   for (const { value } of parts) {
     out.set(value.resident!, at)
-    at += value.resident!.byteLength / sizeOf(dtype)
+    at += value.resident!.length
   }
   return fromData(out, [total, ...shape.slice(1)], dtype)
 }

@@ -36,13 +36,13 @@ export function paint(stream: NodeJS.WriteStream, format: Parameters<typeof styl
 }
 
 /** 0.9123, 12.35, 1.234e-4: four significant digits. */
-export function figure(value: number): string {
+function figure(value: number): string {
   if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3)
   return value.toPrecision(4)
 }
 
 /** 950, 12.5k, 1.20M */
-export function rate(perSecond: number): string {
+function rate(perSecond: number): string {
   if (perSecond >= 1e6) return `${(perSecond / 1e6).toPrecision(3)}M`
   return perSecond >= 1e3 ? `${(perSecond / 1e3).toPrecision(3)}k` : perSecond.toPrecision(3)
 }
