@@ -92,7 +92,7 @@ struct TileArgs {
 // Floats from one column of a packed tile of mr rows to the next: whole vectors.
 constexpr int64_t packed_height(int64_t mr) { return (mr + kWidth - 1) / kWidth * kWidth; }
 
-// The compiled kernel for mr rows and nv vectors of columns (native/cpu/microkernel.cc instantiates them).
+// The compiled kernel for mr rows and nv vectors of columns (native/cpu/microkernel_table.h).
 using TileKernel = void (*)(const TileArgs&);
 TileKernel tile_kernel(ASource a, BSource b, int mr, int nv);
 
