@@ -104,21 +104,22 @@ function walkTaps(
   }
 }
 
-/** Calls `visit` with flat positions in x, w and y for every product of a convolution. */
+/**
+ * Calls `visit` for each output pixel, tap and group with the first positions in x, w and y of what is multiplied there:
+ * `inputs` channels of x by `outputs` filters, whose rows in w are K apart. Loops over products stand with their callers: a
+ * call for each would take most of the time.
+ */
 function walkProducts(
   { image, filter, maps }: Sizes,
-  attrs: ConvAttrs,
-  visit: (x: number, w: number, y: number) => void,
+  { groups, ...window }: ConvAttrs,
+  visit: (x: number, w: number, y: number, inputs: number, outputs: number) => void,
 ): void {
-  const c = image[3]!
-  const perGroup = filter[2]!
-  const k = filter[3]!
-  const outPerGroup = k / attrs.groups
-  walkTaps(image, filter, maps, attrs, (output, pixel, tap) => {
-    for (let channel = 0; channel < k; channel++) {
-      const first = Math.floor(channel / outPerGroup) * perGroup
-      for (let i = 0; i < perGroup; i++)
-        visit(pixel * c + first + i, (tap * perGroup + i) * k + channel, output * k + channel)
+  const [, , inputs, k] = filter as [number, number, number, number]
+  const outputs = k / groups
+  walkTaps(image, filter, maps, window, (output, pixel, tap) => {
+    for (let group = 0; group < groups; group++) {
+      const first = group * outputs
+      visit((pixel * groups + group) * inputs, tap * inputs * k + first, output * k + first, inputs, outputs)
     }
   })
 }
@@ -163,9 +164,16 @@ export const conv2dOp: Op<typeof CONV2D_ATTRS> = defineOp({
     const y = refArray(type!.shape, type!.dtype)
     const k = type!.shape[3]!
     if (bias) for (let i = 0; i < y.data.length; i++) y.data[i] = bias.data[i % k]!
-    walkProducts({ image: x!.shape, filter: weight!.shape, maps: type!.shape }, attrs, (xi, wi, yi) => {
-      y.data[yi]! += x!.data[xi]! * weight!.data[wi]!
-    })
+    const [from, w, to] = [x!.data, weight!.data, y.data]
+    walkProducts(
+      { image: x!.shape, filter: weight!.shape, maps: type!.shape },
+      attrs,
+      (xAt, wAt, yAt, inputs, outputs) => {
+        for (let i = 0; i < inputs; i++) {
+          for (let o = 0; o < outputs; o++) to[yAt + o]! += from[xAt + i]! * w[wAt + i * k + o]!
+        }
+      },
+    )
     if (attrs.activation === 1) for (let i = 0; i < y.data.length; i++) y.data[i] = Math.max(y.data[i]!, 0)
     return [y]
   },
@@ -196,9 +204,16 @@ export const conv2dGradInputOp: Op<typeof GRAD_INPUT_ATTRS> = defineOp({
   flops: ([dy, weight]) => convFlops(dy!, weight!),
   reference: ([dy, weight], attrs, [type]) => {
     const dx = refArray(type!.shape, type!.dtype)
-    walkProducts({ image: type!.shape, filter: weight!.shape, maps: dy!.shape }, attrs, (xi, wi, yi) => {
-      dx.data[xi]! += dy!.data[yi]! * weight!.data[wi]!
-    })
+    const [from, w, to, k] = [dy!.data, weight!.data, dx.data, weight!.shape[3]!]
+    walkProducts(
+      { image: type!.shape, filter: weight!.shape, maps: dy!.shape },
+      attrs,
+      (xAt, wAt, yAt, inputs, outputs) => {
+        for (let i = 0; i < inputs; i++) {
+          for (let o = 0; o < outputs; o++) to[xAt + i]! += from[yAt + o]! * w[wAt + i * k + o]!
+        }
+      },
+    )
     return [dx]
   },
 })
@@ -228,8 +243,11 @@ export const conv2dGradWeightOp: Op<typeof GRAD_WEIGHT_ATTRS> = defineOp({
   flops: ([, dy], [dw]) => convFlops(dy!, dw!),
   reference: ([x, dy], attrs, [type]) => {
     const dw = refArray(type!.shape, type!.dtype)
-    walkProducts({ image: x!.shape, filter: type!.shape, maps: dy!.shape }, attrs, (xi, wi, yi) => {
-      dw.data[wi]! += x!.data[xi]! * dy!.data[yi]!
+    const [from, other, to, k] = [x!.data, dy!.data, dw.data, type!.shape[3]!]
+    walkProducts({ image: x!.shape, filter: type!.shape, maps: dy!.shape }, attrs, (xAt, wAt, yAt, inputs, outputs) => {
+      for (let i = 0; i < inputs; i++) {
+        for (let o = 0; o < outputs; o++) to[wAt + i * k + o]! += from[xAt + i]! * other[yAt + o]!
+      }
     })
     return [dw]
   },
