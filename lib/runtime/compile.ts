@@ -111,7 +111,7 @@ export function compile<A extends readonly Tensor[], R extends Result>(
     },
     dispose: () => {
       disposed = true
-      for (const traced of traces.programs) traced.dispose()
+      traces.clear()
     },
   }) as unknown as CompiledFunction<A, R>
 }

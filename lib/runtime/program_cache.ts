@@ -78,6 +78,12 @@ export class ProgramCache<P extends KeptProgram> {
     }
   }
 
+  /** Disposes of all, also of those that calls need. */
+  clear(): void {
+    for (const program of this.#programs.values()) program.dispose()
+    this.#programs.clear()
+  }
+
   #drop(key: string, program: P): void {
     this.#programs.delete(key)
     program.retire()

@@ -178,7 +178,7 @@ export class Session {
   /** Releases the programs; variables stay. Safe to call twice. */
   close(): void {
     this.#closed = true
-    for (const program of this.#programs.programs) program.dispose()
+    this.#programs.clear()
   }
 
   [Symbol.dispose](): void {

@@ -75,6 +75,15 @@ it('releases a program that is compiled when its function is disposed', async ()
   expect(loadAddon().externalMemory() - before).toBeLessThan(MB)
 })
 
+it('has nothing to explain when it is disposed', async () => {
+  const double = fj.compile((x: fj.Tensor) => fj.mul(x, 2), { device: 'cpu' })
+  await double(fj.tensor(1))
+  expect(double.explain()).toContain('fused {mul}')
+  double.dispose()
+  double.dispose()
+  expect(double.explain()).toBe('not traced yet: call the function once')
+})
+
 it('reads a tensor that is disposed meanwhile', async () => {
   const x = fj.mul(fj.ones([2]), 3)
   const reads = [x.data(), x.array(), fj.evaluate([x]), fj.sum(x).item()]
