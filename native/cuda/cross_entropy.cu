@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(L::kBlock)
   const float own = (1 - labels.smoothing) * weight;
   const float share = kSmooth ? labels.smoothing / static_cast<float>(labels.classes) : 0.0f;
   const double of_all = static_cast<double>(g * (own + share * static_cast<float>(weight_sum)));
-  const float scale = labels.log_probabilities ? 0.0f : static_cast<float>(of_all / sum);
+  const float scale = label < 0 || labels.log_probabilities ? 0.0f : static_cast<float>(of_all / sum);
   if (label < 0 && row.thread == 0 && row.row < labels.rows) loss[row.row] = 0;
   const bool holds_label = label >= 0 && row.holds(label);
   const int64_t at = row.row * labels.classes + label;

@@ -209,6 +209,23 @@ describe('crossEntropy', () => {
     expect(new Graph(sum.inputs).nodes().map(({ op }) => op.name)).not.toContain('crossEntropy')
   })
 
+  it.each([1, 40])(
+    'has no gradient where a label is ignored, whatever the logits, in rows of %i more',
+    async (more) => {
+      const rows = [
+        [Number.NaN, 1],
+        [Number.POSITIVE_INFINITY, 2],
+        [3, 4],
+      ]
+      const x = fj.tensor(rows.map((row) => [...row, ...new Array<number>(more).fill(0)]))
+      const y = fj.tensor([1, 1, 0], { dtype: 'int32' })
+      for (const labelSmoothing of [0, 0.1]) {
+        const loss = (x: fj.Tensor) => fj.crossEntropy(x, y, { ignoreIndex: 1, labelSmoothing, reduction: 'none' })
+        await compareWithReference((x) => loss(x!), [x])
+      }
+    },
+  )
+
   it('takes an empty batch, and gives NaN for a mean over nothing', async () => {
     const y = fj.tensor(new Int32Array(0), { dtype: 'int32' })
     expect(await fj.crossEntropy(fj.zeros([0, 3]), y, { reduction: 'sum' }).item()).toBe(0)
