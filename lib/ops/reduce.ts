@@ -172,7 +172,10 @@ const prodOp = defineReduction({
   grad: ({ attrs }, x, dy) => mul(apply(productOfOthersOp, [x], { mask: attrs.mask }), dy),
 })
 
-/** Product over `axes`, of int32 wrapping around; its gradient is right where elements are 0 too, and is not differentiated again. */
+/**
+ * Product over `axes`, of int32 wrapping around. Its gradient is right where elements are 0 too, and is not differentiated
+ * again.
+ */
 export function prod(x: Tensor, options: ReduceOptions = {}): Tensor {
   checkReduction(x, options, 'prod')
   return apply(prodOp, [x], reduceAttrs(x, options, 'prod'))

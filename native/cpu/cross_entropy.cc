@@ -49,7 +49,7 @@ void run_cross_entropy(const Call& call, Team& team) {
   const int64_t classes = labels.classes;
   float *loss = call.out[0].as<float>(), *shift = call.out[1].as<float>(), *log_sum = call.out[2].as<float>(),
         *weights = call.out[3].as<float>();
-  const Range range = split(labels.rows, team, 16);
+  const Range range = split(labels.rows, team, row_grain(classes));
   for (int64_t row = range.begin; row < range.end; row++) {
     const float* x = call.in[0].as<const float>() + row * classes;
     const LogSumExp lse =
@@ -107,7 +107,7 @@ void run_cross_entropy_with_grad(const Call& call, Team& team) {
   const int64_t classes = labels.classes;
   const float smoothing = labels.attrs.smoothing, share = smoothing / static_cast<float>(classes);
   const bool softmax = labels.attrs.log_probabilities == 0;
-  const Range range = split(labels.rows, team, 16);
+  const Range range = split(labels.rows, team, row_grain(classes));
   for (int64_t row = range.begin; row < range.end; row++) {
     const float* x = call.in[0].as<const float>() + row * classes;
     float *dx = call.out[1].as<float>() + row * classes, *loss = call.out[0].as<float>() + row;

@@ -6,16 +6,17 @@ namespace {
 
 // body(first element of the row, columns, row) for this thread's share of the rows of the first input.
 template <class Body>
-FJ_INLINE void over_rows(const Call& call, const Team& team, int64_t grain, const Body& body) {
+FJ_INLINE void over_rows(const Call& call, const Team& team, const Body& body) {
   if (call.out[0].value->bytes == 0) return;
   const fj_value& x = *call.in[0].value;
   const int64_t columns = x.dims[x.rank - 1];
+  const int64_t grain = call.out[0].value->rank < x.rank ? row_grain(columns) : 1;
   const Range rows = split(element_count(x, 0, x.rank - 1), team, grain);
   for (int64_t row = rows.begin; row < rows.end; row++) body(row * columns, columns, row);
 }
 
 void run_softmax(const Call& call, Team& team) {
-  over_rows(call, team, 1, [&](int64_t first, int64_t columns, int64_t) FJ_LAMBDA {
+  over_rows(call, team, [&](int64_t first, int64_t columns, int64_t) FJ_LAMBDA {
     const float* x = call.in[0].as<const float>() + first;
     float* y = call.out[0].as<float>() + first;
     const Vec shift = broadcast(row_max(x, columns));
@@ -33,7 +34,7 @@ void run_softmax(const Call& call, Team& team) {
 
 // dx = y (dy - Σ dy y).
 void run_softmax_grad(const Call& call, Team& team) {
-  over_rows(call, team, 1, [&](int64_t first, int64_t columns, int64_t) FJ_LAMBDA {
+  over_rows(call, team, [&](int64_t first, int64_t columns, int64_t) FJ_LAMBDA {
     const float* y = call.in[0].as<const float>() + first;
     const float* dy = call.in[1].as<const float>() + first;
     float* dx = call.out[0].as<float>() + first;
@@ -48,7 +49,7 @@ void run_softmax_grad(const Call& call, Team& team) {
 }
 
 void run_log_softmax(const Call& call, Team& team) {
-  over_rows(call, team, 1, [&](int64_t first, int64_t columns, int64_t) FJ_LAMBDA {
+  over_rows(call, team, [&](int64_t first, int64_t columns, int64_t) FJ_LAMBDA {
     const float* x = call.in[0].as<const float>() + first;
     float* y = call.out[0].as<float>() + first;
     // x - max first, then the logarithm: of large logits only the difference counts.
@@ -62,7 +63,7 @@ void run_log_softmax(const Call& call, Team& team) {
 }
 
 void run_log_sum_exp(const Call& call, Team& team) {
-  over_rows(call, team, kLineFloats, [&](int64_t first, int64_t columns, int64_t row) FJ_LAMBDA {
+  over_rows(call, team, [&](int64_t first, int64_t columns, int64_t row) FJ_LAMBDA {
     const float* x = call.in[0].as<const float>() + first;
     const float largest = row_max(x, columns);
     // Nothing is taken off where the largest is infinite: NaN may stand beside it, and must not be lost.

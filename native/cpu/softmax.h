@@ -9,6 +9,10 @@ namespace forja::FJ_ISA {
 
 constexpr int64_t kRowBlock = 4096;  // terms added in float32 lanes before float64 takes over
 
+// For split(), where a row has one result: those of a cache line are one thread's, but of long rows, whose time is more
+// than that of a line that threads share.
+FJ_INLINE int64_t row_grain(int64_t columns) { return columns < 256 ? kLineFloats : 1; }
+
 FJ_INLINE float first_lane(Vec x) {
   float lanes[kWidth];
   store(lanes, x);
