@@ -136,7 +136,7 @@ FJ_INLINE void for_regions(const TileGrid& grid, Range tiles, const Visit& visit
 // visit(i, j) for the phases along both axes, known to the compiler.
 template <int PHASES, class Visit>
 FJ_INLINE void for_phases(const Visit& visit) {
-  unroll<PHASES>([&](auto i) FJ_LAMBDA { unroll<PHASES>([&](auto j) FJ_LAMBDA { visit(i, j); }); });
+  unroll_constants<PHASES>([&](auto i) FJ_LAMBDA { unroll_constants<PHASES>([&](auto j) FJ_LAMBDA { visit(i, j); }); });
 }
 
 // Planes an odd number of cache lines apart: equal places in the planes of all points then share no set of the cache.

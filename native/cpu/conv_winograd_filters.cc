@@ -32,8 +32,8 @@ __attribute__((noinline)) void transform_filters(const FilterTaps& taps, int64_t
           [](const Vec(&row)[kTapColumns], Vec(&o)[kColumns])
               FJ_LAMBDA { Winograd<S::kTile, kTapColumns>::filter(row, o); },
           [&](auto i, auto j, Vec v) FJ_LAMBDA {
-            constexpr int kPlane = S::plane(S::kStride, i, j, phase_i, phase_j);
-            store(u + c * kTileCols + kPlane * plane, v);
+            const int point = S::plane(S::kStride, i, j, phase_i, phase_j);
+            store(u + c * kTileCols + point * plane, v);
           });
     }
   });

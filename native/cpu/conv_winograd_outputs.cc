@@ -20,20 +20,20 @@ __attribute__((noinline)) void write_tile(const float* m, int64_t plane, const T
     constexpr int kPointRows = ROWS + kTapRows - 1, kPointColumns = COLUMNS + kTapColumns - 1;
     transform_2d<kPointRows, kPointColumns, ROWS, COLUMNS>(
         [&](auto i, auto j) FJ_LAMBDA {
-          constexpr int kPlane = S::plane(PHASES, S::point(ROWS, i), S::point(COLUMNS, j), phase_i, phase_j);
-          return load(m + kPlane * plane);
+          const int point = S::plane(PHASES, S::point(ROWS, i), S::point(COLUMNS, j), phase_i, phase_j);
+          return load(m + point * plane);
         },
         [](const Vec(&column)[kPointRows], Vec(&o)[ROWS]) FJ_LAMBDA { Winograd<ROWS, kTapRows>::output(column, o); },
         [](const Vec(&row)[kPointColumns], Vec(&o)[COLUMNS])
             FJ_LAMBDA { Winograd<COLUMNS, kTapColumns>::output(row, o); },
         [&](auto i, auto j, Vec v) FJ_LAMBDA {
-          constexpr int kRow = PHASES * i + PHASES - 1 - phase_i, kColumn = PHASES * j + PHASES - 1 - phase_j;
+          const int row = PHASES * i + PHASES - 1 - phase_i, column = PHASES * j + PHASES - 1 - phase_j;
           const Vec result = max(out.least, v + out.bias);
           if constexpr (kWhole) {
-            store(out.y + kRow * out.row + kColumn * out.pixel, result);
-          } else if (kRow >= out.rows.begin && kRow < out.rows.end && kColumn >= out.columns.begin &&
-                     kColumn < out.columns.end) {
-            store_masked(out.y + kRow * out.row + kColumn * out.pixel, out.lanes, result);
+            store(out.y + row * out.row + column * out.pixel, result);
+          } else if (row >= out.rows.begin && row < out.rows.end && column >= out.columns.begin &&
+                     column < out.columns.end) {
+            store_masked(out.y + row * out.row + column * out.pixel, out.lanes, result);
           }
         });
   });

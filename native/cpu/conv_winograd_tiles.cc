@@ -35,12 +35,11 @@ FJ_INLINE void transform_phase(const At& at, float* out, int64_t plane) {
   using Down = ToPoints<kKind, ROWS, S::taps(PHASE_I)>;
   using Across = ToPoints<kKind, COLUMNS, S::taps(PHASE_J)>;
   transform_2d<Down::kIn, Across::kIn, Down::kOut, Across::kOut>(
-      [&](auto i, auto j)
-          FJ_LAMBDA { return at(Index<Read::kStep * i + PHASE_I>{}, Index<Read::kStep * j + PHASE_J>{}); },
-      Down{}, Across{},
+      [&](auto i, auto j) FJ_LAMBDA { return at(Read::kStep * i + PHASE_I, Read::kStep * j + PHASE_J); }, Down{},
+      Across{},
       [&](auto i, auto j, Vec v) FJ_LAMBDA {
-        constexpr int kPlane = S::plane(Read::kPhases, S::point(ROWS, i), S::point(COLUMNS, j), PHASE_I, PHASE_J);
-        store(out + kPlane * plane, v);
+        const int point = S::plane(Read::kPhases, S::point(ROWS, i), S::point(COLUMNS, j), PHASE_I, PHASE_J);
+        store(out + point * plane, v);
       });
 }
 

@@ -128,8 +128,8 @@ __attribute__((noinline)) void write_filters(const Plan& plan, const ConvGeometr
         constexpr int kRows = S::kTile + kTapRows - 1, kColumns = S::kTile + kTapColumns - 1;
         transform_2d<kRows, kColumns, kTapRows, kTapColumns>(
             [&](auto y, auto x) FJ_LAMBDA {
-              constexpr int kPlane = S::plane(S::kStride, y, x, phase_i, phase_j);
-              return load(from + kPlane * plan.s_plane);
+              const int point = S::plane(S::kStride, y, x, phase_i, phase_j);
+              return load(from + point * plan.s_plane);
             },
             [](const Vec(&column)[kRows], Vec(&o)[kTapRows])
                 FJ_LAMBDA { Winograd<S::kTile, kTapRows>::filter_grad(column, o); },

@@ -17,7 +17,7 @@ FJ_INLINE void turn_words(uint64_t (&rows)[kRows]) {
     constexpr int kBits = 8 * sizeof(T) * kHalf;
     constexpr uint64_t kLow = ~uint64_t{0} / ((uint64_t{1} << kBits) + 1);  // every other kHalf elements
     unroll<kRows>([&](auto i) FJ_LAMBDA {
-      if constexpr ((i & kHalf) == 0) {
+      if ((i & kHalf) == 0) {
         const uint64_t change = (rows[i] >> kBits ^ rows[i + kHalf]) & kLow;
         rows[i] ^= change << kBits;
         rows[i + kHalf] ^= change;

@@ -117,7 +117,7 @@ struct StoreAhead {
 template <int MR>
 FJ_INLINE void pack_column(const float* a, float* packed) {
   unroll<packed_height(MR) / kWidth>([&](auto v) FJ_LAMBDA {
-    constexpr bool whole = (v + 1) * kWidth <= MR;
+    const bool whole = (v + 1) * kWidth <= MR;
     store(packed + v * kWidth, whole ? load(a + v * kWidth) : load_masked(tail_mask(MR - v * kWidth), a + v * kWidth));
   });
 }
@@ -137,8 +137,8 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, flo
   for (int64_t k = 0; k < kc; k++) {
     Vec bv[NV];
     unroll<NV>([&](auto j) FJ_LAMBDA {
-      if constexpr (j * kWidth % kLineFloats == 0) __builtin_prefetch(b + ahead + j * kWidth);
-      constexpr bool masked = (B == BSource::kInPlace || B == BSource::kInPlacePacking) && j == NV - 1;
+      if (j * kWidth % kLineFloats == 0) __builtin_prefetch(b + ahead + j * kWidth);
+      const bool masked = (B == BSource::kInPlace || B == BSource::kInPlacePacking) && j == NV - 1;
       bv[j] = masked ? load_masked(tail, b + j * kWidth) : load(b + j * kWidth);
       if constexpr (B == BSource::kInPlacePacking) store(packed + j * kWidth, bv[j]);
     });
@@ -149,7 +149,7 @@ FJ_INLINE void tile_segment(Vec (&acc)[MR][NV], const float* a, int64_t lda, flo
     }
     if constexpr (kStoreLinesByStep<MR, NV>) ahead_c.template fetch_row<NV>();
     unroll<MR>([&](auto i) FJ_LAMBDA {
-      constexpr int g = i / 4, r = i % 4;
+      const int g = i / 4, r = i % 4;
       const float* p = A != ASource::kRows ? a + i : r == 3 ? rows[g] + k + lda3 : rows[g] + k + r * lda;
       const Vec av = broadcast(*p);
       unroll<NV>([&](auto j) FJ_LAMBDA { acc[i][j] = fma(av, bv[j], acc[i][j]); });
@@ -246,7 +246,7 @@ __attribute__((noinline)) void tile(const TileArgs& g) {
       const float* p = A != ASource::kRows ? a_last + (k + t) * g.lda + i : a_last + i * g.lda + k + t;
       const Vec av = broadcast(*p);
       unroll<NV>([&](auto j) FJ_LAMBDA {
-        if constexpr (t == i) bv[t][j] = load_b(t, j);
+        if (t == i) bv[t][j] = load_b(t, j);
         acc[i][j] = fma(av, t <= i ? bv[t][j] : load_b(t, j), acc[i][j]);
       });
     });

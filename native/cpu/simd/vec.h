@@ -46,9 +46,23 @@ namespace forja::FJ_ISA {
 
 constexpr int kLineFloats = 16;  // a cache line: 64 bytes
 
-// A compile-time index that a lambda can take as an argument: unroll<3>(f) calls f(0), f(1), f(2), each index
-// usable as a constant inside f. Loops over registers must be written so: an array indexed at run time
+// unroll<3>(f): f(0), f(1), f(2), without a loop. Loops over registers must be written so: an array indexed at run time
 // lives in memory.
+template <int N, class F>
+FJ_INLINE void unroll(const F& f) {
+  if constexpr (N == 1) {
+    f(0);
+  } else if constexpr (N > 1) {
+#if defined(__clang__)
+#pragma clang loop unroll(full)
+#else
+#pragma GCC unroll 64
+#endif
+    for (int i = 0; i < N; i++) f(i);
+  }
+}
+
+// A compile-time index that a lambda can take as an argument.
 template <int I>
 struct Index {
   FJ_INLINE_MEMBER constexpr operator int() const { return I; }
@@ -59,8 +73,10 @@ FJ_INLINE void unroll_sequence(const F& f, std::integer_sequence<int, I...>) {
   (f(Index<I>{}), ...);
 }
 
+// The same where f needs its index as a constant. Compilers take several times as long: to them each call is of another
+// function.
 template <int N, class F>
-FJ_INLINE void unroll(const F& f) {
+FJ_INLINE void unroll_constants(const F& f) {
   unroll_sequence(f, std::make_integer_sequence<int, N>{});
 }
 
@@ -73,13 +89,8 @@ FJ_INLINE Half broadcast_half(float x) { return broadcast(x); }
 template <int N>
 FJ_INLINE Vec reduce_add_each(const Vec (&rows)[N]) {
   Vec square[kWidth];
-  unroll<kWidth>([&](auto i) FJ_LAMBDA {
-    if constexpr (i < N) {
-      square[i] = rows[i];
-    } else {
-      square[i] = zero();
-    }
-  });
+  unroll<N>([&](auto i) FJ_LAMBDA { square[i] = rows[i]; });
+  unroll<kWidth - N>([&](auto i) FJ_LAMBDA { square[N + i] = zero(); });
   transpose(square);
   for (int half = kWidth / 2; half > 0; half /= 2) {
     for (int i = 0; i < half; i++) square[i] = square[i] + square[i + half];

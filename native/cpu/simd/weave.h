@@ -34,7 +34,7 @@ FJ_INLINE void weave(const float* planes, int64_t plane, int64_t pixels, const P
       const VecI pair = load_int(kPattern.pair[j]), lane = load_int(kPattern.lane[j]);
       Vec v = permute(rows[0], rows[K > 1 ? 1 : 0], lane);
       unroll<(K - 1) / 2>([&](auto p) FJ_LAMBDA {
-        constexpr int a = 2 * p + 2, b = a + 1 < K ? a + 1 : a;
+        const int a = 2 * p + 2, b = a + 1 < K ? a + 1 : a;
         v = select(pair == broadcast_int(p + 1), permute(rows[a], rows[b], lane), v);
       });
       put(at, v);

@@ -196,7 +196,7 @@ struct Winograd<3, T> : StridedPoints {
 template <int IN_ROWS, int IN_COLUMNS, int ROWS, int COLUMNS, class At, class Down, class Across, class Put>
 FJ_INLINE void transform_2d(const At& at, const Down& down, const Across& across, const Put& put) {
   constexpr int kParts = ROWS * IN_COLUMNS > kVectorRegisters ? 2 : 1, kPart = (ROWS + kParts - 1) / kParts;
-  unroll<kParts>([&](auto part) FJ_LAMBDA {
+  unroll_constants<kParts>([&](auto part) FJ_LAMBDA {
     constexpr int kFirst = part * kPart, kRows = part == kParts - 1 ? ROWS - kFirst : kPart;
     Vec half[kRows][IN_COLUMNS];
     unroll<IN_COLUMNS>([&](auto j) FJ_LAMBDA {
@@ -208,7 +208,7 @@ FJ_INLINE void transform_2d(const At& at, const Down& down, const Across& across
     unroll<kRows>([&](auto i) FJ_LAMBDA {
       Vec out[COLUMNS];
       across(half[i], out);
-      unroll<COLUMNS>([&](auto j) FJ_LAMBDA { put(Index<kFirst + i>{}, j, out[j]); });
+      unroll<COLUMNS>([&](auto j) FJ_LAMBDA { put(kFirst + i, j, out[j]); });
     });
   });
 }
