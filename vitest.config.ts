@@ -64,6 +64,7 @@ const gpu = {
 export default defineConfig({
   test: {
     globalSetup: 'test/helpers/build_dist.ts',
+    setupFiles: ['test/helpers/equality.ts'],
     pool: 'forks',
     // A GPU keeps several busy, whose time goes into what its results are compared with.
     maxWorkers: process.env.FORJA_TEST_GPU === '1' ? Math.max(2, availableParallelism() >> 1) : 2,

@@ -4,7 +4,7 @@
  */
 import { ForjaError } from '../errors.js'
 import { checkOptions } from '../options.js'
-import { broadcastOffset, forEachIndex, type RefArray, refArray } from '../reference/array.js'
+import { broadcastOffset, forEachIndex, refArray } from '../reference/array.js'
 import { broadcastShapes, formatShape, sameShape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { RELU, RELU_GRAD } from './activation.js'
@@ -72,29 +72,55 @@ export const matmulOp: Op<typeof ATTRS> = defineOp({
   flops: ([a], [y], attrs) => 2 * y!.size * matrixDims(a!.shape, attrs.transposeA)[1],
   reference: ([a, b, third], attrs, [type]) => {
     const out = refArray(type!.shape, type!.dtype)
-    const k = matrixDims(a!.shape, attrs.transposeA)[1]
-    forEachIndex(type!.shape, (index, flat) => {
-      const batch = index.slice(0, -2)
-      const [i, j] = index.slice(-2) as [number, number]
-      let total = third && attrs.activation !== RELU_GRAD ? third.data[j]! : 0
-      for (let p = 0; p < k; p++) {
-        total += at(a!, batch, attrs.transposeA ? [p, i] : [i, p]) * at(b!, batch, attrs.transposeB ? [j, p] : [p, j])
+    const [m, k] = matrixDims(a!.shape, attrs.transposeA)
+    const [, n] = matrixDims(b!.shape, attrs.transposeB)
+    const [aRow, aColumn] = attrs.transposeA ? [1, m] : [k, 1]
+    const [bRow, bColumn] = attrs.transposeB ? [1, k] : [n, 1]
+    const bias = attrs.activation === RELU_GRAD ? undefined : third
+    forEachIndex(type!.shape.slice(0, -2), (batch, matrix) => {
+      const aFirst = broadcastOffset(a!.shape.slice(0, -2), batch) * m * k
+      const bFirst = broadcastOffset(b!.shape.slice(0, -2), batch) * k * n
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          const flat = (matrix * m + i) * n + j
+          let total = dot(
+            a!.data,
+            aFirst + i * aRow,
+            aColumn,
+            b!.data,
+            bFirst + j * bColumn,
+            bRow,
+            k,
+            bias?.data[j] ?? 0,
+          )
+          if (attrs.activation === RELU) total = Math.max(total, 0)
+          if (attrs.activation === RELU_GRAD && third!.data[flat]! <= 0) total = 0
+          out.data[flat] = total
+        }
       }
-      if (attrs.activation === RELU) total = Math.max(total, 0)
-      if (attrs.activation === RELU_GRAD && third!.data[flat]! <= 0) total = 0
-      out.data[flat] = total
     })
     return [out]
   },
 })
 
+/** `total` plus the products of `length` elements of `a` and `b`, `aStep` and `bStep` apart. */
+function dot(
+  a: Float64Array,
+  aAt: number,
+  aStep: number,
+  b: Float64Array,
+  bAt: number,
+  bStep: number,
+  length: number,
+  total: number,
+): number {
+  for (let p = 0; p < length; p++) total += a[aAt + p * aStep]! * b[bAt + p * bStep]!
+  return total
+}
+
 function matrixDims(shape: readonly number[], transposed: number): [number, number] {
   const [rows, cols] = shape.slice(-2) as [number, number]
   return transposed ? [cols, rows] : [rows, cols]
-}
-
-function at(x: RefArray, batch: readonly number[], index: readonly number[]): number {
-  return x.data[broadcastOffset(x.shape, [...batch, ...index])]!
 }
 
 export interface MatmulOptions {

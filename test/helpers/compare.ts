@@ -41,7 +41,8 @@ export function expectClose(
 export function randomTensor(shape: readonly number[], seed: number, dtype: DType = 'float32', below = 10): fj.Tensor {
   const stream = new RandomStream(seed, 0, 99)
   const size = shape.reduce((a, b) => a * b, 1)
-  const data = Float64Array.from({ length: size }, () => (dtype === 'float32' ? stream.normal() : stream.below(below)))
+  const data = new Float64Array(size)
+  for (let i = 0; i < size; i++) data[i] = dtype === 'float32' ? stream.normal() : stream.below(below)
   return fj.tensor(data, { shape, dtype })
 }
 
