@@ -201,8 +201,16 @@ const productOfOthersOp = defineOp({
     })
     const out: RefArray = refArray(type!.shape, type!.dtype)
     for (const members of groups.filter(Boolean)) {
+      // What comes before a member times what comes after it.
+      let before = 1
       for (const i of members) {
-        out.data[i] = members.reduce((product, j) => (j === i ? product : product * x!.data[j]!), 1)
+        out.data[i] = before
+        before *= x!.data[i]!
+      }
+      let after = 1
+      for (const i of members.reverse()) {
+        out.data[i]! *= after
+        after *= x!.data[i]!
       }
     }
     return [out]

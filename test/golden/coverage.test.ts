@@ -11,7 +11,7 @@ const root = resolve(import.meta.dirname, '../..')
 /** The full names of all tests that golden cases may be in: `golden on cpu > conv2d_0`. */
 function collectedNames(): string[] {
   const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs')
-  const out = execFileSync(process.execPath, [vitest, 'list', 'test/ops', 'test/optim', '--json'], {
+  const out = execFileSync(process.execPath, [vitest, 'list', '--project', 'cpu', '--no-isolate', 'test/ops', 'test/optim', '--json'], {
     cwd: root,
     encoding: 'utf8',
     maxBuffer: 2 ** 26,
