@@ -146,6 +146,28 @@ describe('the unknown size', () => {
     expect(() => fj.matmul(x, fj.ones([3, 2]))).toThrow(/\(null, 2\)/)
   })
 
+  it('is that of what is fed where a value needs no placeholder', async () => {
+    const x = fj.placeholder([null, 2], { name: 'x' })
+    const labels = fj.placeholder([null], { name: 'labels' })
+    const [dx] = fj.grad(fj.sum(labels), [x])
+    using session = new fj.Session()
+    for (const size of [1, 3]) {
+      const feed = new Map([
+        [x, fj.ones([size, 2])],
+        [labels, fj.ones([size])],
+      ])
+      for (const zeros of [dx!, fj.zeros(x.shape)]) {
+        const got = await session.run(zeros, { feed })
+        expect(got.shape).toEqual([size, 2])
+        expect([...(await got.data())]).toEqual(new Array(2 * size).fill(0))
+      }
+    }
+    await expect(session.run(dx!)).rejects.toMatchObject({
+      code: 'ERR_FEED_MISSING',
+      message: 'session.run: a value has shape (null, 2), and no placeholder is fed that has null',
+    })
+  })
+
   it('may not be halved', async () => {
     const x = fj.placeholder([1, 1, null, 4], { name: 'x' })
     const y = fj.maxPool2d(x, { kernelSize: 2 })
