@@ -6,7 +6,7 @@
 import type { Node, Value } from '../graph/graph.js'
 import { matmulOp } from '../ops/matmul.js'
 import { reshapeOp, transposeOp } from '../ops/shape.js'
-import { inversePermutation, sizeOfShape } from '../shape.js'
+import { inversePermutation, MAX_RANK, sizeOfShape } from '../shape.js'
 import { build, reshapeValue, transposeValue } from './build.js'
 
 /** Elements that may be moved beside all else in place of fewer on the way: 1 MB is over before the next kernel begins. */
@@ -44,12 +44,12 @@ function reordered(value: Value, axis: number, dims: readonly number[], perm: re
 
 /**
  * How a matrix (rows, features) orders features that `shape` (rows.., features..) has under `perm`; undefined where that
- * moves rows.
+ * moves rows, or features have so many axes that the other operand's would be one too many.
  */
 function orderOf(shape: readonly number[], perm: readonly number[], [rows]: readonly number[]): Order | undefined {
   let axes = 0
   while (perm[axes] === axes && sizeOfShape(shape.slice(0, axes)) < rows!) axes++
-  if (sizeOfShape(shape.slice(0, axes)) !== rows) return undefined
+  if (sizeOfShape(shape.slice(0, axes)) !== rows || shape.length - axes >= MAX_RANK) return undefined
   return new Order(
     shape.slice(axes),
     perm.slice(axes).map((axis) => axis - axes),

@@ -12,8 +12,8 @@
 import { tensor } from '../create.js'
 import { checkDType, type DType, type TypedArray } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
-import { type Assignment, Graph, type InputSource, topological, type Value } from '../graph/graph.js'
-import { UNKNOWN_SIZE } from '../graph/unknown_size.js'
+import { type Assignment, Graph, type InputSource, type Node, topological, type Value } from '../graph/graph.js'
+import { dependsOnUnknown, UNKNOWN_SIZE } from '../graph/unknown_size.js'
 import { makeLeaf } from '../ops/creation.js'
 import { checkOptions } from '../options.js'
 import { checkShape, formatShape, sizeOfShape } from '../shape.js'
@@ -129,8 +129,9 @@ export class Session {
    * values fetched beside it are those before. Random operations draw anew at every run. Running statistics of batch
    * normalisation are moved by compiled functions only, not by a session.
    *
-   * @throws ERR_FEED_MISSING naming a placeholder that needs a value; ERR_SHAPE, ERR_DTYPE for a value that does not fit;
-   *   ERR_ARGUMENT for anything else than tensors and operations; ERR_DISPOSED after close()
+   * @throws ERR_FEED_MISSING naming a placeholder that needs a value, or a shape of unknown size where nothing tells it;
+   *   ERR_SHAPE, ERR_DTYPE for a value that does not fit; ERR_ARGUMENT for anything else than tensors and operations;
+   *   ERR_DISPOSED after close()
    */
   run<const F extends Fetches>(fetches: F, options: RunOptions = {}): Promise<Fetched<F>> {
     return this.#run(fetches, options) as Promise<never>
@@ -143,10 +144,9 @@ export class Session {
     const { tensors, assignments } = collect(fetches)
     const values = tensors.map((t) => t.value)
     const roots = [...values, ...assignments.map((a) => a.value)]
-    const leaves = topological(roots, (value) => value.resident === undefined)
-      .map((node) => node.outputs[0]!)
-      .filter(({ node }) => node.source?.kind === 'input')
-    const { fed, size } = feedsOf(leaves, feed)
+    const nodes = topological(roots, (value) => value.resident === undefined)
+    const leaves = nodes.map((node) => node.outputs[0]!).filter(({ node }) => node.source?.kind === 'input')
+    const { fed, size } = feedsOf(nodes, leaves, feed)
     const key = `${roots.map(({ node, index }) => `${node.id}.${index}`)};${assignments.map((a) => a.variable.id)};${size}`
     let program = this.#programs.get(key)
     if (!program || program.isRefused) {
@@ -220,8 +220,8 @@ function collect(fetches: Fetches): { tensors: Tensor[]; assignments: Assignment
   return { tensors, assignments: [...assigned.values()] }
 }
 
-/** The value of each leaf, and the size that null stands for in this run; null where no leaf has such a dimension. */
-function feedsOf(leaves: readonly Value[], feed: ReadonlyMap<Tensor, FeedValue>) {
+/** The value of each leaf of `nodes`, and the size that null stands for in this run; null where none has such a dimension. */
+function feedsOf(nodes: readonly Node[], leaves: readonly Value[], feed: ReadonlyMap<Tensor, FeedValue>) {
   if (!(feed instanceof Map)) {
     throw new ForjaError(
       'ERR_ARGUMENT',
@@ -238,7 +238,7 @@ function feedsOf(leaves: readonly Value[], feed: ReadonlyMap<Tensor, FeedValue>)
   }
   let size: number | null = null
   let sized = ''
-  const fed = leaves.map((leaf) => {
+  const take = (leaf: Value): Tensor => {
     const source = leaf.node.source as InputSource
     if (!given.has(leaf)) missingFeed(source)
     const value = toTensor(source.placeholder!, leaf, given.get(leaf)!)
@@ -254,7 +254,17 @@ function feedsOf(leaves: readonly Value[], feed: ReadonlyMap<Tensor, FeedValue>)
     size = value.shape[axis]!
     sized = source.placeholder!
     return value
-  })
+  }
+  const fed = leaves.map(take)
+  // What depends on no placeholder may have the size of one, as do the zeros that are a gradient.
+  const open = size === null && nodes.flatMap((node) => node.outputs).find(({ shape }) => shape.some(dependsOnUnknown))
+  if (open) {
+    for (const leaf of given.keys()) take(leaf)
+    if (size === null) {
+      const text = `session.run: a value has shape ${formatShape(open.shape)}, and no placeholder is fed that has null`
+      throw new ForjaError('ERR_FEED_MISSING', text)
+    }
+  }
   return { fed, size: size as number | null }
 }
 

@@ -47,7 +47,7 @@ function sizedAttrs(node: Node, size: number): AttrRecord {
   let changed = false
   const entries = Object.entries(node.op.attrs as Record<string, string>).map(([name, field]) => {
     const resolve = (x: number): number => {
-      const known = field === 'f32' ? resolveFloat(x, size) : resolveInteger(x, size, `${node.op.name}'s ${name}`)
+      const known = (field === 'f32' ? resolveFloat : resolveInteger)(x, size, `${node.op.name}'s ${name}`)
       changed ||= !Object.is(known, x)
       return known
     }

@@ -124,6 +124,21 @@ describe('layout', () => {
       const y = fj.matmul(input([33, 2]), input([2, 60]))
       expect(text(layout, images(y), y)).toContain('float32[33,4,5,3] = transpose')
     })
+
+    it('but not where features have as many axes as a tensor may have', async () => {
+      const shape = [3, 1, 2, 1, 1, 1, 1, 2]
+      const swap = (x: fj.Tensor) => fj.transpose(x, [7, 1, 2, 3, 4, 5, 6, 0])
+      const rows = (x: fj.Tensor) => fj.reshape(swap(x), [1, 12])
+      const there = (x: fj.Tensor, w: fj.Tensor) => fj.matmul(rows(x), w)
+      const back = (x: fj.Tensor, w: fj.Tensor) => swap(fj.reshape(fj.matmul(x, w, { transposeB: true }), shape))
+      for (const [product, x, w] of [
+        [there, shape, [12, 5]],
+        [back, [1, 5], [12, 5]],
+      ] as const) {
+        expect(text((graph) => layout(graph, { branches: true }), product(input(x), input(w)))).toContain('transpose')
+        await compareWithReference((x, w) => product(x!, w!), [randomTensor(x, 1), randomTensor(w, 2)])
+      }
+    })
   })
 
   it('reduces before it transposes', () => {

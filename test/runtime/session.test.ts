@@ -122,6 +122,12 @@ describe('the unknown size', () => {
   }
   it.each(Object.keys(functions))('%s', async (name) => agrees(...functions[name]!))
 
+  it('variance, from as many rows on as its correction', async () =>
+    agrees((x) => fj.variance(x, { axes: 0, correction: 5.5 }), [4], [6, 9]))
+
+  it('the mean of more elements than a float counts one by one', async () =>
+    agrees((x) => fj.mean(fj.broadcastTo(x, [x.shape[0]!, 1000, 1025])), [1000, 1], [1, 3]))
+
   it('batchNorm in training, from two rows on', async () =>
     agrees((x) => fj.batchNorm(x, { training: true }), [4], [2, 9]))
 
@@ -144,6 +150,51 @@ describe('the unknown size', () => {
       }),
     )
     expect(() => fj.matmul(x, fj.ones([3, 2]))).toThrow(/\(null, 2\)/)
+  })
+
+  it('is that of what is fed where a value needs no placeholder', async () => {
+    const x = fj.placeholder([null, 2], { name: 'x' })
+    const labels = fj.placeholder([null], { name: 'labels' })
+    const [dx] = fj.grad(fj.sum(labels), [x])
+    using session = new fj.Session()
+    for (const size of [1, 3]) {
+      const feed = new Map([
+        [x, fj.ones([size, 2])],
+        [labels, fj.ones([size])],
+      ])
+      for (const zeros of [dx!, fj.zeros(x.shape)]) {
+        const got = await session.run(zeros, { feed })
+        expect(got.shape).toEqual([size, 2])
+        expect([...(await got.data())]).toEqual(new Array(2 * size).fill(0))
+      }
+    }
+    await expect(session.run(dx!)).rejects.toMatchObject({
+      code: 'ERR_FEED_MISSING',
+      message: 'session.run: a value has shape (null, 2), and no placeholder is fed that has null',
+    })
+  })
+
+  it('may not be squared in a number of elements, where it could not be told from one less', async () => {
+    const x = fj.placeholder([null, 2], { name: 'x' })
+    const y = fj.matmul(x, x, { transposeB: true })
+    using session = new fj.Session()
+    const feed = new Map([[x, fj.ones([3, 2])]])
+    const row = {
+      pads: [
+        [1, 0],
+        [0, 0],
+      ] as const,
+    }
+    for (const squared of [fj.mean(y), fj.variance(y), fj.mean(fj.concat([y, y])), fj.mean(fj.pad(y, row))]) {
+      await expect(session.run(squared, { feed })).rejects.toMatchObject({
+        code: 'ERR_UNSUPPORTED_OP',
+        message: expect.stringContaining('a number of elements, grows with the square of an unknown size'),
+      })
+    }
+    const mean = await session.run(fj.mean(fj.mean(y, { axes: 0 })), { feed })
+    expect(await mean.item()).toBe(2)
+    const large = fj.add(x, fj.full([2], 1e20))
+    expect([...(await (await session.run(large, { feed })).data())]).toEqual(new Array(6).fill(Math.fround(1e20)))
   })
 
   it('may not be halved', async () => {
