@@ -73,7 +73,17 @@ export interface ImagesOptions {
 const AXES = ['title', 'x', 'y', 'width', 'height'] as const
 
 const SCHEMA = 'https://vega.github.io/schema/vega-lite/v6.json'
-const FRAME = { $schema: SCHEMA, background: 'white', padding: 12 } as const
+/** Okabe and Ito's, which colour-blind eyes tell apart too, without yellow, which is lost on white. */
+const COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#56b4e9', '#000000']
+/** Of the first seven series, the next seven, and so on. */
+const DASHES = [
+  [1, 0],
+  [6, 3],
+  [2, 2],
+] as const
+const SHAPES = ['circle', 'square', 'triangle-up'] as const
+const CONFIG = { range: { category: COLOURS }, mark: { color: COLOURS[0] } }
+const FRAME = { $schema: SCHEMA, background: 'white', padding: 12, config: CONFIG } as const
 
 interface Row {
   x: number
@@ -97,7 +107,12 @@ export function lines(options: LinesOptions): Chart {
   const { x, y } = axes(options, xScale, yScale)
   // Between two epochs there is nothing to mark.
   const whole = xScale !== 'log' && values.every((row) => Number.isInteger(row.x))
-  const encoding = { x: whole ? { ...x, axis: { tickMinStep: 1 } } : x, y, ...colour(series) }
+  const encoding = {
+    x: whole ? { ...x, axis: { tickMinStep: 1 } } : x,
+    y,
+    ...colour(series),
+    ...beyondColours(series, 'strokeDash', DASHES),
+  }
   return chart(options, { data: { values }, mark: { type: 'line', point: dots }, encoding })
 }
 
@@ -110,7 +125,7 @@ export function points(options: PointsOptions): Chart {
       {
         data: { values: rowsOf(series, 'points') },
         mark: { type: 'point', filled: true, opacity: 0.7 },
-        encoding: { ...encoding, ...colour(series) },
+        encoding: { ...encoding, ...colour(series), ...beyondColours(series, 'shape', SHAPES) },
       },
       ...Object.entries(curves).map(([name, line]) => ({
         data: { values: rowsOf({ [name]: line }, 'points') },
@@ -193,7 +208,7 @@ export function images(options: ImagesOptions): Chart {
     concat: spec,
     spacing: 6,
     resolve: { scale: { color: 'independent' } },
-    config: { view: { stroke: null } },
+    config: { ...CONFIG, view: { stroke: null } },
   } as unknown as TopLevelSpec)
 }
 
@@ -201,11 +216,18 @@ export function images(options: ImagesOptions): Chart {
 export function sideBySide(charts: readonly Chart[], options: { title?: string; sharedLegend?: boolean } = {}): Chart {
   const { title, sharedLegend = false } = options
   const hconcat = charts.map(({ spec }) => {
-    const { $schema: _schema, background: _background, padding: _padding, ...rest } = spec as TopLevelSpec
+    const {
+      $schema: _schema,
+      background: _background,
+      padding: _padding,
+      config: _config,
+      ...rest
+    } = spec as TopLevelSpec
     return rest
   })
   const heading = title === undefined ? {} : { title: { text: title, anchor: 'middle', offset: 14 } }
-  const resolve = { scale: { color: sharedLegend ? 'shared' : 'independent' } }
+  const legend = sharedLegend ? 'shared' : 'independent'
+  const resolve = { scale: { color: legend, strokeDash: legend, shape: legend } }
   return new Chart({ ...FRAME, ...heading, hconcat, resolve } as unknown as TopLevelSpec)
 }
 
@@ -220,7 +242,7 @@ function axes({ x, y }: AxisTitles, xScale = 'linear', yScale = 'linear') {
     title: title ?? null,
     // A logarithmic axis has room for few of its numbers.
     ...(type === 'log'
-      ? { axis: { format: '~e', labelOverlap: true }, scale: { type } }
+      ? { axis: { format: '~g', labelOverlap: true }, scale: { type } }
       : { scale: { type, zero: false } }),
   })
   return { x: axis('x', x, xScale), y: axis('y', y, yScale) }
@@ -230,6 +252,14 @@ function axes({ x, y }: AxisTitles, xScale = 'linear', yScale = 'linear') {
 function colour(series: object) {
   const names = Object.keys(series)
   return names.length < 2 ? {} : { color: { field: 'series', type: 'nominal', sort: names, title: null } }
+}
+
+/** Tells series apart that have the same colour, where there are more of them than colours. */
+function beyondColours(series: object, channel: 'strokeDash' | 'shape', looks: readonly unknown[]) {
+  const names = Object.keys(series)
+  if (names.length <= COLOURS.length) return {}
+  const range = names.map((_, i) => looks[Math.floor(i / COLOURS.length) % looks.length])
+  return { [channel]: { field: 'series', type: 'nominal', scale: { domain: names, range }, sort: names, title: null } }
 }
 
 function rowsOf(series: Readonly<Record<string, Series>>, who: string): (Row & { index: number })[] {

@@ -27,6 +27,27 @@ describe('charts', () => {
     expect(marks(svg, 'line')).toBe(1)
   })
 
+  it('tells more series apart than there are colours', async () => {
+    const names = Array.from({ length: 10 }, (_, i) => `series ${i}`)
+    const rows = Object.fromEntries(names.map((name, i) => [name, [i, i + 1]]))
+    const drawn = await lines({ series: rows, dots: false }).svg()
+    const looks = [...drawn.matchAll(/<path aria-label="epoch[^>]*|<path [^>]*aria-roledescription="line mark"[^>]*/g)]
+    const look = ([path]: RegExpMatchArray) =>
+      `${path.match(/stroke="([^"]+)"/)?.[1]} ${path.match(/stroke-dasharray="([^"]+)"/)?.[1]}`
+    expect(looks).toHaveLength(10)
+    expect(new Set(looks.map(look)).size).toBe(10)
+    const pairs = Object.fromEntries(names.map((name, i) => [name, [[i, i]] as [number, number][]]))
+    const marks = [...(await points({ series: pairs }).svg()).matchAll(/aria-roledescription="point"[^>]*/g)]
+    const shape = ([path]: RegExpMatchArray) =>
+      `${path.match(/ d="([^"]+)"/)?.[1]} ${path.match(/fill="([^"]+)"/)?.[1]}`
+    expect(new Set(marks.map(shape)).size).toBe(10)
+  })
+
+  it('writes a logarithmic axis as one writes numbers', async () => {
+    const svg = await lines({ series: { loss: [10, 1, 0.01] }, yScale: 'log' }).svg()
+    for (const label of ['10', '1', '0.1', '0.01']) expect(svg).toContain(`>${label}</text>`)
+  })
+
   it('draws bars, cells and pixels, one each', async () => {
     expect((await bars({ values: { cpu: 1, gpu: 3 } }).svg()).match(/aria-roledescription="bar"/g)).toHaveLength(2)
     const cells = /aria-roledescription="rect mark"/g
