@@ -82,7 +82,7 @@ const DASHES = [
   [2, 2],
 ] as const
 const SHAPES = ['circle', 'square', 'triangle-up'] as const
-const CONFIG = { range: { category: COLOURS }, mark: { color: COLOURS[0] } }
+const CONFIG = { range: { category: COLOURS }, mark: { color: COLOURS[0] }, legend: { labelLimit: 0 } } // names in full
 const FRAME = { $schema: SCHEMA, background: 'white', padding: 12, config: CONFIG } as const
 
 interface Row {
@@ -104,13 +104,17 @@ export function lines(options: LinesOptions): Chart {
   const values = rowsOf(series, 'lines')
   if (xScale === 'log') checkPositive(values, 'x')
   if (yScale === 'log') checkPositive(values, 'y')
-  const { x, y } = axes(options, xScale, yScale)
+  const { x, y } = axes(
+    options,
+    xScale === 'log' ? logarithmic(values.map((row) => row.x)) : undefined,
+    yScale === 'log' ? logarithmic(values.map((row) => row.y)) : undefined,
+  )
   // Between two epochs there is nothing to mark.
   const whole = xScale !== 'log' && values.every((row) => Number.isInteger(row.x))
   const encoding = {
     x: whole ? { ...x, axis: { tickMinStep: 1 } } : x,
     y,
-    ...colour(series),
+    ...colour(series, { symbolType: 'stroke', symbolSize: 400 }),
     ...beyondColours(series, 'strokeDash', DASHES),
   }
   return chart(options, { data: { values }, mark: { type: 'line', point: dots }, encoding })
@@ -235,23 +239,31 @@ function chart({ title, width = WIDTH, height = 300 }: AxisTitles, body: object)
   return new Chart({ ...FRAME, ...(title === undefined ? {} : { title }), width, height, ...body } as TopLevelSpec)
 }
 
-function axes({ x, y }: AxisTitles, xScale = 'linear', yScale = 'linear') {
-  const axis = (field: string, title: string | undefined, type: string) => ({
+const LINEAR = { scale: { type: 'linear', zero: false } }
+
+/** Numbers are written at powers of ten, and over few of these also at twice and five times as much. */
+function logarithmic(values: readonly number[]) {
+  const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, 0])
+  const digits = high / low > 1e3 ? '[1]' : '[1, 2, 5]'
+  const digit = 'round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))'
+  const labelExpr = `indexof(${digits}, ${digit}) < 0 ? '' : format(datum.value, '~g')`
+  return { scale: { type: 'log' }, axis: { labelExpr, labelOverlap: false } }
+}
+
+function axes({ x, y }: AxisTitles, xLook: object = LINEAR, yLook: object = LINEAR) {
+  const axis = (field: string, title: string | undefined, look: object) => ({
     field,
     type: 'quantitative',
     title: title ?? null,
-    // A logarithmic axis has room for few of its numbers.
-    ...(type === 'log'
-      ? { axis: { format: '~g', labelOverlap: true }, scale: { type } }
-      : { scale: { type, zero: false } }),
+    ...look,
   })
-  return { x: axis('x', x, xScale), y: axis('y', y, yScale) }
+  return { x: axis('x', x, xLook), y: axis('y', y, yLook) }
 }
 
 /** A legend where there is something to tell apart. */
-function colour(series: object) {
+function colour(series: object, legend: object = {}) {
   const names = Object.keys(series)
-  return names.length < 2 ? {} : { color: { field: 'series', type: 'nominal', sort: names, title: null } }
+  return names.length < 2 ? {} : { color: { field: 'series', type: 'nominal', sort: names, title: null, legend } }
 }
 
 /** Tells series apart that have the same colour, where there are more of them than colours. */

@@ -44,8 +44,28 @@ describe('charts', () => {
   })
 
   it('writes a logarithmic axis as one writes numbers', async () => {
-    const svg = await lines({ series: { loss: [10, 1, 0.01] }, yScale: 'log' }).svg()
-    for (const label of ['10', '1', '0.1', '0.01']) expect(svg).toContain(`>${label}</text>`)
+  it('writes long names of series in full', async () => {
+    const name = '784-512-256-10, accuracy on the training samples'
+    expect(await lines({ series: { [name]: [1, 2], test: [1, 2] } }).svg()).toContain(`>${name}</text>`)
+  })
+
+    const labels = async (loss: number[]) => {
+      const svg = await lines({ series: { loss }, yScale: 'log' }).svg()
+      const axis = svg.slice(svg.indexOf('role-axis', svg.indexOf('Y-axis') - 200))
+      return [...axis.matchAll(/text-anchor="end"[^>]*>([^<]+)</g)].map(([, label]) => label)
+    }
+    expect(await labels([0.6, 0.2, 0.03])).toEqual(['0.01', '0.02', '0.05', '0.1', '0.2', '0.5', '1'])
+    expect(await labels([10, 1e-4, 1e-7])).toEqual([
+      '1e-7',
+      '0.000001',
+      '0.00001',
+      '0.0001',
+      '0.001',
+      '0.01',
+      '0.1',
+      '1',
+      '10',
+    ])
   })
 
   it('draws bars, cells and pixels, one each', async () => {
