@@ -3,6 +3,7 @@
  */
 import type { TopLevelSpec } from 'vega-lite'
 import { ForjaError } from '../errors.js'
+import { encodePng } from '../io/png.js'
 import { checkChoice, checkOptions } from '../options.js'
 import { Chart } from './chart.js'
 
@@ -190,18 +191,17 @@ export function images(options: ImagesOptions): Chart {
   checkOptions('plot.images', options, ['title', 'images', 'labels', 'columns', 'scale'])
   const { images: list, labels = [], columns = 10, scale = 3, title } = options
   const spec = list.map((image, i) => {
-    const values = image.flatMap((line, y) => line.map((value, x) => ({ x, y, value: checked(value, 'images') })))
-    const side = { type: 'ordinal', axis: null } as const
+    const [width, height] = [(image[0]?.length ?? 0) * scale, image.length * scale]
     return {
-      data: { values },
+      data: { values: [{ url: pictureOf(image, Math.max(Math.ceil(scale), 1)) }] },
       title: labels[i] ?? '',
-      width: (image[0]?.length ?? 0) * scale,
-      height: image.length * scale,
-      mark: 'rect',
+      width,
+      height,
+      mark: { type: 'image', width, height, aria: false },
       encoding: {
-        x: { field: 'x', ...side },
-        y: { field: 'y', ...side },
-        color: { field: 'value', type: 'quantitative', scale: { scheme: 'greys', reverse: true }, legend: null },
+        url: { field: 'url', type: 'nominal' },
+        x: { value: width / 2 },
+        y: { value: height / 2 },
       },
     }
   })
@@ -211,9 +211,23 @@ export function images(options: ImagesOptions): Chart {
     columns,
     concat: spec,
     spacing: 6,
-    resolve: { scale: { color: 'independent' } },
     config: { ...CONFIG, view: { stroke: null } },
   } as unknown as TopLevelSpec)
+}
+
+/** A PNG as URL: black to white, every pixel `size` by `size`, so that no viewer blurs it. */
+function pictureOf(image: readonly (readonly number[])[], size: number): string {
+  const values = image.flat().map((value) => checked(value, 'images'))
+  const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity])
+  const width = image[0]?.length ?? 0
+  const pixels = new Uint8Array(values.length * size * size)
+  for (let p = 0; p < pixels.length; p++) {
+    const [row, column] = [Math.floor(p / (width * size)), p % (width * size)]
+    const value = values[Math.floor(row / size) * width + Math.floor(column / size)]!
+    pixels[p] = high > low ? Math.round((255 * (value - low)) / (high - low)) : 0
+  }
+  const png = encodePng(pixels, image.length * size, width * size, 1)
+  return `data:image/png;base64,${Buffer.from(png).toString('base64')}`
 }
 
 /** Charts in a row, each with its own axes; `sharedLegend` where they show the same series. */
