@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
+import { ForjaError } from 'forja'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -29,6 +30,14 @@ if (wanted === undefined) {
   } else {
     if (values.quick) process.env.FORJA_EXAMPLE_QUICK = '1'
     if (values['data-dir'] !== undefined) process.env.FORJA_DATA_DIR = resolve(values['data-dir'])
-    await import(pathToFileURL(resolve(import.meta.dirname, folder, 'index.ts')).href)
+    try {
+      await import(pathToFileURL(resolve(import.meta.dirname, folder, 'index.ts')).href)
+    } catch (error) {
+      if (!(error instanceof ForjaError)) throw error
+      // A message is enough for what its reader can mend.
+      console.error(`error: ${error.message}`)
+      if (error.code === 'ERR_OFFLINE') console.error(`Without the data: npm run example -- ${wanted} --quick`)
+      process.exitCode = 1
+    }
   }
 }

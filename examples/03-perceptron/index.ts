@@ -42,7 +42,8 @@ async function train(points: fj.Tensor, targets: Float32Array, epochs: number): 
 const mistakes = await train(samples, labels, 50)
 console.log(`two clouds: mistakes in each epoch ${mistakes.join(', ')}`)
 const [w0, w1, w2] = (await w.array()) as [number, number, number]
-console.log(`the line: ${w0.toFixed(2)} + ${w1.toFixed(2)} x₁ + ${w2.toFixed(2)} x₂ = 0`)
+const term = (weight: number, x: string) => `${weight < 0 ? '−' : '+'} ${Math.abs(weight).toFixed(2)} ${x}`
+console.log(`the line: ${w0.toFixed(2)} ${term(w1, 'x₁')} ${term(w2, 'x₂')} = 0`)
 
 // No line tells the classes of XOR apart: the rule goes round in circles.
 const xor = fj.tensor([

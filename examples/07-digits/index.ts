@@ -7,7 +7,9 @@ const { train, test } = quick
   ? await fj.data.syntheticDigits({ train: 400, test: 200, seed: 1 })
   : await fj.data.digits({ test: 0.3 })
 const [, height, width] = train.fields[0].shape as [number, number, number]
-console.log(`${train.length} digits of ${height}×${width} to learn from, ${test.length} to be asked about`)
+console.log(
+  `${train.length.toLocaleString('en')} digits of ${height}×${width} to learn from, ${test.length} to be asked about`,
+)
 
 const model = fj.models.mlp({ inputs: height * width, hidden: [512] })
 // Digits turned, slanted and stretched a little are the same digits: every epoch sees others.

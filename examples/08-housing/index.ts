@@ -15,7 +15,8 @@ const { train, test } = quick
   ? { train: invented(300, 1), test: invented(100, 2) }
   : await fj.data.housing({ missing: 'mean', oceanProximity: 'onehot', test: 0.2 })
 const inputs = train.fields[0].shape[0]!
-console.log(`${train.length} districts to learn from, ${test.length} held out, ${inputs} numbers each`)
+const count = (set: fj.data.ArrayDataset) => set.length.toLocaleString('en')
+console.log(`${count(train)} districts to learn from, ${count(test)} held out, ${inputs} numbers each`)
 
 // R² = 1 - Σ (y - ŷ)² / Σ (y - ȳ)²: the share of the variance that is explained.
 const prices = Array.from(test.y)

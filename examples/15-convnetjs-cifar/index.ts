@@ -6,7 +6,7 @@ fj.setSeed(1)
 const { train, test } = quick
   ? await fj.data.syntheticShapes({ train: 200, test: 100, seed: 1 })
   : await fj.data.cifar10()
-console.log(`${train.length} images of ${train.classNames!.join(', ')}`)
+console.log(`${train.length.toLocaleString('en')} images of ${train.classNames!.join(', ')}`)
 
 // 3×32×32 → 16×32×32 → 16×16×16 → 20×16×16 → 20×8×8 → 20×8×8 → 20×4×4 → 10
 const model = fj.models.convnetjsCifar()
@@ -38,6 +38,6 @@ await draw(
 )
 const images = train.length * epochs
 const seconds = history.epochs.reduce((sum, epoch) => sum + epoch.seconds, 0)
-console.log(`${Math.round(images / seconds)} images learnt from a second`)
+console.log(`${Math.round(images / seconds).toLocaleString('en')} images learnt from a second`)
 const { accuracy } = await fj.evaluateModel(model, test, { loss: 'crossEntropy', metrics: ['accuracy'] })
 finish(`Test accuracy ${(100 * accuracy!).toFixed(2)} %`)

@@ -9,7 +9,7 @@ const text = readFileSync(join(import.meta.dirname, 'text.txt'), 'utf8')
 const alphabet = [...new Set(text)].sort()
 const codes = Int32Array.from(text, (letter) => alphabet.indexOf(letter))
 const [BATCH, LENGTH, STEPS] = quick ? [8, 16, 40] : [32, 64, 400]
-console.log(`${text.length} letters, ${alphabet.length} different ones\n`)
+console.log(`${text.length.toLocaleString('en')} letters, ${alphabet.length} different ones\n`)
 
 // Letter → 32 numbers → LSTM of 128 units → one score for every letter of the alphabet, at every step.
 const model = fj.models.charLSTM({ vocabulary: alphabet.length, embeddingSize: 32, hiddenSize: 128 })

@@ -40,7 +40,8 @@ for (const [name, make] of Object.entries(networks)) {
     const series = Object.fromEntries(
       Array.from({ length: 10 }, (_, digit) => [`${digit}`, codes.filter((_, i) => test.y[i] === digit)]),
     )
-    await draw('autoencoder-codes', fj.plot.points({ title: 'The code', series, width: 420, height: 420 }))
+    const titles = { title: 'The code', x: 'first number', y: 'second number' }
+    await draw('autoencoder-codes', fj.plot.points({ ...titles, series, width: 420, height: 420 }))
   }
 }
 const labels = ['in', ...Object.keys(networks)].flatMap((label) => [label, ...new Array<string>(9).fill('')])

@@ -67,7 +67,7 @@ for (const [name, network] of Object.entries(networks)) {
   })
   curves[name] = history.valAccuracy
 }
-const title = `${few.length} labelled digits, ${train.length.toLocaleString('en')} without`
+const title = `${few.length.toLocaleString('en')} labelled digits, ${train.length.toLocaleString('en')} without`
 await draw('stacked', fj.plot.lines({ title, x: 'epoch', y: 'test accuracy', series: curves }))
 const results = Object.entries(curves).map(([name, curve]) => `${name} ${(100 * curve.at(-1)!).toFixed(2)} %`)
 finish(`Test accuracy: ${results.join(', ')}`)

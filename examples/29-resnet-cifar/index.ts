@@ -7,7 +7,7 @@ fj.setSeed(1)
 const { train, test } = quick
   ? await fj.data.syntheticShapes({ train: 64, test: 64, seed: 1 })
   : await fj.data.cifar10()
-console.log(`${train.length} images of ${train.classNames!.join(', ')}`)
+console.log(`${train.length.toLocaleString('en')} images of ${train.classNames!.join(', ')}`)
 
 const model = fj.models.resnet20Cifar()
 console.log(

@@ -3,6 +3,7 @@
  */
 import type { TopLevelSpec } from 'vega-lite'
 import { ForjaError } from '../errors.js'
+import { encodePng } from '../io/png.js'
 import { checkChoice, checkOptions } from '../options.js'
 import { Chart } from './chart.js'
 
@@ -73,7 +74,17 @@ export interface ImagesOptions {
 const AXES = ['title', 'x', 'y', 'width', 'height'] as const
 
 const SCHEMA = 'https://vega.github.io/schema/vega-lite/v6.json'
-const FRAME = { $schema: SCHEMA, background: 'white', padding: 12 } as const
+/** Okabe and Ito's, which colour-blind eyes tell apart too, without yellow, which is lost on white. */
+const COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#56b4e9', '#000000']
+/** Of the first seven series, the next seven, and so on. */
+const DASHES = [
+  [1, 0],
+  [6, 3],
+  [2, 2],
+] as const
+const SHAPES = ['circle', 'square', 'triangle-up'] as const
+const CONFIG = { range: { category: COLOURS }, mark: { color: COLOURS[0] }, legend: { labelLimit: 0 } } // names in full
+const FRAME = { $schema: SCHEMA, background: 'white', padding: 12, config: CONFIG } as const
 
 interface Row {
   x: number
@@ -94,10 +105,19 @@ export function lines(options: LinesOptions): Chart {
   const values = rowsOf(series, 'lines')
   if (xScale === 'log') checkPositive(values, 'x')
   if (yScale === 'log') checkPositive(values, 'y')
-  const { x, y } = axes(options, xScale, yScale)
+  const { x, y } = axes(
+    options,
+    xScale === 'log' ? logarithmic(values.map((row) => row.x)) : undefined,
+    yScale === 'log' ? logarithmic(values.map((row) => row.y)) : undefined,
+  )
   // Between two epochs there is nothing to mark.
   const whole = xScale !== 'log' && values.every((row) => Number.isInteger(row.x))
-  const encoding = { x: whole ? { ...x, axis: { tickMinStep: 1 } } : x, y, ...colour(series) }
+  const encoding = {
+    x: whole ? { ...x, axis: { tickMinStep: 1 } } : x,
+    y,
+    ...colour(series, { symbolType: 'stroke', symbolSize: 400 }),
+    ...beyondColours(series, 'strokeDash', DASHES),
+  }
   return chart(options, { data: { values }, mark: { type: 'line', point: dots }, encoding })
 }
 
@@ -110,7 +130,7 @@ export function points(options: PointsOptions): Chart {
       {
         data: { values: rowsOf(series, 'points') },
         mark: { type: 'point', filled: true, opacity: 0.7 },
-        encoding: { ...encoding, ...colour(series) },
+        encoding: { ...encoding, ...colour(series), ...beyondColours(series, 'shape', SHAPES) },
       },
       ...Object.entries(curves).map(([name, line]) => ({
         data: { values: rowsOf({ [name]: line }, 'points') },
@@ -171,18 +191,17 @@ export function images(options: ImagesOptions): Chart {
   checkOptions('plot.images', options, ['title', 'images', 'labels', 'columns', 'scale'])
   const { images: list, labels = [], columns = 10, scale = 3, title } = options
   const spec = list.map((image, i) => {
-    const values = image.flatMap((line, y) => line.map((value, x) => ({ x, y, value: checked(value, 'images') })))
-    const side = { type: 'ordinal', axis: null } as const
+    const [width, height] = [(image[0]?.length ?? 0) * scale, image.length * scale]
     return {
-      data: { values },
+      data: { values: [{ url: pictureOf(image, Math.max(Math.ceil(scale), 1)) }] },
       title: labels[i] ?? '',
-      width: (image[0]?.length ?? 0) * scale,
-      height: image.length * scale,
-      mark: 'rect',
+      width,
+      height,
+      mark: { type: 'image', width, height, aria: false },
       encoding: {
-        x: { field: 'x', ...side },
-        y: { field: 'y', ...side },
-        color: { field: 'value', type: 'quantitative', scale: { scheme: 'greys', reverse: true }, legend: null },
+        url: { field: 'url', type: 'nominal' },
+        x: { value: width / 2 },
+        y: { value: height / 2 },
       },
     }
   })
@@ -192,20 +211,41 @@ export function images(options: ImagesOptions): Chart {
     columns,
     concat: spec,
     spacing: 6,
-    resolve: { scale: { color: 'independent' } },
-    config: { view: { stroke: null } },
+    config: { ...CONFIG, view: { stroke: null } },
   } as unknown as TopLevelSpec)
+}
+
+/** A PNG as URL: black to white, every pixel `size` by `size`, so that no viewer blurs it. */
+function pictureOf(image: readonly (readonly number[])[], size: number): string {
+  const values = image.flat().map((value) => checked(value, 'images'))
+  const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity])
+  const width = image[0]?.length ?? 0
+  const pixels = new Uint8Array(values.length * size * size)
+  for (let p = 0; p < pixels.length; p++) {
+    const [row, column] = [Math.floor(p / (width * size)), p % (width * size)]
+    const value = values[Math.floor(row / size) * width + Math.floor(column / size)]!
+    pixels[p] = high > low ? Math.round((255 * (value - low)) / (high - low)) : 0
+  }
+  const png = encodePng(pixels, image.length * size, width * size, 1)
+  return `data:image/png;base64,${Buffer.from(png).toString('base64')}`
 }
 
 /** Charts in a row, each with its own axes; `sharedLegend` where they show the same series. */
 export function sideBySide(charts: readonly Chart[], options: { title?: string; sharedLegend?: boolean } = {}): Chart {
   const { title, sharedLegend = false } = options
   const hconcat = charts.map(({ spec }) => {
-    const { $schema: _schema, background: _background, padding: _padding, ...rest } = spec as TopLevelSpec
+    const {
+      $schema: _schema,
+      background: _background,
+      padding: _padding,
+      config: _config,
+      ...rest
+    } = spec as TopLevelSpec
     return rest
   })
   const heading = title === undefined ? {} : { title: { text: title, anchor: 'middle', offset: 14 } }
-  const resolve = { scale: { color: sharedLegend ? 'shared' : 'independent' } }
+  const legend = sharedLegend ? 'shared' : 'independent'
+  const resolve = { scale: { color: legend, strokeDash: legend, shape: legend } }
   return new Chart({ ...FRAME, ...heading, hconcat, resolve } as unknown as TopLevelSpec)
 }
 
@@ -213,23 +253,39 @@ function chart({ title, width = WIDTH, height = 300 }: AxisTitles, body: object)
   return new Chart({ ...FRAME, ...(title === undefined ? {} : { title }), width, height, ...body } as TopLevelSpec)
 }
 
-function axes({ x, y }: AxisTitles, xScale = 'linear', yScale = 'linear') {
-  const axis = (field: string, title: string | undefined, type: string) => ({
+const LINEAR = { scale: { type: 'linear', zero: false } }
+
+/** Numbers are written at powers of ten, and over few of these also at twice and five times as much. */
+function logarithmic(values: readonly number[]) {
+  const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, 0])
+  const digits = high / low > 1e3 ? '[1]' : '[1, 2, 5]'
+  const digit = 'round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))'
+  const labelExpr = `indexof(${digits}, ${digit}) < 0 ? '' : format(datum.value, '~g')`
+  return { scale: { type: 'log' }, axis: { labelExpr, labelOverlap: false } }
+}
+
+function axes({ x, y }: AxisTitles, xLook: object = LINEAR, yLook: object = LINEAR) {
+  const axis = (field: string, title: string | undefined, look: object) => ({
     field,
     type: 'quantitative',
     title: title ?? null,
-    // A logarithmic axis has room for few of its numbers.
-    ...(type === 'log'
-      ? { axis: { format: '~e', labelOverlap: true }, scale: { type } }
-      : { scale: { type, zero: false } }),
+    ...look,
   })
-  return { x: axis('x', x, xScale), y: axis('y', y, yScale) }
+  return { x: axis('x', x, xLook), y: axis('y', y, yLook) }
 }
 
 /** A legend where there is something to tell apart. */
-function colour(series: object) {
+function colour(series: object, legend: object = {}) {
   const names = Object.keys(series)
-  return names.length < 2 ? {} : { color: { field: 'series', type: 'nominal', sort: names, title: null } }
+  return names.length < 2 ? {} : { color: { field: 'series', type: 'nominal', sort: names, title: null, legend } }
+}
+
+/** Tells series apart that have the same colour, where there are more of them than colours. */
+function beyondColours(series: object, channel: 'strokeDash' | 'shape', looks: readonly unknown[]) {
+  const names = Object.keys(series)
+  if (names.length <= COLOURS.length) return {}
+  const range = names.map((_, i) => looks[Math.floor(i / COLOURS.length) % looks.length])
+  return { [channel]: { field: 'series', type: 'nominal', scale: { domain: names, range }, sort: names, title: null } }
 }
 
 function rowsOf(series: Readonly<Record<string, Series>>, who: string): (Row & { index: number })[] {

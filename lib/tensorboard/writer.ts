@@ -13,13 +13,13 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { TypedArray } from '../dtype.js'
 import { ForjaError } from '../errors.js'
+import { encodePng } from '../io/png.js'
 import { checkInteger } from '../options.js'
 import { formatShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
 import { frameRecord } from './crc32c.js'
 import { graphNodes } from './graph.js'
 import { type EventMessage, encodeEvent, encodeGraph, type HistogramMessage, type SummaryValue } from './messages.js'
-import { encodePng } from './png.js'
 
 let files = 0
 

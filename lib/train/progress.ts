@@ -1,9 +1,8 @@
 /**
  * Progress on stderr: a bar on a terminal, one plain line an epoch elsewhere.
  *
- *   Epoch  3/10  782/782 ━━━━━━━━━━━━━━━━━━━━  4s  5.1ms/step  12.5k img/s  loss 0.9123  acc 0.679 │ val_loss 0.9410  ..
- *
- * While an epoch runs, the time left stands in place of the time taken.
+ *   Epoch  3/10  391/782 ━━━━━━━━━━━━━━━━━━━━  2.0s left  5.10ms/step  12.5k samples/s  loss 0.9123  acc 0.6790
+ *   Epoch  3/10  4.0s  12.5k samples/s  loss 0.8123  acc 0.7190 | val_loss 0.9410  val_acc 0.6700  lr 1.000e-4
  */
 import { styleText } from 'node:util'
 import { SingleBar } from 'cli-progress'
@@ -23,6 +22,9 @@ export interface Reporter {
 
 const SILENT: Reporter = { begin() {}, batch() {}, end() {}, epoch() {}, note() {} }
 const BAR = 20
+const DONE = '━'
+/** Thinner, so that a terminal without colours shows it too. */
+const AHEAD = '─'
 
 export function reporterFor(verbose: Verbosity, stream: NodeJS.WriteStream = process.stderr): Reporter {
   if (verbose === 0) return SILENT
@@ -41,18 +43,25 @@ function figure(value: number): string {
   return value.toPrecision(4)
 }
 
-/** 950, 12.5k, 1.20M */
-function rate(perSecond: number): string {
-  if (perSecond >= 1e6) return `${(perSecond / 1e6).toPrecision(3)}M`
-  return perSecond >= 1e3 ? `${(perSecond / 1e3).toPrecision(3)}k` : perSecond.toPrecision(3)
+/** 5.10, 12.5, 950, 1234: three digits at least, and no exponent. */
+function short(value: number): string {
+  return value < 99.95 ? value.toPrecision(3) : String(Math.round(value))
 }
 
+/** 950, 12.5k, 1.20M */
+function rate(perSecond: number): string {
+  if (perSecond >= 999_500) return `${short(perSecond / 1e6)}M`
+  return perSecond >= 999.5 ? `${short(perSecond / 1e3)}k` : short(perSecond)
+}
+
+/** 9.9s, 59s, 1m00s, 1h00m */
 function duration(seconds: number): string {
-  if (seconds < 10) return `${seconds.toFixed(1)}s`
-  if (seconds < 60) return `${Math.round(seconds)}s`
-  const minutes = Math.floor(seconds / 60)
+  if (seconds < 9.95) return `${seconds.toFixed(1)}s`
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole}s`
+  const minutes = Math.floor(whole / 60)
   return minutes < 60
-    ? `${minutes}m${String(Math.round(seconds % 60)).padStart(2, '0')}s`
+    ? `${minutes}m${String(whole % 60).padStart(2, '0')}s`
     : `${Math.floor(minutes / 60)}h${String(minutes % 60).padStart(2, '0')}m`
 }
 
@@ -82,6 +91,35 @@ export function epochLine(logs: EpochLogs, epochs: number): string {
   ].join('  ')
 }
 
+export interface EpochProgress {
+  /** 'Epoch  3/10' */
+  name: string
+  step: number
+  steps: number
+  samples: number
+  /** Since the epoch began. */
+  seconds: number
+  scores: Scores
+}
+
+/** A running epoch's line. What the columns have no room for is left out, what is needed least first. */
+export function progressLine({ name, step, steps, samples, seconds, scores }: EpochProgress, columns: number): string {
+  const head = `${name}  ${String(step).padStart(String(steps).length)}/${steps}`
+  const done = Math.round((BAR * step) / Math.max(steps, 1))
+  const bar = DONE.repeat(done) + AHEAD.repeat(BAR - done)
+  if (step === 0) return `${head} ${bar}`
+  const left = `  ${duration((seconds / step) * (steps - step))} left`
+  const perStep = seconds / step
+  const stepTime = `  ${perStep < 0.9995 ? `${short(1000 * perStep)}ms` : `${short(perStep)}s`}/step`
+  const speed = `  ${rate(samples / seconds)} samples/s`
+  let parts = [head, ` ${bar}`, left, stepTime, speed, `  ${scoresText(scores)}`]
+  for (const part of [stepTime, speed, ` ${bar}`, left]) {
+    if (parts.join('').length <= columns) break
+    parts = parts.filter((other) => other !== part)
+  }
+  return parts.join('')
+}
+
 class LineReporter implements Reporter {
   constructor(protected readonly stream: NodeJS.WriteStream) {}
 
@@ -100,13 +138,11 @@ class LineReporter implements Reporter {
 
 class BarReporter extends LineReporter {
   #bar: SingleBar | undefined
-  #text = ''
-  #name = ''
+  #progress: EpochProgress = { name: '', step: 0, steps: 0, samples: 0, seconds: 0, scores: {} as Scores }
   #start = 0
 
   override begin(epoch: number, epochs: number, steps: number): void {
-    this.#name = epochName(epoch, epochs)
-    this.#text = ''
+    this.#progress = { ...this.#progress, name: epochName(epoch, epochs), step: 0, steps }
     this.#start = performance.now()
     this.#bar = new SingleBar({
       stream: this.stream,
@@ -114,23 +150,20 @@ class BarReporter extends LineReporter {
       hideCursor: true,
       gracefulExit: false, // signals are the program's to handle
       fps: 10,
-      format: (_options, { value, total }) => this.#line(value, total),
+      format: () => this.#line(),
     })
     this.#bar.start(steps, 0)
   }
 
-  #line(value: number, total: number): string {
-    const done = Math.round((BAR * value) / Math.max(total, 1))
-    const bar = paint(this.stream, 'cyan', '━'.repeat(done)) + paint(this.stream, 'dim', '━'.repeat(BAR - done))
-    const seconds = (performance.now() - this.#start) / 1000
-    const left = value > 0 ? `${duration((seconds / value) * (total - value))} left` : ''
-    return `${this.#name}  ${String(value).padStart(String(total).length)}/${total} ${bar}  ${left}  ${this.#text}`
+  #line(): string {
+    return progressLine(this.#progress, this.stream.columns || Number.POSITIVE_INFINITY)
+      .replace(new RegExp(`${DONE}+`), (done) => paint(this.stream, 'cyan', done))
+      .replace(new RegExp(`${AHEAD}+`), (ahead) => paint(this.stream, 'dim', ahead))
   }
 
   override batch(step: number, samples: number, scores: Scores): void {
     const seconds = (performance.now() - this.#start) / 1000
-    const perStep = `${((1000 * seconds) / step).toPrecision(3)}ms/step`
-    this.#text = `${perStep}  ${rate(samples / seconds)} samples/s  ${scoresText(scores)}`
+    this.#progress = { ...this.#progress, step, samples, seconds, scores }
     this.#bar?.update(step)
   }
 

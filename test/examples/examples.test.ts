@@ -33,6 +33,21 @@ it.each(folders)('%s is short, and its README says how to run it', (folder) => {
   expect(readme).toContain(`npm run example -- ${folder.slice(3)}`)
 })
 
+it('says what data an example lacks, where it goes, and how to do without', async () => {
+  const empty = await mkdtemp(join(tmpdir(), 'forja-example-'))
+  try {
+    const env = { FORJA_DATA_DIR: empty, FORJA_OFFLINE: '1', HOME: empty, XDG_CACHE_HOME: empty }
+    const failed = await node(['--import', 'tsx', 'examples/run.ts', 'lenet5'], env).catch((error) => error)
+    expect(failed.stderr).toMatch(/^error: MNIST: train-images-idx3-ubyte\.gz is not on this machine/)
+    expect(failed.stderr).toContain(`Put the file at ${empty}`)
+    expect(failed.stderr).toMatch(/\nWithout the data: npm run example -- lenet5 --quick\n$/)
+    expect(failed.stderr).not.toContain('    at ')
+    expect(failed.code).toBe(1)
+  } finally {
+    await rm(empty, { recursive: true })
+  }
+})
+
 it('lists the examples, and names one that is not there', async () => {
   const { stdout } = await node(['--import', 'tsx', 'examples/run.ts'])
   for (const folder of folders) expect(stdout).toContain(folder.slice(3))

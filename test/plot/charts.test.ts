@@ -1,3 +1,4 @@
+import { inflateSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { bars, heatmap, images, lines, points } from '../../lib/plot/index.js'
 
@@ -27,15 +28,75 @@ describe('charts', () => {
     expect(marks(svg, 'line')).toBe(1)
   })
 
+  it('tells more series apart than there are colours', async () => {
+    const names = Array.from({ length: 10 }, (_, i) => `series ${i}`)
+    const rows = Object.fromEntries(names.map((name, i) => [name, [i, i + 1]]))
+    const drawn = await lines({ series: rows, dots: false }).svg()
+    const looks = [...drawn.matchAll(/<path aria-label="epoch[^>]*|<path [^>]*aria-roledescription="line mark"[^>]*/g)]
+    const look = ([path]: RegExpMatchArray) =>
+      `${path.match(/stroke="([^"]+)"/)?.[1]} ${path.match(/stroke-dasharray="([^"]+)"/)?.[1]}`
+    expect(looks).toHaveLength(10)
+    expect(new Set(looks.map(look)).size).toBe(10)
+    const pairs = Object.fromEntries(names.map((name, i) => [name, [[i, i]] as [number, number][]]))
+    const marks = [...(await points({ series: pairs }).svg()).matchAll(/aria-roledescription="point"[^>]*/g)]
+    const shape = ([path]: RegExpMatchArray) =>
+      `${path.match(/ d="([^"]+)"/)?.[1]} ${path.match(/fill="([^"]+)"/)?.[1]}`
+    expect(new Set(marks.map(shape)).size).toBe(10)
+  })
+
+  it('writes long names of series in full', async () => {
+    const name = '784-512-256-10, accuracy on the training samples'
+    expect(await lines({ series: { [name]: [1, 2], test: [1, 2] } }).svg()).toContain(`>${name}</text>`)
+  })
+
+  it('writes a logarithmic axis as one writes numbers', async () => {
+    const labels = async (loss: number[]) => {
+      const svg = await lines({ series: { loss }, yScale: 'log' }).svg()
+      const axis = svg.slice(svg.indexOf('role-axis', svg.indexOf('Y-axis') - 200))
+      return [...axis.matchAll(/text-anchor="end"[^>]*>([^<]+)</g)].map(([, label]) => label)
+    }
+    expect(await labels([0.6, 0.2, 0.03])).toEqual(['0.01', '0.02', '0.05', '0.1', '0.2', '0.5', '1'])
+    expect(await labels([10, 1e-4, 1e-7])).toEqual([
+      '1e-7',
+      '0.000001',
+      '0.00001',
+      '0.0001',
+      '0.001',
+      '0.01',
+      '0.1',
+      '1',
+      '10',
+    ])
+  })
+
   it('draws bars, cells and pixels, one each', async () => {
     expect((await bars({ values: { cpu: 1, gpu: 3 } }).svg()).match(/aria-roledescription="bar"/g)).toHaveLength(2)
     const cells = /aria-roledescription="rect mark"/g
     expect((await heatmap({ values: [[1, 2, 3]] }).svg()).match(cells)).toHaveLength(3)
+  })
+
+  it('draws images from their darkest to their brightest value, and stays small', async () => {
+    const noise = Array.from({ length: 28 }, (_, r) => Array.from({ length: 28 }, (_, c) => Math.sin(28 * r + c)))
     const pixels = [
-      [0, 1],
-      [1, 0],
+      [3, 5, 4],
+      [5, 3, 3],
     ]
-    expect((await images({ images: [pixels, pixels], labels: ['x', 'y'] }).svg()).match(cells)).toHaveLength(8)
+    const svg = await images({ images: [pixels, noise], labels: ['x', 'y'], scale: 2 }).svg()
+    const urls = [...svg.matchAll(/href="data:image\/png;base64,([^"]+)"/g)].map(([, data]) =>
+      Buffer.from(data!, 'base64'),
+    )
+    expect(urls).toHaveLength(2)
+    const [small] = urls as [Buffer]
+    expect([small.readUInt32BE(16), small.readUInt32BE(20)]).toEqual([6, 4])
+    const idat = small.indexOf('IDAT')
+    const rows = inflateSync(small.subarray(idat + 4, idat + 4 + small.readUInt32BE(idat - 4)))
+    const [upper, lower] = [
+      [0, 0, 0, 255, 255, 128, 128],
+      [0, 255, 255, 0, 0, 0, 0],
+    ]
+    expect([...rows]).toEqual([...upper!, ...upper!, ...lower!, ...lower!])
+    expect(svg.length).toBeLessThan(10_000)
+    expect(() => images({ images: [[[Number.NaN]]] })).toThrow('plot.images: NaN cannot be drawn')
   })
 
   it('shows the name of every column', async () => {

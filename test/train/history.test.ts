@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
-import { epochLine } from '../../lib/train/progress.js'
+import { epochLine, progressLine } from '../../lib/train/progress.js'
 import { plainNetwork, waves } from '../helpers/training.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'forja-history-'))
@@ -66,6 +66,41 @@ describe('History', () => {
     expect(epochLine(logs, 3)).toBe(
       'Epoch 3/3  1.0s  10.0 samples/s  loss 0.5000  r2 -0.2500  top5Accuracy 0.9000  lr 0.1000',
     )
+  })
+
+  it('is told in times and rates without exponents, and no minute has 60 seconds', () => {
+    const told = (seconds: number, samplesPerSecond: number) =>
+      epochLine({ epoch: 1, loss: 1, lr: 1, seconds, samplesPerSecond }, 1)
+    expect(told(59.6, 999.7)).toContain('  1m00s  1.00k samples/s')
+    expect(told(119.6, 123_456)).toContain('  2m00s  123k samples/s')
+    expect(told(3599.7, 999_900)).toContain('  1h00m  1.00M samples/s')
+    expect(told(9.97, 99.97)).toContain('  10s  100 samples/s')
+  })
+})
+
+describe('progress within an epoch', () => {
+  const scores = { loss: 0.9123, accuracy: 0.679 }
+  const running = { name: 'Epoch  3/10', step: 391, steps: 782, samples: 25_000, seconds: 2, scores }
+
+  it('shows loss and metrics on a terminal of any width, and leaves out what is needed less', () => {
+    expect(progressLine(running, 200)).toBe(
+      'Epoch  3/10  391/782 ━━━━━━━━━━──────────  2.0s left  5.12ms/step  12.5k samples/s  loss 0.9123  acc 0.6790',
+    )
+    expect(progressLine(running, 100)).toBe(
+      'Epoch  3/10  391/782 ━━━━━━━━━━──────────  2.0s left  12.5k samples/s  loss 0.9123  acc 0.6790',
+    )
+    expect(progressLine(running, 80)).toBe(
+      'Epoch  3/10  391/782 ━━━━━━━━━━──────────  2.0s left  loss 0.9123  acc 0.6790',
+    )
+    expect(progressLine(running, 60)).toBe('Epoch  3/10  391/782  2.0s left  loss 0.9123  acc 0.6790')
+    expect(progressLine(running, 50)).toBe('Epoch  3/10  391/782  loss 0.9123  acc 0.6790')
+  })
+
+  it('counts long steps in seconds', () => {
+    expect(progressLine({ ...running, step: 1, samples: 64, seconds: 1.234 }, 200)).toContain(
+      '  1.23s/step  51.9 samples',
+    )
+    expect(progressLine({ ...running, step: 1, samples: 64, seconds: 0.5 }, 200)).toContain('  500ms/step  128 samples')
   })
 })
 
