@@ -1,8 +1,10 @@
 // What the two halves of the CUDA backend share: backend.cu (devices, buffers, the table of functions) and program.cu.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -35,9 +37,11 @@ struct fj_device {
   cudaStream_t stream = nullptr;
   cudaStream_t uploads = nullptr;  // brings large arguments while `stream` is at work
   forja::cuda::Trash trash;
-  // An error after which the driver answers every call with it: set once, by the executor's thread.
-  bool lost = false;
-  char loss[256] = {};
+  // An error after which the driver answers every call with it: set once, by the thread that meets it first, which is
+  // the environment's where that makes a buffer.
+  std::atomic<bool> lost{false};
+  std::mutex losing;
+  char loss[256] = {};  // is not written any more once `lost` is set
 
   forja::cuda::Launcher launcher() const { return {stream, multiprocessors, block_memory, warpgroups}; }
 };
