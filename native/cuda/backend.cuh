@@ -30,9 +30,10 @@ struct fj_device {
   size_t block_memory = forja::cuda::kPlainShared;  // shared memory that a block may ask for
   bool warpgroups = false;
   bool graphs = true;
-  bool branches = true, conditions = true;  // of graphs
-  bool tune = true;                         // FORJA_TUNE
-  std::string machine;                      // the GPU's model
+  bool branches = true, conditions = true;                    // of graphs
+  bool refused_branches = false, refused_conditions = false;  // by the driver: why they are off
+  bool tune = true;                                           // FORJA_TUNE
+  std::string machine;                                        // the GPU's model
   forja::cuda::Handles handles;
   cudaStream_t stream = nullptr;
   cudaStream_t uploads = nullptr;  // brings large arguments while `stream` is at work
@@ -97,7 +98,8 @@ struct fj_program {
   bool eager_only = false;
   // All of the program; or the pure part and the commit, between which the host looks for faults.
   cudaGraphExec_t graphs[2] = {};
-  bool whole = false;  // graphs[0] is all of it
+  bool whole = false;         // graphs[0] is all of it
+  const char* recorded = "";  // what explain() says of the graphs: what they had to do without
   bool profile = false;
   std::vector<cudaEvent_t> events;  // before each instruction, after the last, and after the last of the pure part
   std::vector<uint64_t> nanoseconds;
