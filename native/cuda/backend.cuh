@@ -123,6 +123,9 @@ int supports(uint16_t opcode, uint16_t variant);
 void launch_instructions(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher);
 // The fault record says that nothing is wrong, for the run that follows.
 cudaError_t forget_fault(const fj_program* program);
+// What is timed behind it waits on the device until the host has handed over about all of it: a time would else hold
+// that of the launch, which is as long as a short kernel.
+void hold(Launcher& to, uint32_t launches);
 // What `launches` puts on the device's stream as a graph that can be launched.
 cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out, const std::function<void(Launcher&)>& launches);
 // Records the program as CUDA graphs. Where that fails it stays eager, and `note` says why.
