@@ -50,9 +50,12 @@ fj_status report(fj_device* device, cudaError_t code, const char* doing, fj_erro
     set_error(error, FJ_ERR_OUT_OF_MEMORY, instruction, "the CUDA device has no memory left (%s)", doing);
     return error->status;
   }
-  if (!is_harmless(code) && !device->lost) {
-    snprintf(device->loss, sizeof(device->loss), "%s (%s)", cudaGetErrorString(code), cudaGetErrorName(code));
-    device->lost = true;
+  if (!is_harmless(code)) {
+    std::lock_guard<std::mutex> lock(device->losing);
+    if (!device->lost) {
+      snprintf(device->loss, sizeof(device->loss), "%s (%s)", cudaGetErrorString(code), cudaGetErrorName(code));
+      device->lost = true;
+    }
   }
   set_error(error, FJ_ERR_DEVICE, instruction, "%s failed on the CUDA device: %s (%s)", doing, cudaGetErrorString(code),
             cudaGetErrorName(code));

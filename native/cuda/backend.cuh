@@ -1,8 +1,10 @@
 // What the two halves of the CUDA backend share: backend.cu (devices, buffers, the table of functions) and program.cu.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -28,16 +30,19 @@ struct fj_device {
   size_t block_memory = forja::cuda::kPlainShared;  // shared memory that a block may ask for
   bool warpgroups = false;
   bool graphs = true;
-  bool branches = true, conditions = true;  // of graphs
-  bool tune = true;                         // FORJA_TUNE
-  std::string machine;                      // the GPU's model
+  bool branches = true, conditions = true;                    // of graphs
+  bool refused_branches = false, refused_conditions = false;  // by the driver: why they are off
+  bool tune = true;                                           // FORJA_TUNE
+  std::string machine;                                        // the GPU's model
   forja::cuda::Handles handles;
   cudaStream_t stream = nullptr;
   cudaStream_t uploads = nullptr;  // brings large arguments while `stream` is at work
   forja::cuda::Trash trash;
-  // An error after which the driver answers every call with it: set once, by the executor's thread.
-  bool lost = false;
-  char loss[256] = {};
+  // An error after which the driver answers every call with it: set once, by the thread that meets it first, which is
+  // the environment's where that makes a buffer.
+  std::atomic<bool> lost{false};
+  std::mutex losing;
+  char loss[256] = {};  // is not written any more once `lost` is set
 
   forja::cuda::Launcher launcher() const { return {stream, multiprocessors, block_memory, warpgroups}; }
 };
@@ -93,7 +98,8 @@ struct fj_program {
   bool eager_only = false;
   // All of the program; or the pure part and the commit, between which the host looks for faults.
   cudaGraphExec_t graphs[2] = {};
-  bool whole = false;  // graphs[0] is all of it
+  bool whole = false;         // graphs[0] is all of it
+  const char* recorded = "";  // what explain() says of the graphs: what they had to do without
   bool profile = false;
   std::vector<cudaEvent_t> events;  // before each instruction, after the last, and after the last of the pure part
   std::vector<uint64_t> nanoseconds;
@@ -117,6 +123,9 @@ int supports(uint16_t opcode, uint16_t variant);
 void launch_instructions(const fj_program* program, uint32_t begin, uint32_t end, Launcher& launcher);
 // The fault record says that nothing is wrong, for the run that follows.
 cudaError_t forget_fault(const fj_program* program);
+// What is timed behind it waits on the device until the host has handed over about all of it: a time would else hold
+// that of the launch, which is as long as a short kernel.
+void hold(Launcher& to, uint32_t launches);
 // What `launches` puts on the device's stream as a graph that can be launched.
 cudaError_t record_graph(const fj_device& device, cudaGraphExec_t* out, const std::function<void(Launcher&)>& launches);
 // Records the program as CUDA graphs. Where that fails it stays eager, and `note` says why.

@@ -108,7 +108,8 @@ class Trials {
   // False where something failed.
   bool turn(const Choice& choice, const Trial& trial, float* milliseconds) {
     Launcher launcher = device_.launcher();
-    launcher.error = cudaEventRecord(begin_, launcher.stream);
+    if (trial.graph != nullptr) hold(launcher, 1);
+    if (launcher.error == cudaSuccess) launcher.error = cudaEventRecord(begin_, launcher.stream);
     if (trial.graph == nullptr) {
       launch_calls(choice, trial, launcher);
     } else if (launcher.error == cudaSuccess) {

@@ -199,6 +199,16 @@ cudaError_t record_all(fj_program* program) {
   return first_of(code, record(program, header.commit_index, header.instr_count, &program->graphs[1]));
 }
 
+#ifdef FORJA_CUDA_EDGES
+// What the driver refused of the program's graphs, for explain(): they run all the same, only slower.
+const char* missing_of(const fj_program& program) {
+  const bool line = program.device->refused_branches, halves = !program.whole && program.device->refused_conditions;
+  if (line && halves) return " (CUDA graphs without branches, without conditions)";
+  if (line) return " (CUDA graph without branches)";
+  return halves ? " (CUDA graphs without conditions)" : "";
+}
+#endif
+
 // As record_all; where that fails no graph is left.
 cudaError_t try_to_record(fj_program* program) {
   const cudaError_t code = record_all(program);
@@ -239,9 +249,13 @@ void record_graphs(fj_program* program, fj_error* note) {
   go_without(branches, false);
   go_without(false, false);
   if (code != cudaSuccess) device.branches = branches, device.conditions = conditions;
+  device.refused_branches |= branches && !device.branches;
+  device.refused_conditions |= conditions && !device.conditions;
+  program->recorded = missing_of(*program);
 #endif
   if (code == cudaSuccess) return;
   program->eager_only = true;
+  program->recorded = " (eager: no CUDA graph)";
   set_error(note, FJ_OK, FJ_NO_INSTRUCTION,
             "CUDA runs a program kernel by kernel, since recording it as a graph failed: %s (%s)",
             cudaGetErrorString(code), cudaGetErrorName(code));

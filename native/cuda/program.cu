@@ -195,10 +195,9 @@ size_t program_describe(const fj_program* program, char* text, size_t size) {
   size_t length = 0;
   for (size_t i = 0; i < program->choices.size(); i++) {
     const size_t room = length < size ? size - length : 0;
-    length +=
-        static_cast<size_t>(snprintf(room ? text + length : nullptr, room, "%s%s%s\n", program->choices[i].kernel->name,
-                                     program->choices[i].measured ? ", measured" : "",
-                                     i == 0 && program->eager_only ? " (eager: no CUDA graph)" : ""));
+    length += static_cast<size_t>(
+        snprintf(room ? text + length : nullptr, room, "%s%s%s\n", program->choices[i].kernel->name,
+                 program->choices[i].measured ? ", measured" : "", i == 0 ? program->recorded : ""));
   }
   return length;
 }

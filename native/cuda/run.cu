@@ -46,12 +46,14 @@ __global__ void hold_kernel(long long ticks) {
   }
 }
 
-// What is timed waits on the device until the host has handed over about all of it: a step's time would else hold that
-// of its launch, which is as long as a short kernel.
-void hold(Launcher& to, uint32_t instructions) {
+}  // namespace
+
+void hold(Launcher& to, uint32_t launches) {
   constexpr long long kTicks = 100'000, kTicksOfEach = 20'000, kMost = 4'000'000;
-  launch(to, hold_kernel, 1, dim3(1), std::min(kTicks + kTicksOfEach * instructions, kMost));
+  launch(to, hold_kernel, 1, dim3(1), std::min(kTicks + kTicksOfEach * launches, kMost));
 }
+
+namespace {
 
 // The event at the end of instruction i: that before the next, but for the last of the pure part, behind which the host
 // looks at what was found.

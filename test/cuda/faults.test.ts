@@ -79,5 +79,6 @@ it('LeNet-5 learns, the same launched kernel by kernel and as CUDA graphs, with 
   expect(line.losses).toEqual(launched.losses)
   expect(replayed.losses).toEqual(launched.losses)
   expect(launched.losses.at(-1)!).toBeLessThan(0.5 * launched.losses[0]!)
-  expect(replayed.explained).not.toContain('no CUDA graph')
+  // Nor anything else that a driver may refuse.
+  expect(replayed.explained).not.toMatch(/CUDA graph/)
 }, 120_000)

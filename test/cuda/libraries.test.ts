@@ -210,7 +210,9 @@ describe.runIf(emulated)('FORJA_TUNE', () => {
     for (const name of ['cublasLtMatmul', 'cudnnConvolutionForward']) expect(count(first, name)).toBeGreaterThan(2)
     expect(count(second, 'cublasLtMatmul')).toBe(2)
     expect(count(second, 'cudnnConvolutionForward')).toBe(first.kernels[0]!.includes('cudnn') ? 2 : 0)
-    expect(readFileSync(sites, 'utf8')).toContain('gemm.cuh') // own kernels had their turn
+    const launched = readFileSync(sites, 'utf8')
+    expect(launched).toContain('gemm.cuh') // own kernels had their turn
+    expect(launched, 'what is timed waits until the host has handed it over').toContain('run.cu')
   })
 
   it("'1' takes what an earlier process chose", async () => {
