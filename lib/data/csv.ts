@@ -6,7 +6,9 @@ import { createReadStream } from 'node:fs'
 import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { CsvError, parse } from 'csv-parse'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
+import { requireArray } from '../ops/check_call.js'
+import { refuse } from '../ops/refuse.js'
 import { checkChoice, checkOptions } from '../options.js'
 import { type ArrayDataset, fromArrays, standardize } from './dataset.js'
 
@@ -82,6 +84,13 @@ interface Row {
  */
 export async function csv(path: string, options: CsvOptions = {}): Promise<ArrayDataset> {
   checkOptions('csv', options, CSV)
+  if (typeof path !== 'string') refuse('csv', 'ERR_ARGUMENT', `the path of a file expected, got ${describeGiven(path)}`)
+  for (const name of ['features', 'categories', 'missingValues'] as const) {
+    if (options[name] !== undefined) requireArray('csv', name, options[name])
+  }
+  const { delimiter = ',' } = options
+  if (typeof delimiter !== 'string' || delimiter === '')
+    refuse('csv', 'ERR_ARGUMENT', `delimiter ${describeGiven(delimiter)}; expected a character or several`)
   if (options.target !== undefined) checkChoice('csv', 'target', options.target, ['class', 'number'])
   const table = await readTable(path, options)
   const kept = options.missing === 'drop' ? dropIncomplete(table) : table

@@ -6,7 +6,14 @@
  * nothing. Any other data set, and one that is too large for the device, is read batch by batch.
  */
 import { fromData, tensor } from '../create.js'
-import { ArrayDataset, type BatchOptions, type Dataset, epochOrder, type Field } from '../data/dataset.js'
+import {
+  ArrayDataset,
+  type BatchOptions,
+  type Dataset,
+  epochOrder,
+  type Field,
+  requireDataset,
+} from '../data/dataset.js'
 import { dtypeOfArray, type TypedArray } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
 import { cast } from '../ops/cast.js'
@@ -64,15 +71,7 @@ export function feedOf(
 ): Feed {
   const what = `${who}: ${role}`
   const { dataOnDevice = 'auto' } = options
-  if (typeof dataset?.batches !== 'function' || typeof dataset.length !== 'number') {
-    throw new ForjaError(
-      'ERR_ARGUMENT',
-      `${what} must be a data set with length and batches(), got ${describeGiven(dataset)}`,
-      {
-        hint: 'make one from arrays with data.fromArrays({ x, y, shape })',
-      },
-    )
-  }
+  requireDataset(what, dataset)
   if (dataset.length === 0) throw new ForjaError('ERR_ARGUMENT', `${what} has no samples`)
   checkChoice(who, 'dataOnDevice', dataOnDevice, ['auto', true, false])
   if (dataset instanceof ArrayDataset) {

@@ -98,6 +98,8 @@ describe('csv', () => {
     [{ label: 3 }, 'label 3; expected a column from 0 to 2'],
     [{ categories: ['z'] }, "no column 'z'"],
     [{ features: ['y'] }, "expected at least one feature that is not the label 'y'"],
+    [{ delimiter: '' }, "csv: delimiter ''; expected a character or several"],
+    [{ features: 'a' as never }, "csv: features must be an array, got 'a'"],
     [{ missing: 'zero' as 'mean' }, "csv: missing 'zero'; expected 'error', 'drop' or 'mean'"],
   ]
   it.each(bad)('%j is an error', async (options, message) => {
@@ -109,6 +111,7 @@ describe('csv', () => {
   it('names a file that is not there, or no gzip', async () => {
     const folder = await temporaryFolder()
     await expect(csv(join(folder, 'none.csv'))).rejects.toThrow(/none\.csv: the file cannot be read: ENOENT/)
+    await expect(csv(undefined as never)).rejects.toThrow('csv: the path of a file expected, got undefined')
     await expect(csv(join(folder, 'none.csv.gz'))).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
     const call = csv(await file('a,b\n1,2\n', 'plain.csv.gz'))
     await expect(call).rejects.toThrow(/plain\.csv\.gz: row 1 \(line 1\) cannot be read: incorrect header check/)
