@@ -5,9 +5,9 @@ import { allocate, checkDType, type DType, dtypeOfArray, isHalf, type TypedArray
 import { describeGiven, ForjaError } from './errors.js'
 import { filled } from './ops/apply.js'
 import { makeLeaf } from './ops/creation.js'
-import { checkOptions } from './options.js'
+import { checkNumber, checkOptions } from './options.js'
 import { fromRef, refArray } from './reference/array.js'
-import { checkShape, formatShape, type Shape, sizeOfShape } from './shape.js'
+import { checkShape, formatShape, MAX_RANK, type Shape, sizeOfShape } from './shape.js'
 import { type NestedArray, Tensor } from './tensor.js'
 
 export interface TensorOptions {
@@ -68,7 +68,17 @@ function naturalDType(values: unknown): DType {
 }
 
 function shapeOf(values: NestedArray): number[] {
-  return Array.isArray(values) ? [values.length, ...(values.length > 0 ? shapeOf(values[0]!) : [])] : []
+  const shape: number[] = []
+  for (let inner = values; Array.isArray(inner); inner = inner[0]!) {
+    // An array that holds itself has no end.
+    if (shape.length === MAX_RANK)
+      throw new ForjaError(
+        'ERR_SHAPE',
+        `tensor: arrays are nested more than ${MAX_RANK} deep, the most dimensions there are`,
+      )
+    shape.push(inner.length)
+  }
+  return shape
 }
 
 function flatten(values: NestedArray): number[] {
@@ -128,6 +138,7 @@ export function ones(shape: Shape, options: FillOptions = {}): Tensor {
 /** start, start + step, .. up to but without `stop`, nothing where that lies the other way; arange(n) counts from 0. */
 export function arange(start: number, stop?: number, step = 1, options: FillOptions = {}): Tensor {
   const { dtype = 'float32' } = checkOptions('arange', options, ['dtype'])
+  for (const [name, value] of Object.entries({ start, stop: stop ?? 0, step })) checkNumber('arange', name, value)
   const [from, to] = stop === undefined ? [0, start] : [start, stop]
   if (step === 0 || !Number.isFinite(step) || !Number.isFinite(to - from))
     throw new ForjaError('ERR_ARGUMENT', `arange: step ${step} never reaches ${to} from ${from}`)

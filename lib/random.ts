@@ -10,7 +10,7 @@
  *
  * A stream is named by a domain (who draws) and an index (which epoch, which sample): two users never share numbers.
  */
-import { ForjaError } from './errors.js'
+import { describeGiven, ForjaError } from './errors.js'
 
 export type Philox4 = [number, number, number, number]
 
@@ -65,7 +65,10 @@ export function philox4x32(counter: Readonly<Philox4>, key: readonly [number, nu
 
 export function checkSeed(seed: unknown, what: string): asserts seed is number {
   if (!Number.isSafeInteger(seed) || (seed as number) < 0) {
-    throw new ForjaError('ERR_ARGUMENT', `${what}: seed is ${String(seed)}; expected an integer from 0 to 2^53 - 1`)
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `${what}: seed is ${describeGiven(seed)}; expected an integer from 0 to 2^53 - 1`,
+    )
   }
 }
 

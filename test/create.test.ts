@@ -64,6 +64,9 @@ it('refuses what it cannot count or name', () => {
 })
 
 describe('tensor', () => {
+  const endless: unknown[] = []
+  endless.push(endless)
+
   it('takes numbers, booleans, nested and typed arrays', async () => {
     expect(await fj.tensor(3).array()).toBe(3)
     expect(await fj.tensor([[1, 2], [3, 4]]).array()).toEqual([[1, 2], [3, 4]]) // biome-ignore format: a matrix
@@ -86,6 +89,7 @@ describe('tensor', () => {
       'ERR_ARGUMENT',
       /got Float32Array\n {2}hint {2}join/,
     ],
+    ['an array that holds itself', endless, 'ERR_SHAPE', /nested more than 8 deep/],
     ['ragged rows', [[1, 2], [3]], 'ERR_SHAPE', /expected \(2, 2\) everywhere/],
     [
       'an array of no dtype',

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { open, realpath, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 
 /**
  * Writes the pieces under a temporary name in the same folder, forces them to the disk and renames. A link is followed: the
@@ -12,7 +12,7 @@ import { ForjaError } from '../errors.js'
  */
 export async function writeFileAtomic(path: string, ...pieces: readonly Uint8Array[]): Promise<void> {
   if (typeof path !== 'string' || path === '') {
-    throw new ForjaError('ERR_ARGUMENT', `the path of a file expected, got ${path === '' ? "''" : String(path)}`)
+    throw new ForjaError('ERR_ARGUMENT', `the path of a file expected, got ${describeGiven(path)}`)
   }
   const target = await realpath(path).catch(() => path)
   const folder = dirname(target)
