@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { type CsvOptions, csv } from '../../lib/data/csv.js'
+import { runChildJson } from '../helpers/child.js'
 import { temporaryFolder } from './mirror.js'
 
 async function file(text: string | Uint8Array, name = 'table.csv'): Promise<string> {
@@ -106,6 +107,12 @@ describe('csv', () => {
     const call = csv(await file(text), options)
     await expect(call).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
     await expect(call).rejects.toThrow(message)
+  })
+
+  it('keeps numbers, not texts: a table may be larger than the heap', async () => {
+    const options = { nodeArgs: ['--max-old-space-size=24'] }
+    const { length, last } = await runChildJson<{ length: number; last: number[] }>('large_table', options)
+    expect({ length, last }).toEqual({ length: 100_000, last: [1.25, 2.5, 3.75, 4, 5, 6, 7] })
   })
 
   it('names a file that is not there, or no gzip', async () => {
