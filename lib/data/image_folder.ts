@@ -7,7 +7,7 @@
  * copies the pixels, from interleaved (H, W, C) to planes (C, H, W), as uint8.
  */
 import type { Dirent } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import type { Sharp } from 'sharp'
 import { describeGiven, ForjaError } from '../errors.js'
@@ -109,7 +109,12 @@ function toPlanes(pixels: Uint8Array, channels: number, out: Uint8Array): void {
 
 async function listPictures(path: string, wanted?: readonly string[]) {
   const entries = await listFolder(path)
-  const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).map(({ name }) => name)
+  const folders: string[] = []
+  for (const entry of entries) {
+    // A link to a folder is a class as well.
+    const found = entry.isSymbolicLink() ? await stat(join(path, entry.name)).catch(() => undefined) : entry
+    if (found?.isDirectory() && !entry.name.startsWith('.')) folders.push(entry.name)
+  }
   const classNames = wanted ?? folders.sort()
   if (classNames.length === 0) {
     throw new ForjaError('ERR_FORMAT', `${path}: no class; expected one folder a class, with the images in it`)
