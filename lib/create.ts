@@ -32,6 +32,9 @@ export function fromData(data: TypedArray, shape: Shape, dtype: DType, name?: st
 export function tensor(values: NestedArray | boolean | TypedArray, options: TensorOptions = {}): Tensor {
   checkOptions('tensor', options, ['shape', 'dtype', 'name'])
   const isTyped = ArrayBuffer.isView(values)
+  if (isTyped && !isNumbers(values)) {
+    throw new ForjaError('ERR_DTYPE', `tensor: elements of ${describeGiven(values)} are no numbers of a dtype`)
+  }
   const dtype = options.dtype ?? naturalDType(values)
   checkDType(dtype, 'tensor')
   const source: ArrayLike<number> = isTyped ? (values as TypedArray) : flatten(values as NestedArray)
@@ -44,6 +47,11 @@ export function tensor(values: NestedArray | boolean | TypedArray, options: Tens
     )
   }
   return fromData(carried(source, dtype), [...shape], dtype, options.name)
+}
+
+/** Neither a DataView nor one of BigInts. */
+function isNumbers(array: object): boolean {
+  return 'length' in array && !(array instanceof BigInt64Array || array instanceof BigUint64Array)
 }
 
 /** A copy of `source` in the array that carries `dtype`. */

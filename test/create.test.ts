@@ -90,6 +90,8 @@ describe('tensor', () => {
       /got Float32Array\n {2}hint {2}join/,
     ],
     ['an array that holds itself', endless, 'ERR_SHAPE', /nested more than 8 deep/],
+    ['BigInts', new BigInt64Array(2), 'ERR_DTYPE', /elements of BigInt64Array are no numbers of a dtype/],
+    ['a DataView', new DataView(new ArrayBuffer(8)), 'ERR_DTYPE', /elements of DataView are no numbers/],
     ['ragged rows', [[1, 2], [3]], 'ERR_SHAPE', /expected \(2, 2\) everywhere/],
     [
       'an array of no dtype',

@@ -41,6 +41,7 @@ export interface Sample {
   y: number | TypedArray
 }
 
+/** Its arrays are its own: while one batch is used the next ones are made, so that none may be written again. */
 export interface Batch {
   x: TypedArray
   xShape: number[]
@@ -215,7 +216,7 @@ export interface Splits {
 
 /** @throws ERR_ARGUMENT unless `dataset` has what a data set has */
 export function requireDataset(what: string, dataset: Dataset): void {
-  if (typeof dataset?.batches === 'function' && typeof dataset.length === 'number') return
+  if (typeof dataset?.batches === 'function' && Number.isSafeInteger(dataset.length) && dataset.length >= 0) return
   throw new ForjaError(
     'ERR_ARGUMENT',
     `${what} must be a data set with length and batches(), got ${describeGiven(dataset)}`,
@@ -274,6 +275,8 @@ export function batchesOf(
 export function fromArrays(options: ArraysOptions): ArrayDataset {
   checkOptions('fromArrays', options, ARRAYS)
   const { normalization, classNames, featureNames } = options
+  if (classNames !== undefined) requireArray('fromArrays', 'classNames', classNames)
+  if (featureNames !== undefined) requireArray('fromArrays', 'featureNames', featureNames)
   const x = flatten(options.x, 'x', options.shape)
   const classes = options.classes ?? classNames?.length ?? inferClasses(options.y)
   const y = flatten(options.y, 'y', classes === undefined ? options.targetShape : [])

@@ -10,6 +10,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { AbortError, ForjaError } from '../errors.js'
+import { requireArray } from '../ops/check_call.js'
 import { checkInteger, checkOptions } from '../options.js'
 
 export interface DownloadProgress {
@@ -50,6 +51,8 @@ class MirrorFailure extends Error {
 
 /** Resolves when `to` is complete. Rejects with ERR_CHECKSUM, ERR_OFFLINE (every URL and its reason) or AbortError. */
 export async function download(request: DownloadRequest, options: DownloadOptions = {}): Promise<void> {
+  requireArray('download', 'urls', request?.urls)
+  checkInteger('download', 'bytes', request.bytes, 0)
   checkOptions('download', options, ['signal', 'onProgress', 'timeoutMs'])
   if (options.timeoutMs !== undefined) checkInteger('download', 'timeoutMs', options.timeoutMs, 1, MOST_TIMEOUT_MS)
   const failures: string[] = []

@@ -243,12 +243,13 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
   if (result === undefined || result === null) return result
   if (result instanceof Tensor) return replace(result)
   if (Array.isArray(result)) return result.map((item) => mapResult(item, replace))
-  if (typeof result === 'object') {
+  // Neither a Map nor a Set, whose tensors would be left out.
+  if (typeof result === 'object' && !(Symbol.iterator in result)) {
     return Object.fromEntries(Object.entries(result).map(([key, item]) => [key, mapResult(item, replace)]))
   }
   throw new ForjaError(
     'ERR_ARGUMENT',
-    `compile: the function returned ${typeof result}; tensors in objects and arrays were expected`,
+    `compile: the function returned ${typeof result === 'object' ? describeGiven(result) : typeof result}; tensors in objects and arrays were expected`,
   )
 }
 

@@ -53,6 +53,10 @@ export class TensorBoardWriter {
 
   /** One point of a curve. */
   async addScalar(tag: string, value: number, step: number): Promise<void> {
+    if (typeof value !== 'number') {
+      const text = `value ${describeGiven(value)} of ${describeGiven(tag)}; expected a number`
+      throw new ForjaError('ERR_ARGUMENT', `TensorBoardWriter: ${text}`)
+    }
     await this.#summary(step, { tag, simpleValue: value })
   }
 

@@ -188,6 +188,11 @@ it.each([
   expect(() => images.gather(indices as never)).toThrow(`dataset.gather: ${message}`)
 })
 
+it('names that are no list are refused', () => {
+  const call = () => fromArrays({ x: [1], y: [0], shape: [1], classNames: 'a' as never })
+  expect(call).toThrow("fromArrays: classNames must be an array, got 'a'")
+})
+
 describe('standardize', () => {
   it('gives every channel mean 0 and deviation 1', () => {
     const x = Float32Array.of(1, 3, 10, 10, 5, 7, 10, 10)
