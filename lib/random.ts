@@ -10,6 +10,7 @@
  *
  * A stream is named by a domain (who draws) and an index (which epoch, which sample): two users never share numbers.
  */
+import { allocate } from './dtype.js'
 import { describeGiven, ForjaError } from './errors.js'
 
 export type Philox4 = [number, number, number, number]
@@ -176,7 +177,7 @@ export function permutation(length: number, seed: number, index = 0, domain: num
 
 /** 0 .. length - 1. */
 export function range(length: number): Int32Array {
-  const out = new Int32Array(length)
+  const out = allocate('int32', length)
   for (let i = 0; i < length; i++) out[i] = i
   return out
 }

@@ -360,7 +360,7 @@ function gatherField(data: TypedArray, field: Field, indices: Int32Array, raw: b
   }
   const { scale, offset } = field.normalization
   const plane = size / scale.length
-  const out = new Float32Array(indices.length * size)
+  const out = allocate('float32', indices.length * size)
   let at = 0
   for (const index of indices) {
     let from = index * size

@@ -72,6 +72,16 @@ describe('split', () => {
     expect(() => split(set, { test })).toThrow(`split: test ${test}; expected a share between 0 and 1`)
   })
 
+  it('more samples than memory for their order are an error', () => {
+    const call = () => split({ ...hidden, length: 1e13 })
+    expect(call).toThrow(
+      expect.objectContaining({
+        code: 'ERR_OUT_OF_MEMORY',
+        message: expect.stringContaining(`${1e13} elements of int32`),
+      }),
+    )
+  })
+
   it('an empty part is an error', () => {
     expect(() => split(set, { test: 0.01 })).toThrow('split: test 0.01 of 7 samples leaves 7 to train and 0 to test')
   })
