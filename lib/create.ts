@@ -5,9 +5,9 @@ import { allocate, checkDType, type DType, dtypeOfArray, isHalf, type TypedArray
 import { describeGiven, ForjaError } from './errors.js'
 import { filled } from './ops/apply.js'
 import { makeLeaf } from './ops/creation.js'
-import { checkOptions } from './options.js'
+import { checkNumber, checkOptions } from './options.js'
 import { fromRef, refArray } from './reference/array.js'
-import { checkShape, formatShape, type Shape, sizeOfShape } from './shape.js'
+import { checkShape, formatShape, MAX_RANK, type Shape, sizeOfShape } from './shape.js'
 import { type NestedArray, Tensor } from './tensor.js'
 
 export interface TensorOptions {
@@ -32,6 +32,9 @@ export function fromData(data: TypedArray, shape: Shape, dtype: DType, name?: st
 export function tensor(values: NestedArray | boolean | TypedArray, options: TensorOptions = {}): Tensor {
   checkOptions('tensor', options, ['shape', 'dtype', 'name'])
   const isTyped = ArrayBuffer.isView(values)
+  if (isTyped && !isNumbers(values)) {
+    throw new ForjaError('ERR_DTYPE', `tensor: elements of ${describeGiven(values)} are no numbers of a dtype`)
+  }
   const dtype = options.dtype ?? naturalDType(values)
   checkDType(dtype, 'tensor')
   const source: ArrayLike<number> = isTyped ? (values as TypedArray) : flatten(values as NestedArray)
@@ -44,6 +47,11 @@ export function tensor(values: NestedArray | boolean | TypedArray, options: Tens
     )
   }
   return fromData(carried(source, dtype), [...shape], dtype, options.name)
+}
+
+/** Neither a DataView nor one of BigInts. */
+function isNumbers(array: object): boolean {
+  return 'length' in array && !(array instanceof BigInt64Array || array instanceof BigUint64Array)
 }
 
 /** A copy of `source` in the array that carries `dtype`. */
@@ -68,7 +76,17 @@ function naturalDType(values: unknown): DType {
 }
 
 function shapeOf(values: NestedArray): number[] {
-  return Array.isArray(values) ? [values.length, ...(values.length > 0 ? shapeOf(values[0]!) : [])] : []
+  const shape: number[] = []
+  for (let inner = values; Array.isArray(inner); inner = inner[0]!) {
+    // An array that holds itself has no end.
+    if (shape.length === MAX_RANK)
+      throw new ForjaError(
+        'ERR_SHAPE',
+        `tensor: arrays are nested more than ${MAX_RANK} deep, the most dimensions there are`,
+      )
+    shape.push(inner.length)
+  }
+  return shape
 }
 
 function flatten(values: NestedArray): number[] {
@@ -128,6 +146,7 @@ export function ones(shape: Shape, options: FillOptions = {}): Tensor {
 /** start, start + step, .. up to but without `stop`, nothing where that lies the other way; arange(n) counts from 0. */
 export function arange(start: number, stop?: number, step = 1, options: FillOptions = {}): Tensor {
   const { dtype = 'float32' } = checkOptions('arange', options, ['dtype'])
+  for (const [name, value] of Object.entries({ start, stop: stop ?? 0, step })) checkNumber('arange', name, value)
   const [from, to] = stop === undefined ? [0, start] : [start, stop]
   if (step === 0 || !Number.isFinite(step) || !Number.isFinite(to - from))
     throw new ForjaError('ERR_ARGUMENT', `arange: step ${step} never reaches ${to} from ${from}`)

@@ -1,7 +1,7 @@
 /**
  * Element types: their names, the codes of native/abi/program.h, sizes and typed arrays.
  */
-import { ForjaError } from './errors.js'
+import { describeGiven, ForjaError } from './errors.js'
 
 /** Order is the code in native/abi/program.h: append only. */
 export const DTYPES = ['float32', 'int32', 'uint8', 'bool', 'float16', 'bfloat16', 'float64'] as const
@@ -48,7 +48,10 @@ export function standsForFloat32(dtype: DType): boolean {
 
 export function checkDType(dtype: unknown, what: string): asserts dtype is DType {
   if (!DTYPES.includes(dtype as DType)) {
-    throw new ForjaError('ERR_DTYPE', `${what}: unknown dtype ${String(dtype)}; expected one of ${DTYPES.join(', ')}`)
+    throw new ForjaError(
+      'ERR_DTYPE',
+      `${what}: unknown dtype ${typeof dtype === 'string' ? dtype : describeGiven(dtype)}; expected one of ${DTYPES.join(', ')}`,
+    )
   }
 }
 
@@ -57,7 +60,7 @@ export function allocate<D extends DType>(dtype: D, length: number): InstanceTyp
   try {
     return new ARRAYS[dtype](length) as InstanceType<(typeof ARRAYS)[D]>
   } catch (cause) {
-    throw new ForjaError('ERR_OUT_OF_MEMORY', `no memory for ${length} elements of ${dtype}`, { cause })
+    throw new ForjaError('ERR_OUT_OF_MEMORY', `no memory for ${describeGiven(length)} elements of ${dtype}`, { cause })
   }
 }
 

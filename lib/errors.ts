@@ -44,10 +44,18 @@ export class AbortError extends Error {
   }
 }
 
-/** What was given, for messages: `3`, `'abc'`, `null`, `Float32Array`, `a function`. */
+/** What was given, for messages: `3`, `'abc'`, `null`, `Float32Array`, `a function`; never throws. */
 export function describeGiven(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`
   if (typeof value === 'function') return 'a function'
   if (typeof value !== 'object' || value === null) return String(value)
-  return value.constructor?.name ?? 'an object'
+  const made = value.constructor
+  return (typeof made === 'function' && made.name) || 'an object'
+}
+
+/** As {@link describeGiven}, with the entries of an array: `[2, 1.5]`. */
+export function describeList(value: unknown): string {
+  if (!Array.isArray(value)) return describeGiven(value)
+  const shown = value.slice(0, 16).map(describeGiven)
+  return `[${shown.join(', ')}${value.length > shown.length ? ', ..' : ''}]`
 }

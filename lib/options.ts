@@ -9,7 +9,7 @@ import { refuse } from './ops/refuse.js'
 type Names<O, K> = readonly K[] & ([Exclude<keyof O, K>] extends [never] ? unknown : { missing: Exclude<keyof O, K> })
 
 /**
- * `options`, if it is an object of known options.
+ * `options`, if it is an object of known options; `signal`, wherever it is one, is an AbortSignal.
  *
  * @throws ERR_ARGUMENT for anything else, as the axis that NumPy takes in this place, and for another name
  */
@@ -29,6 +29,11 @@ export function checkOptions<O extends object, const K extends keyof O & string>
     if ((options.constructor ?? Object) !== Object) refuse(what, 'ERR_ARGUMENT', expected())
     const text = `unknown option '${name}'; expected ${known.join(', ')}`
     refuse(what, 'ERR_ARGUMENT', text, suggestion(name, names))
+  }
+  if (names.includes('signal')) {
+    const { signal } = options as { signal?: unknown }
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      refuse(what, 'ERR_ARGUMENT', `signal ${describeGiven(signal)}; expected an AbortSignal`)
   }
   return options
 }

@@ -10,7 +10,8 @@
  *
  * A stream is named by a domain (who draws) and an index (which epoch, which sample): two users never share numbers.
  */
-import { ForjaError } from './errors.js'
+import { allocate } from './dtype.js'
+import { describeGiven, ForjaError } from './errors.js'
 
 export type Philox4 = [number, number, number, number]
 
@@ -65,7 +66,10 @@ export function philox4x32(counter: Readonly<Philox4>, key: readonly [number, nu
 
 export function checkSeed(seed: unknown, what: string): asserts seed is number {
   if (!Number.isSafeInteger(seed) || (seed as number) < 0) {
-    throw new ForjaError('ERR_ARGUMENT', `${what}: seed is ${String(seed)}; expected an integer from 0 to 2^53 - 1`)
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `${what}: seed is ${describeGiven(seed)}; expected an integer from 0 to 2^53 - 1`,
+    )
   }
 }
 
@@ -173,7 +177,7 @@ export function permutation(length: number, seed: number, index = 0, domain: num
 
 /** 0 .. length - 1. */
 export function range(length: number): Int32Array {
-  const out = new Int32Array(length)
+  const out = allocate('int32', length)
   for (let i = 0; i < length; i++) out[i] = i
   return out
 }

@@ -2,7 +2,7 @@
  * Shape arithmetic: sizes, strides, broadcasting, axes. Shapes are arrays of non-negative integers, row-major.
  */
 import { type DType, sizeOf } from './dtype.js'
-import { ForjaError } from './errors.js'
+import { describeGiven, describeList, ForjaError } from './errors.js'
 import { formatDimension } from './graph/unknown_size.js'
 
 export type Shape = readonly number[]
@@ -60,7 +60,7 @@ export function checkShape(shape: unknown, what: string): asserts shape is Shape
   if (!valid) {
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `${what}: shape must be an array of non-negative integers, got ${String(shape)}`,
+      `${what}: shape must be an array of non-negative integers, got ${describeList(shape)}`,
     )
   }
   if (shape.length > MAX_RANK) {
@@ -74,7 +74,7 @@ export function checkShape(shape: unknown, what: string): asserts shape is Shape
 /** An axis in [-rank, rank) as one in [0, rank); ERR_ARGUMENT otherwise. */
 export function normalizeAxis(axis: number, rank: number, what: string): number {
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
-    throw new ForjaError('ERR_ARGUMENT', `${what}: axis ${String(axis)} is out of range for ${rank} dimensions`)
+    throw new ForjaError('ERR_ARGUMENT', `${what}: axis ${describeGiven(axis)} is out of range for ${rank} dimensions`)
   }
   return axis < 0 ? axis + rank : axis
 }
@@ -83,11 +83,14 @@ export function normalizeAxis(axis: number, rank: number, what: string): number 
 export function normalizeAxes(axes: number | readonly number[] | undefined, rank: number, what: string): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, i) => i)
   if (typeof axes !== 'number' && !Array.isArray(axes)) {
-    throw new ForjaError('ERR_ARGUMENT', `${what}: axes must be a number or an array of them, got ${String(axes)}`)
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `${what}: axes must be a number or an array of them, got ${describeGiven(axes)}`,
+    )
   }
   const list = (typeof axes === 'number' ? [axes] : [...axes]).map((axis) => normalizeAxis(axis, rank, what))
   if (new Set(list).size !== list.length) {
-    throw new ForjaError('ERR_ARGUMENT', `${what}: axes ${JSON.stringify(axes)} name a dimension twice`)
+    throw new ForjaError('ERR_ARGUMENT', `${what}: axes ${describeList(axes)} name a dimension twice`)
   }
   return list.sort((a, b) => a - b)
 }

@@ -58,6 +58,7 @@ export class Variable extends Tensor {
 
   constructor(initial: Tensor, options: VariableOptions = {}) {
     checkOptions('variable', options, ['name', 'storageAxes', 'buffer'])
+    requireTensors('variable', { initial })
     const axes = options.storageAxes ?? initial.shape.map((_, i) => i)
     const stored = transpose(initial, axes)
     const name = options.name ?? `variable ${unnamed++}`

@@ -64,6 +64,9 @@ it('refuses what it cannot count or name', () => {
 })
 
 describe('tensor', () => {
+  const endless: unknown[] = []
+  endless.push(endless)
+
   it('takes numbers, booleans, nested and typed arrays', async () => {
     expect(await fj.tensor(3).array()).toBe(3)
     expect(await fj.tensor([[1, 2], [3, 4]]).array()).toEqual([[1, 2], [3, 4]]) // biome-ignore format: a matrix
@@ -86,6 +89,9 @@ describe('tensor', () => {
       'ERR_ARGUMENT',
       /got Float32Array\n {2}hint {2}join/,
     ],
+    ['an array that holds itself', endless, 'ERR_SHAPE', /nested more than 8 deep/],
+    ['BigInts', new BigInt64Array(2), 'ERR_DTYPE', /elements of BigInt64Array are no numbers of a dtype/],
+    ['a DataView', new DataView(new ArrayBuffer(8)), 'ERR_DTYPE', /elements of DataView are no numbers/],
     ['ragged rows', [[1, 2], [3]], 'ERR_SHAPE', /expected \(2, 2\) everywhere/],
     [
       'an array of no dtype',

@@ -99,6 +99,7 @@ const calls: Record<string, (options: never) => unknown> = {
   'plot.bars': (options) => fj.plot.bars(options),
   'plot.heatmap': (options) => fj.plot.heatmap(options),
   'plot.images': (options) => fj.plot.images(options),
+  'plot.sideBySide': (options) => fj.plot.sideBySide([], options),
   classifier: (options) => stack.classifier(options),
   ...Object.fromEntries(
     fj.models.list().map(({ name }) => [name, (options: never) => fj.models.create(name, options)]),
@@ -157,6 +158,17 @@ it.each(choices)('%s: %s that is none of those it may be is refused', async (wha
     )
   expect(refusal).toMatchObject({ name: 'ForjaError', code: 'ERR_ARGUMENT' })
   expect((refusal as Error).message).toMatch(`${what}: ${name} 'nonsense'; expected `)
+})
+
+it.each<[string, (signal: never) => Promise<unknown>]>([
+  ['fit', (signal) => fj.fit(model, dataset, { optimizer, signal })],
+  ['evaluateModel', (signal) => fj.evaluateModel(model, dataset, { signal })],
+  ['session.run', (signal) => new fj.Session().run(x, { signal })],
+  ['imageFolder', (signal) => fj.data.imageFolder(nowhere, { signal })],
+  ['download', (signal) => fj.data.download({ urls: [], to: nowhere, bytes: 1, sha256: '' }, { signal })],
+])('%s: a signal that is none is refused', async (what, call) => {
+  for (const [given, shown] of [['stop', "'stop'"], [{ aborted: true }, 'Object'], [null, 'null']]) // biome-ignore format: pairs
+    await expect(call(given as never)).rejects.toThrow(`${what}: signal ${shown}; expected an AbortSignal`)
 })
 
 it('a word with a slip is told apart from others', () => {

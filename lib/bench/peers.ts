@@ -8,7 +8,8 @@
  *                                             or {"failed": why} of what should have worked; the peer goes on
  *     {"do": "time", "seconds"}             → {"samples": seconds of each call} of the case prepared last, or {"failed"}
  *
- * Files are raw little-endian float32 or int32; `files` has {path, shape, dtype} by name.
+ * Files are raw little-endian float32 or int32; `files` has {path, shape, dtype} by name. A peer that does not answer in time,
+ * or answers no JSON, is ended.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -40,7 +41,11 @@ export interface PeerSpec {
   readonly programs: readonly string[]
   readonly suites: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Seconds until an answer is due, beyond those that the peer is to take. Default 600: compilers take minutes. */
+  readonly patience?: number
 }
+
+const PATIENCE = 600
 
 /** FORJA_PYTHON if set, else python3 on the path, else the system's own. */
 export function pythons(): readonly string[] {
@@ -94,61 +99,104 @@ export interface AbsentPeer {
   readonly absent: string
 }
 
+/** What is asked of a peer; `seconds` is how long it is to take. */
+interface Command {
+  readonly do: string
+  readonly seconds?: number
+  readonly [argument: string]: unknown
+}
+
+/** A peer's process. */
+class Connection {
+  readonly #child: ChildProcessWithoutNullStreams
+  readonly #answers: AsyncIterator<string>
+  /** How the process ended, once it has. */
+  readonly #ended: Promise<string>
+  readonly #patience: number
+  /** Why it was ended. */
+  #failed: string | undefined
+
+  constructor(program: string, { script, env, patience = PATIENCE }: PeerSpec, threads: number) {
+    // A core type forced from outside would run a peer's BLAS below its best.
+    const { OPENBLAS_CORETYPE: _, ...environment } = process.env
+    const count = String(threads)
+    const child = spawn(program, [script], {
+      env: { ...environment, OMP_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count, ...env },
+    })
+    let complaint = ''
+    child.stderr.on('data', (chunk) => {
+      complaint = (complaint + chunk).slice(-4000)
+    })
+    this.#ended = new Promise<string>((resolve) => {
+      child.on('error', (error) => resolve(error.message))
+      child.on('close', (code, signal) =>
+        resolve(reasonIn(complaint) || (signal ? `ended by ${signal}` : `exit code ${code}`)),
+      )
+    })
+    this.#answers = createInterface(child.stdout)[Symbol.asyncIterator]()
+    child.stdin.on('error', () => {})
+    this.#child = child
+    this.#patience = patience
+  }
+
+  /** The answer to a command; { failed } where there is none. */
+  async ask(command: Command): Promise<Record<string, unknown>> {
+    if (this.#failed !== undefined) return { failed: this.#failed }
+    this.#child.stdin.write(`${JSON.stringify(command)}\n`)
+    const seconds = this.#patience + (command.seconds ?? 0)
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(resolve, seconds * 1000, 'late')
+    })
+    const line = await Promise.race([this.#answers.next(), late])
+    clearTimeout(timer)
+    if (line === 'late') return this.#end(`no answer to '${command.do}' within ${seconds} s`)
+    if (line.done) return { failed: await this.#ended }
+    try {
+      return JSON.parse(line.value) as Record<string, unknown>
+    } catch {
+      return this.#end(`answered '${command.do}' by '${line.value.slice(0, 200)}', which is no JSON`)
+    }
+  }
+
+  /** Also where processes of its own still hold its streams. */
+  #end(failed: string): { failed: string } {
+    this.#failed = failed
+    this.#child.kill('SIGKILL')
+    for (const stream of this.#child.stdio) stream?.destroy()
+    return { failed }
+  }
+
+  close(): void {
+    this.#child.stdin.end()
+  }
+}
+
 export class Peer {
   readonly #folder = mkdtempSync(join(tmpdir(), 'forja-bench-'))
 
   private constructor(
     readonly name: string,
     readonly version: string,
-    private readonly process: ChildProcessWithoutNullStreams,
-    private readonly answers: AsyncIterator<string>,
-    /** How the process ended, once it has. */
-    private readonly ended: Promise<string>,
+    private readonly connection: Connection,
   ) {}
 
   static async start(spec: PeerSpec, threads: number, device = 'cpu'): Promise<Peer | AbsentPeer> {
     if (!existsSync(spec.script)) return { name: spec.name, absent: `there is no ${spec.script}` }
     const complaints: string[] = []
     for (const program of spec.programs) {
-      const peer = await Peer.#startWith(program, spec, threads, device)
-      if (typeof peer !== 'string') return peer
-      complaints.push(spec.programs.length > 1 ? `${program}: ${peer}` : peer)
+      const connection = new Connection(program, spec, threads)
+      const { version, absent, failed } = await connection.ask({ do: 'hello', threads, device })
+      const complaint = absent ?? failed
+      if (complaint === undefined) return new Peer(spec.name, String(version), connection)
+      connection.close()
+      complaints.push(spec.programs.length > 1 ? `${program}: ${complaint}` : String(complaint))
     }
     return { name: spec.name, absent: complaints.join('; ') }
   }
 
-  static async #startWith(program: string, spec: PeerSpec, threads: number, device: string): Promise<Peer | string> {
-    // A core type forced from outside would run a peer's BLAS below its best.
-    const { OPENBLAS_CORETYPE: _, ...environment } = process.env
-    const count = String(threads)
-    const child = spawn(program, [spec.script], {
-      env: { ...environment, OMP_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count, ...spec.env },
-    })
-    let complaint = ''
-    child.stderr.on('data', (chunk) => {
-      complaint = (complaint + chunk).slice(-4000)
-    })
-    const ended = new Promise<string>((resolve) => {
-      child.on('error', (error) => resolve(error.message))
-      child.on('close', (code, signal) =>
-        resolve(reasonIn(complaint) || (signal ? `ended by ${signal}` : `exit code ${code}`)),
-      )
-    })
-    const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
-    child.stdin.on('error', () => {})
-    child.stdin.write(`${JSON.stringify({ do: 'hello', threads, device })}\n`)
-    const first = await answers.next()
-    if (first.done) return await ended
-    const { version, absent } = JSON.parse(first.value) as { version: string; absent?: string }
-    if (absent === undefined) return new Peer(spec.name, version, child, answers, ended)
-    child.stdin.end()
-    return absent
-  }
-
-  async #ask(command: object): Promise<Record<string, unknown>> {
-    this.process.stdin.write(`${JSON.stringify(command)}\n`)
-    const line = await this.answers.next()
-    const answer = line.done ? { failed: await this.ended } : (JSON.parse(line.value) as Record<string, unknown>)
+  async #ask(command: Command): Promise<Record<string, unknown>> {
+    const answer = await this.connection.ask(command)
     if (answer.failed !== undefined)
       throw new ForjaError('ERR_INTERNAL', `the peer ${this.name} failed: ${answer.failed}`)
     return answer
@@ -188,7 +236,7 @@ export class Peer {
   }
 
   stop(): void {
-    this.process.stdin.end()
+    this.connection.close()
     rmSync(this.#folder, { recursive: true, force: true })
   }
 }

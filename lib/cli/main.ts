@@ -26,7 +26,9 @@ addData(program)
 // A reader that closes the pipe (`| head`) has what it wanted.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed)
+    if (error.code === 'EPIPE') process.exit(EXIT.ok)
+    if (stream === process.stdout) process.stderr.write(`error: stdout cannot be written: ${error.message}\n`)
+    process.exit(EXIT.failed)
   })
 }
 

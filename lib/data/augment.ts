@@ -3,9 +3,10 @@
  * same for any batch size, order and number of workers. The work is done in worker threads, batches ahead of the one
  * that is used; the event loop copies stored images and takes float32 batches.
  */
-import { ForjaError } from '../errors.js'
+import { describeList, ForjaError } from '../errors.js'
 import { checkInteger, checkOptions } from '../options.js'
 import { checkSeed, defaultSeed } from '../random.js'
+import { MOST_THREADS } from '../runtime/devices.js'
 import { formatShape } from '../shape.js'
 import {
   BATCHES,
@@ -16,6 +17,7 @@ import {
   type Field,
   READ,
   type ReadOptions,
+  requireDataset,
   type Sample,
 } from './dataset.js'
 import { changeImages, type ImageChanges, type ImageJob } from './image_transform.js'
@@ -60,6 +62,9 @@ const AUGMENT = [
   'workers',
 ] as const
 
+/** Twice as many places can be drawn from 32 bits. */
+const MOST_PIXELS = 2 ** 31 - 1
+
 /**
  * `dataset` with its images, (C, H, W) of uint8 or float32, changed at random whenever they are read.
  *
@@ -67,13 +72,14 @@ const AUGMENT = [
  */
 export function augment(dataset: Dataset, options: AugmentOptions): Dataset {
   checkOptions('augment', options, AUGMENT)
+  requireDataset('augment: the data set', dataset)
   const [field] = dataset.fields
   if (field?.shape.length !== 3 || (field.dtype !== 'uint8' && field.dtype !== 'float32')) {
     const found = field ? `${field.dtype} ${formatShape(field.shape)}` : 'none'
     throw new ForjaError('ERR_SHAPE', `augment: samples are ${found}; expected uint8 or float32 images (C, H, W)`)
   }
   const { workers = 1 } = options
-  checkInteger('augment', 'workers', workers)
+  checkInteger('augment', 'workers', workers, 1, MOST_THREADS)
   return new AugmentedDataset(dataset, field, checkChanges(options), workers)
 }
 
@@ -148,7 +154,7 @@ class AugmentedDataset implements Dataset {
 function checkChanges(options: AugmentOptions): ImageChanges {
   const { flip = false, scale = [1, 1], fill = 0 } = options
   const check = (name: keyof AugmentOptions, value: unknown, good: boolean, expected: string): void => {
-    if (!good) throw new ForjaError('ERR_ARGUMENT', `augment: ${name} ${JSON.stringify(value)}; expected ${expected}`)
+    if (!good) throw new ForjaError('ERR_ARGUMENT', `augment: ${name} ${describeList(value)}; expected ${expected}`)
   }
   const number = (name: 'rotate' | 'shear' | 'translate' | 'brightness' | 'contrast', most: number): number => {
     const value = options[name] ?? 0
@@ -157,7 +163,8 @@ function checkChanges(options: AugmentOptions): ImageChanges {
   }
   const pixels = (name: 'crop' | 'cutout'): number => {
     const value = options[name] ?? 0
-    check(name, value, Number.isInteger(value) && value >= 0, 'an integer from 0, in pixels')
+    const fits = Number.isInteger(value) && value >= 0 && value <= MOST_PIXELS
+    check(name, value, fits, 'an integer from 0, in pixels, up to 2^31 - 1')
     return value
   }
   check(

@@ -11,11 +11,12 @@
  * with the published checksums.
  */
 import { createHash } from 'node:crypto'
-import { access, constants, readFile, stat } from 'node:fs/promises'
+import { access, constants, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { ForjaError } from '../errors.js'
+import { readFileWhole } from '../io/read.js'
 import { checkOptions } from '../options.js'
 import { type DownloadOptions, type DownloadProgress, download, sha256OfFile } from './download.js'
 import type { Source, SourceFile } from './sources.js'
@@ -132,8 +133,9 @@ export async function verifyFile(path: string, file: SourceFile): Promise<void> 
 }
 
 async function sha256Unpacked(path: string): Promise<string> {
+  const packed = await readFileWhole(path)
   try {
-    const plain = gunzipSync(await readFile(path), { maxOutputLength: 2 ** 28 })
+    const plain = gunzipSync(packed, { maxOutputLength: 2 ** 28 })
     return createHash('sha256').update(plain).digest('hex')
   } catch (cause) {
     throw new ForjaError('ERR_FORMAT', `${path}: the gzip stream cannot be read: ${(cause as Error).message}`, {

@@ -8,11 +8,11 @@
  *
  * Binary: records of 3,073 bytes, the label and 3 planes (red, green, blue) of 32×32 pixels, row by row.
  */
-import { readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { ForjaError } from '../errors.js'
+import { readFileWhole } from '../io/read.js'
 import { checkOptions } from '../options.js'
 import { findUnpacked, LOCATE, type LocateOptions, locateFile } from './cache.js'
 import { type ArrayDataset, fromArrays, type Splits } from './dataset.js'
@@ -70,17 +70,15 @@ export async function cifar10(options: Cifar10Options = {}): Promise<Splits> {
 
 function fromFolder(folder: string): ReadBatch {
   return async (name) => {
-    const bytes = await readFile(join(folder, name)).catch((cause: Error) => {
-      throw new ForjaError('ERR_FORMAT', `${folder}: ${name} cannot be read: ${cause.message}`, { cause })
-    })
-    return { bytes, what: join(folder, name) }
+    const what = join(folder, name)
+    return { bytes: await readFileWhole(what), what }
   }
 }
 
 async function fromArchive(options: LocateOptions): Promise<ReadBatch> {
   const path = await locateFile(SOURCES.cifar10, SOURCES.cifar10.files[0], options)
   // Also under its name without .gz.
-  const bytes = path.endsWith('.gz') ? await unzip(path) : await readFile(path)
+  const bytes = path.endsWith('.gz') ? await unzip(path) : await readFileWhole(path)
   const files = new Map([...parseTar(bytes, path)].map(([name, file]) => [basename(name), file]))
   return async (name) => {
     const found = files.get(name)
@@ -90,7 +88,7 @@ async function fromArchive(options: LocateOptions): Promise<ReadBatch> {
 }
 
 async function unzip(path: string): Promise<Uint8Array> {
-  const packed = await readFile(path)
+  const packed = await readFileWhole(path)
   return promisify(gunzip)(packed, { maxOutputLength: MAX_UNPACKED_BYTES }).catch((cause: Error) => {
     throw new ForjaError('ERR_FORMAT', `${path}: the gzip stream cannot be read: ${cause.message}`, { cause })
   })

@@ -4,7 +4,9 @@
  * read sample by sample.
  */
 import { allocate, dtypeOfArray, type TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
+import { requireArray } from '../ops/check_call.js'
+import { refuse } from '../ops/refuse.js'
 import { checkInteger, checkOptions } from '../options.js'
 import { permutation, range } from '../random.js'
 import { sameShape, sizeOfShape } from '../shape.js'
@@ -14,10 +16,12 @@ import {
   type BatchOptions,
   batchesOf,
   checkIndex,
+  checkIndices,
   type Dataset,
   type Field,
   READ,
   type ReadOptions,
+  requireDataset,
   type Sample,
 } from './dataset.js'
 
@@ -104,16 +108,8 @@ function stack(rows: readonly (TypedArray | readonly number[])[], field: Field):
 export function subset(dataset: ArrayDataset, indices: ArrayLike<number>): ArrayDataset
 export function subset(dataset: Dataset, indices: ArrayLike<number>): Dataset
 export function subset(dataset: Dataset, indices: ArrayLike<number>): Dataset {
-  for (let i = 0; i < indices.length; i++) {
-    const index = indices[i]!
-    if (!Number.isInteger(index) || index < 0 || index >= dataset.length) {
-      throw new ForjaError(
-        'ERR_ARGUMENT',
-        `subset: index ${index} at place ${i}; expected integers from 0 to ${dataset.length - 1}`,
-      )
-    }
-  }
-  const chosen = Int32Array.from(indices)
+  requireDataset('subset: the data set', dataset)
+  const chosen = checkIndices('subset', indices, dataset.length)
   if (dataset instanceof ArrayDataset) return dataset.take(chosen)
   return new SampleDataset(chosen.length, dataset.fields, (index, options) => dataset.get(chosen[index]!, options))
 }
@@ -126,6 +122,7 @@ export function subset(dataset: Dataset, indices: ArrayLike<number>): Dataset {
 export function split(dataset: ArrayDataset, options?: SplitOptions): { train: ArrayDataset; test: ArrayDataset }
 export function split(dataset: Dataset, options?: SplitOptions): { train: Dataset; test: Dataset }
 export function split(dataset: Dataset, options: SplitOptions = {}): { train: Dataset; test: Dataset } {
+  requireDataset('split: the data set', dataset)
   const { test = 0.2, shuffle = true, seed = 0 } = checkOptions('split', options, ['test', 'shuffle', 'seed'])
   if (!(test > 0 && test < 1)) {
     throw new ForjaError('ERR_ARGUMENT', `split: test ${test}; expected a share between 0 and 1`)
@@ -154,6 +151,8 @@ export function split(dataset: Dataset, options: SplitOptions = {}): { train: Da
 export function concat(datasets: readonly ArrayDataset[]): ArrayDataset
 export function concat(datasets: readonly Dataset[]): Dataset
 export function concat(datasets: readonly Dataset[]): Dataset {
+  requireArray('concat', 'datasets', datasets)
+  for (const [i, dataset] of datasets.entries()) requireDataset(`concat: data set ${i}`, dataset)
   const [first] = datasets
   if (first === undefined) throw new ForjaError('ERR_ARGUMENT', 'concat: expected at least one data set')
   for (const [i, { fields }] of datasets.entries()) checkAlike(first.fields, fields, i)
@@ -219,6 +218,9 @@ export function map(
   change: (sample: Sample, index: number) => Sample,
   options: MapOptions = {},
 ): Dataset {
+  requireDataset('map: the data set', dataset)
+  if (typeof change !== 'function')
+    refuse('map', 'ERR_ARGUMENT', `a function of a sample expected, got ${describeGiven(change)}`)
   checkOptions('map', options, ['shape'])
   const read = (index: number) => change(dataset.get(index), index)
   const [fieldX, fieldY] = dataset.fields as [Field, Field]
@@ -237,6 +239,7 @@ export function map(
  * loop.
  */
 export function prefetch(dataset: Dataset, options: PrefetchOptions = {}): Dataset {
+  requireDataset('prefetch: the data set', dataset)
   const { ahead = 2 } = checkOptions('prefetch', options, ['ahead'])
   checkInteger('prefetch', 'ahead', ahead)
   return {
@@ -253,7 +256,8 @@ export function prefetch(dataset: Dataset, options: PrefetchOptions = {}): Datas
           pending.push(next)
         }
         try {
-          while (pending.length < ahead) ask()
+          // There are at most as many batches as samples.
+          while (pending.length < Math.min(ahead, dataset.length)) ask()
           for (;;) {
             const result = await pending.shift()!
             if (result.done) return

@@ -6,7 +6,10 @@ import { createReadStream } from 'node:fs'
 import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { CsvError, parse } from 'csv-parse'
-import { ForjaError } from '../errors.js'
+import { allocate } from '../dtype.js'
+import { describeGiven, ForjaError } from '../errors.js'
+import { requireArray } from '../ops/check_call.js'
+import { refuse } from '../ops/refuse.js'
 import { checkChoice, checkOptions } from '../options.js'
 import { type ArrayDataset, fromArrays, standardize } from './dataset.js'
 
@@ -58,7 +61,7 @@ export interface Table {
 interface Column {
   name: string
   place: number
-  /** Of a column of words: all there are, sorted, once the file is read. */
+  /** Of a column of words: those that came so far, and their numbers. */
   words?: Map<string, number>
 }
 
@@ -69,9 +72,13 @@ interface Parsed {
 }
 
 interface Row {
-  cells: string[]
+  header: string[]
+  record: string[]
   line: number
 }
+
+/** Labels are kept as texts: as many fit into the memory that Node gives objects. */
+const MOST_ROWS = 2 ** 26
 
 /**
  * A data set of a CSV file: x float32 [rows, columns]; y int32 classes [rows], named by `classNames` and sorted, or
@@ -82,6 +89,13 @@ interface Row {
  */
 export async function csv(path: string, options: CsvOptions = {}): Promise<ArrayDataset> {
   checkOptions('csv', options, CSV)
+  if (typeof path !== 'string') refuse('csv', 'ERR_ARGUMENT', `the path of a file expected, got ${describeGiven(path)}`)
+  for (const name of ['features', 'categories', 'missingValues'] as const) {
+    if (options[name] !== undefined) requireArray('csv', name, options[name])
+  }
+  const { delimiter = ',' } = options
+  if (typeof delimiter !== 'string' || delimiter === '')
+    refuse('csv', 'ERR_ARGUMENT', `delimiter ${describeGiven(delimiter)}; expected a character or several`)
   if (options.target !== undefined) checkChoice('csv', 'target', options.target, ['class', 'number'])
   const table = await readTable(path, options)
   const kept = options.missing === 'drop' ? dropIncomplete(table) : table
@@ -90,44 +104,98 @@ export async function csv(path: string, options: CsvOptions = {}): Promise<Array
   return options.standardize ? set.normalized(standardize(set.x, set.fields[0].shape)) : set
 }
 
+/** Numbers of which more may come. */
+class Growing<D extends 'float32' | 'int32'> {
+  #memory: ReturnType<typeof allocate<D>>
+  #length = 0
+
+  constructor(private readonly dtype: D) {
+    this.#memory = allocate(dtype, 1024)
+  }
+
+  push(value: number): void {
+    if (this.#length === this.#memory.length) {
+      const larger = allocate(this.dtype, 2 * this.#length)
+      larger.set(this.#memory)
+      this.#memory = larger
+    }
+    this.#memory[this.#length++] = value
+  }
+
+  all(): ReturnType<typeof allocate<D>> {
+    return this.#memory.slice(0, this.#length) as ReturnType<typeof allocate<D>>
+  }
+}
+
 /** Features as numbers, labels as text. Throws for empty cells unless `missing` says otherwise. */
 export async function readTable(path: string, options: CsvOptions): Promise<Table> {
   const { missing = 'error', missingValues = [] } = options
   checkChoice('csv', 'missing', missing, ['error', 'drop', 'mean'])
-  const { header, rows } = await readRows(path, options)
-  if (rows.length === 0) throw new ForjaError('ERR_FORMAT', `${path}: no rows`)
-  const { label, features } = chooseColumns(path, header, options)
   const empty = new Set(['', ...missingValues])
-  collectWords(rows, features, empty)
-  const featureNames = features.flatMap(({ name, words }) =>
-    words ? [...words.keys()].map((word) => `${name}=${word}`) : [name],
-  )
-  const x = new Float32Array(rows.length * featureNames.length)
+  let columns: ReturnType<typeof chooseColumns> | undefined
+  // Cells become numbers as they come: their texts would take ten times the memory.
+  const cells = new Growing('float32')
+  const lines = new Growing('int32')
   const labels: string[] = []
-  let at = 0
-  const lookAt = (row: number, column: Column): string | undefined => {
-    const cell = rows[row]!.cells[column.place]!
-    if (!empty.has(cell)) return cell
-    if (missing !== 'error' && column !== label) return undefined
-    if (missing === 'drop') return undefined
-    throw new ForjaError('ERR_FORMAT', `${where(path, rows, row, column)}: the cell is empty`, {
-      hint: column === label ? "missing: 'drop' leaves such rows out" : "missing: 'drop' or missing: 'mean'",
-    })
-  }
-  for (let row = 0; row < rows.length; row++) {
-    for (const column of features) {
-      const cell = lookAt(row, column)
-      const { words } = column
-      if (words) {
-        // A word that is missing leaves no column set: mean fills in how frequent each is.
-        x.fill(cell === undefined ? Number.NaN : 0, at, at + words.size)
-        if (cell !== undefined) x[at + words.get(cell)!] = 1
-        at += words.size
-      } else x[at++] = cell === undefined ? Number.NaN : toNumber(cell, () => where(path, rows, row, column))
+  for await (const { header, record, line } of readRows(path, options)) {
+    columns ??= chooseColumns(path, header, options)
+    const { label, features } = columns
+    if (labels.length === MOST_ROWS) throw new ForjaError('ERR_FORMAT', `${path}: more than ${MOST_ROWS} rows`)
+    const where = (column: Column) => `${path}: row ${labels.length + 1} (line ${line}), column '${column.name}'`
+    const textOf = (column: Column): string | undefined => {
+      const cell = record[column.place]!
+      if (!empty.has(cell)) return cell
+      if (missing !== 'error' && column !== label) return undefined
+      if (missing === 'drop') return undefined
+      throw new ForjaError('ERR_FORMAT', `${where(column)}: the cell is empty`, {
+        hint: column === label ? "missing: 'drop' leaves such rows out" : "missing: 'drop' or missing: 'mean'",
+      })
     }
-    labels.push(lookAt(row, label) ?? '')
+    for (const column of features) {
+      const text = textOf(column)
+      if (text === undefined) cells.push(Number.NaN)
+      else cells.push(column.words ? numberOfWord(column.words, text) : toNumber(text, () => where(column)))
+    }
+    labels.push(textOf(label) ?? '')
+    lines.push(line)
   }
-  return { featureNames, x, labels, lines: Int32Array.from(rows, ({ line }) => line), labelName: label.name }
+  if (columns === undefined) throw new ForjaError('ERR_FORMAT', `${path}: no rows`)
+  const { label, features } = columns
+  return { ...spreadWords(cells.all(), features), labels, lines: lines.all(), labelName: label.name }
+}
+
+/** In the order in which they come. */
+function numberOfWord(words: Map<string, number>, word: string): number {
+  const known = words.get(word)
+  if (known !== undefined) return known
+  words.set(word, words.size)
+  return words.size - 1
+}
+
+/** A column of words becomes one for each, sorted. A word that is missing leaves NaN: mean fills in how frequent each is. */
+function spreadWords(cells: Float32Array, features: readonly Column[]): Pick<Table, 'featureNames' | 'x'> {
+  const sorted = features.map(({ words }) => words && [...words.keys()].sort())
+  const featureNames = features.flatMap(({ name }, i) => sorted[i]?.map((word) => `${name}=${word}`) ?? [name])
+  if (sorted.every((words) => words === undefined)) return { featureNames, x: cells }
+  /** Of each word, by its number. */
+  const places = features.map(({ words }, i) => {
+    const at = new Int32Array(words?.size ?? 0)
+    for (const [place, word] of (sorted[i] ?? []).entries()) at[words!.get(word)!] = place
+    return at
+  })
+  const x = allocate('float32', (cells.length / features.length) * featureNames.length)
+  for (let from = 0, at = 0; from < cells.length; ) {
+    for (const [i, { words }] of features.entries()) {
+      const value = cells[from++]!
+      if (words === undefined) x[at++] = value
+      else {
+        if (Number.isNaN(value)) x.fill(Number.NaN, at, at + words.size)
+        else x[at + places[i]![value]!] = 1
+        at += words.size
+      }
+    }
+  }
+  return { featureNames, x }
 }
 
 /** The rows in which no feature and no label is missing. */
@@ -186,7 +254,7 @@ export function toDataset(path: string, table: Table, target?: CsvOptions['targe
   return fromArrays({ x, y: Int32Array.from(labels, (label) => index.get(label)!), shape, classNames, featureNames })
 }
 
-async function readRows(path: string, options: CsvOptions): Promise<{ header: string[]; rows: Row[] }> {
+async function* readRows(path: string, options: CsvOptions): AsyncGenerator<Row, undefined> {
   const parser = parse({
     bom: true,
     trim: true,
@@ -201,11 +269,23 @@ async function readRows(path: string, options: CsvOptions): Promise<{ header: st
   // Errors of any stage destroy the parser with them, which the loop below throws.
   pipeline(source, parser, () => {})
   let header: string[] | undefined
-  const rows: Row[] = []
+  let row = 1
   let line = 1
   let blank = 0
+  const records = (parser as AsyncIterable<Parsed>)[Symbol.asyncIterator]()
+  const next = () =>
+    records.next().catch((cause: NodeJS.ErrnoException) => {
+      const { message, code } = cause
+      const unreadable = cause instanceof CsvError || code?.startsWith('Z_')
+      throw new ForjaError(
+        unreadable ? 'ERR_FORMAT' : 'ERR_ARGUMENT',
+        `${path}: ${unreadable ? `row ${row} (line ${line}) cannot be read` : 'the file cannot be read'}: ${message}`,
+        { cause },
+      )
+    })
   try {
-    for await (const { record, info } of parser as AsyncIterable<Parsed>) {
+    for (let found = await next(); !found.done; found = await next()) {
+      const { record, info } = found.value
       const begin = line + info.empty_lines - blank
       line = info.lines + 1
       blank = info.empty_lines
@@ -217,24 +297,18 @@ async function readRows(path: string, options: CsvOptions): Promise<{ header: st
         const name = header[record.length]
         throw new ForjaError(
           'ERR_FORMAT',
-          `${path}: row ${rows.length + 1} (line ${begin}) has ${record.length} cells; expected ${header.length}, ` +
+          `${path}: row ${row} (line ${begin}) has ${record.length} cells; expected ${header.length}, ` +
             `as ${options.header === false ? 'the first row has' : 'the header names'}: ` +
             `${name === undefined ? `cell ${header.length + 1} is of no column` : `column '${name}' has none`}`,
         )
       }
-      rows.push({ cells: record, line: begin })
+      yield { header, record, line: begin }
+      row++
     }
-  } catch (cause) {
-    if (cause instanceof ForjaError) throw cause
-    const { message, code } = cause as NodeJS.ErrnoException
-    const unreadable = cause instanceof CsvError || code?.startsWith('Z_')
-    throw new ForjaError(
-      unreadable ? 'ERR_FORMAT' : 'ERR_ARGUMENT',
-      `${path}: ${unreadable ? `row ${rows.length + 1} (line ${line}) cannot be read` : 'the file cannot be read'}: ${message}`,
-      { cause },
-    )
+  } finally {
+    // Closes the file where its end was not reached.
+    parser.destroy()
   }
-  return { header: header ?? [], rows }
 }
 
 function chooseColumns(path: string, header: readonly string[], options: CsvOptions) {
@@ -262,22 +336,10 @@ function chooseColumns(path: string, header: readonly string[], options: CsvOpti
   return { label: { name: header[labelPlace]!, place: labelPlace } as Column, features }
 }
 
-function collectWords(rows: readonly Row[], features: readonly Column[], empty: ReadonlySet<string>): void {
-  for (const { words, place } of features) {
-    if (!words) continue
-    const found = new Set(rows.map(({ cells }) => cells[place]!).filter((cell) => !empty.has(cell)))
-    for (const [i, word] of [...found].sort().entries()) words.set(word, i)
-  }
-}
-
 function toNumber(cell: string, place: () => string): number {
   const value = Number(cell)
   if (Number.isFinite(value)) return value
   throw new ForjaError('ERR_FORMAT', `${place()}: '${cell}' is no number`, {
     hint: 'columns of words are named in categories; cells that stand for nothing in missingValues',
   })
-}
-
-function where(path: string, rows: readonly Row[], row: number, column: Column): string {
-  return `${path}: row ${row + 1} (line ${rows[row]!.line}), column '${column.name}'`
 }

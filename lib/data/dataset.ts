@@ -12,9 +12,11 @@
  */
 import { allocate, type DType, dtypeOfArray, isFloat, type TypedArray } from '../dtype.js'
 import { describeGiven, ForjaError } from '../errors.js'
+import { requireArray } from '../ops/check_call.js'
+import { refuse } from '../ops/refuse.js'
 import { checkInteger, checkOptions } from '../options.js'
 import { checkSeed, defaultSeed, range, Shuffle } from '../random.js'
-import { sizeOfShape } from '../shape.js'
+import { checkShape, formatShape, sizeOfShape } from '../shape.js'
 
 /** value = stored * scale + offset; one entry for each index of a sample's first axis, or one for all. */
 export interface Normalization {
@@ -39,6 +41,7 @@ export interface Sample {
   y: number | TypedArray
 }
 
+/** Its arrays are its own: while one batch is used the next ones are made, so that none may be written again. */
 export interface Batch {
   x: TypedArray
   xShape: number[]
@@ -138,13 +141,21 @@ export class ArrayDataset implements Dataset {
   get(index: number, options: ReadOptions = {}): Sample {
     checkOptions('dataset.get', options, READ)
     checkIndex(index, this.length)
-    const { x, y, yShape } = this.gather(Int32Array.of(index), options)
+    const { x, y, yShape } = this.#gather(Int32Array.of(index), options)
     return { x, y: yShape.length === 1 ? y[0]! : y }
   }
 
-  /** The samples of `indices`, in that order. */
+  /**
+   * The samples of `indices`, in that order.
+   *
+   * @throws ERR_ARGUMENT for an index outside the data set
+   */
   gather(indices: Int32Array, options: ReadOptions = {}): Batch {
     checkOptions('dataset.gather', options, READ)
+    return this.#gather(checkIndices('dataset.gather', indices, this.length), options)
+  }
+
+  #gather(indices: Int32Array, options: ReadOptions): Batch {
     const [fieldX, fieldY] = this.fields
     return {
       x: gatherField(this.x, fieldX, indices, options.raw ?? false),
@@ -163,7 +174,7 @@ export class ArrayDataset implements Dataset {
 
   batches(options: BatchOptions = {}): AsyncIterable<Batch> {
     const { raw } = options
-    return batchesOf(this.length, options, (indices) => this.gather(indices, { raw }))
+    return batchesOf(this.length, options, (indices) => this.#gather(indices, { raw }))
   }
 
   /** The same samples, sharing this data set's memory, under another normalisation (none if undefined). */
@@ -178,7 +189,7 @@ export class ArrayDataset implements Dataset {
     if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end < start || end > this.length) {
       throw new ForjaError(
         'ERR_ARGUMENT',
-        `dataset.slice: [${start}, ${end}); expected integers with 0 <= start <= end <= ${this.length}`,
+        `dataset.slice: [${describeGiven(start)}, ${describeGiven(end)}); expected integers with 0 <= start <= end <= ${this.length}`,
       )
     }
     const [sizeX, sizeY] = this.fields.map((field) => sizeOfShape(field.shape)) as [number, number]
@@ -188,7 +199,7 @@ export class ArrayDataset implements Dataset {
 
   /** A copy of the samples of `indices`, in that order, as they are stored. */
   take(indices: Int32Array): ArrayDataset {
-    const { x, y, length } = this.gather(indices, { raw: true })
+    const { x, y, length } = this.#gather(checkIndices('dataset.take', indices, this.length), { raw: true })
     return this.#with(x, y, this.fields, length)
   }
 
@@ -203,8 +214,36 @@ export interface Splits {
   test: ArrayDataset
 }
 
+/** @throws ERR_ARGUMENT unless `dataset` has what a data set has */
+export function requireDataset(what: string, dataset: Dataset): void {
+  if (typeof dataset?.batches === 'function' && Number.isSafeInteger(dataset.length) && dataset.length >= 0) return
+  throw new ForjaError(
+    'ERR_ARGUMENT',
+    `${what} must be a data set with length and batches(), got ${describeGiven(dataset)}`,
+    { hint: 'make one from arrays with data.fromArrays({ x, y, shape })' },
+  )
+}
+
 export function checkIndex(index: number, length: number): void {
   checkInteger('dataset.get', 'index', index, 0, length - 1)
+}
+
+/**
+ * Places in a data set of `length` samples.
+ *
+ * @throws ERR_ARGUMENT for anything else
+ */
+export function checkIndices(what: string, indices: ArrayLike<number>, length: number): Int32Array {
+  if (!Array.isArray(indices) && !ArrayBuffer.isView(indices)) {
+    refuse(what, 'ERR_ARGUMENT', `indices must be an array of integers, got ${describeGiven(indices)}`)
+  }
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i]
+    if (Number.isInteger(index) && index! >= 0 && index! < length) continue
+    const text = `index ${describeGiven(index)} at place ${i}; expected integers from 0 to ${length - 1}`
+    refuse(what, 'ERR_ARGUMENT', text)
+  }
+  return indices instanceof Int32Array ? indices : Int32Array.from(indices)
 }
 
 /** The order in which an epoch visits `length` samples, known as far as it was asked for. */
@@ -236,6 +275,8 @@ export function batchesOf(
 export function fromArrays(options: ArraysOptions): ArrayDataset {
   checkOptions('fromArrays', options, ARRAYS)
   const { normalization, classNames, featureNames } = options
+  if (classNames !== undefined) requireArray('fromArrays', 'classNames', classNames)
+  if (featureNames !== undefined) requireArray('fromArrays', 'featureNames', featureNames)
   const x = flatten(options.x, 'x', options.shape)
   const classes = options.classes ?? classNames?.length ?? inferClasses(options.y)
   const y = flatten(options.y, 'y', classes === undefined ? options.targetShape : [])
@@ -274,8 +315,17 @@ export function fromArrays(options: ArraysOptions): ArrayDataset {
  *
  * @param x samples one after another
  * @param shape of one sample: [C, H, W], [columns]
+ * @throws ERR_ARGUMENT for anything else; ERR_SHAPE where x does not hold whole samples
  */
 export function standardize(x: TypedArray, shape: readonly number[]): Normalization {
+  if (!ArrayBuffer.isView(x) && !Array.isArray(x)) {
+    refuse('standardize', 'ERR_ARGUMENT', `x must be a typed array, got ${describeGiven(x)}`)
+  }
+  checkShape(shape, 'standardize')
+  if (!Number.isInteger(x.length / sizeOfShape(shape))) {
+    const text = `x has ${x.length} elements; expected whole samples of shape ${formatShape(shape)}`
+    refuse('standardize', 'ERR_SHAPE', text)
+  }
   const channels = shape[0] ?? 1
   const plane = sizeOfShape(shape) / channels
   const scale: number[] = []
@@ -310,7 +360,7 @@ function gatherField(data: TypedArray, field: Field, indices: Int32Array, raw: b
   }
   const { scale, offset } = field.normalization
   const plane = size / scale.length
-  const out = new Float32Array(indices.length * size)
+  const out = allocate('float32', indices.length * size)
   let at = 0
   for (const index of indices) {
     let from = index * size
@@ -329,12 +379,12 @@ function flatten(
   shape?: readonly number[],
 ): { data: TypedArray; shape: readonly number[] } {
   const dtype = dtypeOfArray(values)
-  if (dtype !== undefined) return { data: values as TypedArray, shape: checkShape(shape ?? [], name) }
+  if (dtype !== undefined) return { data: values as TypedArray, shape: checkSampleShape(shape ?? [], name) }
   if (!Array.isArray(values)) {
     throw new ForjaError('ERR_ARGUMENT', `fromArrays: ${name}: expected a typed array, numbers or rows of numbers`)
   }
   if (!Array.isArray(values[0])) {
-    return { data: toFloats(values as readonly number[], name), shape: checkShape(shape ?? [], name) }
+    return { data: toFloats(values as readonly number[], name), shape: checkSampleShape(shape ?? [], name) }
   }
   const rows = values as readonly (readonly number[])[]
   const width = rows[0]!.length
@@ -345,7 +395,7 @@ function flatten(
       `fromArrays: row ${ragged} of ${name} has ${rows[ragged]?.length ?? 'no'} numbers; row 0 has ${width}`,
     )
   }
-  return { data: toFloats(rows.flat(), name), shape: checkShape(shape ?? [width], name) }
+  return { data: toFloats(rows.flat(), name), shape: checkSampleShape(shape ?? [width], name) }
 }
 
 function toFloats(numbers: readonly number[], name: string): Float32Array {
@@ -383,7 +433,8 @@ function toLabels(y: TypedArray, classes: number): Int32Array {
   return y instanceof Int32Array ? y : Int32Array.from(y)
 }
 
-function checkShape(shape: readonly number[], name: string): readonly number[] {
+function checkSampleShape(shape: readonly number[], name: string): readonly number[] {
+  requireArray('fromArrays', `the shape of one ${name}`, shape)
   const bad = shape.find((size) => !Number.isSafeInteger(size) || size < 1)
   if (bad !== undefined) {
     throw new ForjaError(
@@ -395,6 +446,8 @@ function checkShape(shape: readonly number[], name: string): readonly number[] {
 }
 
 function checkNormalization({ scale, offset }: Normalization, shape: readonly number[]): void {
+  requireArray('fromArrays: normalization', 'scale', scale)
+  requireArray('fromArrays: normalization', 'offset', offset)
   const channels = shape[0] ?? 1
   const fits = scale.length === offset.length && (scale.length === 1 || scale.length === channels)
   if (!fits || ![...scale, ...offset].every(Number.isFinite)) {

@@ -10,7 +10,8 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { AbortError, ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { requireArray } from '../ops/check_call.js'
+import { checkInteger, checkOptions } from '../options.js'
 
 export interface DownloadProgress {
   url: string
@@ -36,6 +37,8 @@ export interface DownloadRequest {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000
+/** What a timer can wait; it takes more for 1. */
+const MOST_TIMEOUT_MS = 2 ** 31 - 1
 
 /** Why one mirror did not do; collected and told together. */
 class MirrorFailure extends Error {
@@ -48,7 +51,10 @@ class MirrorFailure extends Error {
 
 /** Resolves when `to` is complete. Rejects with ERR_CHECKSUM, ERR_OFFLINE (every URL and its reason) or AbortError. */
 export async function download(request: DownloadRequest, options: DownloadOptions = {}): Promise<void> {
+  requireArray('download', 'urls', request?.urls)
+  checkInteger('download', 'bytes', request.bytes, 0)
   checkOptions('download', options, ['signal', 'onProgress', 'timeoutMs'])
+  if (options.timeoutMs !== undefined) checkInteger('download', 'timeoutMs', options.timeoutMs, 1, MOST_TIMEOUT_MS)
   const failures: string[] = []
   let corrupted = false
   for (const url of request.urls) {
@@ -162,7 +168,7 @@ async function receive(
 
 /** A full disk or a folder that cannot be written is not the mirror's fault; sockets fail in other system calls. */
 function isFileFailure(error: unknown): error is NodeJS.ErrnoException {
-  const { syscall } = error as NodeJS.ErrnoException
+  const syscall = (error as NodeJS.ErrnoException | null)?.syscall
   return (
     syscall !== undefined && ['mkdir', 'open', 'write', 'fsync', 'close', 'ftruncate', 'rename', 'rm'].includes(syscall)
   )

@@ -12,7 +12,8 @@
  */
 import { constants, gunzipSync } from 'node:zlib'
 import { allocate, type DType, type TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
+import { refuse } from '../ops/refuse.js'
 import { MAX_RANK } from '../shape.js'
 
 export interface IdxArray {
@@ -61,6 +62,8 @@ function isGzip(bytes: Uint8Array): boolean {
 
 /** @param what names the source in error texts, such as the file's path */
 export function parseIdx(bytes: Uint8Array, what: string): IdxArray {
+  if (!(bytes instanceof Uint8Array))
+    refuse('parseIdx', 'ERR_ARGUMENT', `the bytes of a file expected, a Uint8Array, got ${describeGiven(bytes)}`)
   const plain = isGzip(bytes) ? inflate(bytes, what) : bytes
   const header = parseHeader(plain, what)
   if (plain.length !== header.totalBytes) {

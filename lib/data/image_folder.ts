@@ -6,10 +6,12 @@
  * Decoding, scaling and cropping are done by the optional package sharp on libuv's worker threads; the event loop only
  * copies the pixels, from interleaved (H, W, C) to planes (C, H, W), as uint8.
  */
-import { readdir } from 'node:fs/promises'
+import type { Dirent } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import type { Sharp } from 'sharp'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
+import { refuse } from '../ops/refuse.js'
 import { checkChoice, checkOptions, perAxis } from '../options.js'
 import { type ArrayDataset, fromArrays, type Normalization } from './dataset.js'
 
@@ -53,6 +55,8 @@ const EXTENSIONS = ['.jpg', '.jpeg', '.png']
  */
 export async function imageFolder(path: string, options: ImageFolderOptions = {}): Promise<ArrayDataset> {
   checkOptions('imageFolder', options, IMAGE_FOLDER)
+  if (typeof path !== 'string')
+    refuse('imageFolder', 'ERR_ARGUMENT', `the path of a folder expected, got ${describeGiven(path)}`)
   const { fit = 'cover', channels = 3, signal, onProgress } = options
   const { normalization = { scale: [1 / 255], offset: [0] } } = options
   const wanted = checkSize(options.size)
@@ -104,10 +108,13 @@ function toPlanes(pixels: Uint8Array, channels: number, out: Uint8Array): void {
 }
 
 async function listPictures(path: string, wanted?: readonly string[]) {
-  const entries = await readdir(path, { withFileTypes: true }).catch((cause: Error) => {
-    throw new ForjaError('ERR_ARGUMENT', `imageFolder: ${path} cannot be read: ${cause.message}`, { cause })
-  })
-  const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).map(({ name }) => name)
+  const entries = await listFolder(path)
+  const folders: string[] = []
+  for (const entry of entries) {
+    // A link to a folder is a class as well.
+    const found = entry.isSymbolicLink() ? await stat(join(path, entry.name)).catch(() => undefined) : entry
+    if (found?.isDirectory() && !entry.name.startsWith('.')) folders.push(entry.name)
+  }
   const classNames = wanted ?? folders.sort()
   if (classNames.length === 0) {
     throw new ForjaError('ERR_FORMAT', `${path}: no class; expected one folder a class, with the images in it`)
@@ -115,7 +122,7 @@ async function listPictures(path: string, wanted?: readonly string[]) {
   const pictures: Picture[] = []
   for (const [label, name] of classNames.entries()) {
     const folder = join(path, name)
-    const names = folders.includes(name) ? await readdir(folder) : []
+    const names = folders.includes(name) ? (await listFolder(folder)).map((entry) => entry.name) : []
     const images = names.filter((file) => EXTENSIONS.includes(extname(file).toLowerCase()) && !file.startsWith('.'))
     if (images.length === 0) {
       throw new ForjaError('ERR_FORMAT', `${folder}: the class has no image; expected files ${EXTENSIONS.join(', ')}`)
@@ -123,6 +130,12 @@ async function listPictures(path: string, wanted?: readonly string[]) {
     for (const file of images.sort()) pictures.push({ path: join(folder, file), label })
   }
   return { classNames, pictures }
+}
+
+async function listFolder(path: string): Promise<Dirent[]> {
+  return await readdir(path, { withFileTypes: true }).catch((cause: Error) => {
+    throw new ForjaError('ERR_ARGUMENT', `imageFolder: ${path} cannot be read: ${cause.message}`, { cause })
+  })
 }
 
 async function decoder(

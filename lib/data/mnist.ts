@@ -2,8 +2,8 @@
  * MNIST and the data sets that share its layout: four IDX files, uint8 images [N, 28, 28] and labels [N] in 0..9.
  * Images come out as uint8 [N, 1, 28, 28] with the normalisation (v / 255 - mean) / deviation of the training images.
  */
-import { readFile } from 'node:fs/promises'
 import { ForjaError } from '../errors.js'
+import { readFileWhole } from '../io/read.js'
 import { checkOptions } from '../options.js'
 import { LOCATE, type LocateOptions, locateFile } from './cache.js'
 import { type ArrayDataset, fromArrays, type Normalization, type Splits } from './dataset.js'
@@ -59,8 +59,8 @@ async function readSplit(
   classNames: readonly string[],
   normalization: Normalization,
 ): Promise<ArrayDataset> {
-  const images = parseIdx(await readFile(imagePath), imagePath)
-  const labels = parseIdx(await readFile(labelPath), labelPath)
+  const images = parseIdx(await readFileWhole(imagePath), imagePath)
+  const labels = parseIdx(await readFileWhole(labelPath), labelPath)
   const [count, rows, columns] = images.shape
   if (images.dtype !== 'uint8' || images.shape.length !== 3 || rows !== SIZE || columns !== SIZE) {
     throw new ForjaError(

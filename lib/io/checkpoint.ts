@@ -4,16 +4,18 @@
  * callbacks keep (`__callbacks__.<number>`), and in the metadata the epochs and steps done, the states of the random
  * numbers and of the schedule, and what fit() must know.
  */
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { checkState } from '../nn/load_state.js'
-import type { AnyModule } from '../nn/module.js'
-import type { Optimizer } from '../optim/optimizer.js'
-import { checkOptions } from '../options.js'
+import { type AnyModule, requireModule } from '../nn/module.js'
+import { refuse } from '../ops/refuse.js'
+import { Optimizer } from '../optim/optimizer.js'
+import { checkInteger, checkOptions } from '../options.js'
 import { resolveDevice } from '../runtime/device.js'
 import { randomStateOf } from '../runtime/random_state.js'
 import { Tensor } from '../tensor.js'
 import type { ScoreState } from '../train/objective.js'
 import { readModel, save } from './model.js'
+import { isRecord } from './stored.js'
 
 /** Anything of `fj.schedule`: plain numbers in, plain numbers out. */
 export interface Stateful {
@@ -89,6 +91,9 @@ export async function saveCheckpoint(path: string, options: SaveCheckpointOption
   if (schedule !== undefined && schedule.stateDict === undefined) {
     throw new ForjaError('ERR_ARGUMENT', 'saveCheckpoint: the schedule has no stateDict(), so it could not go on')
   }
+  requireParts('saveCheckpoint', options)
+  checkInteger('saveCheckpoint', 'epoch', epoch, 0)
+  checkInteger('saveCheckpoint', 'step', step, 0)
   const random = await randomStateOf(resolveDevice(device)).read()
   const tensors: Tensor[] = []
   const runState = run === undefined ? undefined : toJSON(run, tensors)
@@ -116,6 +121,7 @@ export async function saveCheckpoint(path: string, options: SaveCheckpointOption
  */
 export async function loadCheckpoint(path: string, options: Checkpoint): Promise<LoadedCheckpoint> {
   const { model, optimizer, schedule, device } = checkOptions('loadCheckpoint', options, CHECKPOINT)
+  requireParts('loadCheckpoint', options)
   const { state, optimizer: optimizerState, callbacks, metadata, hint } = await readModel(model, path)
   const [epoch, step] = [Number(metadata[EPOCH]), Number(metadata[STEP] ?? 0)]
   const random = (metadata[RANDOM] ?? '').split(',').map(Number)
@@ -137,18 +143,28 @@ export async function loadCheckpoint(path: string, options: Checkpoint): Promise
   }
   const run = metadata[RUN] === undefined ? undefined : (fromJSON(metadata[RUN], path, callbacks) as RunState)
   const scheduled = metadata[SCHEDULE] === undefined ? undefined : fromJSON(metadata[SCHEDULE], path)
-  if ((step > 0 && run?.score === undefined) || !areCallbacks(run?.callbacks)) throw notWhole(path)
+  if (!isRun(run, step) || !(scheduled === undefined || isRecord(scheduled))) throw notWhole(path)
   const { assign } = checkState(model.namedVariables(), state, {}, path, hint)
-  await optimizer.loadStateDict(optimizerState)
-  await assign()
-  if (schedule?.loadStateDict !== undefined) {
-    // A schedule sets the rate of its step; the rate that was saved counts, whoever set it.
-    const { lr } = optimizer
-    schedule.loadStateDict(scheduled as never)
-    optimizer.lr = lr
+  const before = { lr: optimizer.lr, schedule: schedule?.stateDict?.() }
+  try {
+    // A schedule sets the rate of its step; the rate that was saved with the optimizer counts, whoever set it.
+    schedule?.loadStateDict?.(scheduled as never)
+    await optimizer.loadStateDict(optimizerState)
+  } catch (error) {
+    if (before.schedule !== undefined) schedule?.loadStateDict?.(before.schedule as never)
+    optimizer.lr = before.lr
+    throw error
   }
+  await assign()
   await randomStateOf(resolveDevice(device)).write(Int32Array.from(random))
   return { epoch, step, metadata, ...(run === undefined ? {} : { run }) }
+}
+
+/** @throws ERR_ARGUMENT unless there are a network and an optimizer */
+function requireParts(what: string, { model, optimizer }: Checkpoint): void {
+  requireModule(what, model)
+  if (!(optimizer instanceof Optimizer))
+    refuse(what, 'ERR_ARGUMENT', `optimizer must be an Optimizer, got ${describeGiven(optimizer)}`)
 }
 
 /**
@@ -177,10 +193,25 @@ function fromJSON(text: string, path: string, tensors: Readonly<Record<string, T
   }
 }
 
+/** A run that stopped within an epoch knows what it had added up. */
+function isRun(run: unknown, step: number): boolean {
+  if (run === undefined) return step === 0
+  if (!isRecord(run) || !Number.isSafeInteger(run.seed)) return false
+  return (run.score === undefined ? step === 0 : isScore(run.score)) && areCallbacks(run.callbacks)
+}
+
+function isScore(score: unknown): boolean {
+  if (!isRecord(score) || typeof score.samples !== 'number' || typeof score.loss !== 'number') return false
+  const areSums = (group: unknown) => isRecord(group) && Object.values(group).every(Array.isArray)
+  return isRecord(score.sums) && Object.values(score.sums).every(areSums)
+}
+
 function areCallbacks(saved: unknown): boolean {
   if (saved === undefined) return true
-  const isObject = (item: unknown): item is object => typeof item === 'object' && item !== null
-  return Array.isArray(saved) && saved.every((item) => isObject(item) && isObject((item as SavedCallback).state))
+  return (
+    Array.isArray(saved) &&
+    saved.every((item) => isRecord(item) && typeof item.state === 'object' && item.state !== null)
+  )
 }
 
 function notWhole(path: string, cause?: unknown): ForjaError {

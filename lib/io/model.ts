@@ -3,15 +3,14 @@
  * weights move both ways. Metadata: format 'pt' (the layouts are PyTorch's), producer, architecture (the class).
  * ONNX models are read, too.
  */
-import { readFile } from 'node:fs/promises'
 import { fromData } from '../create.js'
-import { ForjaError } from '../errors.js'
 import { type LoadOptions, type LoadReport, loadVariables } from '../nn/load_state.js'
-import type { AnyModule } from '../nn/module.js'
+import { type AnyModule, requireModule } from '../nn/module.js'
 import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { writeFileAtomic } from './atomic.js'
 import { decodeOnnx } from './onnx.js'
+import { readFileWhole } from './read.js'
 import { decodeSafetensors, encodeSafetensors } from './safetensors.js'
 import type { StoredTensor } from './stored.js'
 
@@ -34,6 +33,7 @@ export interface SaveOptions {
  * @throws ERR_ARGUMENT where the file cannot be written.
  */
 export async function save(model: AnyModule, path: string, options: SaveOptions = {}): Promise<void> {
+  requireModule('save', model)
   checkOptions('save', options, ['optimizer', 'callbacks', 'metadata'])
   const tensors = new Map<string, StoredTensor>()
   const beside = PARTS.flatMap((part) =>
@@ -64,6 +64,7 @@ export async function save(model: AnyModule, path: string, options: SaveOptions 
  *   ERR_SHAPE and ERR_DTYPE naming the tensor.
  */
 export async function load(model: AnyModule, path: string, options: LoadOptions = {}): Promise<LoadReport> {
+  requireModule('load', model)
   checkOptions('load', options, ['strict'])
   const { state, hint } = await readModel(model, path)
   return await loadVariables(model.namedVariables(), state, options, path, hint)
@@ -84,9 +85,7 @@ export async function readModel(
   /** Where the file names another class of network. */
   hint: string | undefined
 }> {
-  const bytes = await readFile(path).catch((cause: Error) => {
-    throw new ForjaError('ERR_ARGUMENT', `${path} cannot be read: ${cause.message}`, { cause })
-  })
+  const bytes = await readFileWhole(path)
   const { tensors, metadata } = /\.onnx$/i.test(path) ? decodeOnnx(bytes, path) : decodeSafetensors(bytes, path)
   const none = (): Record<string, Tensor> => Object.create(null)
   const [state, beside] = [none(), { optimizer: none(), callbacks: none() }]

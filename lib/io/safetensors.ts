@@ -17,6 +17,7 @@ import { ForjaError } from '../errors.js'
 import { findDuplicateKey } from './json_keys.js'
 import {
   formatError,
+  isRecord,
   isSize,
   readStored,
   STORED_TYPES,
@@ -195,10 +196,6 @@ function checkMetadata(metadata: Readonly<Record<string, string>>): Readonly<Rec
     }
   }
   return metadata
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function isSizes(value: unknown): value is number[] {

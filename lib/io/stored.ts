@@ -77,6 +77,11 @@ export function readStored(raw: Uint8Array, type: StoredType, name: string, at: 
   return data
 }
 
+/** An object of JSON. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 export function isSize(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }

@@ -8,7 +8,7 @@
  *
  * Samples are expected from 0 to 1 where the output is a sigmoid, the default.
  */
-import { ForjaError } from '../errors.js'
+import { describeGiven, describeList, ForjaError } from '../errors.js'
 import { ReLU, Sigmoid, Tanh } from '../nn/activation.js'
 import { Conv2d, ConvTranspose2d } from '../nn/conv.js'
 import { Flatten, Linear } from '../nn/linear.js'
@@ -132,7 +132,7 @@ export function sparsityPenalty(activations: Tensor, target = 0.05): Tensor {
 
 function checkTarget(target: number, what: string): void {
   if (!(target > 0 && target < 1)) {
-    throw new ForjaError('ERR_ARGUMENT', `${what} is ${String(target)}; expected a number between 0 and 1`)
+    throw new ForjaError('ERR_ARGUMENT', `${what} is ${describeGiven(target)}; expected a number between 0 and 1`)
   }
 }
 
@@ -168,7 +168,7 @@ export function autoencoder(options: AutoencoderOptions = {}): Autoencoder {
   hiddenActivation(activation, 'autoencoder')
   if (codeActivation !== 'linear') hiddenActivation(codeActivation, 'autoencoder')
   if (!Array.isArray(hidden)) {
-    throw new ForjaError('ERR_ARGUMENT', `autoencoder: hidden must be an array of sizes, got ${JSON.stringify(hidden)}`)
+    throw new ForjaError('ERR_ARGUMENT', `autoencoder: hidden must be an array of sizes, got ${describeList(hidden)}`)
   }
   const sizes = [inputs, ...(hidden as readonly number[]), code]
   for (const size of sizes) checkInteger('autoencoder', 'inputs, hidden and code', size)

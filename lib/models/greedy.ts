@@ -7,7 +7,7 @@
  *     stackedAutoencoder   autoencoders of one layer, denoising or sparse if asked (Bengio and others, 2007; Vincent, 2010)
  */
 import type { Dataset } from '../data/dataset.js'
-import { ForjaError } from '../errors.js'
+import { describeList, ForjaError } from '../errors.js'
 import { Linear } from '../nn/linear.js'
 import { type AnyModule, Module } from '../nn/module.js'
 import { mseLoss } from '../ops/index.js'
@@ -188,7 +188,7 @@ function pairs(sizes: readonly number[], who: string): [number, number][] {
   if (!Array.isArray(sizes) || sizes.length < 2) {
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `${who}: sizes must be inputs and at least one layer, got ${JSON.stringify(sizes)}`,
+      `${who}: sizes must be inputs and at least one layer, got ${describeList(sizes)}`,
     )
   }
   for (const size of sizes) checkInteger(who, 'sizes', size)

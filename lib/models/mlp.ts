@@ -1,7 +1,7 @@
 /**
  * Networks of linear layers: softmax regression and the multilayer perceptron. Images are flattened.
  */
-import { ForjaError } from '../errors.js'
+import { describeGiven, describeList, ForjaError } from '../errors.js'
 import { Linear } from '../nn/linear.js'
 import { Module } from '../nn/module.js'
 import { flatten, relu, sigmoid, tanh } from '../ops/index.js'
@@ -48,7 +48,7 @@ export type HiddenActivation = keyof typeof ACTIVATIONS
 export function hiddenActivation(name: HiddenActivation, who: string): (x: Tensor) => Tensor {
   if (!Object.hasOwn(ACTIVATIONS, name)) {
     const known = Object.keys(ACTIVATIONS).join(', ')
-    throw new ForjaError('ERR_ARGUMENT', `${who}: unknown activation '${String(name)}'; expected one of ${known}`)
+    throw new ForjaError('ERR_ARGUMENT', `${who}: unknown activation ${describeGiven(name)}; expected one of ${known}`)
   }
   return ACTIVATIONS[name]
 }
@@ -68,7 +68,7 @@ export class MLP extends Module<[x: Tensor]> {
     } = checkOptions('mlp', options, ['inputs', 'hidden', 'classes', 'activation'])
     this.#activate = hiddenActivation(activation, 'mlp')
     if (!Array.isArray(hidden)) {
-      throw new ForjaError('ERR_ARGUMENT', `mlp: hidden must be an array of sizes, got ${JSON.stringify(hidden)}`)
+      throw new ForjaError('ERR_ARGUMENT', `mlp: hidden must be an array of sizes, got ${describeList(hidden)}`)
     }
     for (const size of hidden) checkInteger('mlp', 'hidden', size)
     const sizes = [inputs, ...hidden, classes]

@@ -9,10 +9,10 @@
  *     uniform   in [-√3 · std, √3 · std], the interval of that standard deviation
  */
 import { full } from '../create.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { add, div, matmul, mul, rand, randn, reshape, sqrt, square, sub, sum, transpose } from '../ops/index.js'
 import { checkChoice, checkNumber, checkOptions } from '../options.js'
-import { formatShape, type Shape, sizeOfShape } from '../shape.js'
+import { checkShape, formatShape, type Shape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 
 export type Initializer = (shape: Shape) => Tensor
@@ -36,7 +36,7 @@ export function gain(nonlinearity: Nonlinearity, alpha = 0.01): number {
     const known = [...Object.keys(GAINS), 'leakyRelu'].join(', ')
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `gain: unknown nonlinearity '${String(nonlinearity)}'; expected one of ${known}`,
+      `gain: unknown nonlinearity ${describeGiven(nonlinearity)}; expected one of ${known}`,
     )
   }
   return GAINS[nonlinearity]
@@ -132,6 +132,7 @@ function kaimingStd(
 
 /** Inputs that an output of a weight (out, in, ...window) sums, and outputs that an input reaches. */
 function fans(name: string, shape: Shape): { fanIn: number; fanOut: number } {
+  checkShape(shape, `init.${name}`)
   if (shape.length < 2) {
     throw new ForjaError('ERR_SHAPE', `init.${name}: at least 2 dimensions (out, in, ...), got ${formatShape(shape)}`)
   }

@@ -4,7 +4,7 @@
  * The constructor wraps `forward`, so that every call knows which layer runs within which: shape errors, the printed
  * graph and summaries name the path.
  */
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { withScope } from '../ops/registry.js'
 import { checkOptions } from '../options.js'
 import { evaluate } from '../runtime/evaluate.js'
@@ -287,4 +287,10 @@ function nameVariables(root: AnyModule): void {
   if (named.has(root)) return
   named.add(root)
   for (const [name, variable] of root.namedVariables().reverse()) variable.state.name = name
+}
+
+/** @throws ERR_ARGUMENT unless `model` has what a Module has */
+export function requireModule(what: string, model: unknown): AnyModule {
+  if (typeof (model as AnyModule | null)?.namedVariables === 'function') return model as AnyModule
+  throw new ForjaError('ERR_ARGUMENT', `${what}: model must be a Module, got ${describeGiven(model)}`)
 }

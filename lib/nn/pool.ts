@@ -75,7 +75,7 @@ export class AvgPool2d extends Module {
 export class AdaptiveAvgPool2d extends Module {
   constructor(readonly outputSize: AdaptivePool2dOptions['outputSize']) {
     super()
-    const sizes = typeof outputSize === 'number' ? outputSize : outputSize.map((size) => size ?? 1)
+    const sizes = Array.isArray(outputSize) ? outputSize.map((size: number | null) => size ?? 1) : outputSize
     perAxis('AdaptiveAvgPool2d', 'outputSize', sizes, 2)
   }
 

@@ -4,7 +4,7 @@
 import { ForjaError } from '../errors.js'
 import { checkInteger, checkOptions } from '../options.js'
 import { Linear, type WeightInit } from './linear.js'
-import type { AnyModule } from './module.js'
+import { type AnyModule, requireModule } from './module.js'
 
 export interface ReplaceHeadOptions extends WeightInit {
   /** The path of the linear layer, such as `aux1.fc2`. Default: the last linear layer. */
@@ -22,6 +22,7 @@ export interface ReplaceHeadOptions extends WeightInit {
  * @throws ERR_ARGUMENT where there is no such linear layer.
  */
 export function replaceHead(model: AnyModule, classes: number, options: ReplaceHeadOptions = {}): Linear {
+  requireModule('replaceHead', model)
   checkInteger('replaceHead', 'classes', classes)
   const { layer, ...init } = checkOptions('replaceHead', options, ['layer', 'weightInit', 'biasInit'])
   const linear = model

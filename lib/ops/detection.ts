@@ -4,7 +4,7 @@
  * shows `spatialScale` times as many. Coordinates are constants: gradients flow to features only (and through boxIou).
  */
 import { fromData } from '../create.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import type { Value } from '../graph/graph.js'
 import { checkOptions } from '../options.js'
 import { type RefArray, refArray } from '../reference/array.js'
@@ -115,7 +115,7 @@ export function nmsPadded(boxes: Tensor, scores: Tensor, options: NmsOptions = {
     throw new ForjaError(scores.dtype === 'float32' ? 'ERR_SHAPE' : 'ERR_DTYPE', `nms: ${text}`)
   }
   if (!(iouThreshold >= 0 && iouThreshold <= 1)) {
-    throw new ForjaError('ERR_ARGUMENT', `nms: iouThreshold is ${String(iouThreshold)}, expected 0..1`)
+    throw new ForjaError('ERR_ARGUMENT', `nms: iouThreshold is ${describeGiven(iouThreshold)}, expected 0..1`)
   }
   const order = topK(scores, { k: scores.size }).indices
   const sorted = transpose(gather(boxes, order))
@@ -344,7 +344,7 @@ function roiAttrs(name: string, x: Tensor, options: RoiPoolOptions): Attrs<typeo
   if (x.shape[2]! < 1 || x.shape[3]! < 1) refuse(name, 'ERR_SHAPE', `the image has shape ${formatShape(x.shape)}`)
   const { spatialScale = 1 } = options
   if (!(spatialScale > 0 && spatialScale <= FARTHEST)) {
-    refuse(name, 'ERR_ARGUMENT', `spatialScale must be a positive number, got ${String(spatialScale)}`)
+    refuse(name, 'ERR_ARGUMENT', `spatialScale must be a positive number, got ${describeGiven(spatialScale)}`)
   }
   const output = pairOf(name, 'outputSize', options.outputSize, 1)
   return { output, spatialScale: Math.fround(spatialScale) }
@@ -362,7 +362,11 @@ export function roiAlign(x: Tensor, rois: Tensor, options: RoiAlignOptions): Ten
   const { samplingRatio = -1, aligned = false } = checkOptions('roiAlign', options, known)
   const attrs = roiAttrs('roiAlign', x, options)
   if (!Number.isInteger(samplingRatio) || samplingRatio > 1024) {
-    refuse('roiAlign', 'ERR_ARGUMENT', `samplingRatio must be an integer up to 1024, got ${String(samplingRatio)}`)
+    refuse(
+      'roiAlign',
+      'ERR_ARGUMENT',
+      `samplingRatio must be an integer up to 1024, got ${describeGiven(samplingRatio)}`,
+    )
   }
   const all = { ...attrs, samplingRatio: Math.max(samplingRatio, 0), aligned: aligned ? 1 : 0 }
   return toChannelsFirst(apply(roiAlignOp, [toChannelsLast(x), rois], all))

@@ -2,6 +2,7 @@
  * What operations on images share: pairs of numbers for rows and columns, the way between the API's (N, C, H, W) and
  * the (N, H, W, C) of the operations.
  */
+import { describeList } from '../errors.js'
 import { perAxis } from '../options.js'
 import { formatShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -35,7 +36,7 @@ export function resolvePadding(
     return [h, w, h, w]
   }
   if (padding !== 'same') {
-    refuse(name, 'ERR_ARGUMENT', `padding must be a number, two, 'same' or 'valid', got '${String(padding)}'`)
+    refuse(name, 'ERR_ARGUMENT', `padding must be a number, two, 'same' or 'valid', got ${describeList(padding)}`)
   }
   const total = [0, 1].map((axis) => {
     const outputs = Math.ceil(size[axis]! / stride[axis]!)

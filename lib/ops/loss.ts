@@ -2,7 +2,7 @@
  * Losses. Class labels go through `crossEntropy`, one pass over the logits forward and one backward; the others are
  * elementwise expressions that fuse, followed by their reduction.
  */
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { checkChoice, checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -57,7 +57,10 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   const known = ['reduction', 'labelSmoothing', 'ignoreIndex', 'weight'] as const
   const { reduction = 'mean', labelSmoothing = 0 } = checkOptions('crossEntropy', options, known)
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
-    throw new ForjaError('ERR_ARGUMENT', `crossEntropy: labelSmoothing is ${labelSmoothing}, expected 0..1`)
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `crossEntropy: labelSmoothing is ${describeGiven(labelSmoothing)}, expected 0..1`,
+    )
   }
   checkChoice('crossEntropy', 'reduction', reduction, REDUCTIONS)
   if (labels.dtype === logits.dtype) return probabilityCrossEntropy(logits, labels, options)

@@ -3,7 +3,7 @@
  * within a few units in the last place of float32 everywhere.
  */
 import { isFloat } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { checkOptions } from '../options.js'
 import type { Tensor } from '../tensor.js'
 import { apply, type TensorLike } from './apply.js'
@@ -176,7 +176,10 @@ export function clamp(x: Tensor, options: ClampOptions): Tensor {
     'max',
   ])
   if (typeof min !== 'number' || typeof max !== 'number' || Number.isNaN(min) || Number.isNaN(max)) {
-    throw new ForjaError('ERR_ARGUMENT', `clamp: min and max must be numbers, got ${min} and ${max}`)
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `clamp: min and max must be numbers, got ${describeGiven(min)} and ${describeGiven(max)}`,
+    )
   }
   if (isFloat(x.dtype)) return apply(clampOp, [x], { min, max })
   const low = Number.isFinite(min) ? maximum(x, operand('clamp', min, x.dtype)) : x

@@ -4,6 +4,7 @@
  * elementwise operations.
  */
 
+import { describeGiven } from '../errors.js'
 import { checkInteger, checkOptions } from '../options.js'
 import { activeTrace } from '../runtime/compile.js'
 import { checkShape, formatShape, inversePermutation, sizeOfShape } from '../shape.js'
@@ -150,7 +151,7 @@ export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
   if (x.rank < 2) refuse(name, 'ERR_SHAPE', `input must be (N, C, ...), got shape ${formatShape(x.shape)}`)
   const [n, c, ...pixels] = x.shape as [number, number, ...number[]]
   if (!Number.isInteger(groups) || groups < 1 || c % groups !== 0) {
-    refuse(name, 'ERR_ARGUMENT', `${c} channels do not divide into ${String(groups)} groups`)
+    refuse(name, 'ERR_ARGUMENT', `${c} channels do not divide into ${describeGiven(groups)} groups`)
   }
   checkVector(name, 'gamma', options.gamma, [c])
   checkVector(name, 'beta', options.beta, [c])
@@ -185,7 +186,7 @@ export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions):
 }
 
 function checkEps(name: string, eps = 1e-5): number {
-  if (!(eps >= 0)) refuse(name, 'ERR_ARGUMENT', `eps must not be negative, got ${String(eps)}`)
+  if (!(eps >= 0)) refuse(name, 'ERR_ARGUMENT', `eps must not be negative, got ${describeGiven(eps)}`)
   return eps
 }
 

@@ -14,7 +14,7 @@
  *   mask      true where word >>> 8 is at least `range` = round(p · 2^24): true with probability 1 - p
  */
 import { checkDType, type DType, isFloat } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { checkNumber, checkOptions } from '../options.js'
 import { multiplyHigh, philox4x32 } from '../random.js'
 import { refArray } from '../reference/array.js'
@@ -110,7 +110,7 @@ export function randint(low: number, high: number, shape: Shape): Tensor {
   if (!whole || low >= high || low < -(2 ** 31) || high > 2 ** 31) {
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `randint: int32 numbers from low to high - 1 are drawn, got ${low} and ${high}`,
+      `randint: int32 numbers from low to high - 1 are drawn, got ${describeGiven(low)} and ${describeGiven(high)}`,
     )
   }
   // A range of all 2^32 numbers would be 0 in 32 bits; the largest number goes without.

@@ -3,6 +3,7 @@
  * PyTorch's names. Each direction of each layer is the operation of recurrent.ts.
  */
 
+import { describeGiven } from '../errors.js'
 import { checkChoice, checkInteger, checkNumber, checkOptions } from '../options.js'
 import { formatShape, sameShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
@@ -149,7 +150,7 @@ function run(
 
 function checkNames(name: string, weights: RecurrentWeights, numLayers: number, directions: readonly boolean[]): void {
   if (typeof weights !== 'object' || weights === null) {
-    refuse(name, 'ERR_ARGUMENT', `weights must be an object of tensors by name, got ${String(weights)}`)
+    refuse(name, 'ERR_ARGUMENT', `weights must be an object of tensors by name, got ${describeGiven(weights)}`)
   }
   // More layers than there are weights need no names to be refused.
   const layersNamed = Math.min(numLayers, Object.keys(weights).length + 1)

@@ -5,7 +5,7 @@
  */
 import { type DType, isFloat } from '../dtype.js'
 import { ForjaError } from '../errors.js'
-import { checkOptions } from '../options.js'
+import { checkNumber, checkOptions } from '../options.js'
 import { forEachIndex, type RefArray, refArray } from '../reference/array.js'
 import { formatShape, normalizeAxes, type Shape, sameShape, sizeOfShape, stridesOf } from '../shape.js'
 import type { Tensor } from '../tensor.js'
@@ -230,6 +230,7 @@ export function variance(x: Tensor, options: VarianceOptions = {}): Tensor {
     keepDims = false,
     correction = 1,
   } = checkOptions('variance', options, ['axes', 'keepDims', 'correction'])
+  checkNumber('variance', 'correction', correction)
   const reduced = axes === undefined ? {} : { axes }
   const deviation = sub(x, mean(x, { ...reduced, keepDims: true }))
   const count = reducedCount(x, reduced, 'variance')

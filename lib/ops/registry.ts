@@ -7,7 +7,7 @@
  * native/cpu/<family>.cc (and native/cuda/<family>.cu), cases in test/ops/<family>.test.ts, then `npm run gen`.
  */
 import { type DType, standsForFloat32 } from '../dtype.js'
-import { ForjaError, type ForjaErrorCode } from '../errors.js'
+import { describeList, ForjaError, type ForjaErrorCode } from '../errors.js'
 import { Node, type TensorType, type Value } from '../graph/graph.js'
 import { dependsOnUnknown } from '../graph/unknown_size.js'
 import type { RefArray } from '../reference/array.js'
@@ -195,8 +195,7 @@ function checkAttrs(op: AnyOp, attrs: AttrRecord, open: boolean, site: Site): vo
     const holds = kind === 'f32' ? (v: unknown) => typeof v === 'number' : open ? Number.isSafeInteger : isInt32
     if (list.length === count && list.every(holds)) continue
     const wanted = `${kind === 'f32' ? 'number' : '32-bit integer'}${count === 1 ? '' : 's'}`
-    const shown = Array.isArray(value) ? `[${value.map(String).join(', ')}]` : String(value)
-    site.fail('ERR_ARGUMENT', `${name} must hold ${count} ${wanted}, got ${shown}`)
+    site.fail('ERR_ARGUMENT', `${name} must hold ${count} ${wanted}, got ${describeList(value)}`)
   }
 }
 

@@ -2,7 +2,7 @@
  * Other shapes and orders of the same elements: reshape (a view, free) and what is made of it (flatten, squeeze,
  * unsqueeze), broadcastTo, transpose. Parts of tensors are in slice.ts.
  */
-import { ForjaError } from '../errors.js'
+import { describeList, ForjaError } from '../errors.js'
 import { checkOptions } from '../options.js'
 import { broadcastOffset, forEachIndex, refArray } from '../reference/array.js'
 import {
@@ -156,7 +156,10 @@ export function transpose(x: Tensor, axes?: readonly number[]): Tensor {
   requireArray('transpose', 'axes', perm)
   const valid = perm.length === x.rank && [...perm].sort((a, b) => a - b).every((axis, i) => axis === i)
   if (!valid) {
-    throw new ForjaError('ERR_ARGUMENT', `transpose: axes [${String(perm)}] are not a permutation of ${x.rank} axes`)
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `transpose: axes ${describeList(perm)} are not a permutation of ${x.rank} axes`,
+    )
   }
   return perm.every((axis, i) => axis === i) ? x : apply(transposeOp, [x], { perm: [...perm] })
 }

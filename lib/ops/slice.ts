@@ -4,7 +4,7 @@
  * filled one (the gradient of slice; constant padding), `concat` joins along an axis.
  */
 import { isFloat } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, describeList, ForjaError } from '../errors.js'
 import { checkChoice, checkOptions } from '../options.js'
 import { forEachIndex, refArray } from '../reference/array.js'
 import { formatShape, normalizeAxes, normalizeAxis, putBack, type Shape, sizeOfShape, stridesOf } from '../shape.js'
@@ -128,7 +128,7 @@ export function slice(x: Tensor, options: SliceOptions = {}): Tensor {
     if (list !== undefined && !(Array.isArray(list) && list.length <= x.rank)) {
       throw new ForjaError(
         'ERR_ARGUMENT',
-        `slice: ${name} must have up to ${x.rank} entries for shape ${formatShape(x.shape)}, got ${JSON.stringify(list)}`,
+        `slice: ${name} must have up to ${x.rank} entries for shape ${formatShape(x.shape)}, got ${describeList(list)}`,
       )
     }
   }
@@ -208,7 +208,7 @@ export function split(x: Tensor, parts: number | readonly number[], options: Spl
   if (!sizes?.every((size) => Number.isInteger(size) && size >= 0) || sizes.reduce((a, b) => a + b, 0) !== dim) {
     throw new ForjaError(
       'ERR_SHAPE',
-      `split: axis ${at} of ${formatShape(x.shape)} cannot be cut into ${JSON.stringify(parts)}`,
+      `split: axis ${at} of ${formatShape(x.shape)} cannot be cut into ${describeList(parts)}`,
     )
   }
   let end = 0
@@ -327,7 +327,7 @@ export function pad(x: Tensor, options: PadOptions): Tensor {
   if (!valid) {
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `pad: pads must be up to ${x.rank} pairs of non-negative integers for shape ${formatShape(x.shape)}, got ${JSON.stringify(pads)}`,
+      `pad: pads must be up to ${x.rank} pairs of non-negative integers for shape ${formatShape(x.shape)}, got ${describeGiven(pads)}`,
     )
   }
   checkChoice('pad', 'mode', mode, ['constant', ...BORDER_MODES])

@@ -15,8 +15,9 @@
 import { gradValues } from '../autodiff/grad.js'
 import { fromData } from '../create.js'
 import type { DType } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { filled } from '../ops/apply.js'
+import { requireArray, requireTensorList, requireTensors } from '../ops/check_call.js'
 import { add } from '../ops/elementwise.js'
 import { activeTrace, recording } from '../runtime/compile.js'
 import { defaultDevice } from '../runtime/device.js'
@@ -127,6 +128,7 @@ export abstract class Optimizer {
    * @returns outside a compiled function, where the loss depends on a placeholder: the update, for a session to run
    */
   minimize(loss: Tensor): Operation {
+    requireTensors(`${this.name}.minimize`, { loss })
     return this.#operation('minimize', [loss], () => this.#minimize(loss))
   }
 
@@ -142,6 +144,7 @@ export abstract class Optimizer {
    * @param loss a scalar
    */
   gradients(loss: Tensor): (Tensor | null)[] {
+    requireTensors(`${this.name}.gradients`, { loss })
     return this.#differentiate('gradients', loss, (parameter) => parameter)
   }
 
@@ -174,7 +177,9 @@ export abstract class Optimizer {
    * @returns as minimize
    */
   step(gradients: readonly (Tensor | null)[]): Operation {
+    requireArray(`${this.name}.step`, 'gradients', gradients)
     const given = gradients.filter((g) => g !== null)
+    requireTensorList(`${this.name}.step`, 'gradients', given)
     return this.#operation('step', given, () => this.#step(gradients))
   }
 
@@ -278,6 +283,11 @@ export abstract class Optimizer {
    * @throws ERR_ARGUMENT listing missing and unexpected names; ERR_SHAPE for another shape.
    */
   async loadStateDict(dict: Readonly<OptimizerState>): Promise<void> {
+    if (typeof dict !== 'object' || dict === null) {
+      const text = `an object of tensors by name was expected, got ${describeGiven(dict)}`
+      throw new ForjaError('ERR_ARGUMENT', `${this.name}.loadStateDict: ${text}`)
+    }
+    requireTensors(`${this.name}.loadStateDict`, dict)
     const wanted = ['lr', ...this.#scaled().keys(), ...this.#state.keys()]
     const missing = wanted.filter((name) => !Object.hasOwn(dict, name))
     const unexpected = Object.keys(dict).filter((name) => !wanted.includes(name))

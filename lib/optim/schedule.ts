@@ -2,8 +2,9 @@
  * Learning-rate schedules, as PyTorch's: made with an optimizer whose lr is the base rate, they set the rate of the
  * first step at once and that of each later one by `step()`, once an epoch (OneCycleLR: once a batch).
  */
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { requireArray } from '../ops/check_call.js'
+import { refuse } from '../ops/refuse.js'
 import { checkChoice, checkInteger, checkOptions } from '../options.js'
 import { checkRate } from './groups.js'
 import type { Optimizer } from './optimizer.js'
@@ -11,6 +12,12 @@ import type { Optimizer } from './optimizer.js'
 export interface ScheduleState {
   steps: number
   baseLr: number
+}
+
+/** @throws ERR_ARGUMENT unless there is a rate to set */
+function requireOptimizer(what: string, optimizer: { lr: number }): void {
+  if (typeof optimizer?.lr === 'number') return
+  refuse(what, 'ERR_ARGUMENT', `an optimizer was expected, got ${describeGiven(optimizer)}`)
 }
 
 /** A schedule whose rate is a function of the number of steps. */
@@ -21,6 +28,7 @@ export abstract class Schedule {
   steps = 0
 
   constructor(readonly optimizer: Optimizer) {
+    requireOptimizer(this.constructor.name, optimizer)
     this.baseLr = optimizer.lr
   }
 
@@ -42,7 +50,11 @@ export abstract class Schedule {
     return { steps: this.steps, baseLr: this.baseLr }
   }
 
-  loadStateDict({ steps, baseLr }: ScheduleState): void {
+  loadStateDict(state: ScheduleState): void {
+    const what = `${this.constructor.name}.loadStateDict`
+    const { steps, baseLr } = state ?? {}
+    checkInteger(what, 'steps', steps, 0)
+    checkRate(baseLr, `${what}: baseLr`)
     this.steps = steps
     this.baseLr = baseLr
     this.optimizer.lr = this.at(steps)
@@ -294,7 +306,12 @@ export class ReduceLROnPlateau {
     return { best: this.#best, bad: this.#bad, cooldown: this.#cooldown }
   }
 
-  loadStateDict({ best, bad, cooldown }: { best: number; bad: number; cooldown: number }): void {
+  loadStateDict(state: { best: number; bad: number; cooldown: number }): void {
+    const { best, bad, cooldown } = state ?? {}
+    const what = 'ReduceLROnPlateau.loadStateDict'
+    if (typeof best !== 'number') refuse(what, 'ERR_ARGUMENT', `best ${describeGiven(best)}; expected a number`)
+    checkInteger(what, 'bad', bad, 0)
+    checkInteger(what, 'cooldown', cooldown, 0)
     this.#best = best
     this.#bad = bad
     this.#cooldown = cooldown

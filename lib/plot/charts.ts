@@ -2,8 +2,10 @@
  * The charts that lessons and histories need. Anything else: `new Chart(spec)` with a Vega-Lite specification.
  */
 import type { TopLevelSpec } from 'vega-lite'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { encodePng } from '../io/png.js'
+import { requireArray } from '../ops/check_call.js'
+import { refuse } from '../ops/refuse.js'
 import { checkChoice, checkOptions } from '../options.js'
 import { Chart } from './chart.js'
 
@@ -144,6 +146,7 @@ export function points(options: PointsOptions): Chart {
 /** One bar a label. */
 export function bars(options: BarsOptions): Chart {
   checkOptions('plot.bars', options, ['values', ...AXES])
+  requireRecord('plot.bars', 'values', options.values)
   const values = Object.entries(options.values).map(([label, value]) => ({ label, value: checked(value, 'bars') }))
   return chart(options, {
     data: { values },
@@ -159,6 +162,7 @@ export function bars(options: BarsOptions): Chart {
 export function heatmap(options: HeatmapOptions): Chart {
   checkOptions('plot.heatmap', options, ['values', 'rows', 'columns', 'scheme', 'numbers', ...AXES])
   const { values, rows, columns, scheme = 'viridis', numbers = false } = options
+  requireRows('plot.heatmap', 'values', values)
   const cells = values.flatMap((line, i) =>
     line.map((value, j) => ({ row: rows?.[i] ?? i, column: columns?.[j] ?? j, value: checked(value, 'heatmap') })),
   )
@@ -190,7 +194,9 @@ export function heatmap(options: HeatmapOptions): Chart {
 export function images(options: ImagesOptions): Chart {
   checkOptions('plot.images', options, ['title', 'images', 'labels', 'columns', 'scale'])
   const { images: list, labels = [], columns = 10, scale = 3, title } = options
+  requireArray('plot.images', 'images', list)
   const spec = list.map((image, i) => {
+    requireRows('plot.images', `images[${i}]`, image)
     const [width, height] = [(image[0]?.length ?? 0) * scale, image.length * scale]
     return {
       data: { values: [{ url: pictureOf(image, Math.max(Math.ceil(scale), 1)) }] },
@@ -232,15 +238,18 @@ function pictureOf(image: readonly (readonly number[])[], size: number): string 
 
 /** Charts in a row, each with its own axes; `sharedLegend` where they show the same series. */
 export function sideBySide(charts: readonly Chart[], options: { title?: string; sharedLegend?: boolean } = {}): Chart {
-  const { title, sharedLegend = false } = options
-  const hconcat = charts.map(({ spec }) => {
+  const { title, sharedLegend = false } = checkOptions('plot.sideBySide', options, ['title', 'sharedLegend'])
+  requireArray('plot.sideBySide', 'charts', charts)
+  const hconcat = charts.map((chart, i) => {
+    if (!(chart instanceof Chart))
+      refuse('plot.sideBySide', 'ERR_ARGUMENT', `charts[${i}] must be a Chart, got ${describeGiven(chart)}`)
     const {
       $schema: _schema,
       background: _background,
       padding: _padding,
       config: _config,
       ...rest
-    } = spec as TopLevelSpec
+    } = chart.spec as TopLevelSpec
     return rest
   })
   const heading = title === undefined ? {} : { title: { text: title, anchor: 'middle', offset: 14 } }
@@ -289,12 +298,24 @@ function beyondColours(series: object, channel: 'strokeDash' | 'shape', looks: r
 }
 
 function rowsOf(series: Readonly<Record<string, Series>>, who: string): (Row & { index: number })[] {
-  return Object.entries(series).flatMap(([name, values]) =>
-    values.map((value, index) => {
-      const [x, y] = typeof value === 'number' ? [index + 1, value] : value
+  requireRecord(`plot.${who}`, 'series', series)
+  return Object.entries(series).flatMap(([name, values]) => {
+    requireArray(`plot.${who}`, `series '${name}'`, values)
+    return values.map((value, index) => {
+      const [x, y] = Array.isArray(value) ? (value as [number, number]) : [index + 1, value as number]
       return { x: checked(x, who), y: checked(y, who), series: name, index }
-    }),
-  )
+    })
+  })
+}
+
+function requireRecord(what: string, name: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null) return
+  refuse(what, 'ERR_ARGUMENT', `${name} must be an object, got ${describeGiven(value)}`)
+}
+
+function requireRows(what: string, name: string, rows: unknown): void {
+  requireArray(what, name, rows)
+  for (const [i, row] of (rows as unknown[]).entries()) requireArray(what, `${name}[${i}]`, row)
 }
 
 /** A single 0 would put all of a logarithmic axis into one place. */
@@ -311,7 +332,10 @@ function checkPositive(rows: readonly (Row & { index: number })[], axis: 'x' | '
 /** Vega draws nothing for NaN and says nothing. */
 function checked(value: number, who: string): number {
   if (!Number.isFinite(value)) {
-    throw new ForjaError('ERR_ARGUMENT', `plot.${who}: ${value} cannot be drawn; finite numbers were expected`)
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `plot.${who}: ${describeGiven(value)} cannot be drawn; finite numbers were expected`,
+    )
   }
   return value
 }

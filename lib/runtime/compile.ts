@@ -84,6 +84,9 @@ export function compile<A extends readonly Tensor[], R extends Result>(
 
   const tracedFor = (tensors: readonly Tensor[]): Traced => {
     if (disposed) throw new ForjaError('ERR_DISPOSED', 'the compiled function was disposed')
+    if (tensors.length < fn.length) {
+      throw new ForjaError('ERR_ARGUMENT', `the compiled function takes ${fn.length} tensors, got ${tensors.length}`)
+    }
     const key = tensors.map((t) => `${t.dtype}[${t.shape}]`).join(';')
     const known = traces.get(key)
     if (known && !known.isRefused) return known
@@ -93,9 +96,6 @@ export function compile<A extends readonly Tensor[], R extends Result>(
   }
   const call = async (...args: unknown[]): Promise<R> => {
     const { tensors, signal } = splitArguments(args)
-    if (tensors.length < fn.length) {
-      throw new ForjaError('ERR_ARGUMENT', `the compiled function takes ${fn.length} tensors, got ${tensors.length}`)
-    }
     signal?.throwIfAborted()
     return runInOrder(tracedFor(tensors), tensors, signal) as R | Promise<R>
   }
@@ -243,12 +243,13 @@ function mapResult(result: Result, replace: (tensor: Tensor) => unknown): unknow
   if (result === undefined || result === null) return result
   if (result instanceof Tensor) return replace(result)
   if (Array.isArray(result)) return result.map((item) => mapResult(item, replace))
-  if (typeof result === 'object') {
+  // Neither a Map nor a Set, whose tensors would be left out.
+  if (typeof result === 'object' && !(Symbol.iterator in result)) {
     return Object.fromEntries(Object.entries(result).map(([key, item]) => [key, mapResult(item, replace)]))
   }
   throw new ForjaError(
     'ERR_ARGUMENT',
-    `compile: the function returned ${typeof result}; tensors in objects and arrays were expected`,
+    `compile: the function returned ${typeof result === 'object' ? describeGiven(result) : typeof result}; tensors in objects and arrays were expected`,
   )
 }
 

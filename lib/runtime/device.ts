@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import type { DType, TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import type { Graph, HostScalarSource, InputSource, TensorType } from '../graph/graph.js'
 import type { LowerOptions } from '../passes/lower.js'
 import { loadAddon } from './addon.js'
@@ -96,11 +96,11 @@ function openDevice(name: string): Device {
   if (name === 'cpu') return new AddonDevice('cpu', 'cpu')
   if (name === 'reference') return new ReferenceDevice()
   if (name === 'cuda-emulated') return new AddonDevice(name, 'cuda-emulated')
-  const cuda = CUDA_NAME.exec(name)
+  const cuda = typeof name === 'string' ? CUDA_NAME.exec(name) : null
   if (cuda) return openCuda(name, Number(cuda[1] ?? 0))
   throw new ForjaError(
     'ERR_DEVICE',
-    `unknown device '${name}'; expected 'auto', 'cpu', 'cuda', 'cuda:<n>' or 'reference'`,
+    `unknown device ${describeGiven(name)}; expected 'auto', 'cpu', 'cuda', 'cuda:<n>' or 'reference'`,
   )
 }
 

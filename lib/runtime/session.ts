@@ -194,7 +194,10 @@ function mapFetches(fetches: Fetches, replace: (tensor: Tensor) => unknown): unk
   if (typeof fetches === 'object' && fetches !== null) {
     return Object.fromEntries(Object.entries(fetches).map(([name, item]) => [name, mapFetches(item, replace)]))
   }
-  throw new ForjaError('ERR_ARGUMENT', `session.run: a fetch is ${String(fetches)}; expected a tensor or an operation`)
+  throw new ForjaError(
+    'ERR_ARGUMENT',
+    `session.run: a fetch is ${describeGiven(fetches)}; expected a tensor or an operation`,
+  )
 }
 
 /** Every tensor of `fetches`, and the assignments of its operations. */
@@ -232,7 +235,10 @@ function feedsOf(nodes: readonly Node[], leaves: readonly Value[], feed: Readonl
   for (const [key, value] of feed) {
     const source = key instanceof Tensor ? key.value.node.source : undefined
     if (source?.kind !== 'input' || source.placeholder === undefined) {
-      throw new ForjaError('ERR_ARGUMENT', `session.run: the feed has a key that is no placeholder: ${String(key)}`)
+      throw new ForjaError(
+        'ERR_ARGUMENT',
+        `session.run: the feed has a key that is no placeholder: ${describeGiven(key)}`,
+      )
     }
     given.set(key.value, value)
   }

@@ -12,8 +12,9 @@ import { appendFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { TypedArray } from '../dtype.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { encodePng } from '../io/png.js'
+import { requireTensorList, requireTensors } from '../ops/check_call.js'
 import { checkInteger } from '../options.js'
 import { formatShape } from '../shape.js'
 import { Tensor } from '../tensor.js'
@@ -22,6 +23,9 @@ import { graphNodes } from './graph.js'
 import { type EventMessage, encodeEvent, encodeGraph, type HistogramMessage, type SummaryValue } from './messages.js'
 
 let files = 0
+
+/** More than any chart shows. */
+const MOST_BINS = 2 ** 20
 
 export class TensorBoardWriter {
   /** The event file. */
@@ -33,7 +37,7 @@ export class TensorBoardWriter {
   /** @param dir made where it is not there; every writer begins a file of its own in it */
   constructor(readonly dir: string) {
     if (typeof dir !== 'string' || dir === '') {
-      throw new ForjaError('ERR_ARGUMENT', `TensorBoardWriter: ${String(dir)}; expected the path of a folder`)
+      throw new ForjaError('ERR_ARGUMENT', `TensorBoardWriter: ${describeGiven(dir)}; expected the path of a folder`)
     }
     const seconds = String(Math.floor(Date.now() / 1000)).padStart(10, '0')
     this.path = join(dir, `events.out.tfevents.${seconds}.${hostname()}.${process.pid}.${files++}`)
@@ -49,6 +53,10 @@ export class TensorBoardWriter {
 
   /** One point of a curve. */
   async addScalar(tag: string, value: number, step: number): Promise<void> {
+    if (typeof value !== 'number') {
+      const text = `value ${describeGiven(value)} of ${describeGiven(tag)}; expected a number`
+      throw new ForjaError('ERR_ARGUMENT', `TensorBoardWriter: ${text}`)
+    }
     await this.#summary(step, { tag, simpleValue: value })
   }
 
@@ -63,6 +71,8 @@ export class TensorBoardWriter {
     step: number,
     bins = 30,
   ): Promise<void> {
+    const isList = Array.isArray(values) || ArrayBuffer.isView(values)
+    if (!isList) requireTensors('addHistogram', { values })
     const histo = histogram(values instanceof Tensor ? await values.data() : values, bins)
     await this.#summary(step, { tag, histo })
   }
@@ -74,6 +84,7 @@ export class TensorBoardWriter {
    * @throws ERR_SHAPE for another shape.
    */
   async addImage(tag: string, image: Tensor, step: number): Promise<void> {
+    requireTensors('addImage', { image })
     const [channels, height, width] = image.rank === 2 ? [1, ...image.shape] : image.shape
     if ((image.rank !== 2 && image.rank !== 3) || !(channels! >= 1 && channels! <= 4) || image.size === 0) {
       throw new ForjaError(
@@ -90,6 +101,7 @@ export class TensorBoardWriter {
   /** The operations that lead to these tensors, layer by layer: `addGraph(model.forward(zeros([1, 1, 28, 28])))`. */
   async addGraph(outputs: Tensor | readonly Tensor[]): Promise<void> {
     const list = outputs instanceof Tensor ? [outputs] : outputs
+    requireTensorList('addGraph', 'outputs', list)
     await this.#write({ graphDef: encodeGraph(graphNodes(list.map((tensor) => tensor.value))) })
   }
 
@@ -112,12 +124,12 @@ export class TensorBoardWriter {
 
   async #summary(step: number, value: SummaryValue): Promise<void> {
     if (typeof value.tag !== 'string' || value.tag === '') {
-      throw new ForjaError('ERR_ARGUMENT', `TensorBoardWriter: tag ${String(value.tag)}; expected a name`)
+      throw new ForjaError('ERR_ARGUMENT', `TensorBoardWriter: tag ${describeGiven(value.tag)}; expected a name`)
     }
     if (!Number.isSafeInteger(step)) {
       throw new ForjaError(
         'ERR_ARGUMENT',
-        `TensorBoardWriter: step ${String(step)} of '${value.tag}'; expected an integer`,
+        `TensorBoardWriter: step ${describeGiven(step)} of '${value.tag}'; expected an integer`,
       )
     }
     await this.#write({ step, summary: { value: [value] } })
@@ -136,7 +148,7 @@ export class TensorBoardWriter {
 }
 
 function histogram(values: TypedArray | readonly number[], bins: number): HistogramMessage {
-  checkInteger('addHistogram', 'bins', bins)
+  checkInteger('addHistogram', 'bins', bins, 1, MOST_BINS)
   let [min, max, num, sum, sumSquares] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0, 0]
   for (const value of values) {
     if (!Number.isFinite(value)) continue

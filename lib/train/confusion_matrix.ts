@@ -90,7 +90,7 @@ function checkClass(value: number, classes: number, what: string, index: number)
   if (Number.isInteger(value) && value >= 0 && value < classes) return value
   throw new ForjaError(
     'ERR_ARGUMENT',
-    `confusionMatrix: ${what} ${index} is ${String(value)}; expected an integer from 0 to ${classes - 1}`,
+    `confusionMatrix: ${what} ${index} is ${describeGiven(value)}; expected an integer from 0 to ${classes - 1}`,
   )
 }
 

@@ -6,15 +6,23 @@
  * nothing. Any other data set, and one that is too large for the device, is read batch by batch.
  */
 import { fromData, tensor } from '../create.js'
-import { ArrayDataset, type BatchOptions, type Dataset, epochOrder, type Field } from '../data/dataset.js'
+import {
+  ArrayDataset,
+  type Batch,
+  type BatchOptions,
+  type Dataset,
+  epochOrder,
+  type Field,
+  requireDataset,
+} from '../data/dataset.js'
 import { dtypeOfArray, type TypedArray } from '../dtype.js'
-import { describeGiven, ForjaError } from '../errors.js'
+import { describeGiven, describeList, ForjaError } from '../errors.js'
 import { cast } from '../ops/cast.js'
 import { add, mul } from '../ops/elementwise.js'
 import { gather } from '../ops/indexing.js'
 import { checkChoice } from '../options.js'
 import type { Device } from '../runtime/device.js'
-import { sizeOfShape } from '../shape.js'
+import { formatShape, sizeOfShape } from '../shape.js'
 import type { Tensor } from '../tensor.js'
 import { Variable } from '../variable.js'
 
@@ -64,18 +72,17 @@ export function feedOf(
 ): Feed {
   const what = `${who}: ${role}`
   const { dataOnDevice = 'auto' } = options
-  if (typeof dataset?.batches !== 'function' || typeof dataset.length !== 'number') {
-    throw new ForjaError(
-      'ERR_ARGUMENT',
-      `${what} must be a data set with length and batches(), got ${describeGiven(dataset)}`,
-      {
-        hint: 'make one from arrays with data.fromArrays({ x, y, shape })',
-      },
-    )
-  }
+  requireDataset(what, dataset)
   if (dataset.length === 0) throw new ForjaError('ERR_ARGUMENT', `${what} has no samples`)
   checkChoice(who, 'dataOnDevice', dataOnDevice, ['auto', true, false])
   if (dataset instanceof ArrayDataset) {
+    for (const { name, shape } of dataset.fields) {
+      const [found, expected] = [dataset[name].length, dataset.length * sizeOfShape(shape)]
+      if (found === expected) continue
+      throw new ForjaError('ERR_ARGUMENT', `${what}: ${name} has ${found} elements left of ${expected}`, {
+        hint: 'its memory was transferred to someone else, such as a worker',
+      })
+    }
     const fits = dataset.x.byteLength + dataset.y.byteLength <= device.memoryBytes / 4
     return dataOnDevice === true || (dataOnDevice === 'auto' && fits) ? new DeviceFeed(dataset) : new HostFeed(dataset)
   }
@@ -156,10 +163,27 @@ function hostTensor(name: string, data: TypedArray, shape: readonly number[]): T
   if (!Array.isArray(shape) || sizeOfShape(shape) !== data.length) {
     throw new ForjaError(
       'ERR_SHAPE',
-      `batches(): ${name} of a batch has ${data.length} elements, its ${name}Shape is ${JSON.stringify(shape)}`,
+      `batches(): ${name} of a batch has ${data.length} elements, its ${name}Shape is ${describeList(shape)}`,
     )
   }
   return fromData(data, shape, dtype)
+}
+
+function iterable(batches: AsyncIterable<Batch>): AsyncIterable<Batch> {
+  const given = batches as Partial<AsyncIterable<Batch> & Iterable<Batch>> | null
+  if (given?.[Symbol.asyncIterator] ?? given?.[Symbol.iterator]) return batches
+  throw new ForjaError('ERR_ARGUMENT', `batches() must give an iterable of batches, got ${describeGiven(batches)}`)
+}
+
+function hostBatch(batch: Batch): FeedBatch {
+  if (typeof batch !== 'object' || batch === null)
+    throw new ForjaError('ERR_ARGUMENT', `batches(): a batch must be an object, got ${describeGiven(batch)}`)
+  const args = [hostTensor('x', batch.x, batch.xShape), hostTensor('y', batch.y, batch.yShape)]
+  const { length } = batch
+  if (args.every(({ shape }) => shape[0] === length)) return { args, length }
+  const [x, y] = args.map(({ shape }) => formatShape(shape))
+  const text = `length ${describeGiven(length)} of a batch whose x is ${x} and y is ${y}; expected the first axis of both`
+  throw new ForjaError('ERR_SHAPE', `batches(): ${text}`)
 }
 
 class HostFeed implements Feed {
@@ -175,14 +199,13 @@ class HostFeed implements Feed {
       async *[Symbol.asyncIterator]() {
         let count = 0
         if (end === 0) return
-        for await (const batch of dataset.batches(options)) {
+        for await (const batch of iterable(dataset.batches(options))) {
           if (++count <= skip) continue
-          yield {
-            args: [hostTensor('x', batch.x, batch.xShape), hostTensor('y', batch.y, batch.yShape)],
-            length: batch.length,
-          }
+          yield hostBatch(batch)
           if (count === end) return
         }
+        if (count > 0) return
+        throw new ForjaError('ERR_ARGUMENT', `batches() gave no batch of a data set of ${dataset.length} samples`)
       },
     }
   }

@@ -5,7 +5,7 @@
  * Single losses are noisy: what is looked at is their running mean m ← β m + (1 − β) L, divided by 1 − βᵗ.
  */
 import type { Dataset } from '../data/dataset.js'
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { checkOptions } from '../options.js'
 import type { Chart } from '../plot/chart.js'
 import { lines } from '../plot/charts.js'
@@ -112,7 +112,7 @@ export async function learningRateFinder(
   if (!(minLr > 0 && maxLr > minLr && Number.isFinite(maxLr)) || !Number.isInteger(steps) || steps < 4) {
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `learningRateFinder: ${String(steps)} steps from ${String(minLr)} to ${String(maxLr)}; ` +
+      `learningRateFinder: ${describeGiven(steps)} steps from ${describeGiven(minLr)} to ${describeGiven(maxLr)}; ` +
         'expected rates 0 < minLr < maxLr and an integer from 4 of steps',
     )
   }

@@ -1,6 +1,7 @@
 /** The metrics that `metrics: [...]` lists, by name, as a function or as they are. */
-import { ForjaError } from '../errors.js'
+import { describeGiven, ForjaError } from '../errors.js'
 import { cast } from '../ops/cast.js'
+import { requireArray } from '../ops/check_call.js'
 import { mul } from '../ops/elementwise.js'
 import { reshape } from '../ops/shape.js'
 import { formatShape } from '../shape.js'
@@ -32,6 +33,7 @@ const TAKEN = ['loss', 'epoch', 'step', 'steps', 'lr', 'seconds', 'samplesPerSec
  * @param logits whether outputs are logits, so that 0 is where two classes part
  */
 export function metricsOf(list: readonly MetricLike[], logits: boolean, who: string): Metric[] {
+  requireArray(who, 'metrics', list)
   const metrics = list.map((metric) => metricOf(metric, logits, who))
   const names = new Set<string>()
   for (const { name } of metrics) {
@@ -50,13 +52,15 @@ function metricOf(metric: MetricLike, logits: boolean, who: string): Metric {
     return metric
   }
   if (metric === 'accuracy') return accuracy({ threshold: logits ? 0 : 0.5 })
-  const k = /^top([1-9]\d*)Accuracy$/.exec(String(metric))?.[1]
-  if (k !== undefined) return topKAccuracy({ k: Number(k) })
-  if (Object.hasOwn(FIXED, String(metric))) return FIXED[String(metric)]!()
+  if (typeof metric === 'string') {
+    const k = /^top([1-9]\d*)Accuracy$/.exec(metric)?.[1]
+    if (k !== undefined) return topKAccuracy({ k: Number(k) })
+    if (Object.hasOwn(FIXED, metric)) return FIXED[metric]!()
+  }
   const known = ['accuracy', 'top<k>Accuracy', ...Object.keys(FIXED)].join(', ')
   throw new ForjaError(
     'ERR_ARGUMENT',
-    `${who}: unknown metric '${String(metric)}'; expected one of ${known}, a function or a metric of fj.metrics`,
+    `${who}: unknown metric ${describeGiven(metric)}; expected one of ${known}, a function or a metric of fj.metrics`,
   )
 }
 

@@ -57,7 +57,7 @@ export function objectiveOf(options: ObjectiveOptions, who: string): Objective {
     const known = Object.keys(NAMED).join(', ')
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `${who}: unknown loss '${String(loss)}'; expected a function or one of ${known}`,
+      `${who}: unknown loss ${describeGiven(loss)}; expected a function or one of ${known}`,
     )
   }
   const logits = loss === 'binaryCrossEntropyWithLogits' || loss === losses.binaryCrossEntropyWithLogits

@@ -4,7 +4,7 @@
 import type { Dataset } from '../data/dataset.js'
 import { ForjaError } from '../errors.js'
 import { loadCheckpoint, type RunState, type SavedCallback, saveCheckpoint } from '../io/checkpoint.js'
-import { Module } from '../nn/module.js'
+import { requireModule } from '../nn/module.js'
 import { defaultSeed } from '../random.js'
 import { compile } from '../runtime/compile.js'
 import { type Device, resolveDevice } from '../runtime/device.js'
@@ -152,7 +152,7 @@ export class Training {
       this.#position.epoch = initialEpoch
       return 0
     }
-    const model = requireModule(this.model, 'resume')
+    const model = requireModule('fit: resume', this.model)
     const { epoch, step, run } = await loadCheckpoint(resume, { model, optimizer, schedule, device })
     this.#seed = seed ?? run?.seed ?? defaultSeed()
     this.#saved = run?.callbacks ?? []
@@ -318,7 +318,7 @@ export class Training {
   async #save(path: string): Promise<void> {
     const { optimizer, schedule, device } = this.options
     const { epoch, step, exact } = this.#position
-    const model = requireModule(this.model, 'saveCheckpoint')
+    const model = requireModule('saveCheckpoint', this.model)
     if (!exact) {
       throw new ForjaError('ERR_ARGUMENT', `saveCheckpoint: steps after step ${step} are running already`, {
         hint: 'give the callback a method waitsAt(step) that is true for this step',
@@ -344,11 +344,6 @@ export class Training {
     this.#feed.dispose()
     this.#evaluator?.dispose()
   }
-}
-
-function requireModule(model: Trainable, who: string): Module {
-  if (model instanceof Module) return model
-  throw new ForjaError('ERR_ARGUMENT', `fit: ${who} needs a model that is a Module, got ${model.constructor.name}`)
 }
 
 /** The middle of an epoch means the same only where the batches are the same. */

@@ -122,6 +122,7 @@ Napi::Value set_notice_handler(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new AddonData();
   env.SetInstanceData(data);
+  data->array_buffer = Napi::Persistent(env.Global().Get("ArrayBuffer").As<Napi::Function>());
   napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "forja"), 0, 1, nullptr, nullptr,
                                   nullptr, deliver, &data->answer);
   napi_unref_threadsafe_function(env, data->answer);
@@ -147,6 +148,17 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
 }
 
 }  // namespace
+
+Napi::ArrayBuffer allocate_result(Napi::Env env, uint64_t bytes) {
+  // The constructor takes a microsecond more; a process that has no memory for less than this is at its end.
+  if (bytes < (1 << 20)) return Napi::ArrayBuffer::New(env, static_cast<size_t>(bytes));
+  const auto made = AddonData::of(env).array_buffer.New({Napi::Number::New(env, static_cast<double>(bytes))});
+  if (!made.IsEmpty()) return made.As<Napi::ArrayBuffer>();
+  env.GetAndClearPendingException();
+  const std::string message = "no memory for a result of " + std::to_string(bytes) + " bytes";
+  throw_error(env, "ERR_OUT_OF_MEMORY", message.c_str());
+  return {};
+}
 
 Napi::Value submit(Napi::Env env, DeviceState& device, const std::shared_ptr<PromiseTask>& task) {
   Napi::Promise promise = task->promise();

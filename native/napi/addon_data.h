@@ -24,6 +24,8 @@ struct AddonData {
   Napi::FunctionReference token_class;
   // (code, message, instruction) => Error, given by lib/runtime/addon.ts.
   Napi::FunctionReference make_error;
+  // The environment's ArrayBuffer, which throws where there is no memory.
+  Napi::FunctionReference array_buffer;
   // (message) => void, given by lib/runtime/addon.ts: what a call that succeeded has to say.
   Napi::FunctionReference notice;
 
@@ -49,6 +51,10 @@ class PromiseTask : public Task {
  protected:
   Napi::Promise::Deferred deferred_;
 };
+
+// Memory for a result; empty where there is none, with ERR_OUT_OF_MEMORY thrown. napi_create_arraybuffer would end the
+// process, whatever is asked for.
+Napi::ArrayBuffer allocate_result(Napi::Env env, uint64_t bytes);
 
 // Queues the task; its promise, or one rejected with ERR_DISPOSED where the device is closed.
 Napi::Value submit(Napi::Env env, DeviceState& device, const std::shared_ptr<PromiseTask>& task);

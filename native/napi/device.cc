@@ -196,7 +196,8 @@ Napi::Value Buffer::read(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   const double offset = info[0].ToNumber().DoubleValue(), bytes = info[1].ToNumber().DoubleValue();
   if (!check_range(env, state, offset, bytes)) return env.Undefined();
-  const auto target = Napi::ArrayBuffer::New(env, static_cast<size_t>(bytes));
+  const auto target = allocate_result(env, static_cast<uint64_t>(bytes));
+  if (target.IsEmpty()) return env.Undefined();
   return submit(env, *state->device, std::make_shared<ReadTask>(env, state, static_cast<uint64_t>(offset), target));
 }
 

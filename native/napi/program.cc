@@ -231,7 +231,9 @@ Napi::Value Program::run(const Napi::CallbackInfo& info) {
   }
   auto task = std::make_shared<RunTask>(env, state, std::move(arguments));
   for (uint32_t i = 0; i < answers; i++) {
-    task->add_output(Napi::ArrayBuffer::New(env, static_cast<size_t>(view.values[view.outputs[i]].bytes)));
+    const auto target = allocate_result(env, view.values[view.outputs[i]].bytes);
+    if (target.IsEmpty()) return env.Undefined();
+    task->add_output(target);
   }
   if (info[1].IsObject() && info[1].As<Napi::Object>().InstanceOf(AddonData::of(env).token_class.Value())) {
     CancelToken::Unwrap(info[1].As<Napi::Object>())->task = task;
@@ -243,7 +245,8 @@ Napi::Value Program::run_here(Napi::Env env, std::unique_ptr<Arguments> argument
   const fj_program_view& view = state->view;
   Napi::Array list = Napi::Array::New(env, answers);
   for (uint32_t i = 0; i < answers; i++) {
-    auto target = Napi::ArrayBuffer::New(env, static_cast<size_t>(view.values[view.outputs[i]].bytes));
+    auto target = allocate_result(env, view.values[view.outputs[i]].bytes);
+    if (target.IsEmpty()) return env.Undefined();
     arguments->outputs[i] = target.Data();
     list.Set(i, target);
   }

@@ -84,11 +84,41 @@ describe('a peer', () => {
     })
     peer.stop()
   })
+
+  it.each([
+    ['prepare', 'await new Promise(() => {})', /^the peer stuck failed: no answer to 'prepare' within 0.5 s$/],
+    ['time', 'await new Promise(() => {})', /^the peer stuck failed: no answer to 'time' within 0.6 s$/],
+    [
+      'prepare',
+      "console.log('Loading ..')",
+      /^the peer stuck failed: answered 'prepare' by 'Loading \.\.', which is no JSON$/,
+    ],
+  ] as const)('without an answer to %s in time is ended, and does no other case', async (command, end, message) => {
+    const answers = { hello: { version: '1' }, ...(command === 'time' ? { prepare: {} } : {}) }
+    // What it has started itself keeps its stdout open.
+    const spawned = `(await import('node:child_process')).spawn('sleep', ['5'], { stdio: 'inherit' }).unref();`
+    const peer = await started({ ...fake('stuck', answers, spawned + end), patience: 0.5 })
+    if (command === 'time') await peer.prepare(TASK)
+    const ask = () => (command === 'time' ? peer.turn(0.1) : peer.prepare(TASK))
+    await expect(ask()).rejects.toThrow(message)
+    await expect(peer.prepare(TASK)).rejects.toThrow(message)
+    peer.stop()
+  })
 })
 
 describe('an absent peer', () => {
   it.each<[string, PeerSpec, RegExp]>([
     ['by its own account', fake('away', { hello: { absent: 'not installed' } }), /^not installed$/],
+    [
+      'that says nothing',
+      { ...fake('mute', {}, 'await new Promise(() => {})'), patience: 0.5 },
+      /^no answer to 'hello'/,
+    ],
+    [
+      'that says something else',
+      fake('gruff', {}, "console.log('hello')"),
+      /^answered 'hello' by 'hello', which is no/,
+    ],
     ['that a signal ends', fake('killed', {}, "process.kill(process.pid, 'SIGILL')"), /^ended by SIGILL$/],
     [
       'whose script is missing',

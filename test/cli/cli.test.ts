@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -47,6 +47,22 @@ function start(args: readonly string[], done: (run: Run) => void, more: NodeJS.P
 function forja(...args: string[]): Promise<Run> {
   return new Promise((resolve) => start(args, resolve))
 }
+
+describe.runIf(existsSync('/dev/full'))('an stdout', () => {
+  const shell = (command: string) => {
+    const { status, stderr } = spawnSync('bash', ['-c', command, process.execPath, main], { env, encoding: 'utf8' })
+    return { status, stderr }
+  }
+
+  it('that takes no more ends the command with a word', () => {
+    const stderr = 'error: stdout cannot be written: ENOSPC: no space left on device, write\n'
+    expect(shell('"$0" "$1" info > /dev/full')).toEqual({ status: 1, stderr })
+  })
+
+  it('whose reader has gone ends it without one', () => {
+    expect(shell('set -o pipefail; "$0" "$1" data ls | true')).toEqual({ status: 0, stderr: '' })
+  })
+})
 
 describe('help and usage', () => {
   it.each([

@@ -44,6 +44,38 @@ describe.runIf(emulated)('a fault in a kernel', () => {
   })
 })
 
+it.runIf(emulated)(
+  'whatever call fails is named, no answer is wrong, the CPU goes on',
+  { timeout: 120_000 },
+  async () => {
+    const isNumber = (result: number | Failed) => typeof result === 'number'
+    let failed = 0
+    for (let call = 1, whole = 0; whole < 4; call += 4) {
+      const runs = [call, call + 1, call + 2, call + 3].map((n) =>
+        run<{ results: (number | Failed)[]; cpu: number }>('calls', { SIMT_FAIL_CALL: String(n) }),
+      )
+      whole = 0
+      for (const [i, { answer }] of (await Promise.all(runs)).entries()) {
+        const { results, cpu } = answer
+        // What the steps that succeeded added up.
+        const total = results.slice(0, 3).reduce<number>((sum, result, x) => sum + (isNumber(result) ? x + 1 : 0), 0)
+        const right = [2, 4, 6, total, 14]
+        const named = {
+          code: expect.stringMatching(/^ERR_(DEVICE|OUT_OF_MEMORY)$/),
+          message: expect.stringMatching(/CUDA/),
+        }
+        expect(results, `SIMT_FAIL_CALL=${call + i}`).toEqual(
+          results.map((result, k) => (isNumber(result) ? right[k] : named)),
+        )
+        expect(cpu).toBe(14)
+        if (results.every(isNumber)) whole++
+        else failed++
+      }
+    }
+    expect(failed).toBeGreaterThan(20)
+  },
+)
+
 it.runIf(emulated)('a graph that cannot be recorded leaves programs eager, which is said once', async () => {
   const { answer, notices } = await run<{ results: number[]; explained: string[] }>('graphs', { SIMT_FAIL_GRAPHS: '1' })
   expect(answer.results).toEqual([2, 3, 4, 6, 6, 9])

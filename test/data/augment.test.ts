@@ -205,12 +205,15 @@ describe('augment', () => {
   it.each([
     [{ crop: 1.5 }, 'augment: crop 1.5; expected an integer from 0, in pixels'],
     [{ rotate: 200 }, 'augment: rotate 200; expected a number from 0 to 180'],
-    [{ scale: [2, 1] }, 'augment: scale [2,1]; expected [low, high] over 0'],
-    [{ flip: 'up' }, `augment: flip "up"; expected a boolean, 'horizontal', 'vertical' or 'both'`],
-    [{ fill: Number.NaN }, 'augment: fill null; expected a finite number'],
+    [{ scale: [2, 1] }, 'augment: scale [2, 1]; expected [low, high] over 0'],
+    [{ flip: 'up' }, `augment: flip 'up'; expected a boolean, 'horizontal', 'vertical' or 'both'`],
+    [{ fill: Number.NaN }, 'augment: fill NaN; expected a finite number'],
     [{ contrast: -1 }, 'augment: contrast -1; expected a number from 0 to 1'],
     [{ cutout: -1 }, 'augment: cutout -1; expected an integer from 0, in pixels'],
     [{ workers: 0 }, 'augment: workers 0; expected an integer from 1'],
+    [{ workers: 1e6 }, 'augment: workers 1000000; expected an integer from 1 to 1024'],
+    // More places than 32 bits tell apart: drawing one never ended.
+    [{ crop: 2 ** 32 }, 'augment: crop 4294967296; expected an integer from 0, in pixels, up to 2^31 - 1'],
   ])('%j is an error', (options, message) => {
     expect(() => augment(set, options as AugmentOptions)).toThrow(message)
   })
@@ -220,5 +223,6 @@ describe('augment', () => {
     expect(() => augment(flat, {})).toThrow(
       'augment: samples are int32 (4,); expected uint8 or float32 images (C, H, W)',
     )
+    expect(() => augment(undefined as never, {})).toThrow('augment: the data set must be a data set')
   })
 })

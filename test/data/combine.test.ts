@@ -72,6 +72,16 @@ describe('split', () => {
     expect(() => split(set, { test })).toThrow(`split: test ${test}; expected a share between 0 and 1`)
   })
 
+  it('more samples than memory for their order are an error', () => {
+    const call = () => split({ ...hidden, length: 1e13 })
+    expect(call).toThrow(
+      expect.objectContaining({
+        code: 'ERR_OUT_OF_MEMORY',
+        message: expect.stringContaining(`${1e13} elements of int32`),
+      }),
+    )
+  })
+
   it('an empty part is an error', () => {
     expect(() => split(set, { test: 0.01 })).toThrow('split: test 0.01 of 7 samples leaves 7 to train and 0 to test')
   })
@@ -105,6 +115,15 @@ describe('concat', () => {
   })
 })
 
+it.each([
+  ['subset', () => subset(null as never, [0])],
+  ['split', () => split({} as never)],
+  ['map', () => map([1, 2] as never, (sample) => sample)],
+  ['prefetch', () => prefetch(undefined as never)],
+])('%s of what is no data set says so', (name, call) => {
+  expect(call).toThrow(`${name}: the data set must be a data set with length and batches()`)
+})
+
 describe('map', () => {
   it('changes every sample, normalised ones', async () => {
     const sums = map(set, ({ x, y }, i) => ({ x: Float32Array.of(x[0]! + x[1]!), y: Number(y) + i }), { shape: [1] })
@@ -129,6 +148,10 @@ describe('map', () => {
 })
 
 describe('prefetch', () => {
+  it('asks for no more than there are, however far ahead', async () => {
+    expect(await collect(prefetch(set, { ahead: Number.MAX_SAFE_INTEGER }), { batchSize: 3 })).toHaveLength(3)
+  })
+
   it('makes batches before they are asked for, and gives the same', async () => {
     let made = 0
     const slow: Dataset = {

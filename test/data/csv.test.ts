@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { type CsvOptions, csv } from '../../lib/data/csv.js'
+import { runChildJson } from '../helpers/child.js'
 import { temporaryFolder } from './mirror.js'
 
 async function file(text: string | Uint8Array, name = 'table.csv'): Promise<string> {
@@ -98,6 +99,8 @@ describe('csv', () => {
     [{ label: 3 }, 'label 3; expected a column from 0 to 2'],
     [{ categories: ['z'] }, "no column 'z'"],
     [{ features: ['y'] }, "expected at least one feature that is not the label 'y'"],
+    [{ delimiter: '' }, "csv: delimiter ''; expected a character or several"],
+    [{ features: 'a' as never }, "csv: features must be an array, got 'a'"],
     [{ missing: 'zero' as 'mean' }, "csv: missing 'zero'; expected 'error', 'drop' or 'mean'"],
   ]
   it.each(bad)('%j is an error', async (options, message) => {
@@ -106,9 +109,16 @@ describe('csv', () => {
     await expect(call).rejects.toThrow(message)
   })
 
+  it('keeps numbers, not texts: a table may be larger than the heap', async () => {
+    const options = { nodeArgs: ['--max-old-space-size=24'] }
+    const { length, last } = await runChildJson<{ length: number; last: number[] }>('large_table', options)
+    expect({ length, last }).toEqual({ length: 100_000, last: [1.25, 2.5, 3.75, 4, 5, 6, 7] })
+  })
+
   it('names a file that is not there, or no gzip', async () => {
     const folder = await temporaryFolder()
     await expect(csv(join(folder, 'none.csv'))).rejects.toThrow(/none\.csv: the file cannot be read: ENOENT/)
+    await expect(csv(undefined as never)).rejects.toThrow('csv: the path of a file expected, got undefined')
     await expect(csv(join(folder, 'none.csv.gz'))).rejects.toMatchObject({ code: 'ERR_ARGUMENT' })
     const call = csv(await file('a,b\n1,2\n', 'plain.csv.gz'))
     await expect(call).rejects.toThrow(/plain\.csv\.gz: row 1 \(line 1\) cannot be read: incorrect header check/)

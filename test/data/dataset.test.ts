@@ -178,6 +178,21 @@ describe('slice', () => {
   })
 })
 
+it.each([
+  [[0, 10], 'index 10 at place 1; expected integers from 0 to 9'],
+  [[-1], 'index -1 at place 0'],
+  [[0.5], 'index 0.5 at place 0'],
+  [undefined, 'indices must be an array of integers, got undefined'],
+])('samples %j that are not there are no zeros', (indices, message) => {
+  expect(() => images.take(indices as never)).toThrow(`dataset.take: ${message}`)
+  expect(() => images.gather(indices as never)).toThrow(`dataset.gather: ${message}`)
+})
+
+it('names that are no list are refused', () => {
+  const call = () => fromArrays({ x: [1], y: [0], shape: [1], classNames: 'a' as never })
+  expect(call).toThrow("fromArrays: classNames must be an array, got 'a'")
+})
+
 describe('standardize', () => {
   it('gives every channel mean 0 and deviation 1', () => {
     const x = Float32Array.of(1, 3, 10, 10, 5, 7, 10, 10)
@@ -196,6 +211,14 @@ describe('standardize', () => {
     const { scale, offset } = standardize(new Float64Array(count).fill(value), [1])
     expect(scale).toEqual([1])
     expect(offset[0]).toBeCloseTo(-value, 10)
+  })
+  it.each<[string, unknown, number[], RegExp]>([
+    ['no array', undefined, [2], /standardize: x must be a typed array, got undefined/],
+    ['samples cut short', new Float32Array(5), [2], /x has 5 elements; expected whole samples of shape \(2,\)/],
+    ['more channels than memory', new Float32Array(4), [2 ** 53], /standardize: shape must be an array .* got \[9007/],
+    ['samples without elements', new Float32Array(4), [0], /expected whole samples of shape \(0,\)/],
+  ])('refuses %s', (_, x, shape, message) => {
+    expect(() => standardize(x as Float32Array, shape)).toThrow(message)
   })
   it('sees small variation around a large mean', () => {
     const { scale } = standardize(Float64Array.of(1e8, 1e8 + 1, 1e8 + 2), [1])

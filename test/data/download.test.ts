@@ -183,6 +183,12 @@ describe('download', () => {
     expect(mirror.requests).toEqual([])
   })
 
+  it('wants a list of mirrors', async () => {
+    await expect(download(undefined as never)).rejects.toThrow('download: urls must be an array, got undefined')
+    const request = { urls: [], to: 'nowhere', bytes: Number.NaN, sha256: '' }
+    await expect(download(request)).rejects.toThrow('download: bytes NaN; expected an integer from 0')
+  })
+
   it('blames the folder, not the mirror, where it cannot write', async () => {
     const { folder, get } = await setUp()
     await writeFile(join(folder, 'set'), 'a file where the folder should be')

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import sharp from 'sharp'
 import { describe, expect, it, vi } from 'vitest'
@@ -100,6 +100,13 @@ describe('imageFolder', () => {
     )
     await expect(imageFolder(join(dir, 'eel'))).rejects.toThrow('eel: no class; expected one folder a class')
     await expect(imageFolder(join(dir, 'none'))).rejects.toThrow(/imageFolder: .*none cannot be read: ENOENT/)
+  })
+
+  it('takes a link to a folder for a class, and one that leads nowhere for none', async () => {
+    const [dir, linked] = [await photos(), await photos()]
+    await symlink(join(dir, 'cat'), join(linked, 'lynx'))
+    await symlink(join(linked, 'loop'), join(linked, 'loop'))
+    expect((await imageFolder(linked)).classNames).toEqual(['cat', 'dog', 'lynx'])
   })
 
   it('names an image of another size', async () => {

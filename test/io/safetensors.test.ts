@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -227,6 +227,13 @@ describe('writeFileAtomic', () => {
     await writeFileAtomic(path, Uint8Array.of(2, 3))
     expect(await readFile(path)).toEqual(Buffer.of(2, 3))
     expect(await readdir(folder)).toEqual(['model.safetensors'])
+  })
+
+  it.runIf(process.platform !== 'win32')('lets nobody read what was private', async () => {
+    const path = join(folder, 'private')
+    await writeFile(path, 'old', { mode: 0o600 })
+    await writeFileAtomic(path, Buffer.from('new'))
+    expect((await stat(path)).mode & 0o777).toBe(0o600)
   })
 
   it('writes through a link', async () => {

@@ -1,4 +1,4 @@
-/** Programs with one byte changed: refused or harmless. FORJA_FUZZ_SEED and FORJA_FUZZ_COUNT choose others. */
+/** Programs with a byte or some words changed: refused or harmless. FORJA_FUZZ_SEED and FORJA_FUZZ_COUNT choose others. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -51,6 +51,15 @@ it('leaves nothing behind that keeps the process alive after rejected calls', as
   expect(codes).toEqual(['AbortError', 'AbortError', 'ERR_DISPOSED', 'ERR_DISPOSED', 'ERR_DISPOSED'])
 })
 
+it.runIf(process.platform === 'linux')(
+  'says so where the process has no memory for a result, and goes on',
+  async () => {
+    const { failures, alive } = await runChildJson<{ failures: string[]; alive: number[] }>('no_memory')
+    const none = 'ERR_OUT_OF_MEMORY: no memory for a result of 2147483648 bytes'
+    expect({ failures, alive }).toEqual({ failures: [none, none], alive: [2, 2] })
+  },
+)
+
 describe('memory', () => {
   // The young generation grows by 30 MB where a run happens to need it, which would hide a leak.
   const nodeArgs = ['--expose-gc', '--max-semi-space-size=2']

@@ -145,7 +145,11 @@ it('shapes and lists that are none, and more than can be', () => {
     [() => fj.unsqueeze(fj.ones([1, 1, 1, 1, 1, 1, 1, 2])), 'ERR_SHAPE', /at most 8 dimensions, the result has 9/],
     [() => fj.broadcastTo(floats(1), [-3]), 'ERR_ARGUMENT', /non-negative integers/],
     [() => anything.reshape!(floats(2), 2), 'ERR_ARGUMENT', /reshape: shape must be an array, got 2/],
-    [() => anything.sum!(floats(2), { axes: 'x' }), 'ERR_ARGUMENT', /axes must be a number or an array of them, got x/],
+    [
+      () => anything.sum!(floats(2), { axes: 'x' }),
+      'ERR_ARGUMENT',
+      /axes must be a number or an array of them, got 'x'/,
+    ],
     [() => anything.tile!(floats(2), 2), 'ERR_ARGUMENT', /repeats must be an array, got 2/],
     [() => anything.transpose!(floats(2), 1), 'ERR_ARGUMENT', /axes must be an array, got 1/],
     [() => anything.slice!(floats(2), { starts: 1 }), 'ERR_ARGUMENT', /starts must have up to 1 entries .*got 1/],

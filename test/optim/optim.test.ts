@@ -316,4 +316,13 @@ it('refuses bad input by name', async () => {
   }
   await expect(run(twice)).rejects.toThrow(argument(/one step of an optimizer/))
   await expect(sgd.loadStateDict({})).rejects.toThrow(argument(/missing \[lr, step\]/))
+  await expect(sgd.loadStateDict(null as never)).rejects.toThrow(argument(/SGD.loadStateDict: .* got null/))
+  await expect(sgd.loadStateDict({ lr: 1 as never })).rejects.toThrow(
+    argument(/loadStateDict: lr must be a tensor, got 1/),
+  )
+  expect(() => sgd.minimize(1 as never)).toThrow(argument(/SGD.minimize: loss must be a tensor, got 1/))
+  expect(() => sgd.gradients(undefined as never)).toThrow(
+    argument(/SGD.gradients: loss must be a tensor, got undefined/),
+  )
+  expect(() => sgd.step({} as never)).toThrow(argument(/SGD.step: gradients must be an array, got Object/))
 })

@@ -67,6 +67,18 @@ it('LinearLR ends at endFactor, also where that is 0', () => {
   }
 })
 
+it('refuses what is no optimizer and no state', () => {
+  expect(() => new fj.schedule.StepLR(undefined as never, { stepSize: 2 })).toThrow(
+    'StepLR: an optimizer was expected, got undefined',
+  )
+  const step = new fj.schedule.StepLR(optimizer(0.1), { stepSize: 2 })
+  expect(() => step.loadStateDict({ steps: -1, baseLr: 1 })).toThrow(/StepLR.loadStateDict: steps -1; expected/)
+  expect(() => step.loadStateDict({ steps: 1, baseLr: Number.NaN })).toThrow(/StepLR.loadStateDict: baseLr is NaN/)
+  expect(step.steps).toBe(0)
+  const plateau = new fj.schedule.ReduceLROnPlateau(optimizer(0.1), {})
+  expect(() => plateau.loadStateDict({ best: 1 } as never)).toThrow(/ReduceLROnPlateau.loadStateDict: bad undefined/)
+})
+
 it('refuses options that make no sense', () => {
   expect(() => new fj.schedule.StepLR(optimizer(1), { stepSize: 0 })).toThrow(/stepSize 0; expected an integer from 1/)
   expect(() => new fj.schedule.OneCycleLR(optimizer(1), { maxLr: -1, totalSteps: 9 })).toThrow(/maxLr is -1/)

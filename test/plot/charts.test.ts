@@ -1,6 +1,6 @@
 import { inflateSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { bars, heatmap, images, lines, points } from '../../lib/plot/index.js'
+import { bars, heatmap, images, lines, points, sideBySide } from '../../lib/plot/index.js'
 
 const marks = (svg: string, role: string) => svg.match(new RegExp(`class="mark-${role}`, 'g'))?.length ?? 0
 
@@ -114,5 +114,13 @@ describe('charts', () => {
     )
     expect(() => lines({ series: { loss: [[-1, 2]] }, xScale: 'log' })).toThrow("plot.lines: x of 'loss'[0] is -1;")
     expect(() => lines({ series: { loss: [1, 0, -1] } })).not.toThrow()
+    expect(() => lines({} as never)).toThrow('plot.lines: series must be an object, got undefined')
+    expect(() => bars({ values: 3 as never })).toThrow('plot.bars: values must be an object, got 3')
+    expect(() => heatmap({ values: [1] as never })).toThrow('plot.heatmap: values[0] must be an array, got 1')
+    expect(() => images({ images: [[1]] as never })).toThrow('plot.images: images[0][0] must be an array, got 1')
+  })
+
+  it('refuses charts that are none', () => {
+    expect(() => sideBySide([null] as never)).toThrow('plot.sideBySide: charts[0] must be a Chart, got null')
   })
 })

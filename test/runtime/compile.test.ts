@@ -25,6 +25,15 @@ describe('arguments', () => {
   )
 })
 
+it('refuses results that would leave tensors out, and calls without arguments', async () => {
+  const map = fj.compile(() => new Map([['x', fj.ones([1])]]) as never)
+  await expect((map as () => Promise<unknown>)()).rejects.toThrow('compile: the function returned Map; tensors in')
+  const double = fj.compile((x: fj.Tensor) => fj.mul(x, 2))
+  await expect((double.profile as () => Promise<unknown>)()).rejects.toThrow(
+    'the compiled function takes 1 tensors, got 0',
+  )
+})
+
 it('refuses a function that is not synchronous, whatever becomes of its promise', async () => {
   const unhandled: unknown[] = []
   const listener = (reason: unknown) => unhandled.push(reason)

@@ -129,7 +129,13 @@ describe('TensorBoardWriter', () => {
     await expect(writer.addImage('x', fj.zeros([5, 2, 2]), 1)).rejects.toThrow(
       "addImage: 'x' has shape (5, 2, 2); expected (H, W) or (C, H, W) with 1 to 4 channels",
     )
-    await expect(writer.addScalar('', 1, 1)).rejects.toThrow('tag ; expected a name')
+    await expect(writer.addScalar('', 1, 1)).rejects.toThrow("tag ''; expected a name")
+    await expect(writer.addScalar('x', '1' as never, 1)).rejects.toThrow("value '1' of 'x'; expected a number")
+    await expect(writer.addGraph([null] as never)).rejects.toThrow('addGraph: outputs[0] must be a tensor, got null')
+    await expect(writer.addImage('x', 3 as never, 1)).rejects.toThrow('addImage: image must be a tensor, got 3')
+    await expect(writer.addHistogram('x', [1, 2], 1, 2 ** 32)).rejects.toThrow(
+      'addHistogram: bins 4294967296; expected',
+    )
     await expect(writer.addScalar('x', 1, 0.5)).rejects.toThrow("step 0.5 of 'x'; expected an integer")
     await expect(writer.addHistogram('x', [1], 1, 0)).rejects.toThrow('bins 0; expected an integer from 1')
     await writer.close()

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
+import { decodeSafetensors, encodeSafetensors } from '../../lib/io/safetensors.js'
 import { waves as dataset, everything, network } from '../helpers/training.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'forja-checkpoint-'))
@@ -67,4 +68,39 @@ it('load() reads the network of a checkpoint; other files are no checkpoints', a
   await expect(fj.loadCheckpoint(path, { model: other, optimizer })).rejects.toThrow(
     expect.objectContaining({ code: 'ERR_FORMAT' }),
   )
+})
+
+it.each([
+  ['forja.schedule', 'null', /not whole/],
+  ['forja.schedule', '[1]', /not whole/],
+  ['forja.schedule', '{"steps":"1","baseLr":0.1}', /StepLR.loadStateDict: steps '1'; expected an integer from 0/],
+  ['forja.run', 'null', /not whole/],
+  ['forja.run', '{"seed":1.5}', /not whole/],
+  ['forja.run', '{"seed":1,"score":{}}', /not whole/],
+  ['forja.run', '{"seed":1,"score":{"samples":1,"loss":1,"sums":{"accuracy":null}}}', /not whole/],
+  ['forja.run', '{"seed":1,"callbacks":[{"name":"a","state":1}]}', /not whole/],
+])('%s %s is an error, and changes no weight', async (name, text, message) => {
+  const [model, other] = [network(), network()]
+  const optimizer = new fj.optim.SGD(model.parameters(), { lr: 0.1 })
+  const schedule = new fj.schedule.StepLR(optimizer, { stepSize: 2 })
+  await fj.saveCheckpoint(path, { model, optimizer, schedule, epoch: 1 })
+  const { tensors, metadata } = decodeSafetensors(readFileSync(path), path)
+  writeFileSync(path, Buffer.concat(encodeSafetensors(tensors, { ...metadata, [name]: text })))
+  const before = await everything(other)
+  const sgd = new fj.optim.SGD(other.parameters(), { lr: 0.1 })
+  const given = { model: other, optimizer: sgd, schedule: new fj.schedule.StepLR(sgd, { stepSize: 2 }) }
+  await expect(fj.loadCheckpoint(path, given)).rejects.toThrow(message)
+  expect(await everything(other)).toEqual(before)
+  expect([sgd.lr, given.schedule.stateDict()]).toEqual([0.1, { steps: 0, baseLr: 0.1 }])
+})
+
+it('wants a model, an optimizer and whole numbers', async () => {
+  const model = network()
+  const optimizer = new fj.optim.SGD(model.parameters())
+  const save = (options: object) => fj.saveCheckpoint(path, { model, optimizer, epoch: 0, ...options })
+  await expect(save({ model: undefined })).rejects.toThrow('saveCheckpoint: model must be a Module, got undefined')
+  await expect(save({ optimizer: 'sgd' })).rejects.toThrow("saveCheckpoint: optimizer must be an Optimizer, got 'sgd'")
+  await expect(save({ epoch: Number.NaN })).rejects.toThrow('saveCheckpoint: epoch NaN; expected an integer from 0')
+  await expect(fj.save(null as never, path)).rejects.toThrow('save: model must be a Module, got null')
+  await expect(fj.load({} as never, path)).rejects.toThrow('load: model must be a Module, got Object')
 })

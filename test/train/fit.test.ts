@@ -364,10 +364,39 @@ it('names what a data set of the user gave that is no batch', async () => {
   expect((await run({})).epochs).toHaveLength(1)
   await expect(run({ xShape: [4, 7] })).rejects.toMatchObject({
     code: 'ERR_SHAPE',
-    message: `batches(): x of a batch has ${x.length} elements, its xShape is [4,7]`,
+    message: `batches(): x of a batch has ${x.length} elements, its xShape is [4, 7]`,
   })
   await expect(run({ y: [0, 1, 2, 0] })).rejects.toMatchObject({
     code: 'ERR_DTYPE',
     message: 'batches(): y of a batch must be a Float32Array, Int32Array or Uint8Array, got Array',
+  })
+})
+
+describe('a data set of a user', () => {
+  const fields = [{ name: 'x', shape: [2], dtype: 'float32' }, { name: 'y', shape: [], dtype: 'int32' }] // biome-ignore format: pairs
+  const good = { x: new Float32Array(2), xShape: [1, 2], y: new Int32Array(1), yShape: [1], indices: [0], length: 1 }
+  const giving = (batches: () => unknown, length = 4) => ({ length, fields, get: () => undefined, batches }) as never
+  const train = (dataset: never) => {
+    const model = new fj.nn.Linear(2, 2)
+    return fj.fit(model, dataset, { optimizer: new fj.optim.SGD(model.parameters()), epochs: 1, verbose: 0 })
+  }
+
+  it.each<[string, unknown, RegExp]>([
+    ['nothing', undefined, /batches\(\) must give an iterable of batches, got undefined/],
+    ['no batch', [], /batches\(\) gave no batch of a data set of 4 samples/],
+    ['undefined in place of a batch', [undefined], /a batch must be an object, got undefined/],
+    ['another number of samples', [{ ...good, length: 3 }], /length 3 of a batch whose x is \(1, 2\) and y is \(1,\)/],
+  ])('that gives %s is told so', async (_, batches, message) => {
+    await expect(train(giving(() => batches))).rejects.toMatchObject({ message: expect.stringMatching(message) })
+  })
+
+  it('without a length is none', async () => {
+    await expect(train(giving(() => [good], Number.NaN))).rejects.toThrow('fit: the data set must be a data set')
+  })
+
+  it('whose memory went to someone else is told so', async () => {
+    const dataset = fj.data.fromArrays({ x: new Float32Array(4), y: Int32Array.of(0, 1), shape: [2] })
+    structuredClone(dataset.x.buffer, { transfer: [dataset.x.buffer as ArrayBuffer] })
+    await expect(train(dataset as never)).rejects.toThrow('fit: the data set: x has 0 elements left of 4')
   })
 })

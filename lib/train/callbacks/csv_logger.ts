@@ -1,6 +1,6 @@
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { ForjaError } from '../../errors.js'
+import { describeGiven, ForjaError } from '../../errors.js'
 import { checkOptions } from '../../options.js'
 import { csvLine, type EpochLogs } from '../history.js'
 import type { Callback } from './callback.js'
@@ -22,7 +22,7 @@ export function csvLogger(options: CsvLoggerOptions): Callback {
     append = false,
   } = checkOptions('csvLogger', options, ['filename', 'separator', 'append'])
   if (typeof filename !== 'string' || filename === '') {
-    throw new ForjaError('ERR_ARGUMENT', `csvLogger: filename ${String(filename)}; expected the path of a file`)
+    throw new ForjaError('ERR_ARGUMENT', `csvLogger: filename ${describeGiven(filename)}; expected the path of a file`)
   }
   let names: string[] | undefined
   const begin = async (logs: EpochLogs): Promise<string[]> => {

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { ForjaError } from '../../errors.js'
+import { describeGiven, ForjaError } from '../../errors.js'
 import { save } from '../../io/model.js'
 import { Module } from '../../nn/module.js'
 import { checkOptions } from '../../options.js'
@@ -44,11 +44,14 @@ export function modelCheckpoint(options: ModelCheckpointOptions): Callback {
   checkOptions('modelCheckpoint', options, KNOWN)
   const { filepath, saveBestOnly = false, saveWeightsOnly = false, saveFreq = 'epoch', initialValueThreshold } = options
   if (typeof filepath !== 'string' || filepath === '') {
-    throw new ForjaError('ERR_ARGUMENT', `modelCheckpoint: filepath ${String(filepath)}; expected the path of a file`)
+    throw new ForjaError(
+      'ERR_ARGUMENT',
+      `modelCheckpoint: filepath ${describeGiven(filepath)}; expected the path of a file`,
+    )
   }
   if (saveFreq !== 'epoch' && (saveBestOnly || !Number.isInteger(saveFreq) || saveFreq < 1)) {
     const why = saveBestOnly ? 'saveBestOnly needs the figures of an epoch' : "expected 'epoch' or an integer from 1"
-    throw new ForjaError('ERR_ARGUMENT', `modelCheckpoint: saveFreq ${String(saveFreq)}; ${why}`)
+    throw new ForjaError('ERR_ARGUMENT', `modelCheckpoint: saveFreq ${describeGiven(saveFreq)}; ${why}`)
   }
   const monitor = new Monitor('modelCheckpoint', options)
   let best = initialValueThreshold

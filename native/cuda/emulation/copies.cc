@@ -71,6 +71,7 @@ cudaError_t copy(void* to, const void* from, size_t n, cudaMemcpyKind kind, cuda
 
 cudaError_t cudaMalloc(void** p, size_t n) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorMemoryAllocation);
   if (any_capture()) return unsupported_in_capture();
   return fail(allocate(p, n, false));
 }
@@ -83,6 +84,7 @@ cudaError_t cudaFree(void* p) {
 // Allocates at once, frees in stream order. Not supported in a capture (the real one makes memory nodes).
 cudaError_t cudaMallocAsync(void** p, size_t n, cudaStream_t s) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorMemoryAllocation);
   if (of(s)->capture) return unsupported_in_capture();
   return fail(allocate(p, n, false));
 }
@@ -93,21 +95,25 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t s) {
 }
 cudaError_t cudaMallocHost(void** p, size_t n, unsigned) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorMemoryAllocation);
   if (any_capture()) return unsupported_in_capture();
   return fail(allocate(p, n, true));
 }
 cudaError_t cudaFreeHost(void* p) { return cudaFree(p); }
 cudaError_t cudaMemcpy(void* d, const void* s, size_t n, cudaMemcpyKind k) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   return copy(d, s, n, k, nullptr, true);
 }
 cudaError_t cudaMemcpyAsync(void* d, const void* s, size_t n, cudaMemcpyKind k, cudaStream_t st) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   return copy(d, s, n, k, st, false);
 }
 cudaError_t cudaMemset(void* p, int v, size_t n) { return cudaMemsetAsync(p, v, n, nullptr); }
 cudaError_t cudaMemsetAsync(void* p, int v, size_t n, cudaStream_t s) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   if (auto e = check_range(p, n, true, "cudaMemset")) return fail(e);
   return submit(s, [=] {
     open_memory();

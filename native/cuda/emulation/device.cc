@@ -14,6 +14,11 @@ Api& api() {
   }();
   return a;
 }
+bool call_fails() {
+  static const long bad = planted("SIMT_FAIL_CALL");
+  static long calls = 0;
+  return bad > 0 && ++calls == bad;
+}
 cudaError_t fail(cudaError_t e) {
   if (e != cudaSuccess && !api().sticky) api().last = e;
   return e;

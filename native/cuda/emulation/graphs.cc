@@ -82,6 +82,7 @@ cudaGraphNode_t CUgraph_st::add(std::function<void()> run, std::vector<cudaGraph
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   if (!s || s->capture) return fail(s ? cudaErrorIllegalState : cudaErrorStreamCaptureUnsupported);
   return begin_capture(s, new CUgraph_st);
 }
@@ -187,6 +188,7 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t g, const cudaGra
 void cudaGraphSetConditional(cudaGraphConditionalHandle handle, unsigned value) { api().conditions[handle] = value; }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g, unsigned long long) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   *e = nullptr;
   if (planted("SIMT_FAIL_GRAPHS") > 0) return fail(cudaErrorNotSupported);
   *e = new CUgraphExec_st{copy_of(*g), g->defaults};
@@ -197,6 +199,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g, unsigned lon
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   ++api().queued_graphs;
   return submit(s, [graph = *e] {  // which may be destroyed while queued
     --api().queued_graphs;

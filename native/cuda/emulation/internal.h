@@ -110,6 +110,8 @@ void run_block();
 
 // The number that a test gave in the environment under this name, or 0: what is to go wrong.
 long planted(const char* name);
+// Whether a call is that with the number SIMT_FAIL_CALL, counted over all that ask.
+bool call_fails();
 std::string format(const char* f, ...) __attribute__((format(printf, 1, 2)));
 void report(const std::string& text);
 [[noreturn]] void abort_block(const std::string& text);

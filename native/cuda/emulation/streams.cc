@@ -128,6 +128,7 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaStreamCreate(cudaStream_t* s) { return cudaStreamCreateWithFlags(s, 0); }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned f) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   *s = new CUstream_st;
   (*s)->blocking = !(f & cudaStreamNonBlocking);
   api().streams.push_back(*s);
@@ -143,6 +144,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t s) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t s) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   if (of(s)->capture) return unsupported_in_capture();
   if (!s)
     drain_blocking();
@@ -158,6 +160,7 @@ cudaError_t cudaStreamQuery(cudaStream_t s) {
   return of(s)->queue.empty() ? result() : cudaErrorNotReady;
 }
 cudaError_t cudaEventCreate(cudaEvent_t* e) {
+  if (call_fails()) return fail(cudaErrorUnknown);
   *e = new CUevent_st;
   return cudaSuccess;
 }
@@ -170,6 +173,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t e) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   if (of(s)->capture) {
     e->graph = of(s)->capture;
     e->nodes = of(s)->last;
@@ -184,6 +188,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   if (e->graph) {  // fork: this stream joins the capture
     of(s)->capture = e->graph;
     auto& last = of(s)->last;
@@ -199,6 +204,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   SIMT_LOCK;
+  if (call_fails()) return fail(cudaErrorUnknown);
   if (e->graph) return unsupported_in_capture();
   if (planted("SIMT_TRACE") > 0 && e->completed < e->recorded)
     std::fprintf(stderr, "simt: the host waits, %d graphs are queued\n", api().queued_graphs);

@@ -7,7 +7,7 @@ const outcome = (call) =>
     async (tensor) => await tensor.item(),
     ({ code, message }) => ({ code, message }),
   )
-const answer = { lost, graphs, guarded, memory, profiled, queue, refused, unknown }[what]
+const answer = { calls, lost, graphs, guarded, memory, profiled, queue, refused, unknown }[what]
 console.log(JSON.stringify(await answer()))
 
 /** Six calls at once, one more, and then the CPU. */
@@ -18,6 +18,30 @@ async function lost() {
   const later = await outcome(double(fj.tensor(7)))
   const cpu = await outcome(fj.compile((x) => fj.mul(x, 2), { device: 'cpu' })(fj.tensor(8)))
   return { together, later, cpu }
+}
+
+/** Steps of a variable, its value, another program, and then the CPU. Opening the device may be what fails. */
+async function calls() {
+  const total = fj.variable(fj.zeros([2]))
+  let step
+  const add = async (x) => {
+    step ??= fj.compile(
+      (y) => {
+        total.assign(fj.add(total, y))
+        return fj.sum(y)
+      },
+      { device },
+    )
+    return await step(fj.tensor([x, x]))
+  }
+  const double = async (on) => await fj.compile((x) => fj.mul(x, 2), { device: on })(fj.tensor(7))
+  const results = []
+  for (const x of [1, 2, 3]) results.push(await outcome(add(x)))
+  results.push(await outcome(total.data().then(([first]) => fj.tensor(first))))
+  results.push(await outcome(double(device)))
+  total.dispose()
+  step?.dispose()
+  return { results, cpu: await outcome(double('cpu')) }
 }
 
 /** Three calls, one after the other. */

@@ -1,5 +1,5 @@
-// Changes one byte of real programs at random: each must be refused with a ForjaError, or run on random bytes without
-// a crash. argv: seed, number of mutations, file that always says which mutation is being tried.
+// Changes a byte, or some words, of real programs at random: each must be refused with a ForjaError, or run on random bytes
+// without a crash. argv: seed, number of mutations, file that always says which mutation is being tried.
 import { openSync, writeSync } from 'node:fs'
 import { sizeOf } from '../../../dist/dtype.js'
 import { ForjaError } from '../../../dist/errors.js'
@@ -9,6 +9,8 @@ import { allPrograms } from './programs.mjs'
 const [seed, count, journalPath] = [Number(process.argv[2]), Number(process.argv[3]), process.argv[4]]
 const RUN_MS = 2000
 const MAX_INPUT_BYTES = 2 ** 24
+
+const EDGES = [0, 1, 2, 7, 8, 0x7fffffff, 0x80000000, 0xffffffff]
 
 let state = seed
 /** mulberry32: an integer below n. */
@@ -30,6 +32,25 @@ for (const program of programs) {
   )
 }
 const tally = { refused: 0, unbuildable: 0, ran: 0, failed: 0, cancelled: 0, notRun: 0 }
+
+function changeByte(bytes) {
+  const at = below(bytes.length)
+  bytes[at] = (bytes[at] + 1 + below(255)) & 255
+  return `byte ${at} = ${bytes[at]}`
+}
+
+/** Up to three, each to a number at an edge, or to one that the program has elsewhere, or next to that. */
+function changeWords(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const place = () => 4 * below(bytes.length >> 2)
+  const changes = Array.from({ length: 1 + below(3) }, () => {
+    const at = place()
+    const value = below(2) === 0 ? EDGES[below(EDGES.length)] : (view.getUint32(place(), true) + below(3) - 1) >>> 0
+    view.setUint32(at, value, true)
+    return `word at ${at} = ${value}`
+  })
+  return changes.join(', ')
+}
 
 function expectForjaError(error) {
   if (!(error instanceof ForjaError)) throw error
@@ -104,9 +125,8 @@ for (const program of programs) {
 for (let i = 0; i < count; i++) {
   const program = programs[i % programs.length]
   const bytes = program.bytes.slice()
-  const at = below(bytes.length)
-  bytes[at] = (bytes[at] + 1 + below(255)) & 255
-  writeSync(journal, `${program.name}: mutation ${i}, byte ${at} = ${bytes[at]}`.padEnd(100), 0)
+  const change = below(2) === 0 ? changeByte(bytes) : changeWords(bytes)
+  writeSync(journal, `${program.name}: mutation ${i}, ${change}`.padEnd(160), 0)
   await attempt(program, bytes)
 }
 console.log(
