@@ -197,6 +197,13 @@ export function images(options: ImagesOptions): Chart {
   requireArray('plot.images', 'images', list)
   const spec = list.map((image, i) => {
     requireRows('plot.images', `images[${i}]`, image)
+    const ragged = image.findIndex((row) => row.length !== image[0]!.length)
+    if (ragged >= 0)
+      refuse(
+        'plot.images',
+        'ERR_SHAPE',
+        `images[${i}][${ragged}] has ${image[ragged]!.length} pixels, images[${i}][0] ${image[0]!.length}`,
+      )
     const [width, height] = [(image[0]?.length ?? 0) * scale, image.length * scale]
     return {
       data: { values: [{ url: pictureOf(image, Math.max(Math.ceil(scale), 1)) }] },

@@ -53,7 +53,7 @@ typedef struct fj_program fj_program;
 typedef struct fj_backend {
   uint32_t abi_version;
   const char* name;     /* "cpu", "cuda", "cuda-emulated" */
-  uint32_t host_memory; /* 1 where buffers and arenas are host memory, of which JavaScript's collector is told */
+  uint32_t host_memory; /* 1 where buffers and arenas are host memory */
 
   /* Number of usable devices; 0 with the reason in error->message. */
   uint32_t (*device_count)(fj_error* error);
@@ -73,7 +73,8 @@ typedef struct fj_backend {
   fj_status (*program_create)(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers,
                               fj_program** out, fj_error* error);
   void (*program_free)(fj_program* program);
-  /* Bytes of host memory that it holds: arena, scratch, what kernels keep. NULL where there is no host_memory. */
+  /* Bytes that it holds, of the device's memory or the host's: arena, scratch, what kernels keep. JavaScript's
+   * collector is told of them and of buffers: objects of a few bytes keep them. */
   uint64_t (*program_bytes)(const fj_program* program);
   /* inputs[i]: header->input_count pointers; outputs[i]: memory for the bytes of each output value,
    * NULL where they are not asked for.

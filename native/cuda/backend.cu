@@ -289,7 +289,7 @@ const fj_backend kBackend = {
     supports,
     program_create,
     program_free,
-    nullptr,  // program_bytes
+    program_bytes,
     program_run,
     program_finish,
     program_depth,

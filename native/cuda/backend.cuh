@@ -135,6 +135,7 @@ void record_graphs(fj_program* program, fj_error* note);
 fj_status program_create(fj_device* device, const fj_program_view* view, fj_buffer* const* buffers, fj_program** out,
                          fj_error* error);
 void program_free(fj_program* program);
+uint64_t program_bytes(const fj_program* program);
 fj_status program_run(fj_program* program, const void* const* inputs, void* const* outputs, const int32_t* cancel,
                       fj_error* error);
 fj_status program_finish(fj_program* program, fj_error* error);

@@ -53,7 +53,10 @@ cudaError_t Block::allocate(uint64_t bytes) {
     error = attempt();
     if (error == cudaErrorMemoryAllocation) cudaGetLastError();
   }
-  if (error == cudaSuccess) data_ = static_cast<uint8_t*>(memory);
+  if (error == cudaSuccess) {
+    data_ = static_cast<uint8_t*>(memory);
+    bytes_ = size;
+  }
   return error;
 }
 

@@ -43,11 +43,13 @@ class Block {
   // first. Called once.
   cudaError_t allocate(uint64_t bytes);
   uint8_t* data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
 
  private:
   Trash& trash_;
   bool pinned_;
   uint8_t* data_ = nullptr;
+  uint64_t bytes_ = 0;
 };
 
 }  // namespace forja::cuda

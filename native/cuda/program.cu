@@ -191,6 +191,12 @@ fj_status program_create(fj_device* device, const fj_program_view* view, fj_buff
   return FJ_OK;
 }
 
+uint64_t program_bytes(const fj_program* program) {
+  uint64_t bytes = program->arena.bytes() + program->inputs.bytes() + program->scratch.bytes();
+  for (const auto& slot : program->slots) bytes += slot->staging.bytes() + slot->upload.bytes();
+  return bytes;
+}
+
 size_t program_describe(const fj_program* program, char* text, size_t size) {
   size_t length = 0;
   for (size_t i = 0; i < program->choices.size(); i++) {

@@ -90,9 +90,7 @@ Napi::Value Device::create_buffer(const Napi::CallbackInfo& info) {
   Napi::Object object = AddonData::of(env).buffer_class.New({});
   if (object.IsEmpty()) return object;  // the environment is being terminated
   Buffer::Unwrap(object)->state = created;
-  if (state_->backend->host_memory) {
-    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(created->bytes));
-  }
+  Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(created->bytes));
   return object;
 }
 
@@ -152,9 +150,7 @@ Buffer::~Buffer() { release(Env()); }
 
 void Buffer::release(Napi::Env env) {
   if (!state) return;
-  if (state->device->backend->host_memory) {
-    Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->bytes));
-  }
+  Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->bytes));
   state.reset();
 }
 

@@ -47,7 +47,7 @@ struct ProgramState {
   std::vector<std::shared_ptr<BufferState>> buffers;
   fj_program* program = nullptr;
   uint32_t under_way = 0;  // runs that the device goes on with; the executor's thread counts
-  uint64_t bytes = 0;      // of host memory that it holds
+  uint64_t bytes = 0;      // that it holds
   // Of the last run, nanoseconds; 0 before the first. The executor writes while this environment's thread reads.
   std::atomic<uint64_t> duration{0};
   ~ProgramState();

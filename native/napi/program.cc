@@ -36,7 +36,7 @@ void CreateProgramTask::create() {
     buffers.push_back(program_->buffers[i]->buffer);
   }
   backend()->program_create(device_->device, &program_->view, buffers.data(), &program_->program, &error_);
-  if (error_.status == FJ_OK && backend()->host_memory) program_->bytes = backend()->program_bytes(program_->program);
+  if (error_.status == FJ_OK) program_->bytes = backend()->program_bytes(program_->program);
 }
 
 Napi::Value CreateProgramTask::result(Napi::Env env) {
@@ -168,16 +168,12 @@ Program::~Program() { release(Env()); }
 
 void Program::adopt(Napi::Env env, std::shared_ptr<ProgramState> created) {
   state = std::move(created);
-  if (state->device->backend->host_memory) {
-    Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(state->bytes));
-  }
+  Napi::MemoryManagement::AdjustExternalMemory(env, static_cast<int64_t>(state->bytes));
 }
 
 void Program::release(Napi::Env env) {
   if (!state) return;
-  if (state->device->backend->host_memory) {
-    Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->bytes));
-  }
+  Napi::MemoryManagement::AdjustExternalMemory(env, -static_cast<int64_t>(state->bytes));
   state.reset();
 }
 

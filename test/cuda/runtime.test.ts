@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import * as fj from '../../lib/index.js'
 import { TEST_DEVICE } from '../helpers/device.js'
+import { settledMemory } from '../helpers/memory.js'
 
 const device = TEST_DEVICE
 const read = async (t: fj.Tensor) => [...(await t.data())]
@@ -128,6 +129,19 @@ describe('a signal', () => {
     await expect(second).rejects.toThrow('enough')
     expect(await w.item()).toBe(2)
   })
+})
+
+it('the collector knows of device memory', async () => {
+  const MB = 2 ** 20
+  const table = fj.variable(fj.tensor(new Float32Array(2 * MB)))
+  const before = await settledMemory() // the variable lies on the host until it is used
+  const total = fj.compile(() => fj.sum(fj.cumSum(table)), { device: TEST_DEVICE })
+  await total()
+  expect((await settledMemory()) - before).toBeGreaterThan(15 * MB) // the variable, and the sums in the arena
+  total.dispose()
+  expect((await settledMemory()) - before).toBeLessThan(9 * MB)
+  table.dispose()
+  expect((await settledMemory()) - before).toBeLessThan(MB)
 })
 
 it('variables move between devices', async () => {

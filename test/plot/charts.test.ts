@@ -97,6 +97,7 @@ describe('charts', () => {
     expect([...rows]).toEqual([...upper!, ...upper!, ...lower!, ...lower!])
     expect(svg.length).toBeLessThan(10_000)
     expect(() => images({ images: [[[Number.NaN]]] })).toThrow('plot.images: NaN cannot be drawn')
+    expect(() => images({ images: [[[1], [2, 3]]] })).toThrow('plot.images: images[0][1] has 2 pixels, images[0][0] 1')
   })
 
   it('shows the name of every column', async () => {
