@@ -53,9 +53,9 @@ export function describeGiven(value: unknown): string {
   return (typeof made === 'function' && made.name) || 'an object'
 }
 
-/** As {@link describeGiven}, with the entries of an array: `[2, 1.5]`. */
-export function describeList(value: unknown): string {
-  if (!Array.isArray(value)) return describeGiven(value)
-  const shown = value.slice(0, 16).map(describeGiven)
+/** As {@link describeGiven}, with the entries of an array, and theirs: `[2, 1.5]`, `[[1, 0], [2]]`. */
+export function describeList(value: unknown, deep = 2): string {
+  if (!Array.isArray(value) || deep === 0) return describeGiven(value)
+  const shown = value.slice(0, 16).map((entry) => describeList(entry, deep - 1))
   return `[${shown.join(', ')}${value.length > shown.length ? ', ..' : ''}]`
 }

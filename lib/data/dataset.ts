@@ -87,7 +87,10 @@ export interface Dataset {
 export type Numbers = TypedArray | readonly number[] | readonly (readonly number[])[]
 
 export interface ArraysOptions {
-  /** All samples one after another, or an array of rows. Typed arrays are kept, not copied. */
+  /**
+   * All samples one after another, or an array of rows. Typed arrays are kept, not copied. A network gets an Int32Array as
+   * int32, as an Embedding takes it, and anything else as float32.
+   */
   x: Numbers
   /** Labels, or targets one after another. */
   y: Numbers

@@ -4,7 +4,7 @@
  * filled one (the gradient of slice; constant padding), `concat` joins along an axis.
  */
 import { isFloat } from '../dtype.js'
-import { describeGiven, describeList, ForjaError } from '../errors.js'
+import { describeList, ForjaError } from '../errors.js'
 import { checkChoice, checkOptions } from '../options.js'
 import { forEachIndex, refArray } from '../reference/array.js'
 import { formatShape, normalizeAxes, normalizeAxis, putBack, type Shape, sizeOfShape, stridesOf } from '../shape.js'
@@ -327,7 +327,7 @@ export function pad(x: Tensor, options: PadOptions): Tensor {
   if (!valid) {
     throw new ForjaError(
       'ERR_ARGUMENT',
-      `pad: pads must be up to ${x.rank} pairs of non-negative integers for shape ${formatShape(x.shape)}, got ${describeGiven(pads)}`,
+      `pad: pads must be up to ${x.rank} pairs of non-negative integers for shape ${formatShape(x.shape)}, got ${describeList(pads)}`,
     )
   }
   checkChoice('pad', 'mode', mode, ['constant', ...BORDER_MODES])

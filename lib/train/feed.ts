@@ -141,10 +141,15 @@ function upload(data: TypedArray, length: number, field: Field): Variable {
   })
 }
 
+/** Indices, as an Embedding takes them, stay int32; numbers of any other dtype become float32. */
+function asInput(x: Tensor): Tensor {
+  return x.dtype === 'int32' ? x : cast(x, 'float32')
+}
+
 /** float32, stored · scale + offset; channels are axis 1 of the batch. */
 function normalized(x: Tensor, { normalization }: Field): Tensor {
+  if (normalization === undefined) return asInput(x)
   const values = cast(x, 'float32')
-  if (normalization === undefined) return values
   const { scale, offset } = normalization
   const shape = scale.length === 1 ? [] : [scale.length, ...new Array<number>(x.rank - 2).fill(1)]
   const constant = (numbers: readonly number[]) => tensor(Float32Array.from(numbers), { shape })
@@ -211,7 +216,7 @@ class HostFeed implements Feed {
   }
 
   read([x, y]: readonly Tensor[]): { x: Tensor; y: Tensor } {
-    return { x: x!, y: y! }
+    return { x: asInput(x!), y: y! }
   }
 
   dispose(): void {}

@@ -306,6 +306,7 @@ describe('pad', () => {
     const fails = (code: string, body: () => unknown) => expect(body).toThrow(expect.objectContaining({ code }))
     fails('ERR_SHAPE', () => fj.pad(fj.zeros([3]), { pads: [[3, 0]], mode: 'reflect' }))
     fails('ERR_ARGUMENT', () => fj.pad(fj.zeros([3]), { pads: [[-1, 0]] }))
+    expect(() => fj.pad(fj.zeros([3]), { pads: [[-1, 0]] })).toThrow('for shape (3,), got [[-1, 0]]')
     fails('ERR_ARGUMENT', () => fj.pad(fj.zeros([3]), { pads: [[1, 0]], mode: 'mirror' as 'reflect' }))
   })
 })

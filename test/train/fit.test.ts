@@ -135,6 +135,34 @@ describe.each(['cpu', 'reference'])('fit on %s', (device) => {
     expect(results[3]).toEqual(results[2])
   })
 
+  it.each([true, false])(
+    'hands indices to an Embedding and bytes as numbers, dataOnDevice %s',
+    async (dataOnDevice) => {
+      // Of five words the last two are of class 1.
+      const tokens = Int32Array.from({ length: 40 }, (_, i) => (i * 7) % 5)
+      const y = tokens.map((token) => (token > 2 ? 1 : 0))
+      const table = new fj.nn.Sequential(new fj.nn.Embedding(5, 4), new fj.nn.Linear(4, 2))
+      const bytes = new fj.nn.Sequential(new fj.nn.Linear(1, 8), new fj.nn.ReLU(), new fj.nn.Linear(8, 2))
+      for (const [model, x, shape] of [
+        [table, tokens, []],
+        [bytes, Uint8Array.from(tokens), [1]],
+      ] as const) {
+        const optimizer = new fj.optim.Adam(model.parameters(), { lr: 0.05 })
+        const options = {
+          ...QUIET,
+          optimizer,
+          device,
+          epochs: 40,
+          batchSize: 8,
+          metrics: ['accuracy'] as const,
+          seed: 1,
+        }
+        const history = await fj.fit(model, fj.data.fromArrays({ x, y, shape }), { ...options, dataOnDevice })
+        expect(history.accuracy.at(-1)).toBe(1)
+      }
+    },
+  )
+
   it('is the same twice for one seed, another for another', async () => {
     const run = async (seed: number) => {
       const model = new Tiny()
