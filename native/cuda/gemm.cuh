@@ -1,8 +1,8 @@
-// A product of matrices C (M, N) = A (M, K) B (K, N) in tiles, for whatever A and B are made of: matmul.cu reads them
-// from memory, conv_implicit.cu gathers them from images. A block computes a tile of C; A and B pass through shared
-// memory in slices of kDepth, the same Feed for the tiles here and for those on tensor cores. Here each thread keeps
-// kRows x kColumns sums in registers; while one slice is multiplied the next is on its way, in registers and then into
-// the other half of shared memory: one barrier a slice.
+// A product of matrices C (M, N) = A (M, K) B (K, N) in tiles, for whatever A and B are made of: matmul_tiles.cuh reads
+// them from memory, conv_products.cuh gathers them from images. A block computes a tile of C; A and B pass through
+// shared memory in slices of kDepth, the same Feed for the tiles here and for those on tensor cores. Here each thread
+// keeps kRows x kColumns sums in registers; while one slice is multiplied the next is on its way, in registers and then
+// into the other half of shared memory: one barrier a slice.
 //
 // An operand gives the elements of its lines (rows of A, columns of B) along K:
 //

@@ -6,11 +6,10 @@
 //   naive       a thread to each element, neighbouring threads down a column: each reads a line of memory of its own
 //   coalesced   neighbouring threads along a row: a warp reads neighbours of b together, and one element of a
 //   shared      a block brings 32 x 32 pieces of a and b into shared memory, so that each is read once a block
-//   tiled       each thread keeps up to 8 x 8 sums in registers (gemm.cuh): the default
+//   tiled       each thread keeps up to 8 x 8 sums in registers (gemm.cuh, matmul_tiles.cuh): the default
 //   tensorcore  on tensor cores (gemm_tensorcore.cuh): operands are rounded to TF32, or are bfloat16, which no other
 //               of our own takes
 //   cublas      by NVIDIA's library (matmul_cublas.cu): in float32, with operands rounded to TF32, or bfloat16
-#include "gemm_tensorcore.cuh"
 #include "matmul.cuh"
 
 namespace forja::cuda {
@@ -78,49 +77,15 @@ void run_shared(const Call& call, Launcher& to) {
          dim3(kPiece, kPiece), g, across);
 }
 
-// --- tiled -------------------------------------------------------------------------------------------
-
-template <class E, bool kTransA, bool kTransB>
-struct Product {
-  BatchOf<E> batch;
-  __device__ __forceinline__ Lines<!kTransA, E> a(int index, int end) const {
-    return {batch.a_at(index), kTransA ? batch.m : batch.k, static_cast<int>(batch.m), end};
-  }
-  __device__ __forceinline__ Lines<kTransB, E> b(int index, int end) const {
-    return {batch.b_at(index), kTransB ? batch.k : batch.n, static_cast<int>(batch.n), end};
-  }
-  __device__ __forceinline__ EpilogueOf<E> epilogue(int index) const { return batch.epilogue(index); }
-};
-
-// Rows of pieces of 16 bytes, at addresses that are multiples of that (values begin at multiples of 64).
-template <class E>
-bool in_pieces(const BatchOf<E>& g) {
-  return (g.trans_a ? g.m : g.k) % kPack<E> == 0 && (g.trans_b ? g.k : g.n) % kPack<E> == 0;
-}
-
-template <class E, bool kCores, bool kTransA, bool kTransB>
-void run_product(Launcher& to, const BatchOf<E>& g, float* scratch) {
-  const Product<E, kTransA, kTransB> product{g};
-  constexpr int kPiece = kPack<E>;
-  if constexpr (kCores) {
-    if (in_pieces(g)) return run_core_gemm<E, kPiece, kPiece>(to, product, g.m, g.n, g.k, g.count, scratch);
-    run_core_gemm<E, 1, 1>(to, product, g.m, g.n, g.k, g.count, scratch);
-  } else {
-    if (in_pieces(g)) return run_gemm<kPiece, kPiece>(to, product, g.m, g.n, g.k, g.count, scratch);
-    run_gemm<1, 1>(to, product, g.m, g.n, g.k, g.count, scratch);
-  }
-}
-
-template <class E, bool kCores>
-void run_products(const BatchOf<E>& g, Launcher& to, float* scratch) {
-  if (g.trans_a && g.trans_b) return run_product<E, kCores, true, true>(to, g, scratch);
-  if (g.trans_a) return run_product<E, kCores, true, false>(to, g, scratch);
-  if (g.trans_b) return run_product<E, kCores, false, true>(to, g, scratch);
-  run_product<E, kCores, false, false>(to, g, scratch);
-}
+// --- tiled, tensorcore -------------------------------------------------------------------------------
 
 void run_tiled(const Call& call, Launcher& to) {
-  run_products<float, false>(describe<float>(call), to, reinterpret_cast<float*>(call.scratch));
+  matmul_tiled(to, describe(call), reinterpret_cast<float*>(call.scratch));
+}
+
+template <class E>
+void run_tensorcore(const Call& call, Launcher& to) {
+  matmul_tensorcore(to, describe<E>(call), reinterpret_cast<float*>(call.scratch));
 }
 
 size_t tiled_scratch(const Call& call) {
@@ -130,11 +95,6 @@ size_t tiled_scratch(const Call& call) {
 
 bool fits_grid(const Call& call) {
   return call.in[0].value->dtype == FJ_FLOAT32 && fits(call) && describe(call).count <= kMaxProducts;
-}
-
-template <class E>
-void run_tensorcore(const Call& call, Launcher& to) {
-  run_products<E, true>(describe<E>(call), to, reinterpret_cast<float*>(call.scratch));
 }
 
 bool may_round(const Call& call) { return call.tf32; }

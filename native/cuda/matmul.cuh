@@ -57,4 +57,10 @@ bool takes(const Call& call) {
   return call.in[0].value->dtype == (sizeof(E) == 2 ? FJ_BFLOAT16 : FJ_FLOAT32) && fits(call);
 }
 
+// matmul_tiled.cu and matmul_tensorcore.cu, apart since each takes a compiler minutes; E: float, rounded to TF32, or
+// BFloat16.
+void matmul_tiled(Launcher& to, const Batch& g, float* scratch);
+template <class E>
+void matmul_tensorcore(Launcher& to, const BatchOf<E>& g, float* scratch);
+
 }  // namespace forja::cuda
