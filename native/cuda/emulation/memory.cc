@@ -99,17 +99,25 @@ cudaError_t allocate(void** out, size_t n, bool host) {
 }
 
 namespace {
-__attribute__((no_sanitize("address"))) bool damaged(char* user, size_t n, long& where) {
-  char* block = user - kGuard;
-  const size_t w = whole(n);
-  for (size_t i = 0; i < w; ++i) {
-    if (i == kGuard) i += n;  // skip the user's bytes
-    if (i < w && static_cast<unsigned char>(block[i]) != kGuardByte) {
-      where = long(i) - long(kGuard);
-      return true;
-    }
+// The first of n bytes that is not kGuardByte; n where all are. Eight at a time: every launch asks this of all memory.
+__attribute__((no_sanitize("address"))) size_t first_changed(const char* bytes, size_t n) {
+  constexpr uint64_t kWhole = 0x0101010101010101u * kGuardByte;
+  size_t i = 0;
+  for (uint64_t word; i + 8 <= n; i += 8) {
+    std::memcpy(&word, bytes + i, 8);
+    if (word != kWhole) break;
   }
-  return false;
+  while (i < n && static_cast<unsigned char>(bytes[i]) == kGuardByte) ++i;
+  return i;
+}
+
+bool damaged(char* user, size_t n, long& where) {
+  const size_t behind = whole(n) - kGuard - n, before = first_changed(user - kGuard, kGuard);
+  where = long(before) - long(kGuard);
+  if (before < kGuard) return true;
+  const size_t after = first_changed(user + n, behind);
+  where = long(n + after);
+  return after < behind;
 }
 void repair(char* user, size_t n) {
   char* block = user - kGuard;
