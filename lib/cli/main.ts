@@ -5,7 +5,7 @@ import { VERSION } from '../version.js'
 import { addBench } from './bench.js'
 import { addData } from './data.js'
 import { addInfo } from './info.js'
-import { EXIT, examples, report } from './output.js'
+import { EXIT, errorLabel, examples, report } from './output.js'
 import { addSummary } from './summary.js'
 import { addTrain } from './train.js'
 
@@ -15,6 +15,7 @@ const program = new Command('forja')
   .version(VERSION)
   .exitOverride()
   .showHelpAfterError('(add --help for the options)')
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, errorLabel)) })
   .addHelpText('after', examples('forja train lenet5', 'forja info'))
 
 addInfo(program)
@@ -27,7 +28,7 @@ addData(program)
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(EXIT.ok)
-    if (stream === process.stdout) process.stderr.write(`error: stdout cannot be written: ${error.message}\n`)
+    if (stream === process.stdout) process.stderr.write(`${errorLabel()} stdout cannot be written: ${error.message}\n`)
     process.exit(EXIT.failed)
   })
 }

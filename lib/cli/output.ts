@@ -43,6 +43,9 @@ export class Interrupted extends Error {
   }
 }
 
+/** What the line of an error begins with. */
+export const errorLabel = (): string => paint(process.stderr, 'red', 'error:')
+
 /** Prints what went wrong, without a stack where it is the user's to mend, and gives the exit code. */
 export function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
@@ -51,7 +54,7 @@ export function report(error: unknown): number {
     stderr.write(`${error.message}\n`)
     return error.exitCode
   }
-  const label = paint(stderr, 'red', 'error:')
+  const label = errorLabel()
   if (!(error instanceof ForjaError)) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     stderr.write(`${label} ${text}\n`)

@@ -34,7 +34,7 @@ export function reporterFor(verbose: Verbosity, stream: NodeJS.WriteStream = pro
 
 /** Coloured where the stream is a terminal that has colours; NO_COLOR and FORCE_COLOR are obeyed. */
 export function paint(stream: NodeJS.WriteStream, format: Parameters<typeof styleText>[0], text: string): string {
-  return stream.isTTY === true && stream.hasColors() ? styleText(format, text) : text
+  return styleText(format, text, { stream })
 }
 
 /** 0.9123, 12.35, 1.234e-4: four significant digits. */

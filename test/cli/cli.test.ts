@@ -64,6 +64,16 @@ describe.runIf(existsSync('/dev/full'))('an stdout', () => {
   })
 })
 
+describe('colours', () => {
+  it.each([
+    ['off a terminal', {}, false],
+    ['where FORCE_COLOR asks for them', { NO_COLOR: undefined, FORCE_COLOR: '1' }, true],
+  ])('%s', async (_where, more, coloured) => {
+    const { stderr } = await new Promise<Run>((resolve) => start(['nonsense'], resolve, more))
+    expect(stderr.startsWith(coloured ? '\x1b[31merror:' : 'error:')).toBe(true)
+  })
+})
+
 describe('help and usage', () => {
   it.each([
     ['train'],
