@@ -18,9 +18,9 @@ export async function unitDigits(train: number, test: number) {
   return { train: unit(sets.train, train), test: unit(sets.test, test) }
 }
 
-/** The first `count` samples, (count, 1, 28, 28). */
+/** The first `count` samples, or as many as there are: (count, 1, 28, 28). */
 export function pictures(set: fj.data.ArrayDataset, count: number): fj.Tensor {
-  const { x, xShape } = set.gather(Int32Array.from({ length: count }, (_, i) => i))
+  const { x, xShape } = set.gather(Int32Array.from({ length: Math.min(count, set.length) }, (_, i) => i))
   return fj.tensor(x, { shape: xShape })
 }
 
